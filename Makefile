@@ -1,0 +1,68 @@
+# `make` alone lists the targets. Everything happens in .venv; nothing else on the machine is touched.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+LOCK   := requirements.lock
+PIP    := -m pip --disable-pip-version-check -q
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test lint bench lock clean
+
+help: ## list the targets
+	@echo 'usage: make <target> [ARGS="..."] [PYTHON=python3]'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' Makefile
+
+run: $(STAMP) ## python -m r2rec $(ARGS); without ARGS the toy run, every stage to the table
+	@$(PY) -m r2rec $(ARGS)
+
+# One thread: small models on few cores run slower, up to 20 times, with more. Offline: a test never downloads.
+test: export OMP_NUM_THREADS = 1
+test: export HF_HUB_OFFLINE = 1
+test: export HF_HUB_DISABLE_TELEMETRY = 1
+test: export TOKENIZERS_PARALLELISM = false
+test: export WANDB_MODE = offline
+test: $(STAMP) ## the tests; ARGS go to pytest, as in ARGS="-m 'not slow' tests/data"
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(STAMP) ## ruff check, ruff format --check, mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+bench: $(STAMP) ## time the parts that matter
+	@$(PY) experiments/bench/run.py $(ARGS)
+
+# The stamp comes last, so an interrupted install is taken up again by the next call.
+$(STAMP): $(LOCK) pyproject.toml
+	@command -v "$(PYTHON)" >/dev/null || \
+	    { echo 'error: no $(PYTHON) found; name a Python 3.11 or later: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo 'error: $(PYTHON) is older than Python 3.11; name a later one: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || \
+	    { echo 'error: $(PYTHON) lacks venv or ensurepip; install them (Debian, Ubuntu: apt install python3-venv)' >&2; exit 1; }
+	@echo 'installing the pinned packages into $(VENV) (minutes the first time)'
+	@$(PY) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
+	@$(PY) $(PIP) install -r $(LOCK)
+	@$(PY) $(PIP) install --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Resolved in a fresh environment, so that nothing tried out in .venv gets in. A new torch is a decision: raise
+# TORCH. Its local tag (+cpu, +cu130) and CUDA packages are left out: which build a machine gets, and so whether
+# it brings those, is for that machine's pip settings to say.
+TORCH ?= 2.13.0
+lock: ## resolve pyproject.toml anew and write requirements.lock
+	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; trap 'exit 1' INT TERM; \
+	"$(PYTHON)" -m venv "$$tmp/venv"; \
+	"$$tmp/venv/bin/python" $(PIP) install 'torch==$(TORCH)' '.[dev]'; \
+	"$$tmp/venv/bin/python" -m pip freeze --all --exclude pip --exclude r2rec >"$$tmp/freeze"; \
+	{ echo '# Written by `make lock`; `make run` and `make test` install exactly this.'; \
+	  sed -e 's/+[a-z0-9.]*$$//' -e '/^nvidia-/d' -e '/^cuda-/d' -e '/^triton==/d' "$$tmp/freeze"; } >"$$tmp/lock"; \
+	cp "$$tmp/lock" $(LOCK)
+
+clean: ## remove .venv, caches and builds; outputs/ is kept
+	@rm -rf $(VENV) build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,38 @@
+"""Stage `chain`: interaction chains of every user with train ratings, from all that came before the held-out items."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from hydra.utils import get_method
+from omegaconf import DictConfig
+
+from r2rec import seeds
+from r2rec.chains import graph as graphs
+from r2rec.chains.samplers import closed, table
+
+
+def sample(cfg: DictConfig, graph: graphs.Graph, asked: graphs.Queries, rng: np.random.Generator) -> pl.DataFrame:
+    """Chains of these queries by the configured sampler; an empty table where chains are off."""
+    sampler = get_method(cfg._target_) if cfg._target_ else closed
+    per_query = cfg.per_user if cfg._target_ else 0
+    return table(sampler(graph, asked, per_query, rng, **cfg.params), graph, asked)
+
+
+def load_graph(prepare: Path, split: Path) -> graphs.Graph:
+    """The graph of an artefact's train table, with room for all users and items of its data set."""
+    n_users = pl.scan_parquet(prepare / "users.parquet").select(pl.len()).collect().item()
+    n_items = pl.scan_parquet(prepare / "items.parquet").select(pl.len()).collect().item()
+    return graphs.build(pl.read_parquet(split / "train.parquet"), n_users, n_items)
+
+
+def chain(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """Write chains.parquet: user, item1, rating_u1, neighbour, rating_v1, rating_v2, item2, rating_u2."""
+    graph = load_graph(inputs["prepare"], inputs["split"])
+    users = np.flatnonzero(np.diff(graph.start))
+    chains = sample(cfg.chain_sampler, graph, graphs.queries(graph, users), seeds.generator(cfg.seed, "chain"))
+    chains.drop("query").write_parquet(folder / "chains.parquet")
+    per_user = np.bincount(chains["query"].to_numpy(), minlength=len(users))
+    fewer = int((per_user < cfg.chain_sampler.per_user).sum())
+    return {"chains": chains.height, "users": len(users), "users_with_fewer": fewer}

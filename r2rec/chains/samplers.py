@@ -1,0 +1,94 @@
+"""Chain samplers: the paper's closed loop, and the open chain it is compared with.
+
+A sampler is a function `(graph, queries, per_query, rng, **params) -> Chains`. A new one is a function like these
+and a file under `conf/chain_sampler`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from r2rec.chains import neighbours
+from r2rec.chains.graph import Graph, Queries, shared
+
+
+class Chains(NamedTuple):
+    """u - item1 - neighbour - item2 - u, [n] each; `query` says which query a chain belongs to, in order."""
+
+    query: NDArray[np.int64]
+    item1: NDArray[np.int64]
+    neighbour: NDArray[np.int64]
+    item2: NDArray[np.int64]
+
+
+def closed(graph: Graph, asked: Queries, per_query: int, rng: np.random.Generator) -> Chains:
+    """The paper's chain (3.2.1): v uniform over the users sharing two items, then two distinct shared items.
+
+    A query gets `per_query` chains through distinct neighbours, or as many as it has neighbours.
+    """
+    query, neighbour = neighbours.draw(asked, graph, per_query, 2, rng)
+    item1, item2 = _two_of_each_row(shared(asked, graph, query, neighbour), rng)
+    return Chains(query, item1, neighbour, item2)
+
+
+def open_ended(graph: Graph, asked: Queries, per_query: int, rng: np.random.Generator) -> Chains:
+    """No closure: v shares item1 with u, and item2 is an item of v that u's past does not have.
+
+    v is uniform over the users sharing an item; chains whose v has nothing new are left out.
+    """
+    query, neighbour = neighbours.draw(asked, graph, per_query, 1, rng)
+    common = shared(asked, graph, query, neighbour)
+    theirs = graph.ratings[neighbour]
+    new = theirs - theirs.multiply(common != 0)
+    new.eliminate_zeros()
+    has_new = np.diff(new.indptr) > 0
+    query, neighbour, common, new = query[has_new], neighbour[has_new], common[has_new], new[has_new]
+    return Chains(query, _one_of_each_row(common, rng), neighbour, _one_of_each_row(new, rng))
+
+
+def _one_of_each_row(rows: csr_matrix, rng: np.random.Generator) -> NDArray[np.int64]:
+    size = np.diff(rows.indptr)
+    return rows.indices[rows.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)].astype(np.int64)
+
+
+def _two_of_each_row(rows: csr_matrix, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """An ordered pair of distinct columns of each row, uniform over the pairs."""
+    size = np.diff(rows.indptr)
+    first = (rng.random(len(size)) * size).astype(np.int64)
+    second = (rng.random(len(size)) * (size - 1)).astype(np.int64)
+    second += second >= first
+    return rows.indices[rows.indptr[:-1] + first].astype(np.int64), rows.indices[
+        rows.indptr[:-1] + second
+    ].astype(np.int64)
+
+
+def table(chains: Chains, graph: Graph, asked: Queries) -> pl.DataFrame:
+    """The chains with their ratings: query, user, item1, rating_u1, neighbour, rating_v1, rating_v2, item2, rating_u2.
+
+    `rating_u2` is null where the chain is open.
+    """
+    ours, theirs = asked.past, graph.ratings
+    query, item1, neighbour, item2 = chains
+    frame = pl.DataFrame(
+        {
+            "query": query.astype(np.uint32),
+            "user": asked.user[query].astype(np.uint32),
+            "item1": item1.astype(np.uint32),
+            "rating_u1": _at(ours, query, item1),
+            "neighbour": neighbour.astype(np.uint32),
+            "rating_v1": _at(theirs, neighbour, item1),
+            "rating_v2": _at(theirs, neighbour, item2),
+            "item2": item2.astype(np.uint32),
+            "rating_u2": _at(ours, query, item2),
+        }
+    )
+    return frame.with_columns(pl.col("rating_u2").replace(0.0, None))
+
+
+def _at(ratings: csr_matrix, row: NDArray, column: NDArray) -> NDArray[np.float32]:
+    if not len(row):  # scipy gives a matrix for an empty selection
+        return np.empty(0, np.float32)
+    return np.asarray(ratings[row, column], np.float32).ravel()

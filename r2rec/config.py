@@ -1,0 +1,227 @@
+"""Schemas of every config group: types, units and defaults. The choices themselves are YAML, under `conf/`.
+
+A leaf that users swap (a dataset reader, a sampler, a teacher, a reward shape, a baseline) is named by
+`_target_`, a dotted path to a plain function; its own options are `params`, checked against that function's
+signature by `check.check`. So a new leaf is one Python file and one YAML.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+
+@dataclass
+class Words:
+    """How prompts speak of this domain."""
+
+    singular: str = "item"
+    plural: str = "items"
+    verb: str = "rated"  # what a user did with an item: watched, read, bought
+
+
+@dataclass
+class Download:
+    """One file of the documented download."""
+
+    url: str = MISSING
+    checksum: str | None = None  # "md5:..." or "sha256:..."; null: noted at first download, verified from then on
+
+
+@dataclass
+class Dataset:
+    name: str = MISSING
+    _target_: str = MISSING  # (root, category, **params) -> r2rec.data.interactions.Raw
+    root: str | None = None  # folder with the raw files; null: download into `<artefacts>/downloads/<name>`
+    category: str | None = None  # Amazon Reviews 2023 category, e.g. Office_Products
+    files: list[str] = field(default_factory=list)  # raw files the reader opens; `a|b` means whichever exists
+    downloads: list[Download] = field(default_factory=list)
+    words: Words = field(default_factory=Words)
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ChainSampler:
+    name: str = MISSING
+    _target_: str | None = None  # (graph, queries, per_query, rng, **params) -> chains; null: no chains
+    per_user: int = 5  # chains per user (paper 4.1.2); users with fewer neighbours get fewer
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Prompt:
+    name: str = MISSING
+    reasoning: bool = True  # ask for, train and require a thought before the answer
+    chains: bool = True  # show the user's interaction chains
+    profile: bool = True  # show the profile where the data has one
+    history: int = 5  # recently liked items shown (paper 4.1.2)
+    title_length: int = 80  # characters of a title shown; data is untrusted and may be endless
+
+
+@dataclass
+class Teacher:
+    name: str = MISSING
+    _target_: str = MISSING  # (cases, answers, seed, **params) -> list of completions
+    oversample: int = 4  # tasks tried per accepted trace wanted, before giving up on the rest
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Lora:
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    targets: str = "all-linear"
+
+
+@dataclass
+class TinySpec:
+    """A Llama-architecture model small enough to be made on the spot, with its own tokenizer."""
+
+    vocabulary: int = 1024  # byte-level BPE entries
+    hidden: int = 128
+    layers: int = 4
+    heads: int = 4
+    feed_forward: int = 352
+    initializer_range: float = 0.08  # with rope_theta=100: learns to copy where 0.02 and 10000 don't
+    rope_theta: float = 100.0
+    worlds: int = 40  # procedurally generated worlds that the prompts come from
+    prompts_per_world: int = 60
+    steps: int = 200  # optimiser steps of full training
+    batch_tokens: int = 16384  # tokens in a step, padding included
+    learning_rate: float = 3e-3
+    seconds: float | None = None  # stop early after this long; the weights then depend on the machine
+
+
+@dataclass
+class Model:
+    name: str = MISSING
+    path: str | None = None  # local folder or hub id with safetensors; null: made locally from `tiny`
+    revision: str | None = None
+    chat_template: str | None = None  # template for training and rollouts: a file of r2rec/llm/templates or TRL's
+    adapter: str | None = None  # start from this adapter (folder or hub id) in place of a fresh one
+    dtype: str = "float32"
+    max_length: int = 2048  # tokens of prompt and completion; longer prompts are left out, and counted
+    lora: Lora = field(default_factory=Lora)
+    tiny: TinySpec | None = None
+
+
+@dataclass
+class Sft:
+    name: str = MISSING
+    enabled: bool = True
+    samples: int = 500  # accepted traces (paper 4.1.2)
+    task: str = "ranking"  # ranking | chain_rating (the paper's question on one chain) | mix (half and half)
+    epochs: float = 10.0
+    learning_rate: float = 5e-5
+    batch_size: int = 8  # sequences per optimiser step, over all processes
+    micro_batch_size: int = 8  # sequences at once on one device
+    warmup: float = 0.1  # share of steps
+    save_steps: int = 50  # optimiser steps between checkpoints
+
+
+@dataclass
+class Rl:
+    name: str = MISSING
+    enabled: bool = True
+    samples: int = 500  # prompts (paper 4.1.2)
+    epochs: float = 1.0
+    learning_rate: float = 5e-6
+    group_size: int = 8  # rollouts per prompt
+    prompts_per_step: int = 4  # prompts per optimiser step, over all processes
+    micro_batch_size: int = 8  # rollouts at once on one device
+    max_new_tokens: int = 512  # tokens of a rollout
+    temperature: float = 1.0
+    top_p: float = 1.0
+    loss: str = "grpo"  # TRL's loss_type
+    beta: float = 0.04  # KL weight against the policy as SFT left it (DeepSeekMath, eq. 3)
+    epsilon: float = 0.2  # clip range
+    scale_rewards: str = "group"  # divide by the group's standard deviation (paper eq. 4)
+    warmup: float = 0.0
+    save_steps: int = 20
+
+
+@dataclass
+class RewardPart:
+    _target_: str = MISSING  # (completions, **columns) -> list of floats in [0, 1]
+    weight: float = 1.0
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Reward:
+    name: str = MISSING
+    parts: dict[str, RewardPart] = field(default_factory=dict)
+
+
+@dataclass
+class Baseline:
+    name: str = MISSING
+    _target_: str | None = None  # (train, candidates, items, rng, **params) -> scores [users, candidates]
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Evaluation:
+    name: str = MISSING
+    users: int = 1000  # evaluated users, a seeded sample of those with a held-out positive
+    negatives: int = 19  # untouched items beside the positive (paper 4.1.1)
+    positive_above: float = 3.0  # a rating above this is a like
+    min_positives: int = 6  # users with fewer likes are left out
+    min_history: int = 3  # likes before a training target
+    arms: list[str] = field(default_factory=lambda: ["base", "sft", "rl"])  # stages of R2Rec that are ranked
+    references: dict[str, str] = field(default_factory=dict)  # name -> baseline function, printed in every table
+    resamples: int = 1000  # bootstrap resamples over users
+
+
+@dataclass
+class Generation:
+    name: str = MISSING
+    _target_: str = MISSING  # (model, tokenizer, prompts, cfg, seed) -> completions
+    batch_size: int = 32
+    max_new_tokens: int = 1024
+    temperature: float = 0.6  # paper 4.1.2; 0 is greedy
+    top_p: float = 0.9
+
+
+@dataclass
+class Hardware:
+    name: str = MISSING
+    device: str = "auto"  # auto | cpu | cuda | mps
+    processes: int = 1
+    threads: int | None = None  # CPU threads; null: as many as there are cores
+    bf16: bool = False
+
+
+@dataclass
+class Logger:
+    name: str = MISSING
+    report_to: list[str] = field(default_factory=list)  # trackers the trainers report to
+
+
+@dataclass
+class Config:
+    name: str = "run"  # first folder under outputs/
+    seed: int = 0
+    until: str | None = None  # stop after this stage
+    force: list[str] = field(default_factory=list)  # stages made again though they are there
+    artefacts: str = "outputs/artefacts"
+    dataset: Dataset = MISSING
+    chain_sampler: ChainSampler = MISSING
+    prompt: Prompt = MISSING
+    teacher: Teacher = MISSING
+    model: Model = MISSING
+    sft: Sft = MISSING
+    rl: Rl = MISSING
+    reward: Reward = MISSING
+    baseline: Baseline = MISSING
+    evaluation: Evaluation = MISSING
+    generation: Generation = MISSING
+    hardware: Hardware = MISSING
+    logger: Logger = MISSING
+
+
+def register() -> None:
+    """Put the schema where `conf/config.yaml` finds it: every group is then typed and closed to unknown keys."""
+    ConfigStore.instance().store(name="schema", node=Config)

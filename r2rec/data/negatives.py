@@ -1,0 +1,64 @@
+"""Uniform negatives: items that a user never touched, before or after (method.md, Data)."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+CELLS = 4_000_000  # of the dense block that serves users who touched almost everything
+
+
+def untouched_counts(user: NDArray, n_users: int, n_items: int) -> NDArray[np.int64]:
+    """How many items each user never touched. `user` holds one entry per distinct (user, item) interaction."""
+    return n_items - np.bincount(user, minlength=n_users)
+
+
+def draw(
+    users: NDArray, touched: NDArray[np.int64], n_items: int, k: int, rng: np.random.Generator
+) -> NDArray[np.uint32]:
+    """k distinct items per user, uniform over the items that the user never touched.
+
+    Uniform draws with what was touched or drawn before thrown away: what remains is a draw without replacement.
+    Users who touched most items would wait long for it, so those get theirs from a shuffle of all items.
+
+    Args:
+        users: [n] user ids, repeats allowed (each is served independently).
+        touched: Sorted keys `user * n_items + item` of all interactions.
+        k: At most the number of untouched items of every user.
+
+    Returns:
+        [n, k] item ids.
+    """
+    drawn = np.empty((len(users), k), np.uint32)
+    if not len(users):  # then k may exceed the number of items
+        return drawn
+    todo = np.arange(len(users))
+    for _ in range(2):
+        tries = rng.integers(n_items, size=(len(todo), 2 * k + 8))
+        good = ~_member(users[todo, None].astype(np.int64) * n_items + tries, touched) & _first(tries)
+        done = good.sum(1) >= k
+        place = np.argsort(~good[done], axis=1, kind="stable")[:, :k]
+        drawn[todo[done]] = np.take_along_axis(tries[done], place, axis=1)
+        todo = todo[~done]
+    for block in np.array_split(todo, len(todo) * n_items // CELLS + 1):
+        order = rng.random((len(block), n_items))
+        keys = users[block, None].astype(np.int64) * n_items + np.arange(n_items)
+        order[_member(keys, touched)] = np.inf
+        drawn[block] = np.argsort(order, axis=1)[:, :k]
+    return drawn
+
+
+def _member(keys: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool_]:
+    if not len(among):
+        return np.zeros(keys.shape, bool)
+    place = np.minimum(np.searchsorted(among, keys), len(among) - 1)
+    return among[place] == keys
+
+
+def _first(rows: NDArray) -> NDArray[np.bool_]:
+    """True where a value occurs in its row for the first time."""
+    order = np.argsort(rows, axis=1, kind="stable")
+    ordered = np.take_along_axis(rows, order, axis=1)
+    fresh = np.ones(rows.shape, bool)
+    fresh[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = np.empty_like(fresh)
+    np.put_along_axis(first, order, fresh, axis=1)
+    return first

@@ -1,0 +1,93 @@
+"""Stage `split`: leave the last two likes of every user out, and draw the candidates that all methods rank."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from omegaconf import DictConfig
+
+from r2rec import seeds
+from r2rec.data import negatives
+from r2rec.errors import R2RecError
+
+
+class Split(NamedTuple):
+    train: pl.DataFrame  # interactions strictly before each user's validation positive, in time order
+    heldout: pl.DataFrame  # user, item, role (valid | test)
+    dropped: dict[str, int]  # users left out, by reason
+
+
+def leave_last_out(interactions: pl.DataFrame, *, positive_above: float, min_positives: int) -> Split:
+    """Test positive: a user's latest rating above the threshold; validation positive: the one before it.
+
+    Paper 4.1.1. Train holds only what came strictly before the validation positive; what lies between the two, or
+    after, is in no table. Ties in time keep the order of the file, which `interactions` already has.
+    """
+    rows = interactions.lazy().with_row_index("row")
+    ends = (
+        rows.filter(pl.col("rating") > positive_above)
+        .group_by("user", maintain_order=True)
+        .agg(positives=pl.len(), test=pl.col("row").last(), valid=pl.col("row").slice(-2, 1).first())
+        .filter(pl.col("positives") >= min_positives)
+        .select("user", "valid", "test")
+    )
+    train = (
+        rows.join(ends, on="user", maintain_order="left")
+        .filter(pl.col("row") < pl.col("valid"))
+        .select("user", "item", "rating", "timestamp")
+    )
+    kept = ends.collect()
+    heldout = pl.concat(
+        kept.select("user", item=interactions["item"].gather(kept[role]), role=pl.lit(role)) for role in ("valid", "test")
+    ).sort("user", "role", descending=[False, True])
+    few = interactions["user"].n_unique() - kept.height
+    return Split(train.collect(), heldout, {"too_few_positives": few})
+
+
+def with_candidates(
+    positives: pl.DataFrame, interactions: pl.DataFrame, n_items: int, k: int, rng: np.random.Generator
+) -> pl.DataFrame:
+    """Each positive among k uniform negatives, shuffled: user, positive, items list[u32] of length k + 1.
+
+    Users with fewer than k untouched items cannot be served and are left out.
+    """
+    touched = np.sort(interactions["user"].to_numpy().astype(np.int64) * n_items + interactions["item"].to_numpy())
+    free = negatives.untouched_counts(touched // n_items, int(interactions["user"].max()) + 1, n_items)  # type: ignore[arg-type]
+    served = positives.filter(pl.lit(free[positives["user"].to_numpy()] >= k))
+    drawn = negatives.draw(served["user"].to_numpy(), touched, n_items, k, rng)
+    shown = rng.permuted(np.column_stack([served["item"].to_numpy(), drawn]), axis=1)
+    return served.select("user", positive="item").with_columns(
+        items=pl.Series(shown.astype(np.uint32), dtype=pl.Array(pl.UInt32, k + 1)).cast(pl.List(pl.UInt32))
+    )
+
+
+def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """Write train.parquet, heldout.parquet, candidates.parquet (test) and validation_candidates.parquet."""
+    interactions = pl.read_parquet(inputs["prepare"] / "interactions.parquet")
+    n_items = pl.read_parquet(inputs["prepare"] / "items.parquet", columns=["item"]).height
+    protocol, k = cfg.evaluation, cfg.evaluation.negatives
+    if protocol.min_positives < 2:
+        raise R2RecError("evaluation.min_positives must be at least 2: a like to validate on and one to test on")
+    parts = leave_last_out(
+        interactions, positive_above=protocol.positive_above, min_positives=protocol.min_positives
+    )
+    if not parts.heldout.height:
+        raise R2RecError(
+            f"no user has {protocol.min_positives} ratings above {protocol.positive_above:g}; "
+            "lower evaluation.min_positives or give more data"
+        )
+    parts.train.write_parquet(folder / "train.parquet")
+    parts.heldout.write_parquet(folder / "heldout.parquet")
+    for role, file in (("test", "candidates"), ("valid", "validation_candidates")):
+        rng = seeds.generator(cfg.seed, f"split.{role}")
+        positives = parts.heldout.filter(pl.col("role") == role)
+        candidates = with_candidates(positives, interactions, n_items, k, rng)
+        candidates.write_parquet(folder / f"{file}.parquet")
+    if not candidates.height:
+        raise R2RecError(f"no user has {k} untouched items among {n_items}; lower evaluation.negatives")
+    return {
+        "users": candidates.height,
+        "train_ratings": parts.train.height,
+        "dropped_users": parts.dropped | {"too_few_untouched_items": positives.height - candidates.height},
+    }

@@ -1,0 +1,8 @@
+"""The one error a user can cause."""
+
+
+class R2RecError(Exception):
+    """A mistake outside the code, told in one line: what is wrong, where, and what to do.
+
+    `python -m r2rec` prints it as `error: ...` and exits with status 2, without a traceback.
+    """

@@ -1,0 +1,104 @@
+"""Stage `rank`: one arm - a trained model, a bare one, a baseline - orders the stored candidates of every user.
+
+Every arm leaves the same table: method, user, positive, candidates (as shown), ranking (best first), valid,
+completion (null where no text was written).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from hydra.utils import get_method
+from omegaconf import DictConfig
+
+from r2rec import seeds
+from r2rec.chains.chain import load_graph
+from r2rec.evaluate.metrics import rank_by_score
+from r2rec.prompts.answer import parse_ranking
+from r2rec.prompts.assemble import Asked, load_texts, ranking_cases
+from r2rec.prompts.cases import LABELS, RankingCase
+
+
+def evaluated(cfg: DictConfig, split: Path) -> pl.DataFrame:
+    """Candidates of the evaluated users, sorted by user: the first `evaluation.users` in a seeded order of all."""
+    candidates = pl.read_parquet(split / "candidates.parquet")
+    order = seeds.generator(cfg.seed, "evaluation.users").permutation(candidates.height)
+    return candidates[np.sort(order[: cfg.evaluation.users])]
+
+
+def evaluation_cases(cfg: DictConfig, inputs: dict[str, Path], candidates: pl.DataFrame) -> list[RankingCase]:
+    """The ranking case of each row of `candidates`: all that its user did before the held-out items."""
+    graph = load_graph(inputs["prepare"], inputs["split"])
+    user = candidates["user"].to_numpy().astype(np.int64)
+    shown = np.array(candidates["items"].to_list(), np.uint32)
+    chains = (
+        pl.read_parquet(inputs["chain"] / "chains.parquet")
+        .join(candidates.select("user", query=pl.int_range(pl.len())), on="user", maintain_order="left")
+        .sort("query", maintain_order=True)
+    )
+    return ranking_cases(
+        Asked(user, np.diff(graph.start)[user], shown), chains, graph, load_texts(inputs["prepare"]),
+        history=cfg.prompt.history, positive_above=cfg.evaluation.positive_above,
+    )  # fmt: skip
+
+
+def rank_by_model(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """Write rankings.parquet of a language model; `inputs["adapter"]` is on top of it where there is one."""
+    from r2rec.llm import chat, load, runtime
+    from r2rec.prompts.render import render
+
+    device = runtime.settle(cfg.hardware)
+    candidates = evaluated(cfg, inputs["split"])
+    cases = evaluation_cases(cfg, inputs, candidates)
+    made = inputs.get("backbone")
+    tokenizer = load.tokenizer(cfg.model, made)
+    model = load.weights(cfg.model, made, inputs.get("adapter")).to(device)
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()  # the same function, without the adapter's extra products
+    prompts = [chat.encode(tokenizer, render(c, cfg.prompt, cfg.dataset.words), cfg.prompt.reasoning) for c in cases]
+    room = cfg.model.max_length - cfg.generation.max_new_tokens
+    fit = [k for k, ids in enumerate(prompts) if len(ids) <= room]
+    generate = get_method(cfg.generation._target_)
+    seed = seeds.integer(cfg.seed, "rank.generation")
+    written = dict(zip(fit, generate(model, tokenizer, [prompts[k] for k in fit], cfg.generation, seed), strict=True))
+    completions = [written.get(k) for k in range(len(prompts))]
+    rankings = read_answers(cfg.arm.method, candidates, completions, cfg.prompt.reasoning)
+    rankings.write_parquet(folder / "rankings.parquet")
+    notes = []
+    if len(fit) < len(prompts):
+        notes = [f"{len(prompts) - len(fit)} prompts longer than {room} tokens were not asked and count as misses"]
+    tokens = sum(len(tokenizer.encode(c)) for c in written.values())
+    return {"users": len(prompts), "valid": int(rankings["valid"].sum()), "new_tokens": tokens, "notes": notes}
+
+
+def read_answers(
+    method: str, candidates: pl.DataFrame, completions: list[str | None], reasoned: bool
+) -> pl.DataFrame:
+    """The rankings table of these completions; what does not parse is invalid and ranks nothing."""
+    rankings, valid = [], []
+    for items, text in zip(candidates["items"].to_list(), completions, strict=True):
+        answer = parse_ranking(text or "", len(items), reasoned)
+        rankings.append([items[LABELS.index(label)] for label in answer.labels])
+        valid.append(answer.valid)
+    return _table(method, candidates, rankings, valid, completions)
+
+
+def rank_by_baseline(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """Write rankings.parquet of a scorer; equal scores are ordered at random, by seed."""
+    candidates = evaluated(cfg, inputs["split"])
+    shown = np.array(candidates["items"].to_list(), np.uint32)
+    rng = seeds.generator(cfg.seed, f"rank.{cfg.arm.method}")
+    train = pl.read_parquet(inputs["split"] / "train.parquet")
+    scores = get_method(cfg.arm.target)(train, candidates["user"].to_numpy(), shown, rng, **cfg.arm.params)
+    rankings = rank_by_score(scores, shown, rng)
+    table = _table(cfg.arm.method, candidates, rankings, [True] * len(shown), [None] * len(shown))
+    table.write_parquet(folder / "rankings.parquet")
+    return {"users": len(shown)}
+
+
+def _table(method: str, candidates: pl.DataFrame, rankings: Any, valid: list[bool], completions: list) -> pl.DataFrame:
+    ranked = pl.Series("ranking", [list(r) for r in rankings], dtype=pl.List(pl.UInt32))
+    return candidates.select(pl.lit(method).alias("method"), "user", "positive", candidates="items").with_columns(
+        ranked, pl.Series("valid", valid, dtype=pl.Boolean), pl.Series("completion", completions, dtype=pl.String)
+    )

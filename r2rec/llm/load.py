@@ -1,0 +1,105 @@
+"""Weights, tokenizer and adapter: from a local folder or the hub, safetensors only, no code of theirs run."""
+
+import hashlib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from r2rec.errors import R2RecError
+from r2rec.store import checksum
+
+WHOLE = 64 * 2**20  # bytes; of larger files, only size and both ends enter a fingerprint
+
+
+def source_of(model: DictConfig, made: Path | None) -> str:
+    """Where the weights are: the configured folder or hub id, or the backbone made here."""
+    return str(model.path) if model.path else str(made)
+
+
+def tokenizer(model: DictConfig, made: Path | None) -> Any:
+    """The tokenizer, padding on the left, with the chat template that training and rollouts share.
+
+    Raises:
+        R2RecError: Not found, or no chat template.
+    """
+    from transformers import AutoTokenizer
+
+    loaded = _load(AutoTokenizer.from_pretrained, model, made, padding_side="left")
+    if model.chat_template:
+        loaded.chat_template = _template(model.chat_template)
+    if not loaded.chat_template:
+        raise R2RecError(f"model.path={model.path} has no chat template; name one with model.chat_template=FILE")
+    if loaded.pad_token is None:
+        loaded.pad_token = loaded.eos_token
+    return loaded
+
+
+def weights(model: DictConfig, made: Path | None, adapter: Path | str | None = None, *, train: bool = False) -> Any:
+    """The causal language model, with an adapter on top where one is given.
+
+    Args:
+        adapter: Folder or hub id; None falls back to `model.adapter`, and then to the bare backbone.
+        train: Keep the adapter's weights trainable.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    base = _load(
+        AutoModelForCausalLM.from_pretrained, model, made, dtype=getattr(torch, model.dtype), use_safetensors=True
+    )
+    adapter = adapter or model.adapter
+    if adapter is None:
+        return base
+    from peft import PeftModel
+
+    try:
+        return PeftModel.from_pretrained(base, str(adapter), is_trainable=train)
+    except (OSError, ValueError) as error:
+        raise R2RecError(f"adapter {adapter} does not load on {source_of(model, made)}: {_line(error)}") from error
+
+
+def _load(loader: Any, model: DictConfig, made: Path | None, **options: Any) -> Any:
+    where = source_of(model, made)
+    try:
+        return loader(where, revision=model.revision, trust_remote_code=False, **options)
+    except (OSError, ValueError) as error:
+        hint = "give model.path=FOLDER with config.json and safetensors, or check the hub id and the network"
+        raise R2RecError(f"cannot load model {where}: {_line(error)}; {hint}") from error
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200]
+
+
+def _template(name: str) -> str:
+    """A chat template by file name: ours, or one that TRL ships for training."""
+    for package, folder in (("r2rec.llm", "templates"), ("trl", "chat_templates")):
+        file = files(package).joinpath(folder, name)
+        if file.is_file():
+            return file.read_text()
+    raise R2RecError(f"model.chat_template={name} is neither in r2rec/llm/templates nor among TRL's")
+
+
+def fingerprint(path: str | None) -> dict[str, str]:
+    """Checksums of a local folder of weights, by file; a hub id is named by id and revision alone.
+
+    Files above 64 MiB are known by their size and their first and last MiB: hashing 16 GB at every start would
+    cost more than it protects.
+    """
+    if path is None or not Path(path).is_dir():
+        return {}
+    return {
+        file.name: checksum(file) if file.stat().st_size <= WHOLE else _ends(file)
+        for file in sorted(Path(path).iterdir())
+        if file.suffix in {".json", ".safetensors", ".jinja", ".model"}
+    }
+
+
+def _ends(file: Path) -> str:
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        head = stream.read(2**20)
+        stream.seek(-(2**20), 2)
+        return hashlib.sha256(head + stream.read() + str(size).encode()).hexdigest()

@@ -1,0 +1,79 @@
+"""What a run was: its configuration without secrets, its code's revision, and the versions it ran with."""
+
+import platform
+import re
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+PACKAGES = (
+    "r2rec", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "hydra-core", "omegaconf",
+    "polars", "numpy", "scipy", "tokenizers", "safetensors",
+)  # fmt: skip
+SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|credential)s?$", re.IGNORECASE)
+LOOKS_SECRET = re.compile(r"\b(sk|hf|ghp|wandb)[-_][A-Za-z0-9_-]{12,}|://[^/\s:@]+:[^/\s@]+@")
+HIDDEN = "(hidden)"
+
+
+def collect(cfg: DictConfig) -> dict[str, Any]:
+    """Revision, versions, platform, seed and command line."""
+    return {
+        "r2rec": _version("r2rec"),
+        "git": git_revision(Path(__file__).parent),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "seed": cfg.seed,
+        "seeds": {"root": cfg.seed},
+        "command": [_hide(argument) for argument in sys.argv[1:]],
+    }
+
+
+def git_revision(folder: Path) -> dict[str, Any] | None:
+    """Commit and whether the tree differs from it; None outside a checkout of this project."""
+    try:
+        root = _git(folder, "rev-parse", "--show-toplevel")
+        if Path(root) != folder.resolve().parent:
+            return None
+        return {"revision": _git(folder, "rev-parse", "HEAD"), "dirty": bool(_git(folder, "status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def write_config(cfg: DictConfig, path: Path) -> None:
+    """The resolved configuration as YAML; values of secret-looking keys, and secret-looking values, are hidden."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(_scrubbed(plain))))
+
+
+def _scrubbed(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {k: _scrubbed(v, str(k)) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_scrubbed(v) for v in value]
+    if isinstance(value, str):
+        return HIDDEN if SECRET.search(name) else _hide(value)
+    return value
+
+
+def _hide(text: str) -> str:
+    name, found, _ = text.partition("=")
+    if found and SECRET.search(name.rsplit(".", 1)[-1]):
+        return f"{name}={HIDDEN}"
+    return LOOKS_SECRET.sub(HIDDEN, text)
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,109 @@
+"""Training tasks: a case, what it is about, and the true answer. Shared by `think`, `rl` and the tiny backbone."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+from omegaconf import DictConfig
+
+from r2rec import seeds
+from r2rec.chains.chain import load_graph, sample
+from r2rec.chains.graph import Graph, queries
+from r2rec.data import negatives
+from r2rec.data.targets import training_targets
+from r2rec.prompts.assemble import Asked, Texts, load_texts, ranking_cases, rating_cases
+from r2rec.prompts.cases import LABELS, RankingCase, RatingCase
+
+
+class Source(NamedTuple):
+    """What tasks are made from."""
+
+    train: pl.DataFrame
+    touched: np.ndarray  # sorted keys user * n_items + item of all interactions
+    graph: Graph
+    known: Texts
+
+
+class Task(NamedTuple):
+    user: int
+    item: int  # the positive, or the chain's item2
+    case: RankingCase | RatingCase
+    truth: str  # the positive's label, or the rating's digit
+
+
+def load(prepare: Path, split: Path) -> Source:
+    """Tables of two artefacts."""
+    graph = load_graph(prepare, split)
+    interactions = pl.read_parquet(prepare / "interactions.parquet", columns=["user", "item"])
+    return Source(
+        pl.read_parquet(split / "train.parquet"), touched_keys(interactions, graph.n_items), graph, load_texts(prepare)
+    )
+
+
+def touched_keys(interactions: pl.DataFrame, n_items: int) -> np.ndarray:
+    """Sorted keys `user * n_items + item`."""
+    return np.sort(interactions["user"].to_numpy().astype(np.int64) * n_items + interactions["item"].to_numpy())
+
+
+def targets(source: Source, cfg: DictConfig) -> pl.DataFrame:
+    """All training targets in their seeded order. `cfg` has `evaluation` and `seed`."""
+    protocol = cfg.evaluation
+    return training_targets(
+        source.train,
+        positive_above=protocol.positive_above,
+        min_history=protocol.min_history,
+        rng=seeds.generator(cfg.seed, "targets"),
+    )
+
+
+def ranking_tasks(source: Source, chosen: pl.DataFrame, cfg: DictConfig, rng: np.random.Generator) -> list[Task]:
+    """Ranking tasks on these targets: history and chains from before the target, untouched items beside it."""
+    graph = source.graph
+    user, length = chosen["user"].to_numpy().astype(np.int64), chosen["position"].to_numpy()
+    free = negatives.untouched_counts(source.touched // graph.n_items, len(graph.start) - 1, graph.n_items)
+    served = free[user] >= cfg.evaluation.negatives
+    chosen, user, length = chosen.filter(pl.lit(served)), user[served], length[served]
+    drawn = negatives.draw(user, source.touched, graph.n_items, cfg.evaluation.negatives, rng)
+    positive = chosen["item"].to_numpy()
+    shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
+    chains = sample(cfg.chain_sampler, graph, queries(graph, user, length), rng)
+    cases = ranking_cases(
+        Asked(user, length, shown), chains, graph, source.known,
+        history=cfg.prompt.history, positive_above=cfg.evaluation.positive_above,
+    )  # fmt: skip
+    place = (shown == positive[:, None]).argmax(1)
+    return [Task(int(u), int(i), c, LABELS[k]) for u, i, c, k in zip(user, positive, cases, place, strict=True)]
+
+
+def rating_tasks(source: Source, taken: pl.DataFrame, n: int, cfg: DictConfig, rng: np.random.Generator) -> list[Task]:
+    """The paper's question on one closed chain, its later rating asked for; never a rating in `taken`.
+
+    Args:
+        taken: user, item of targets that belong to someone else.
+    """
+    graph = source.graph
+    users = np.flatnonzero(np.diff(graph.start) > 1)
+    asked = queries(graph, rng.choice(users, min(2 * n, 50 * len(users)))) if len(users) else queries(graph, users)
+    one = cfg.chain_sampler.copy()
+    one.per_user = 1
+    chains = sample(one, graph, asked, rng).drop_nulls("rating_u2")
+    when = source.train.select("user", "item", when=pl.int_range(pl.len()))
+    for role in ("item1", "item2"):
+        renamed = when.rename({"item": role, "when": f"when_{role}"})
+        chains = chains.join(renamed, on=["user", role], maintain_order="left")
+    chains = _later_last(chains).join(taken.rename({"item": "item2"}), on=["user", "item2"], how="anti").head(n)
+    rows = zip(chains["user"], chains["item2"], rating_cases(chains, source.known), chains["rating_u2"], strict=True)
+    return [Task(u, i, case, f"{rating:.0f}") for u, i, case, rating in rows]
+
+
+def _later_last(chains: pl.DataFrame) -> pl.DataFrame:
+    """The same loops, turned so that item2 is what the user rated later."""
+    turn = pl.col("when_item1") > pl.col("when_item2")
+    pairs = [("item1", "item2"), ("rating_u1", "rating_u2"), ("rating_v1", "rating_v2")]
+    swapped = [
+        pl.when(turn).then(pl.col(theirs)).otherwise(pl.col(own)).alias(own)
+        for pair in pairs
+        for own, theirs in (pair, pair[::-1])
+    ]
+    return chains.with_columns(swapped)

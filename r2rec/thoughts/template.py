@@ -1,0 +1,117 @@
+"""The `template` teacher: rule-based, offline, grounded in the chain; its wording varies, its facts don't.
+
+It keeps the paper's rules (3.2.2, A.1): steps rest on earlier steps, a chain is read hop by hop, and the answer
+guides only where the evidence leaves a choice - which of equally supported candidates comes first. Where the
+evidence speaks against the answer it says what it sees, and the audit turns the trace down.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from r2rec.prompts.answer import render_ranking, render_rating
+from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
+from r2rec.thoughts import evidence
+
+VERDICT = {1: ("liked", "enjoyed"), 0: ("neutral", "lukewarm"), -1: ("disliked", "not enjoyed")}
+AGREES = {True: ("agrees", "sees it alike"), False: ("differs", "sees it otherwise")}
+
+
+def write(cases: Sequence[RankingCase | RatingCase], answers: Sequence[str], seed: int) -> list[tuple[str, str]]:
+    """(thought, answer) of each case.
+
+    Args:
+        answers: What the user did, to guide the writer: the positive's label, or the rating as a digit.
+    """
+    rng = np.random.default_rng(seed)
+    return [
+        _ranking(c, a, rng) if isinstance(c, RankingCase) else _rating(c, a, rng)
+        for c, a in zip(cases, answers, strict=True)
+    ]
+
+
+
+
+def _ranking(case: RankingCase, positive: str, rng: np.random.Generator) -> tuple[str, str]:
+    steps = []
+    if case.history:
+        steps.append(f"The user lately liked {_counts(evidence.tally((i, 1) for i in case.history).most_common(4))}.")
+    steps += [_read(n, chain, rng) for n, chain in enumerate(case.chains, 1)]
+    taste = evidence.tastes(case)
+    steps.append(f"Tastes: {_counts(taste)}.")
+    support = evidence.support(case, taste)
+    steps.append("Candidates: " + "; ".join(f"{label} {_counts(met)}" for label, met in support.items()) + ".")
+    score = {label: sum(w for _, w in met) for label, met in support.items()}
+    order = sorted(score, key=lambda label: (-score[label], label != positive))
+    best = ", ".join(f"{label} {score[label]}" for label in order[:3])
+    steps.append(f"{rng.choice(('Best supported', 'Strongest'))}: {best}.")
+    return _numbered(steps), render_ranking(order)
+
+
+def _read(n: int, chain: Chain, rng: np.random.Generator) -> str:
+    """One chain, hop by hop: the user, the neighbour, the second item, the user again."""
+    text = (
+        f"Chain {n}: {_traits(chain.item1)} {_verdict(chain.rating_u1, rng)} ({chain.rating_u1:g}), "
+        f"neighbour {_agreement(chain.rating_u1, chain.rating_v1, rng)} ({chain.rating_v1:g}); "
+        f"then {_traits(chain.item2)}, neighbour {chain.rating_v2:g}"
+    )
+    if chain.rating_u2 is None:
+        return text + "."
+    return f"{text}, user {_verdict(chain.rating_u2, rng)} ({chain.rating_u2:g})."
+
+
+def _rating(case: RatingCase, answer: str, rng: np.random.Generator) -> tuple[str, str]:
+    chain = case.chain
+    alike = _alike(chain.rating_u1, chain.rating_v1)
+    common = [t for t in evidence.traits(chain.item2) if t in evidence.traits(chain.item1)]
+    expected = expectation(chain, int(answer))
+    steps = [
+        f"{_traits(chain.item1)} {_verdict(chain.rating_u1, rng)} by the user ({chain.rating_u1:g}).",
+        f"Neighbour 1 gave it {chain.rating_v1:g} and {_pick(AGREES[alike], rng)}, "
+        f"so their taste is {'a guide' if alike else 'a weak guide'}.",
+        f"Neighbour 1 gave {_traits(chain.item2)} a {chain.rating_v2:g}; "
+        f"it shares {', '.join(common) if common else 'nothing'} with the first.",
+        f"Taken together, I expect this one to be {_pick(VERDICT[expected], rng)}.",
+    ]
+    return _numbered(steps), render_rating(answer)
+
+
+def expectation(chain: Chain, answer: int | None = None) -> int:
+    """The verdict (1, 0, -1) that an unclosed chain speaks for, by the neighbour's rating moved by the two's difference.
+
+    The answer guides only between the two verdicts nearest to a value that lies on their border.
+    """
+    value = chain.rating_v2 + (chain.rating_u1 - chain.rating_v1) / 2
+    near = [evidence.sign(value - 0.5), evidence.sign(value + 0.5)]
+    guided = evidence.sign(answer) if answer is not None else None
+    return guided if guided in near else evidence.sign(value)
+
+
+def _alike(one: float, other: float) -> bool:
+    return evidence.sign(one) == evidence.sign(other)
+
+
+def _agreement(one: float, other: float, rng: np.random.Generator) -> str:
+    return _pick(AGREES[_alike(one, other)], rng)
+
+
+def _verdict(rating: float, rng: np.random.Generator) -> str:
+    return _pick(VERDICT[evidence.sign(rating)], rng)
+
+
+def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
+    return options[0] if rng.random() < 0.7 else options[1]
+
+
+def _traits(item: Item) -> str:
+    return ", ".join(evidence.traits(item)[:3]) or "an item"
+
+
+def _counts(pairs: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{trait} {count}" for trait, count in pairs) or "-"
+
+
+def _numbered(steps: Sequence[str]) -> str:
+    return "\n".join(f"Step {n}: {text}" for n, text in enumerate(steps, 1))
+
+

@@ -1,0 +1,66 @@
+"""Stage `think`: a teacher turns training tasks into interaction-of-thoughts, and the audit accepts or rejects them."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from hydra.utils import get_method
+from omegaconf import DictConfig
+
+from r2rec import seeds
+from r2rec.data.targets import for_rl, for_sft
+from r2rec.errors import R2RecError
+from r2rec.prompts.render import render
+from r2rec.thoughts.audit import audit, rates
+from r2rec.thoughts.tasks import Task, load, ranking_tasks, rating_tasks, targets
+
+SHARES = {"ranking": (1.0, 0.0), "chain_rating": (0.0, 1.0), "mix": (0.5, 0.5)}
+
+
+def think(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """Write traces.parquet: user, item, task, prompt, thought, answer, accepted, reasons.
+
+    `sft.samples` accepted traces are wanted; up to `teacher.oversample` times as many tasks are tried. Rejected
+    ones stay in the table with their reasons.
+    """
+    tasks = training_tasks(cfg, inputs)
+    if not tasks:
+        raise R2RecError("no train rating has a history before it to make a training prompt of; give more data")
+    teacher = get_method(cfg.teacher._target_)
+    written = teacher(
+        [t.case for t in tasks], [t.truth for t in tasks], seeds.integer(cfg.seed, "think.teacher"), **cfg.teacher.params
+    )
+    reasons = [audit(t.case, *w, t.truth) for t, w in zip(tasks, written, strict=True)]
+    traces = pl.DataFrame(
+        {
+            "user": [t.user for t in tasks],
+            "item": [t.item for t in tasks],
+            "task": ["ranking" if len(t.truth) and t.truth.isalpha() else "chain_rating" for t in tasks],
+            "prompt": [render(t.case, cfg.prompt, cfg.dataset.words) for t in tasks],
+            "thought": [thought if cfg.prompt.reasoning else None for thought, _ in written],
+            "answer": [answer for _, answer in written],
+            "accepted": [not r for r in reasons],
+            "reasons": reasons,
+        },
+        schema_overrides={"user": pl.UInt32, "item": pl.UInt32, "thought": pl.String, "reasons": pl.List(pl.String)},
+    )
+    traces.write_parquet(folder / "traces.parquet")
+    accepted = int(traces["accepted"].sum())
+    if not accepted:
+        raise R2RecError(f"the audit rejected all {len(tasks)} traces of teacher={cfg.teacher.name}: {reasons[0][0]}")
+    notes = []
+    if accepted < cfg.sft.samples:
+        notes = [f"only {accepted} of sft.samples={cfg.sft.samples} traces were accepted; raise teacher.oversample"]
+    return {"traces": len(tasks), "accepted": accepted, "rates": rates(reasons), "notes": notes}
+
+
+def training_tasks(cfg: DictConfig, inputs: dict[str, Path]) -> list[Task]:
+    """The tasks of SFT, disjoint from those of RL, oversampled."""
+    source = load(inputs["prepare"], inputs["split"])
+    pool = targets(source, cfg)
+    ranking, rating = (int(share * cfg.sft.samples * cfg.teacher.oversample + 0.5) for share in SHARES[cfg.sft.task])
+    rng = seeds.generator(cfg.seed, "think.tasks")
+    tasks = ranking_tasks(source, for_sft(pool, ranking, cfg.rl.samples), cfg, rng) if ranking else []
+    if rating:
+        tasks += rating_tasks(source, for_rl(pool, cfg.rl.samples).select("user", "item"), rating, cfg, rng)
+    return tasks

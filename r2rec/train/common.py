@@ -1,0 +1,78 @@
+"""What SFT and GRPO share: where checkpoints lie, which one to go on from, and the log they leave."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from omegaconf import DictConfig
+
+CHECKPOINTS = "checkpoints"
+STATE = "trainer_state.json"
+
+
+def newest_complete(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end, or None. Incomplete ones are left alone.
+
+    The trainer writes its state file last, and a killed run may leave a checkpoint without a readable one.
+    """
+    for path in sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.split("-")[1])):
+        try:
+            json.loads((path / STATE).read_text())
+        except (OSError, ValueError):
+            continue
+        return str(path)
+    return None
+
+
+def common_arguments(cfg: DictConfig, folder: Path, seed: int) -> dict[str, Any]:
+    """Arguments both trainers take; those that drift between releases are pinned here."""
+    from r2rec.llm.runtime import device
+
+    on_cpu = device(cfg.hardware) == "cpu"
+    return {
+        "output_dir": str(folder / CHECKPOINTS),
+        "seed": seed,
+        "data_seed": seed,
+        "use_cpu": on_cpu,
+        "bf16": cfg.hardware.bf16 and not on_cpu,
+        "optim": "adamw_torch",
+        "logging_steps": 1,
+        "save_strategy": "steps",
+        "save_total_limit": 2,
+        "report_to": list(cfg.logger.report_to),
+        "disable_tqdm": True,
+        "dataloader_pin_memory": not on_cpu,
+        "dataloader_num_workers": 0,
+        "activation_checkpointing": not on_cpu,  # memory is what a GPU is short of; time is what a CPU is
+    }
+
+
+def write_log(history: list[dict[str, Any]], folder: Path) -> pl.DataFrame:
+    """One row per logged step, to log.parquet; the summary rows at the end are left out."""
+    rows = [row for row in history if "train_runtime" not in row]
+    log = pl.DataFrame(rows, infer_schema_length=None)
+    log.write_parquet(folder / "log.parquet")
+    return log
+
+
+def save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
+    """The trained adapter, in PEFT's layout, without the frozen reference that TRL keeps beside it."""
+    model.save_pretrained(folder, selected_adapters=["default"])
+    tokenizer.save_pretrained(folder)
+    (folder / "README.md").unlink(missing_ok=True)
+
+
+def lora(cfg: DictConfig) -> Any:
+    """A fresh adapter's configuration."""
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=cfg.r,
+        lora_alpha=cfg.alpha,
+        lora_dropout=cfg.dropout,
+        target_modules=cfg.targets if cfg.targets == "all-linear" else cfg.targets.split(","),
+        task_type="CAUSAL_LM",
+    )
+
+

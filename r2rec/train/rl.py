@@ -1,0 +1,133 @@
+"""Stage `rl`: GRPO on ranking prompts (section 3.3.2, equation 4), from the policy as SFT left it."""
+
+from collections.abc import Callable
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from hydra.utils import get_method
+from omegaconf import DictConfig
+
+from r2rec import seeds
+from r2rec.data.targets import for_rl
+from r2rec.errors import R2RecError
+from r2rec.llm import chat, load, runtime
+from r2rec.prompts.render import render
+from r2rec.thoughts.tasks import Task, ranking_tasks, targets
+from r2rec.thoughts.tasks import load as load_source
+from r2rec.train.common import CHECKPOINTS, common_arguments, lora, newest_complete, save_adapter, write_log
+
+KL_AT_START = 1e-3  # nats a token; above it the reference is not the policy that training starts from
+
+
+def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """Write the adapter and log.parquet: per step reward and parts, lengths, clipped and zero-variance shares, KL.
+
+    With an SFT adapter, TRL freezes a copy of it as the reference: the KL at the first step is about 0, asserted.
+    """
+    runtime.settle(cfg.hardware)
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+    made, adapter = inputs.get("backbone"), inputs.get("sft")
+    tokenizer = load.tokenizer(cfg.model, made)
+    tasks, notes = _tasks(cfg, inputs, tokenizer)
+    rows = [
+        {"prompt": chat.ask(render(t.case, cfg.prompt, cfg.dataset.words)), "positive": t.truth, "n_candidates": n}
+        for t in tasks
+        if (n := cfg.evaluation.negatives + 1)
+    ]
+    trainer = GRPOTrainer(
+        model=load.weights(cfg.model, made, adapter, train=True),
+        reward_funcs=[reward_function(name, part, cfg.prompt.reasoning) for name, part in cfg.reward.parts.items()],
+        args=_arguments(cfg, folder),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        peft_config=None if adapter or cfg.model.adapter else lora(cfg.model.lora),
+    )
+    trainer.train(resume_from_checkpoint=newest_complete(folder / CHECKPOINTS))
+    log = write_log(trainer.state.log_history, folder)
+    _check_reference(log)
+    save_adapter(trainer.model, tokenizer, folder)
+    return {"prompts": len(rows), "steps": trainer.state.global_step, **summary(log), "notes": notes + warnings(log)}
+
+
+def _tasks(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any) -> tuple[list[Task], list[str]]:
+    source = load_source(inputs["prepare"], inputs["split"])
+    pool = targets(source, cfg)
+    per_step = cfg.rl.prompts_per_step
+    tasks = ranking_tasks(source, for_rl(pool, cfg.rl.samples), cfg, seeds.generator(cfg.seed, "rl.tasks"))
+    prompts = [render(t.case, cfg.prompt, cfg.dataset.words) for t in tasks]
+    fits = chat.fits(tokenizer, prompts, cfg, cfg.rl.max_new_tokens)
+    kept = [t for t, fit in zip(tasks, fits, strict=True) if fit]
+    notes = [f"{len(tasks) - len(kept)} prompts too long for model.max_length were left out"] * (len(kept) < len(tasks))
+    if len(kept) < per_step:
+        raise R2RecError(f"only {len(kept)} RL prompts fit, rl.prompts_per_step={per_step}; raise model.max_length or give more data")
+    return kept, notes
+
+
+def reward_function(name: str, part: DictConfig, reasoned: bool) -> Callable[..., list[float]]:
+    """A reward part as TRL calls it: messages in, one number each out; the columns it names are passed on."""
+    reward = get_method(part._target_)
+    wanted = set(signature(reward).parameters) - {"completions"}
+
+    def named(completions: list[chat.Messages], **columns: Any) -> list[float]:
+        known = columns | {"reasoned": reasoned} | dict(part.params)
+        return reward([c[-1]["content"] for c in completions], **{k: v for k, v in known.items() if k in wanted})
+
+    named.__name__ = name  # what TRL's logs call it
+    return named
+
+
+def _arguments(cfg: DictConfig, folder: Path) -> Any:
+    from trl import GRPOConfig
+
+    group = cfg.rl
+    rollouts = group.prompts_per_step * group.group_size
+    return GRPOConfig(
+        **common_arguments(cfg, folder, seeds.integer(cfg.seed, "rl")),
+        num_train_epochs=group.epochs,
+        learning_rate=group.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=group.warmup,
+        per_device_train_batch_size=group.micro_batch_size,
+        gradient_accumulation_steps=rollouts // (group.micro_batch_size * cfg.hardware.processes),
+        num_generations=group.group_size,
+        max_completion_length=group.max_new_tokens,
+        temperature=group.temperature,
+        top_p=group.top_p,
+        loss_type=group.loss,
+        beta=group.beta,
+        epsilon=group.epsilon,
+        scale_rewards=group.scale_rewards,
+        reward_weights=[part.weight for part in cfg.reward.parts.values()],
+        num_iterations=1,
+        mask_truncated_completions=False,
+        save_steps=group.save_steps,
+    )
+
+
+def _check_reference(log: pl.DataFrame) -> None:
+    first = log["kl"].drop_nulls().head(1).to_list() if "kl" in log.columns else []
+    if first and abs(first[0]) > KL_AT_START:
+        raise AssertionError(f"KL at the first step is {first[0]:.4f}: the reference is not the starting policy")
+
+
+def summary(log: pl.DataFrame) -> dict[str, float]:
+    """First and last fifth of the rewards, and what kept groups from teaching."""
+    reward = log["reward"].drop_nulls()
+    fifth = max(1, len(reward) // 5)
+    facts = {"reward_first": reward.head(fifth).mean(), "reward_last": reward.tail(fifth).mean()}
+    for column in ("frac_reward_zero_std", "completions/clipped_ratio", "kl"):
+        if column in log.columns:
+            facts[column] = log[column].drop_nulls().mean()
+    return {name: round(float(value), 5) for name, value in facts.items()}  # type: ignore[arg-type]
+
+
+def warnings(log: pl.DataFrame) -> list[str]:
+    """What a user should know of the run, in words."""
+    silent = log["frac_reward_zero_std"].drop_nulls().mean() if "frac_reward_zero_std" in log.columns else 0
+    if silent > 0.5:  # type: ignore[operator]
+        return [f"{silent:.0%} of the groups had equal rewards and taught nothing; raise rl.group_size or rl.temperature"]
+    return []

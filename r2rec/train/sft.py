@@ -1,0 +1,76 @@
+"""Stage `sft`: LoRA on accepted traces, the loss on thought and answer alone (section 3.3.1, equation 3)."""
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from omegaconf import DictConfig
+
+from r2rec import seeds
+from r2rec.errors import R2RecError
+from r2rec.llm import chat, load, runtime
+from r2rec.train.common import CHECKPOINTS, common_arguments, lora, newest_complete, save_adapter, write_log
+
+
+def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """Write the adapter and log.parquet (step, loss, ...). Goes on from a checkpoint that a killed run left."""
+    runtime.settle(cfg.hardware)
+    from datasets import Dataset
+    from trl import SFTTrainer
+
+    made = inputs.get("backbone")
+    tokenizer = load.tokenizer(cfg.model, made)
+    rows = examples(pl.read_parquet(inputs["think"] / "traces.parquet"), cfg.sft.samples)
+    short = [r for r in rows if _length(tokenizer, r) <= cfg.model.max_length]
+    if not short:
+        raise R2RecError(f"no trace fits into model.max_length={cfg.model.max_length} tokens; raise it")
+    trainer = SFTTrainer(
+        model=load.weights(cfg.model, made, train=True),
+        args=_arguments(cfg, folder),
+        train_dataset=Dataset.from_list(short),
+        processing_class=tokenizer,
+        peft_config=None if cfg.model.adapter else lora(cfg.model.lora),
+    )
+    trainer.train(resume_from_checkpoint=newest_complete(folder / CHECKPOINTS))
+    log = write_log(trainer.state.log_history, folder)
+    save_adapter(trainer.model, tokenizer, folder)
+    notes = [f"{len(rows) - len(short)} traces longer than model.max_length were left out"] if len(short) < len(rows) else []
+    losses = log["loss"].drop_nulls()
+    return {"samples": len(short), "steps": trainer.state.global_step, "loss_first": losses[0], "loss_last": losses[-1], "notes": notes}
+
+
+def examples(traces: pl.DataFrame, samples: int) -> list[dict[str, chat.Messages]]:
+    """The first accepted traces of each task, as TRL's prompt and completion conversations."""
+    accepted = traces.filter("accepted")
+    tasks = accepted["task"].unique(maintain_order=True)
+    share = -(-samples // max(1, len(tasks)))
+    taken = pl.concat([accepted.filter(pl.col("task") == t).head(share) for t in tasks]).head(samples)
+    return [
+        {"prompt": chat.ask(prompt), "completion": chat.reply(thought, answer)}
+        for prompt, thought, answer in taken.select("prompt", "thought", "answer").iter_rows()
+    ]
+
+
+def _length(tokenizer: Any, row: dict[str, chat.Messages]) -> int:
+    text = tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=False)
+    return len(tokenizer.encode(text, add_special_tokens=False))
+
+
+def _arguments(cfg: DictConfig, folder: Path) -> Any:
+    from trl import SFTConfig
+
+    group, processes = cfg.sft, cfg.hardware.processes
+    return SFTConfig(
+        **common_arguments(cfg, folder, seeds.integer(cfg.seed, "sft")),
+        num_train_epochs=group.epochs,
+        learning_rate=group.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=group.warmup,
+        per_device_train_batch_size=group.micro_batch_size,
+        gradient_accumulation_steps=max(1, group.batch_size // (group.micro_batch_size * processes)),
+        save_steps=group.save_steps,
+        max_length=cfg.model.max_length,
+        packing=False,
+        completion_only_loss=True,
+        dataset_num_proc=None,
+    )

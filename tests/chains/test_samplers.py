@@ -1,0 +1,243 @@
+import itertools
+from collections import Counter
+from contextlib import contextmanager
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from r2rec.chains import graph as graphs
+from r2rec.chains import neighbours, samplers
+from r2rec.data import interactions, movielens, split
+
+# How neighbours are found: (PAYS, PATHS). A round of proposals pays 1 before the first.
+WAYS = {
+    "as configured": (neighbours.PAYS, neighbours.PATHS),
+    "rejection": (0.0, neighbours.PATHS),
+    "enumeration": (2.0, neighbours.PATHS),
+    "enumeration in blocks": (2.0, 7),
+}
+ways = pytest.mark.parametrize("way", WAYS)
+
+
+@contextmanager
+def found_by(way):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbours, "PAYS", WAYS[way][0])
+        patch.setattr(neighbours, "PATHS", WAYS[way][1])
+        yield
+
+
+def build(histories, n_items):
+    rows = [(u, i, r) for u, mine in enumerate(histories) for i, r in mine]
+    train = pl.DataFrame(rows, {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32}, orient="row")
+    return graphs.build(train, len(histories), n_items)
+
+
+def rows_of(sampler, graph, asked, per_query, seed=0):
+    """Per query, its chains as dicts, in the order drawn."""
+    table = samplers.table(sampler(graph, asked, per_query, np.random.default_rng(seed)), graph, asked)
+    assert table["query"].is_sorted()
+    rows = [[] for _ in asked.user]
+    for row in table.iter_rows(named=True):
+        rows[row["query"]].append(row)
+    return rows
+
+
+@st.composite
+def worlds(draw):
+    """Small histories (item, rating) in time order, and queries (user, length of the past)."""
+    n_items = draw(st.integers(1, 7))
+    one = st.lists(
+        st.tuples(st.integers(0, n_items - 1), st.integers(1, 5)), unique_by=lambda pair: pair[0], max_size=5
+    )
+    histories = draw(st.lists(one, min_size=1, max_size=7))
+    users = draw(st.lists(st.integers(0, len(histories) - 1), max_size=8))
+    return histories, n_items, [(u, draw(st.integers(0, len(histories[u])))) for u in users]
+
+
+def asked_of(graph, queries):
+    user, length = np.array(queries, int).reshape(-1, 2).T
+    return graphs.queries(graph, user, length)
+
+
+@ways
+@given(worlds(), st.integers(0, 4), st.integers(0, 99))
+def test_closed_chains_are_true_loops_through_distinct_neighbours(way, world, per_query, seed):
+    histories, n_items, queries = world
+    graph = build(histories, n_items)
+    with found_by(way):
+        chains = rows_of(samplers.closed, graph, asked_of(graph, queries), per_query, seed)
+    for (u, length), mine in zip(queries, chains, strict=True):
+        past = dict(histories[u][:length])
+        near = {v for v, h in enumerate(histories) if v != u and len(past.keys() & dict(h).keys()) >= 2}
+        assert len(mine) == len({c["neighbour"] for c in mine}) == min(per_query, len(near))
+        for c in mine:
+            theirs = dict(histories[c["neighbour"]])
+            assert c["user"] == u
+            assert c["neighbour"] in near
+            assert c["item1"] != c["item2"]
+            assert (c["rating_u1"], c["rating_u2"]) == (past[c["item1"]], past[c["item2"]])
+            assert (c["rating_v1"], c["rating_v2"]) == (theirs[c["item1"]], theirs[c["item2"]])
+
+
+@ways
+@given(worlds(), st.integers(0, 4), st.integers(0, 99))
+def test_open_chains_lead_to_an_item_new_to_the_user(way, world, per_query, seed):
+    histories, n_items, queries = world
+    graph = build(histories, n_items)
+    with found_by(way):
+        chains = rows_of(samplers.open_ended, graph, asked_of(graph, queries), per_query, seed)
+    for (u, length), mine in zip(queries, chains, strict=True):
+        past = dict(histories[u][:length])
+        near = {v for v, h in enumerate(histories) if v != u and past.keys() & dict(h).keys()}
+        useful = {v for v in near if dict(histories[v]).keys() - past.keys()}
+        found = {c["neighbour"] for c in mine}
+        assert found <= useful
+        assert len(mine) == len(found) <= per_query
+        if per_query >= len(near):
+            assert found == useful
+        for c in mine:
+            theirs = dict(histories[c["neighbour"]])
+            assert c["item2"] not in past
+            assert c["rating_u2"] is None
+            assert c["rating_u1"] == past[c["item1"]]
+            assert (c["rating_v1"], c["rating_v2"]) == (theirs[c["item1"]], theirs[c["item2"]])
+
+
+# User 0 shares 5, 2, 3, 2, 4 items with users 1-5, one with user 6, none with user 7; 8-39 share two with
+# each other, so that the queries asked beside user 0's end after other numbers of rounds.
+OURS = [(i, 1 + i % 5) for i in range(5)]
+HISTORIES = [
+    OURS,
+    [(i, 5) for i in range(8)],
+    [(0, 3), (1, 3)],
+    [(0, 2), (2, 2), (4, 2), (9, 2)],
+    [(3, 4), (4, 4), (9, 4)],
+    [(0, 1), (1, 1), (3, 1), (4, 1)],
+    [(4, 5), (9, 5)],
+    [],
+    *([(10, 3), (11, 3)] for _ in range(32)),
+]
+NEAR = [1, 2, 3, 4, 5]
+DRAWS = 6000
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    graph = build(HISTORIES, 12)
+    user = np.concatenate([np.zeros(DRAWS, int), np.arange(len(HISTORIES)).repeat(20)])
+    return graph, graphs.queries(graph, user)
+
+
+def uniform(seen, outcomes):
+    counts = Counter(seen)
+    assert set(counts) == set(outcomes)
+    return chisquare(list(counts.values())).pvalue > 0.001
+
+
+@ways
+@pytest.mark.parametrize("per_query", [1, 2, 9])
+def test_neighbours_are_uniform_in_any_order(crowd, way, per_query):
+    with found_by(way):
+        query, neighbour = neighbours.draw(crowd[1], crowd[0], per_query, 2, np.random.default_rng(1))
+    size = min(per_query, len(NEAR))
+    ours = neighbour[query < DRAWS].reshape(DRAWS, size)
+    assert uniform(ours[:, 0].tolist(), NEAR)
+    first_two = min(size, 2)
+    assert uniform(map(tuple, ours[:, :first_two].tolist()), itertools.permutations(NEAR, first_two))
+
+
+@ways
+def test_the_two_items_are_uniform_over_ordered_pairs(crowd, way):
+    with found_by(way):
+        chains = samplers.closed(*crowd, 5, np.random.default_rng(2))
+    for v in NEAR:
+        common = sorted(dict(OURS).keys() & dict(HISTORIES[v]).keys())
+        mine = (chains.query < DRAWS) & (chains.neighbour == v)
+        pairs = zip(chains.item1[mine].tolist(), chains.item2[mine].tolist(), strict=True)
+        assert uniform(pairs, itertools.permutations(common, 2))
+
+
+@ways
+def test_open_chains_draw_both_items_uniformly(crowd, way):
+    with found_by(way):
+        chains = samplers.open_ended(*crowd, 9, np.random.default_rng(3))
+    mine = (chains.query < DRAWS) & (chains.neighbour == 1)
+    pairs = zip(chains.item1[mine].tolist(), chains.item2[mine].tolist(), strict=True)
+    assert uniform(pairs, itertools.product(range(5), range(5, 8)))
+
+
+IDS = ("query", "user", "item1", "neighbour", "item2")
+RATINGS = ("rating_u1", "rating_v1", "rating_v2", "rating_u2")
+COLUMNS = dict.fromkeys(IDS, pl.UInt32) | dict.fromkeys(RATINGS, pl.Float32)
+SAMPLERS = pytest.mark.parametrize("sampler", [samplers.closed, samplers.open_ended])
+
+
+@SAMPLERS
+@ways
+@pytest.mark.parametrize(
+    "histories",
+    [[[], [], []], [[(0, 5)], [(0, 4)], []], [[(0, 5), (1, 4)]]],
+    ids=["nobody rated", "one shared item each", "alone"],
+)
+def test_where_there_are_no_chains_the_table_is_empty(sampler, way, histories):
+    graph = build(histories, 3)
+    asked = graphs.queries(graph, np.arange(len(histories)))
+    with found_by(way):
+        chains = sampler(graph, asked, 5, np.random.default_rng(0))
+    table = samplers.table(chains, graph, asked)
+    assert table.is_empty()
+    assert table.schema == COLUMNS
+
+
+@SAMPLERS
+def test_none_asked_for_none_given(crowd, sampler):
+    graph, asked = crowd
+    assert samplers.table(sampler(graph, asked, 0, np.random.default_rng(0)), graph, asked).is_empty()
+    nobody = graphs.queries(graph, np.empty(0, int))
+    assert samplers.table(sampler(graph, nobody, 5, np.random.default_rng(0)), graph, nobody).is_empty()
+
+
+@SAMPLERS
+def test_the_same_generator_gives_the_same_chains(crowd, sampler):
+    first, again, other = (sampler(*crowd, 3, np.random.default_rng(seed)) for seed in (4, 4, 5))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first.neighbour, other.neighbour)
+
+
+@pytest.fixture(scope="module")
+def movies(shared_data):
+    tables = interactions.index(movielens.read_ml_1m(shared_data / "ml-1m-part"))
+    parts = split.leave_last_out(tables.interactions, positive_above=3, min_positives=6)
+    return parts, graphs.build(parts.train, tables.users.height, tables.items.height)
+
+
+@ways
+def test_real_chains_are_train_ratings_and_touch_no_heldout_pair(movies, way):
+    parts, graph = movies
+    asked = graphs.queries(graph, np.flatnonzero(np.diff(graph.start)))
+    with found_by(way):
+        chains = samplers.table(samplers.closed(graph, asked, 5, np.random.default_rng(0)), graph, asked)
+    assert chains.height > 0.95 * 5 * len(asked.user)
+    assert not chains.select("query", "neighbour").is_duplicated().any()
+    assert (chains["user"] != chains["neighbour"]).all()
+    assert (chains["item1"] != chains["item2"]).all()
+    for edge in (("user", "item1", "rating_u1"), ("neighbour", "item1", "rating_v1"),
+                 ("neighbour", "item2", "rating_v2"), ("user", "item2", "rating_u2")):  # fmt: skip
+        rated = chains.select(user=edge[0], item=edge[1], rating=edge[2])
+        assert rated.join(parts.train, on=["user", "item", "rating"], how="anti").is_empty()
+        assert rated.join(parts.heldout, on=["user", "item"]).is_empty()
+
+
+def test_real_open_chains_lead_to_items_not_in_the_user_s_train(movies):
+    parts, graph = movies
+    asked = graphs.queries(graph, np.flatnonzero(np.diff(graph.start)))
+    chains = samplers.table(samplers.open_ended(graph, asked, 5, np.random.default_rng(0)), graph, asked)
+    assert chains.select("user", item="item2").join(parts.train, on=["user", "item"]).is_empty()
+    for edge in (("user", "item1"), ("neighbour", "item1"), ("neighbour", "item2")):
+        rated = chains.select(user=edge[0], item=edge[1])
+        assert rated.join(parts.train, on=["user", "item"], how="anti").is_empty()

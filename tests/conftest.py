@@ -1,0 +1,35 @@
+"""Settings every test runs under, and the way to the real data."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+# Before any test module imports torch, which reads them once. `make test` exports them too; here they hold
+# for a bare `pytest` as well.
+for name, value in {
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "WANDB_MODE": "offline",
+    "MPLBACKEND": "Agg",
+}.items():
+    os.environ.setdefault(name, value)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# A deadline measures the machine, not the code. In CI the examples are the same each time.
+settings.register_profile("dev", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data sets: $R2REC_DATA, or shared/data beside the checkout."""
+    folder = Path(os.environ.get("R2REC_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}; set R2REC_DATA to its folder")
+    return folder

@@ -1,0 +1,194 @@
+"""Amazon Reviews 2023: messy fields are no matter, skips are counted, bad lines are named."""
+
+import gzip
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r2rec.data import amazon
+from r2rec.data.interactions import index
+from r2rec.errors import R2RecError
+
+RATING = {"user_id": "u1", "parent_asin": "B1", "asin": "A1", "rating": 4.0, "timestamp": 1_522_540_800_123}
+ITEM = {
+    "parent_asin": "B1",
+    "title": "A pen",
+    "main_category": "Office",
+    "categories": ["Office", "Pens"],
+    "store": "Bic",
+}
+Line = dict[str, Any] | bytes
+
+
+def lines(rows: list[Line]) -> bytes:
+    return b"".join((row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows)
+
+
+def put(folder: Path, ratings: list[Line] | bytes, items: list[Line] | bytes, packed: bool = False) -> Path:
+    for name, rows in (("Toys.jsonl", ratings), ("meta_Toys.jsonl", items)):
+        data = rows if isinstance(rows, bytes) else lines(rows)
+        (folder / (name + ".gz" * packed)).write_bytes(gzip.compress(data) if packed else data)
+    return folder
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
+def test_it_says_what_the_files_say(tmp_path: Path, packed: bool, mark: bytes, ending: bytes) -> None:
+    folder = tmp_path / "odd [name] *"
+    folder.mkdir()
+    ratings = mark + lines([RATING, RATING | {"parent_asin": None}]).replace(b"\n", ending)
+    items = mark + lines([ITEM, ITEM | {"parent_asin": "A1", "title": "Ink\n\u0000 pot"}]).rstrip(b"\n")
+    raw = amazon.read(put(folder, ratings, items, packed), "Toys")
+    assert raw.ratings.rows() == [("u1", "B1", 4.0, 1_522_540_800_123), ("u1", "A1", 4.0, 1_522_540_800_123)]
+    assert raw.users.rows() == [("u1", None)]
+    assert raw.items.rows() == [("B1", "A pen", ["Pens", "Bic"]), ("A1", "Ink pot", ["Pens", "Bic"])]
+    assert raw.notes == []
+    assert index(raw).interactions["timestamp"].to_list() == [1_522_540_800] * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "attributes"),
+    [
+        ({"categories": ["Office", "a", "b", "a", " ", None, "c"]}, ["a", "b", "c", "Bic"]),
+        ({"categories": ["a", "b", "c", "d", "e"]}, ["a", "b", "c", "d"]),
+        ({"categories": [], "store": None, "brand": "Pilot"}, ["Pilot"]),
+        ({"categories": None, "store": "Office"}, []),
+        ({"main_category": None, "categories": ["Office\n", "x"]}, ["Office", "x", "Bic"]),
+        ({"store": "Pens"}, ["Pens"]),
+    ],
+)
+def test_attributes(tmp_path: Path, fields: Line, attributes: list[str]) -> None:
+    assert amazon.read(put(tmp_path, [RATING], [ITEM | fields]), "Toys").items["attributes"].to_list() == [
+        attributes
+    ]
+
+
+def test_skips_are_counted(tmp_path: Path) -> None:
+    holes = [RATING | {name: None} for name in ("user_id", "rating", "timestamp")]
+    holes += [RATING | {"user_id": ""}, RATING | {"parent_asin": "", "asin": None}, {}]
+    strange = [RATING | {"parent_asin": name} for name in ("unknown", "untitled", "untitled")]
+    items = [
+        ITEM,
+        ITEM | {"title": "again"},
+        ITEM | {"parent_asin": "untitled", "title": " "},
+        {"title": "no id"},
+    ]
+    raw = amazon.read(put(tmp_path, [RATING, *holes, *strange], items), "Toys")
+    assert raw.ratings.height == raw.items.height == raw.users.height == 1
+    assert raw.items["title"].item() == "A pen"
+    assert raw.notes == [
+        "6 rows of Toys.jsonl without user_id, rating, timestamp or parent_asin skipped",
+        "3 ratings of items without a title in meta_Toys.jsonl skipped",
+        "1 repeated items of meta_Toys.jsonl skipped",
+    ]
+
+
+def test_the_packed_file_goes_before_the_plain_one(tmp_path: Path) -> None:
+    put(tmp_path, [RATING], [ITEM], packed=True)
+    put(tmp_path, [], [])
+    assert amazon.read(tmp_path, "Toys").ratings.height == 1
+
+
+messy = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(st.lists(messy, min_size=2, max_size=5))
+def test_fields_that_are_not_needed_never_matter(values: list[Any]) -> None:
+    rows = [RATING | {"text": value, "images": value} for value in values]
+    items = [
+        ITEM | {"parent_asin": f"B{n}", "price": value, "details": value} for n, value in enumerate(values)
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        raw = amazon.read(put(Path(folder), rows, items), "Toys")
+    assert (raw.ratings.height, raw.items.height) == (len(values), 1)
+
+
+BAD_RATINGS = [
+    b"{", b"hello", b"[1]", b"5", b"null", lines([RATING])[:30], lines([RATING])[:-1] * 2, b"\0",
+    b'{"user_id": "\xff"}', b'{"rating": 1e400}', b'{"rating": NaN}', b'{"rating": "5.0"}',
+    b'{"rating": [5]}', b'{"rating": 0.5}', b'{"rating": 5.5}', b'{"rating": -1}', b'{"rating": 1e300}',
+    b'{"timestamp": -1}', b'{"timestamp": 1.5}', b'{"timestamp": "x"}', b'{"timestamp": 99999999999999}',
+    b'{"timestamp": 99999999999999999999}', b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", BAD_RATINGS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_bad_line_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, packed: bool
+) -> None:
+    monkeypatch.setattr(amazon, "CHUNK_BYTES", 1_000)
+    put(tmp_path, [*[RATING] * 37, b"", line, *[RATING] * 20, line], [ITEM], packed)
+    with pytest.raises(R2RecError, match=r"/Toys\.jsonl(\.gz)?:39: ") as caught:
+        amazon.read(tmp_path, "Toys")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("line", [b"{", ITEM | {"categories": "Pens"}, ITEM | {"categories": {"a": 1}}])
+def test_a_bad_item_is_named(tmp_path: Path, line: Line) -> None:
+    with pytest.raises(R2RecError, match=r"/meta_Toys\.jsonl:2: "):
+        amazon.read(put(tmp_path, [RATING], [ITEM, line, ITEM]), "Toys")
+
+
+@pytest.mark.parametrize("keep", [1, 2, 5, 200, -4])
+def test_a_cut_archive_is_an_error(tmp_path: Path, keep: int) -> None:
+    put(tmp_path, [RATING | {"user_id": str(n)} for n in range(3_000)], [ITEM], packed=True)
+    file = tmp_path / "Toys.jsonl.gz"
+    file.write_bytes(file.read_bytes()[:keep])
+    with pytest.raises(R2RecError, match=r"Toys\.jsonl\.gz"):
+        amazon.read(tmp_path, "Toys")
+
+
+def test_an_altered_archive_is_an_error(tmp_path: Path) -> None:
+    put(tmp_path, [RATING], [ITEM], packed=True)
+    file = tmp_path / "meta_Toys.jsonl.gz"
+    data = bytearray(file.read_bytes())
+    data[-6] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(
+        R2RecError, match=r"meta_Toys\.jsonl\.gz cannot be read to its end .*: download it again"
+    ):
+        amazon.read(tmp_path, "Toys")
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_missing_and_empty_files_are_named(tmp_path: Path, packed: bool) -> None:
+    with pytest.raises(R2RecError, match="is not a folder"):
+        amazon.read(tmp_path / "gone", "Toys")
+    with pytest.raises(R2RecError, match=r"holds no Toys\.jsonl\.gz or Toys\.jsonl: set dataset\.root"):
+        amazon.read(tmp_path, "Toys")
+    for ratings, items, name in (([], [ITEM], "Toys"), ([RATING], [], "meta_Toys")):
+        with pytest.raises(R2RecError, match=rf"/{name}\.jsonl(\.gz)? is empty"):
+            amazon.read(put(tmp_path, ratings, items, packed), "Toys")
+    with pytest.raises(R2RecError, match="no usable rating"):
+        index(amazon.read(put(tmp_path, [RATING], [ITEM | {"parent_asin": "other"}], packed), "Toys"))
+
+
+@pytest.mark.parametrize("category", [None, "", "../Toys", "a/b", "*", "Toys\n"])
+def test_a_category_must_be_named(tmp_path: Path, category: str | None) -> None:
+    with pytest.raises(R2RecError, match=r"dataset\.category="):
+        amazon.read(tmp_path, category)
+
+
+def test_real_files(shared_data: Path) -> None:
+    folder = shared_data / "amazon-office"
+    raw = amazon.read(folder, "Office_Products")
+    tables = index(raw)
+    assert (tables.users.height, tables.items.height, raw.ratings.height) == (3_231, 3_317, 21_290)
+    assert tables.notes == ["102 later ratings of an already rated item skipped"]
+    with gzip.open(folder / "Office_Products.jsonl.gz") as file:
+        rows = [json.loads(line) for line in file]
+    assert raw.ratings["time_ms"].to_list() == [row["timestamp"] for row in rows]
+    assert raw.ratings["user"].to_list() == [row["user_id"] for row in rows]

@@ -1,0 +1,132 @@
+"""Dense ids, order and duplicates of the tables that every later stage reads."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r2rec.data.interactions import Raw, Tables, index, raw_file
+from r2rec.errors import R2RecError
+
+RATINGS = {"user": pl.String, "item": pl.String, "rating": pl.Float32, "time_ms": pl.Int64}
+Row = tuple[str, str, float, int]
+
+
+def raw(rows: list[Row], extra: tuple[str, ...] = ()) -> Raw:
+    """A source that describes what `rows` rate, and `extra` ids that nobody rated."""
+    users, items = ([*dict.fromkeys(row[side] for row in rows), *extra] for side in (0, 1))
+    people = pl.DataFrame(
+        {"raw_id": users, "profile": [None] * len(users)}, {"raw_id": pl.String, "profile": pl.String}
+    )
+    things = pl.DataFrame(
+        {"raw_id": items, "title": [f"T{name}" for name in items], "attributes": [[name] for name in items]},
+        {"raw_id": pl.String, "title": pl.String, "attributes": pl.List(pl.String)},
+    )
+    return Raw(pl.DataFrame(rows, RATINGS, orient="row"), people, things, ["2 lines skipped"])
+
+
+def named(tables: Tables) -> list[tuple[str, str, float, int]]:
+    """The interactions with their raw ids back in place."""
+    users, items = (dict(enumerate(table["raw_id"])) for table in (tables.users, tables.items))
+    return [
+        (users[user], items[item], rating, time) for user, item, rating, time in tables.interactions.rows()
+    ]
+
+
+ids = st.one_of(st.integers(0, 30).map(str), st.text("ab1", min_size=1, max_size=2))
+times = st.integers(0, 10**13)
+rows_of_any_time = st.lists(st.tuples(ids, ids, st.integers(1, 5).map(float), times), min_size=1, max_size=30)
+rows_of_own_times = st.lists(
+    st.tuples(ids, ids, st.integers(1, 5).map(float), times),
+    min_size=1,
+    max_size=30,
+    unique_by=lambda row: row[3],
+)
+
+
+@given(rows_of_any_time)
+def test_tables_are_dense_sorted_and_complete(rows: list[Row]) -> None:
+    tables = index(raw(rows, extra=("never rated",)))
+    for name, table, side in (("user", tables.users, 0), ("item", tables.items, 1)):
+        assert table[name].to_list() == list(range(table.height))
+        assert set(table["raw_id"]) == {row[side] for row in rows}
+    pairs = tables.interactions.select("user", "item").rows()
+    assert len(set(pairs)) == len(pairs) == len({row[:2] for row in rows})
+    keys = tables.interactions.select("user", "timestamp").rows()
+    assert keys == sorted(keys)
+
+
+@given(rows_of_any_time)
+def test_the_earliest_rating_of_a_pair_stays(rows: list[Row]) -> None:
+    earliest: dict[tuple[str, str], Row] = {}
+    for row in sorted(rows, key=lambda row: row[3]):
+        earliest.setdefault(row[:2], row)
+    tables = index(raw(rows))
+    assert sorted(named(tables)) == sorted((*row[:3], row[3] // 1000) for row in earliest.values())
+    later = len(rows) - len(earliest)
+    assert tables.notes[1:] == ([f"{later} later ratings of an already rated item skipped"] if later else [])
+
+
+@given(rows_of_own_times, st.randoms(use_true_random=False))
+def test_the_order_of_the_file_does_not_matter(rows: list[Row], random) -> None:
+    shuffled = random.sample(rows, len(rows))
+    for one, other in zip(index(raw(rows))[:3], index(raw(shuffled))[:3], strict=True):
+        assert one.equals(other)
+
+
+def test_the_contract_types() -> None:
+    tables = index(raw([("u", "i", 4.0, 1_999)]))
+    assert tables.interactions.schema == {
+        "user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "timestamp": pl.Int64,
+    }  # fmt: skip
+    assert tables.users.schema == {"user": pl.UInt32, "raw_id": pl.String, "profile": pl.String}
+    assert tables.items.schema == {
+        "item": pl.UInt32, "raw_id": pl.String, "title": pl.String, "attributes": pl.List(pl.String),
+    }  # fmt: skip
+    assert tables.interactions.rows() == [(0, 0, 4.0, 1)]
+    assert tables.items.rows() == [(0, "i", "Ti", ["i"])]
+    assert tables.notes == ["2 lines skipped"]
+
+
+def test_milliseconds_order_what_seconds_tie_and_the_file_orders_the_rest() -> None:
+    rows = [("u", "c", 1.0, 1_700), ("u", "a", 2.0, 1_900), ("u", "b", 3.0, 1_100), ("u", "d", 4.0, 1_700)]
+    assert [item for _, item, _, _ in named(index(raw(rows)))] == ["b", "c", "d", "a"]
+
+
+@pytest.mark.parametrize(
+    ("given_ids", "expected"),
+    [
+        (["10", "9", "2"], ["2", "9", "10"]),
+        (["10", "9", "a"], ["10", "9", "a"]),
+        (["7", "007", "08"], ["007", "7", "08"]),
+        ([str(10**40), "5"], ["5", str(10**40)]),
+        (["é", "z", "Z"], ["Z", "z", "é"]),
+    ],
+)
+def test_ids_follow_numbers_when_all_are_numbers(given_ids: list[str], expected: list[str]) -> None:
+    rows = [(name, "i", 3.0, 0) for name in given_ids]
+    assert index(raw(rows)).users["raw_id"].to_list() == expected
+
+
+def test_nothing_to_index_is_an_error() -> None:
+    with pytest.raises(R2RecError, match="no usable rating"):
+        index(raw([]))
+
+
+def test_tables_that_disagree_are_an_error() -> None:
+    source = raw([("u", "i", 3.0, 0), ("v", "j", 3.0, 0)])
+    with pytest.raises(R2RecError, match="item 'j' is rated, not described"):
+        index(source._replace(items=source.items.filter(pl.col("raw_id") == "i")))
+    with pytest.raises(R2RecError, match=r"user '[uv]' is described twice"):
+        index(source._replace(users=pl.concat([source.users, source.users])))
+
+
+def test_raw_file_takes_the_first_there_is(tmp_path: Path) -> None:
+    (tmp_path / "b").touch()
+    assert raw_file(tmp_path, "a", "b") == tmp_path / "b"
+    with pytest.raises(R2RecError, match="holds no a or c"):
+        raw_file(tmp_path, "a", "c")
+    with pytest.raises(R2RecError, match="is not a folder"):
+        raw_file(tmp_path / "gone", "a")

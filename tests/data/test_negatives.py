@@ -1,0 +1,71 @@
+from math import perm
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from r2rec.data import negatives
+
+
+class Watched(np.random.Generator):
+    """Counts the blocks of the dense way, the only one that asks for floats."""
+
+    blocks = 0
+
+    def random(self, *args, **kwargs):
+        self.blocks += 1
+        return super().random(*args, **kwargs)
+
+
+def keys(touched, n_items):
+    return np.sort(np.array([u * n_items + i for u, items in enumerate(touched) for i in items], np.int64))
+
+
+@given(st.data())
+def test_negatives_are_distinct_and_untouched(data):
+    n_items = data.draw(st.integers(1, 40))
+    touched = data.draw(st.lists(st.sets(st.integers(0, n_items - 1)), min_size=1, max_size=4))
+    users = np.array(data.draw(st.lists(st.sampled_from(range(len(touched))), max_size=8)), np.uint32)
+    k = data.draw(st.integers(0, min((n_items - len(touched[u]) for u in users), default=3)))
+    cells = data.draw(st.sampled_from([1, 50, 4_000_000]))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(negatives, "CELLS", cells)
+        drawn = negatives.draw(users, keys(touched, n_items), n_items, k, np.random.default_rng(0))
+    assert drawn.shape == (len(users), k)
+    for user, row in zip(users, drawn.tolist(), strict=True):
+        assert len(set(row)) == k
+        assert set(row) <= set(range(n_items)) - touched[user]
+
+
+@pytest.mark.parametrize(
+    ("n_items", "cells", "blocks"),
+    [(8, 4_000_000, False), (400, 4_000_000, True), (400, 100_000, True)],
+    ids=["by rejection", "by shuffle", "by shuffle in blocks"],
+)
+def test_every_ordered_draw_is_equally_likely(monkeypatch, n_items, cells, blocks):
+    monkeypatch.setattr(negatives, "CELLS", cells)
+    free = np.array([1, 3, 4, 6, 7])  # the other user is there to be told apart from
+    touched = [set(range(n_items)) - set(free.tolist()), {2, 5}]
+    users, rng = np.zeros(12_000, int), Watched(np.random.PCG64(0))
+    drawn = negatives.draw(users, keys(touched, n_items), n_items, 3, rng)
+    assert np.isin(drawn, free).all()
+    if blocks:
+        assert rng.blocks >= 12_000 * 0.9 * n_items / cells  # nearly all were served by the shuffle
+    place = np.searchsorted(free, drawn)
+    counts = np.bincount(place @ [25, 5, 1], minlength=125)
+    assert (counts > 0).sum() == perm(5, 3)
+    assert chisquare(counts[counts > 0]).pvalue > 0.001
+
+
+def test_a_mixed_call_serves_each_user_uniformly():
+    touched = [set(range(4, 300)), set()]  # four items left to one, all to the other
+    users = np.tile([0, 1], 5000)
+    drawn = negatives.draw(users, keys(touched, 300), 300, 2, np.random.default_rng(1))
+    assert chisquare(np.bincount(drawn[::2].ravel(), minlength=4)).pvalue > 0.001
+    assert chisquare(np.bincount(drawn[1::2].ravel(), minlength=300)).pvalue > 0.001
+
+
+def test_untouched_items_are_counted():
+    assert negatives.untouched_counts(np.array([0, 0, 2]), 4, 5).tolist() == [3, 5, 4, 5]

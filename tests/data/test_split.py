@@ -1,0 +1,206 @@
+from collections import Counter, defaultdict
+from math import comb
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from omegaconf import OmegaConf
+from scipy.stats import chisquare
+
+from r2rec.data import interactions, movielens, split
+from r2rec.errors import R2RecError
+
+# (user, item, rating, time) in file order
+files = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 7), st.integers(1, 5), st.integers(0, 3)),
+    unique_by=lambda row: row[:2],
+    min_size=1,
+    max_size=30,
+)
+
+
+def tables(rows):
+    """The tables of a file, and its rows with the ids that the tables give them."""
+    names = [[str(row[i]) for row in rows] for i in (0, 1)]
+    ratings = pl.DataFrame(
+        {"user": names[0], "item": names[1], "rating": [r[2] for r in rows], "time_ms": [r[3] for r in rows]},
+        schema={"user": pl.String, "item": pl.String, "rating": pl.Float32, "time_ms": pl.Int64},
+    )
+    users = pl.DataFrame({"raw_id": sorted(set(names[0])), "profile": "anyone"})
+    items = pl.DataFrame({"raw_id": sorted(set(names[1])), "title": "Anything"}).with_columns(attributes=[])
+    made = interactions.index(interactions.Raw(ratings, users, items, []))
+    user_of, item_of = (
+        {int(raw): n for n, raw in enumerate(t["raw_id"].to_list())} for t in (made.users, made.items)
+    )
+    return made, [(user_of[u], item_of[i], rating, time) for u, i, rating, time in rows]
+
+
+def reference(rows, least):
+    """Train, (valid, test) items and dropped users, read off the rows one by one."""
+    by_user = defaultdict(list)
+    for row in rows:
+        by_user[row[0]].append(row)
+    train, heldout, dropped = [], {}, 0
+    for user in sorted(by_user):
+        mine = sorted(by_user[user], key=lambda row: row[3])  # stable: ties keep the file's order
+        likes = [n for n, row in enumerate(mine) if row[2] > 3]
+        if len(likes) < least:
+            dropped += 1
+            continue
+        heldout[user] = (mine[likes[-2]][1], mine[likes[-1]][1])
+        train += [row[:3] for row in mine[: likes[-2]]]
+    return train, heldout, dropped
+
+
+@given(files, st.integers(2, 4))
+def test_the_last_two_likes_are_held_out_and_train_is_what_came_before(rows, least):
+    made, rows = tables(rows)
+    train, heldout, dropped = reference(rows, least)
+    parts = split.leave_last_out(made.interactions, positive_above=3, min_positives=least)
+    assert parts.train.select("user", "item", "rating").rows() == train
+    expected = [
+        (u, i, role) for u, both in heldout.items() for i, role in zip(both, ("valid", "test"), strict=True)
+    ]
+    assert parts.heldout.rows() == expected
+    assert parts.dropped == {"too_few_positives": dropped}
+
+
+def test_ties_in_time_follow_the_file():
+    made, _ = tables([(0, 3, 5, 7), (0, 1, 5, 7), (0, 2, 5, 7), (0, 0, 1, 7)])
+    parts = split.leave_last_out(made.interactions, positive_above=3, min_positives=2)
+    assert parts.train["item"].to_list() == [3]
+    assert parts.heldout.rows() == [(0, 1, "valid"), (0, 2, "test")]
+
+
+@given(files, st.integers(0, 4))
+def test_candidates_are_the_positive_and_items_never_touched(rows, k):
+    made, rows = tables(rows)
+    n_items = made.items.height
+    touched = defaultdict(set)
+    for user, item, *_ in rows:
+        touched[user].add(item)
+    positives = made.interactions.group_by("user", maintain_order=True).agg(pl.col("item").last())
+    shown = split.with_candidates(positives, made.interactions, n_items, k, np.random.default_rng(0))
+    expected = [row for row in positives.rows() if n_items - len(touched[row[0]]) >= k]
+    assert shown.select("user", "positive").rows() == expected
+    assert shown.schema["items"] == pl.List(pl.UInt32)
+    for user, positive, items in shown.rows():
+        assert len(items) == len(set(items)) == k + 1
+        assert touched[user] & set(items) == {positive}
+
+
+def test_candidates_are_uniform_over_sets_and_positions():
+    """One user asked 7,000 times: 3 of 7 untouched items, the positive at each of four places."""
+    touched = [0, 2, 4, 9, 11]
+    known = pl.DataFrame({"user": 0, "item": touched}, schema={"user": pl.UInt32, "item": pl.UInt32})
+    asked = pl.DataFrame({"user": [0] * 7000, "item": [4] * 7000}, schema=known.schema)
+    shown = split.with_candidates(asked, known, 12, 3, np.random.default_rng(0))["items"].to_list()
+    places = Counter(row.index(4) for row in shown)
+    sets = Counter(frozenset(row) for row in shown)
+    assert len(places) == 4
+    assert len(sets) == comb(7, 3)
+    assert chisquare(list(places.values())).pvalue > 0.001
+    assert chisquare(list(sets.values())).pvalue > 0.001
+
+
+def staged(folder, rows, seed=0, negatives=2, min_positives=2):
+    made, _ = tables(rows)
+    for name in ("prepared", f"split{seed}"):
+        (folder / name).mkdir(exist_ok=True)
+    made.interactions.write_parquet(folder / "prepared" / "interactions.parquet")
+    made.items.write_parquet(folder / "prepared" / "items.parquet")
+    protocol = {"negatives": negatives, "positive_above": 3.0, "min_positives": min_positives}
+    cfg = OmegaConf.create({"seed": seed, "evaluation": protocol})
+    return split.split(cfg, {"prepare": folder / "prepared"}, folder / f"split{seed}")
+
+
+# users 0 and 1 like all of 12 and 10 items of 12, user 2 likes one, user 3 three
+WORLD = [(u, i, 5, i) for u, n in enumerate((12, 10, 1, 3)) for i in range(n)]
+
+
+def test_the_stage_counts_whom_it_leaves_out(tmp_path):
+    facts = staged(tmp_path, WORLD)
+    assert facts == {
+        "users": 2,
+        "train_ratings": 10 + 8 + 1,
+        "dropped_users": {"too_few_positives": 1, "too_few_untouched_items": 1},
+    }
+    assert pl.read_parquet(tmp_path / "split0" / "candidates.parquet")["user"].to_list() == [1, 3]
+    assert pl.read_parquet(tmp_path / "split0" / "validation_candidates.parquet")["user"].to_list() == [1, 3]
+
+
+def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_candidates(tmp_path):
+    def files(seed):
+        staged(tmp_path, WORLD, seed)
+        return {p.name: p.read_bytes() for p in (tmp_path / f"split{seed}").iterdir()}
+
+    first, again, other = files(0), files(0), files(1)
+    assert first == again
+    assert {name for name in first if first[name] != other[name]} == {
+        "candidates.parquet",
+        "validation_candidates.parquet",
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"), [({"min_positives": 13}, "min_positives"), ({"negatives": 13}, "negatives")]
+)
+def test_a_protocol_that_leaves_nobody_says_what_to_lower(tmp_path, changes, message):
+    with pytest.raises(R2RecError, match=f"lower evaluation.{message}"):
+        staged(tmp_path, WORLD, **changes)
+
+
+def test_two_likes_are_the_least_to_hold_out(tmp_path):
+    with pytest.raises(R2RecError, match="min_positives must be at least 2"):
+        staged(tmp_path, WORLD, min_positives=1)
+
+
+@pytest.fixture(scope="module")
+def movies(shared_data):
+    return interactions.index(movielens.read_ml_1m(shared_data / "ml-1m-part"))
+
+
+def hits(candidates, scores):
+    """HR@1 and HR@3 of a score per item, ties broken by chance."""
+    total = np.zeros(2)
+    for positive, items in candidates.select("positive", "items").rows():
+        better = sum(scores[i] > scores[positive] for i in items)
+        tied = sum(scores[i] == scores[positive] for i in items)
+        total += [min(max(n - better, 0), tied) / tied for n in (1, 3)]
+    return total / candidates.height
+
+
+def test_real_data_keeps_every_user_and_popularity_scores_as_expected(movies):
+    parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
+    test = parts.heldout.filter(pl.col("role") == "test")
+    candidates = split.with_candidates(
+        test, movies.interactions, movies.items.height, 19, np.random.default_rng(0)
+    )
+    assert candidates.height == 2998
+    popularity = Counter(parts.train["item"].to_list())
+    assert hits(candidates, popularity) == pytest.approx([0.31, 0.59], abs=0.02)
+
+
+def test_real_data_has_no_heldout_pair_in_train_and_nothing_in_train_is_later(movies):
+    parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
+    assert parts.heldout.height == 2 * parts.heldout["user"].n_unique() == 2 * 2998
+    assert parts.train.join(parts.heldout, on=["user", "item"]).is_empty()
+    valid = parts.heldout.filter(role="valid").join(movies.interactions, on=["user", "item"])
+    times = parts.train.join(valid.select("user", until="timestamp"), on="user")
+    assert times.height == parts.train.height
+    assert (times["timestamp"] <= times["until"]).all()
+
+
+def test_real_data_has_no_touched_item_among_the_negatives(movies):
+    parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
+    test = parts.heldout.filter(role="test")
+    shown = split.with_candidates(
+        test, movies.interactions, movies.items.height, 19, np.random.default_rng(0)
+    )
+    touched = shown.explode("items").join(
+        movies.interactions, left_on=["user", "items"], right_on=["user", "item"]
+    )
+    assert touched["items"].to_list() == touched["positive"].to_list()
+    assert touched.height == shown.height

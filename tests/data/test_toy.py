@@ -1,0 +1,86 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from r2rec import seeds
+from r2rec.data import interactions, split, toy
+
+SIZE = {"users": 400, "items": 300, "ratings_per_user": 30}
+
+
+def read(seed):
+    return toy.read(Path(), None, seed=seed, **SIZE)
+
+
+@pytest.fixture(scope="module", params=range(3))
+def seed(request):
+    return request.param
+
+
+def same(a, b):
+    return all(x.equals(y) for x, y in zip(a[:3], b[:3], strict=True))
+
+
+def test_a_seed_is_a_world():
+    assert same(read(0), read(0))
+    assert not same(read(0), read(1))
+
+
+def test_titles_are_readable_and_unique(seed):
+    titles = read(seed).items["title"].to_list()
+    assert len(set(titles)) == len(titles) == SIZE["items"]
+    assert all(re.fullmatch(r"The [A-Z][a-z]+ [A-Z][a-z]+( \d+)? \((19|20)\d\d\)", title) for title in titles)
+
+
+def test_attributes_and_profiles_say_what_the_world_holds(seed):
+    raw = read(seed)
+    world = toy.imagine(seeds.generator(seed, "toy"), SIZE["users"], SIZE["items"], len(toy.GENRES))
+    for attributes, title, row in zip(raw.items["attributes"], raw.items["title"], world.genres, strict=True):
+        *genres, decade = attributes
+        assert genres == [name for name, has in zip(toy.GENRES, row, strict=True) if has]
+        assert decade == f"{title[-5:-2]}0s"
+        assert any(word in title for word in toy.GENRES[genres[0]])
+    assert raw.users["profile"].str.contains(r"^(fe)?male, (over )?\d\d(-\d\d)?, [a-z]+$").all()
+
+
+def test_ratings_span_the_scale_and_nobody_rates_twice(seed):
+    ratings = read(seed).ratings
+    assert ratings["rating"].unique().sort().to_list() == [1, 2, 3, 4, 5]
+    assert ratings.height == SIZE["users"] * SIZE["ratings_per_user"]
+    assert not ratings.select("user", "item").is_duplicated().any()
+    shares = ratings["rating"].value_counts(normalize=True)["proportion"]
+    assert shares.max() < 0.5
+
+
+def test_almost_every_user_can_be_evaluated(seed):
+    likes = read(seed).ratings.group_by("user").agg(likes=(pl.col("rating") > 3).sum())
+    assert (likes["likes"] >= 6).mean() > 0.99
+
+
+def hit_ratio(scores, candidates):
+    """HR@1 of [users, items] scores, ties broken by chance."""
+    users, items = candidates["user"].to_numpy(), np.array(candidates["items"].to_list())
+    shown = scores[users[:, None], items]
+    positive = scores[users, candidates["positive"].to_numpy()][:, None]
+    return np.where((shown > positive).any(1), 0, 1 / (shown == positive).sum(1)).mean()
+
+
+def test_who_knows_the_tastes_finds_the_positive_and_who_ignores_them_does_not(seed):
+    tables = interactions.index(read(seed))
+    world = toy.imagine(seeds.generator(seed, "toy"), SIZE["users"], SIZE["items"], len(toy.GENRES))
+    rated = tables.items["raw_id"].cast(pl.Int64).to_numpy()
+    parts = split.leave_last_out(tables.interactions, positive_above=3, min_positives=6)
+    test = parts.heldout.filter(role="test")
+    candidates = split.with_candidates(
+        test, tables.interactions, len(rated), 19, seeds.generator(seed, "split.test")
+    )
+    quality = world.quality[rated]
+    popularity = np.bincount(parts.train["item"].to_numpy(), minlength=len(rated))
+    everyone = np.ones((SIZE["users"], 1))
+    oracle = hit_ratio(world.affinity()[:, rated] + quality, candidates)
+    blind = max(hit_ratio(everyone * quality, candidates), hit_ratio(everyone * popularity, candidates))
+    assert oracle > 0.6
+    assert blind < 0.2

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from r2rec.errors import R2RecError
+from r2rec.evaluate import statistics
+
+GAINS = (0.0, 0.5, 1 / np.log2(3), 1.0)
+
+
+def gains(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).choice(GAINS, size=n)
+
+
+@pytest.mark.parametrize("values", [gains(200, 0), np.random.default_rng(1).normal(size=200)])
+def test_interval_agrees_with_scipy(values: np.ndarray) -> None:
+    reference = stats.bootstrap(
+        (values,), np.mean, n_resamples=20_000, method="percentile", rng=np.random.default_rng(0)
+    )
+    interval = statistics.bootstrap_ci(values, 20_000, 0)
+    assert interval == pytest.approx(tuple(reference.confidence_interval), abs=0.06 * values.std())
+    narrower = statistics.bootstrap_ci(values, 20_000, 0, level=0.5)
+    assert interval[0] < narrower[0] < values.mean() < narrower[1] < interval[1]
+
+
+@given(st.lists(st.sampled_from(GAINS), min_size=1, max_size=30), st.integers(0, 5))
+def test_interval_stays_among_the_values_and_repeats(values: list[float], seed: int) -> None:
+    low, high = statistics.bootstrap_ci(values, 50, seed)
+    assert min(values) - 1e-12 <= low <= high <= max(values) + 1e-12
+    assert (low, high) == statistics.bootstrap_ci(values, 50, seed)
+
+
+def test_no_spread_no_width() -> None:
+    assert statistics.bootstrap_ci([0.3], 100, 0) == (0.3, 0.3)
+    assert statistics.bootstrap_ci([0.3] * 7, 100, 0) == (0.3, 0.3)
+    same = statistics.paired_bootstrap(gains(50, 0), gains(50, 0), 100)
+    assert same == {"difference": 0.0, "ci95": [0.0, 0.0], "p": 1.0}
+
+
+def test_blocks_cover_every_resample(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = statistics.bootstrap_ci(gains(40, 0), 101, 0)
+    monkeypatch.setattr(statistics, "CHUNK_CELLS", 30)  # seven rows of four values at a time
+    assert statistics.bootstrap_ci(gains(40, 0), 101, 0) == pytest.approx(whole)
+
+
+def test_paired_bootstrap_agrees_with_scipy() -> None:
+    a, b = gains(300, 0), gains(300, 1) * 0.8
+    reference = stats.bootstrap(
+        (a, b),
+        lambda x, y, axis: np.mean(x - y, axis=axis),
+        paired=True,
+        n_resamples=10_000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    )
+    found = statistics.paired_bootstrap(a, b)
+    assert found["difference"] == pytest.approx(float((a - b).mean()))
+    assert found["ci95"] == pytest.approx(list(reference.confidence_interval), abs=0.01)
+    normal = 2 * stats.norm.sf(abs((a - b).mean()) / stats.sem(a - b))
+    assert found["p"] == pytest.approx(normal, abs=0.01)
+
+
+def scipy_sign_flip(a: np.ndarray, b: np.ndarray, resamples: float) -> float:
+    return float(
+        stats.permutation_test(
+            (a, b),
+            lambda x, y, axis: np.mean(x - y, axis=axis),
+            permutation_type="samples",
+            vectorized=True,
+            n_resamples=resamples,
+            rng=np.random.default_rng(0),
+        ).pvalue
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sign_flip_is_exact_for_few_users(seed: int) -> None:
+    a, b = gains(10, seed), gains(10, seed + 100)
+    assert statistics.paired_permutation(a, b) == pytest.approx(scipy_sign_flip(a, b, np.inf))
+
+
+def test_sign_flip_agrees_with_scipy_for_many_users() -> None:
+    a, b = gains(150, 0), gains(150, 1) * 0.8
+    found = statistics.paired_permutation(a, b, 20_000, 0)
+    assert found == pytest.approx(scipy_sign_flip(a, b, 20_000), abs=0.01)
+    assert statistics.paired_permutation(a + 1, b, 999) == pytest.approx(1 / 1000)
+
+
+@given(st.lists(st.tuples(st.sampled_from(GAINS), st.sampled_from(GAINS)), min_size=1, max_size=40))
+def test_sign_flip_does_not_care_who_is_first(pairs: list[tuple[float, float]]) -> None:
+    a, b = map(list, zip(*pairs, strict=True))
+    p = statistics.paired_permutation(a, b, 200)
+    assert 0 < p <= 1
+    assert p == statistics.paired_permutation(b, a, 200)
+    assert statistics.paired_permutation(a, a) == 1.0
+
+
+def test_refusals() -> None:
+    for bad in ([], [np.nan], [[1.0]]):
+        with pytest.raises(R2RecError, match="one finite number per user"):
+            statistics.bootstrap_ci(bad, 10, 0)
+    with pytest.raises(R2RecError, match="same users"):
+        statistics.paired_permutation([1.0, 2.0], [1.0])
+    with pytest.raises(R2RecError, match="at least one"):
+        statistics.bootstrap_ci([1.0, 0.0], 0, 0)

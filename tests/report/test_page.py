@@ -1,0 +1,196 @@
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from r2rec.errors import R2RecError
+from r2rec.prompts.cases import Chain, Item
+from r2rec.report import page, plots, tables
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</style><style>*{display:none}</style>",
+    "</title><meta http-equiv=refresh content='0;url=//x.test'>",
+    "\"><img src=//x.test onerror='alert(1)'>",
+    "' onmouseover='alert(1)",
+    "{{ 7 * 7 }}{% raw %}",
+    "--><!-- ]]> &lt;b&gt; &#60;i>",
+    "javascript:alert(1) $x$ \x00 \u202e \ud800",
+]
+
+
+class Skeleton(HTMLParser):
+    """Tags and attribute names of a page, with nothing of its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, ...]] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, *(name for name, _ in attrs)))
+        self.links += [value or "" for name, value in attrs if name.endswith(("href", "src"))]
+
+    def handle_endtag(self, tag: str) -> None:
+        self.tags.append((f"/{tag}",))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def record(method: str, dataset: str = "ml_1m", value: float = 0.4) -> dict[str, Any]:
+    metrics = dict.fromkeys(tables.METRICS, value)
+    ends = {name: [value - 0.03, value + 0.03] for name in tables.METRICS}
+    arm = {"method": method, "variant": method, "dataset": dataset, "train_dataset": dataset, "seed": 0}
+    return {**arm, "n_users": 1000, **metrics, "valid_ratio": 1.0, "ci95": ends}
+
+
+def case(text: str, **changes: Any) -> page.Case:
+    item = Item(text, (text, text))
+    base = page.Case(
+        user=text,
+        profile=text,
+        history=[text],
+        chains=[Chain(item, 5, 4, 2.5, item, 4)],
+        candidates=[item] * 4,
+        completion=text,
+        thought_steps=[text, text],
+        ranking=["C", "A"],
+        positive="A",
+        correct=False,
+        valid=True,
+    )
+    return base | changes  # type: ignore[return-value]
+
+
+def written(path: Path, text: str, **changes: Any) -> str:
+    arguments = {
+        "title": text,
+        "records": [record(text)],
+        "published": tables.published("ml_1m"),
+        "figures": {text: '<svg viewBox="0 0 1 1"></svg>'},
+        "case": case(text),
+        "facts": {"seed": text},
+        "notes": [text],
+    }
+    page.write_page(path, **(arguments | changes))
+    return path.read_text("utf-8")
+
+
+def skeleton(html: str) -> Skeleton:
+    parser = Skeleton()
+    parser.feed(html)
+    return parser
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_is_inert(text: str, tmp_path: Path) -> None:
+    tame = skeleton(written(tmp_path / "tame.html", "calm"))
+    found = skeleton(written(tmp_path / "report.html", text))
+    assert found.tags == tame.tags
+    assert found.links == tame.links
+    visible = text.replace("\x00", "").replace("\ud800", "?")
+    assert visible in found.text.replace("\x00", "").replace("\ufffd", "")
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(min_size=1).filter(str.strip))
+def test_no_text_changes_the_page(tmp_path: Path, text: str) -> None:
+    figures: dict[str, str] = {}
+    tame = written(tmp_path / "tame.html", "calm", figures=figures)
+    assert skeleton(written(tmp_path / "report.html", text, figures=figures)).tags == skeleton(tame).tags
+
+
+def test_page_reaches_for_nothing_outside(tmp_path: Path) -> None:
+    html = written(tmp_path / "report.html", "calm", figures={"HR@1": plots.forest([record("x")])})
+    policy = html.index("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
+    assert policy < html.index("<style>")
+    found = skeleton(html)
+    assert not {"script", "iframe", "object", "form", "base"} & {tag for tag, *_ in found.tags}
+    assert all(link.startswith(("#", "data:")) for link in found.links)
+    assert not [names for _, *names in found.tags if any(name.startswith("on") for name in names)]
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_page_tells_the_results(tmp_path: Path) -> None:
+    text = skeleton(written(tmp_path / "report.html", "calm")).text
+    for part in ("0.400", "0.370–0.430", "1,000 users", "100.0%", "GraphSAGE †", tables.FOOTNOTE):
+        assert part in text
+    html = written(tmp_path / "bare.html", "calm", records=[], published=[], figures={}, case=None, notes=[])
+    assert "No method has been ranked yet" in html
+    assert "<h2>Figures" not in html
+    assert tables.DAGGER not in skeleton(html).text.split("Results")[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "places"),
+    [
+        ({}, "ranked 2 of 4", "12––"),
+        ({"ranking": ["C"]}, "leaves the held-out item out", "1–––"),
+        ({"ranking": [], "valid": False}, "could not be read", "––––"),
+    ],
+)
+def test_case_says_what_became_of_the_answer(
+    changes: dict[str, Any], verdict: str, places: str, tmp_path: Path
+) -> None:
+    html = written(tmp_path / "report.html", "calm", case=case("calm", **changes))
+    assert verdict in html
+    shown = [part.split("</span>")[0] for part in html.split('<span class="place">')[1:]]
+    assert "".join(shown) == places
+    assert html.count('class="tag">held out') == 1
+    assert [f">{rating}</span>" in html for rating in ("5", "4", "2.5")] == [True] * 3
+
+
+def test_only_an_svg_is_taken_as_a_figure(tmp_path: Path) -> None:
+    with pytest.raises(R2RecError, match="not an SVG"):
+        written(tmp_path / "report.html", "calm", figures={"x": "<script>"})
+    assert not list(tmp_path.iterdir())
+
+
+LOG = pl.DataFrame(
+    {
+        "step": [1, 2, 3],
+        "reward": [1.0, None, 2.0],
+        "reward_std": [0.1, None, 0.2],
+        "rewards/steps/mean": [0.5, None, 0.6],
+        "kl": [0.0, 0.1, float("nan")],
+        "loss": [1.0, 0.5, 0.2],
+    }
+)
+
+
+@pytest.mark.parametrize("draw", [plots.reward_curve, plots.loss_curve])
+def test_curves_repeat_byte_for_byte(draw: Any, tmp_path: Path) -> None:
+    svg = draw(LOG, tmp_path)
+    assert svg == draw(LOG)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".png", ".svg"]
+    assert next(tmp_path.glob("*.svg")).read_text("utf-8") == svg
+    ElementTree.fromstring(svg)
+    assert "<metadata" not in svg
+    assert plots.INK not in svg
+    assert "currentColor" in svg
+
+
+def test_reward_curve_draws_what_there_is() -> None:
+    svg = plots.reward_curve(LOG)
+    assert all(f">{title}</text>" in svg for title in ("reward", "reward: steps", "KL to the reference"))
+    assert "entropy" not in svg
+    both = plots.reward_curve({"with SFT": LOG, "without SFT": LOG.head(1)})
+    assert ">without SFT</text>" in both
+    for empty in (LOG.select("step"), LOG.head(0)):
+        with pytest.raises(R2RecError, match="train first"):
+            plots.reward_curve(empty)
+
+
+def test_forest_takes_any_name(tmp_path: Path) -> None:
+    svg = plots.forest([record(text) for text in HOSTILE[:-1]] + [record("a_b", "toy", 0.1)], tmp_path)
+    tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(svg).iter()}
+    assert not tags & {"script", "img", "meta", "foreignObject"}
+    with pytest.raises(R2RecError, match="no results"):
+        plots.forest([])

@@ -1,0 +1,116 @@
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from r2rec.report import tables
+
+
+def record(method: str = "r2rec", **changes: Any) -> dict[str, Any]:
+    base = {
+        "method": method,
+        "variant": "full",
+        "dataset": "ml_1m",
+        "train_dataset": "ml_1m",
+        "seed": 0,
+        "n_users": 1000,
+        "hr@1": 0.1 + 0.2,
+        "hr@3": 0.5,
+        "ndcg@3": 0.4,
+        "valid_ratio": 0.998,
+        "ci95": {"hr@1": [0.27, 0.33], "hr@3": [0.47, 0.53], "ndcg@3": [0.37, 0.43]},
+    }
+    return base | changes
+
+
+def test_text_is_aligned_and_says_what_is_needed() -> None:
+    lines = tables.results_table([record(), record("gpt_4o_mini", variant="", n_users=64)]).splitlines()
+    assert lines[0].split() == ["method", "variant", "dataset", "users", "HR@1", "HR@3", "NDCG@3", "valid"]
+    assert "0.300 [0.270, 0.330]" in lines[2]
+    assert lines[2].endswith("99.8%")
+    assert "1,000" in lines[2]
+    assert len({len(line) for line in lines}) == 1
+    assert tables.results_table([]).startswith("method")
+
+
+def test_source_of_training_is_shown_when_it_differs() -> None:
+    header, _, *rows = tables.results_table([record(), record(train_dataset="amazon_books")]).splitlines()
+    assert "trained on" in header
+    assert "amazon_books" in rows[1]
+
+
+def test_seeds_become_their_mean() -> None:
+    arms = [record(seed=seed) | {"hr@1": value} for seed, value in enumerate((0.2, 0.3, 0.4))]
+    [merged] = tables.over_seeds(arms)
+    assert merged["hr@1"] == pytest.approx(0.3)
+    assert merged["seeds"] == 3
+    assert merged["ci95"]["hr@1"] == pytest.approx([0.27, 0.33])
+    assert "seeds" in tables.results_table(arms)
+
+
+def test_a_repeated_seed_is_another_arm() -> None:
+    assert [row["seeds"] for row in tables.over_seeds([record(), record(), record("sasrec")])] == [1, 1, 1]
+
+
+def test_csv_round_trips(tmp_path: Path) -> None:
+    records = [record(), record('odd, "name"\nin two lines', seed=1, variant="a|b")]
+    tables.write(records, tmp_path)
+    with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
+        read = list(csv.DictReader(file))
+    for row, original in zip(read, records, strict=True):
+        for name, value in original.items():
+            if name == "ci95":
+                ends = {m: [float(row[f"{m}_low"]), float(row[f"{m}_high"])] for m in tables.METRICS}
+                assert ends == value
+            else:
+                assert type(value)(row[name]) == value
+
+
+def test_markdown_rows_keep_their_columns(tmp_path: Path) -> None:
+    tables.write([record("a|b\nc", dataset="toy", train_dataset="toy")], tmp_path)
+    text = (tmp_path / "results.md").read_text("utf-8")
+    header, _, row = [line for line in text.splitlines() if line.startswith("|")]
+    assert row.replace("\\|", "").count("|") == header.count("|")
+    assert "Published" not in text
+    assert tables.DAGGER not in text
+
+
+def test_latex_escapes(tmp_path: Path) -> None:
+    tables.write([record("100% a_b & {c} \\d")], tmp_path)
+    text = (tmp_path / "results.tex").read_text("utf-8")
+    assert r"100\% a\_b \& \{c\} \textbackslash{}d & full & ml\_1m" in text
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
+
+
+def test_published_figures_stand_beside_the_same_data_only(tmp_path: Path) -> None:
+    assert tables.published("toy") == []
+    tables.write([record(), record(dataset="toy"), record(dataset="amazon_books")], tmp_path)
+    text = (tmp_path / "results.md").read_text("utf-8")
+    assert text.count("## Published figures") == 2
+    assert "| Table 1 | GraphSAGE † | ml_1m | 0.313 | 0.491 | 0.461 |" in text
+    assert "| Table 1 | SASRec | ml_1m | 0.380 |" in text
+    assert text.rstrip().endswith(tables.FOOTNOTE)
+
+
+@pytest.mark.parametrize("dataset", ["ml_1m", "amazon_books", "amazon_electronics"])
+def test_the_arithmetic_mark_is_right(dataset: str) -> None:
+    """Recomputed with room for the third decimal, as every figure was rounded before it was printed."""
+    rows = tables.published(dataset)
+    assert len(rows) == 12 + 5 + 2  # Tables 1, 2, 3 without what Table 1 already says
+    for row in rows:
+        inside = row["ndcg@3_min"] - 0.001 <= row["ndcg@3"] <= row["ndcg@3_max"] + 0.001
+        assert row["arithmetic"] == ("feasible" if inside else "infeasible")
+        low = row["hr@1"] + (row["hr@3"] - row["hr@1"]) / 2
+        assert row["ndcg@3_min"] == pytest.approx(low, abs=1e-4)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "results.md"
+    tables.write_text(target, "whole")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match="taken"):
+        tables.write_text(tmp_path / "taken", "cannot replace a folder")
+    tables.write_text(target, "lone surrogate \ud800")
+    assert target.read_text("utf-8") == "lone surrogate ?"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["results.md", "taken"]
