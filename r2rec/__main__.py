@@ -37,7 +37,10 @@ def _job(cfg: DictConfig) -> None:
 
     from r2rec.pipeline import run
 
-    run(cfg, Path(HydraConfig.get().runtime.output_dir))
+    try:
+        run(cfg, Path(HydraConfig.get().runtime.output_dir))
+    except R2RecError as error:  # here already: Hydra would print the overrides before passing it on
+        _fail(str(error))
 
 
 def _fail(line: str) -> None:

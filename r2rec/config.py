@@ -79,7 +79,7 @@ class Lora:
 class TinySpec:
     """A Llama-architecture model small enough to be made on the spot, with its own tokenizer."""
 
-    vocabulary: int = 1024  # byte-level BPE entries
+    vocabulary: int = 2048  # byte-level BPE entries
     hidden: int = 128
     layers: int = 4
     heads: int = 4

@@ -101,10 +101,7 @@ class Store:
 
     def whole(self):
         files = {str(p.relative_to(self.final)) for p in self.final.rglob("*") if p.is_file()}
-        return (
-            files == {"table.txt", "deep/er/table.txt", MANIFEST}
-            and not self.final.with_suffix(".part").exists()
-        )
+        return files == {"table.txt", "deep/er/table.txt", MANIFEST} and not self.final.with_suffix(".part").exists()
 
 
 @pytest.fixture

@@ -39,7 +39,8 @@ def leave_last_out(interactions: pl.DataFrame, *, positive_above: float, min_pos
     )
     kept = ends.collect()
     heldout = pl.concat(
-        kept.select("user", item=interactions["item"].gather(kept[role]), role=pl.lit(role)) for role in ("valid", "test")
+        kept.select("user", item=interactions["item"].gather(kept[role]), role=pl.lit(role))
+        for role in ("valid", "test")
     ).sort("user", "role", descending=[False, True])
     few = interactions["user"].n_unique() - kept.height
     return Split(train.collect(), heldout, {"too_few_positives": few})
@@ -69,9 +70,7 @@ def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
     protocol, k = cfg.evaluation, cfg.evaluation.negatives
     if protocol.min_positives < 2:
         raise R2RecError("evaluation.min_positives must be at least 2: a like to validate on and one to test on")
-    parts = leave_last_out(
-        interactions, positive_above=protocol.positive_above, min_positives=protocol.min_positives
-    )
+    parts = leave_last_out(interactions, positive_above=protocol.positive_above, min_positives=protocol.min_positives)
     if not parts.heldout.height:
         raise R2RecError(
             f"no user has {protocol.min_positives} ratings above {protocol.positive_above:g}; "

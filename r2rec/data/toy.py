@@ -83,16 +83,19 @@ def interact(world: World, rng: np.random.Generator, per_user: int) -> tuple[NDA
     return picked, rating, time
 
 
-def read(
-    root: Path, category: str | None, *, seed: int, users: int, items: int, ratings_per_user: int
-) -> Raw:
+def read(root: Path, category: str | None, *, seed: int, users: int, items: int, ratings_per_user: int) -> Raw:
     """The toy data set of this seed. `root` and `category` are for data sets that come from files."""
     rng = seeds.generator(seed, "toy")
     world = imagine(rng, users, items, len(GENRES))
     picked, rating, time = interact(world, rng, ratings_per_user)
     ids = np.repeat(np.arange(users), picked.shape[1])
     ratings = pl.DataFrame(
-        {"user": ids.astype(str), "item": picked.ravel().astype(str), "rating": rating.ravel(), "time_ms": time.ravel()},
+        {
+            "user": ids.astype(str),
+            "item": picked.ravel().astype(str),
+            "rating": rating.ravel(),
+            "time_ms": time.ravel(),
+        },
         schema={"user": pl.String, "item": pl.String, "rating": pl.Float32, "time_ms": pl.Int64},
     )
     names = list(GENRES)

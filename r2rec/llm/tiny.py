@@ -20,8 +20,8 @@ from r2rec.llm.worlds import LEVELS, Example, Level, examples
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 TAGS = ("<think>", "</think>")  # plain added tokens: special ones would be stripped before a reward sees them
-PIECES = r" ?[A-Za-z]+| ?\d{1,2}|\n| ?[^\sA-Za-z\d]+|\s"
-"""What BPE may not merge across: words, numbers up to 99, marks."""
+PIECES = r" ?[A-Za-z]+| ?\d{3}0s| ?\d{1,2}|\n| ?[^\sA-Za-z\d]+|\s"
+"""What BPE may not merge across: words, decades, numbers up to 99, marks."""
 SHARES = (0.15, 0.15, 0.2, 0.5)  # of all steps, spent on each level
 
 

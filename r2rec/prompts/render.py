@@ -28,7 +28,7 @@ def clean(text: str, length: int = 80) -> str:
 def show(item: Item, length: int = 80) -> str:
     """An item in a prompt: `"Title" [attribute, attribute]`."""
     title = f'"{clean(item.title, length)}"'
-    attributes = ", ".join(clean(a, 40).replace(",", "") for a in item.attributes)
+    attributes = ", ".join(filter(None, (clean(a, 40).replace(",", "").strip() for a in item.attributes)))
     return f"{title} [{attributes}]" if attributes else title
 
 

@@ -18,7 +18,7 @@ form are held against the case word for word (`_frames`); of free text, the word
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from r2rec.prompts.answer import parse_ranking, parse_rating
@@ -113,7 +113,8 @@ class Trace(NamedTuple):
 
     def end(self, place: int) -> int:
         """Where the step at a place in `text` ends."""
-        return ([*self.starts, len(self.text)])[bisect_right(self.starts, place)]
+        step = bisect_right(self.starts, place)
+        return self.starts[step] if step < len(self.starts) else len(self.text)
 
 
 def audit(case: RankingCase | RatingCase, thought: str, answer: str, truth: str) -> list[str]:
@@ -158,7 +159,7 @@ def _read(case: RankingCase | RatingCase, thought: str) -> Trace:
     known, texts = _frames(case), _texts(case)
     frames = [_frame(step, known) for step in steps]
     plains = [f[0].plain or step if f and f[1] else _plain(step, texts) for step, f in zip(steps, frames, strict=True)]
-    starts = [sum(len(p) + 1 for p in plains[:n]) for n in range(len(plains))]
+    starts = list(accumulate((len(p) + 1 for p in plains[:-1]), initial=0))
     return Trace(case, [int(h[1] or h[2]) for h in heads], steps, frames, "\n".join(plains), starts)
 
 
@@ -231,7 +232,7 @@ _Rows = Iterator[tuple[int, str, str, str | None]]
 def _rating_frames(c: Chain) -> _Rows:
     same = [re.escape(t) for t in evidence.traits(c.item2) if t in evidence.traits(c.item1)] or ["nothing"]
     guide = "a guide" if _alike(c) else "a weak guide"
-    form = rf"(?!.*\b(?:is|was|are|were|an?|the|this) .*by ).* {_LIKED} by the user \([^()]*\)\."
+    form = rf"(?:(?!\b(?:is|was|are|were|an?|the|this)\b).)* {_LIKED} by the user \([^()]*\)\."
     fact = rf"{_item(c.item1)} {_said(c.rating_u1)} by the user \({c.rating_u1:g}\)\."
     yield 0, form, fact, f"{_mark(1)} by the user ({c.rating_u1:g})."
     form = rf"Neighbour 1 gave it \S+ and {_AGREED}, so their taste is .*\."
@@ -356,7 +357,7 @@ def _ratings(trace: Trace, start: int, end: int, chain: Chain, place: int, hidde
     """
     text = trace.text[start:end]
     near, second = _first(text, "neighbour"), _first(text, _of_item(place, _SECOND))
-    if _first(text, _of_item(place - 1, "user", _RATING.pattern)) > near:
+    if _first(text, _of_item(place - 1, "user")) > near and not _cited(text[:near]):
         yield f"masked: step {trace.at(start + near)} has the neighbour's rating before the user's"
     if hidden is None and second < near:
         yield f"masked: step {trace.at(start + second)} has item 2 before the neighbour's rating of item 1"
@@ -448,7 +449,7 @@ def _chains_in_turn(trace: Trace, case: RankingCase) -> Iterator[str]:
             yield f"masked: step {trace.at(at)} has chain {n} before chain {n - 1}"
     for found in _DATA.finditer(trace.text):
         chain, is_title = (ord(found[0]) - _FIRST) // 2 + 1 >> 1, ord(found[0]) % 2
-        if is_title and 1 <= chain <= count and first.get(chain, len(trace.text)) > trace.end(found.start()):
+        if is_title and 1 <= chain <= count and first.get(chain, len(trace.text)) >= trace.end(found.start()):
             yield f"masked: step {trace.at(found.start())} has a title of chain {chain} before its turn"
 
 

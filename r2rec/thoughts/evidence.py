@@ -12,8 +12,8 @@ SMALL = frozenset("a an and at by for from in of on or the to with vol part pack
 
 def traits(item: Item) -> list[str]:
     """What an item can share with another: its attributes, or the words of its title where it has none."""
-    if item.attributes:
-        return [clean(a, 40).replace(",", "") for a in item.attributes]
+    if named := [text for a in item.attributes if (text := clean(a, 40).replace(",", "").strip())]:
+        return list(dict.fromkeys(named))
     words = re.findall(r"[^\W\d_]{3,}", clean(item.title))
     return list(dict.fromkeys(w for w in words if w.lower() not in SMALL))[:6]
 

@@ -56,9 +56,7 @@ def test_queries_see_all_of_the_past_or_its_beginning(histories, data):
     whole = graphs.queries(graph, np.array(user, np.uint32))
     begun = graphs.queries(graph, np.array(user, np.uint32), np.array(length, np.uint32))
     assert np.array_equal(whole.past.toarray(), dense(histories)[user])
-    assert np.array_equal(
-        begun.past.toarray(), dense([histories[u][:n] for u, n in zip(user, length, strict=True)])
-    )
+    assert np.array_equal(begun.past.toarray(), dense([histories[u][:n] for u, n in zip(user, length, strict=True)]))
     assert begun.past.has_sorted_indices
     assert begun.user.tolist() == whole.user.tolist() == user
 

@@ -171,9 +171,8 @@ def test_open_chains_draw_both_items_uniformly(crowd, way):
     assert uniform(pairs, itertools.product(range(5), range(5, 8)))
 
 
-IDS = ("query", "user", "item1", "neighbour", "item2")
 RATINGS = ("rating_u1", "rating_v1", "rating_v2", "rating_u2")
-COLUMNS = dict.fromkeys(IDS, pl.UInt32) | dict.fromkeys(RATINGS, pl.Float32)
+IN_ORDER = ("query", "user", "item1", "rating_u1", "neighbour", "rating_v1", "rating_v2", "item2", "rating_u2")
 SAMPLERS = pytest.mark.parametrize("sampler", [samplers.closed, samplers.open_ended])
 
 
@@ -191,7 +190,7 @@ def test_where_there_are_no_chains_the_table_is_empty(sampler, way, histories):
         chains = sampler(graph, asked, 5, np.random.default_rng(0))
     table = samplers.table(chains, graph, asked)
     assert table.is_empty()
-    assert table.schema == COLUMNS
+    assert table.schema == {name: pl.Float32 if name in RATINGS else pl.UInt32 for name in IN_ORDER}
 
 
 @SAMPLERS

@@ -31,9 +31,7 @@ def tables(rows):
     users = pl.DataFrame({"raw_id": sorted(set(names[0])), "profile": "anyone"})
     items = pl.DataFrame({"raw_id": sorted(set(names[1])), "title": "Anything"}).with_columns(attributes=[])
     made = interactions.index(interactions.Raw(ratings, users, items, []))
-    user_of, item_of = (
-        {int(raw): n for n, raw in enumerate(t["raw_id"].to_list())} for t in (made.users, made.items)
-    )
+    user_of, item_of = ({int(raw): n for n, raw in enumerate(t["raw_id"].to_list())} for t in (made.users, made.items))
     return made, [(user_of[u], item_of[i], rating, time) for u, i, rating, time in rows]
 
 
@@ -60,9 +58,7 @@ def test_the_last_two_likes_are_held_out_and_train_is_what_came_before(rows, lea
     train, heldout, dropped = reference(rows, least)
     parts = split.leave_last_out(made.interactions, positive_above=3, min_positives=least)
     assert parts.train.select("user", "item", "rating").rows() == train
-    expected = [
-        (u, i, role) for u, both in heldout.items() for i, role in zip(both, ("valid", "test"), strict=True)
-    ]
+    expected = [(u, i, role) for u, both in heldout.items() for i, role in zip(both, ("valid", "test"), strict=True)]
     assert parts.heldout.rows() == expected
     assert parts.dropped == {"too_few_positives": dropped}
 
@@ -144,6 +140,16 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_candidates(tm
     }
 
 
+def test_validation_and_test_draw_their_negatives_apart(tmp_path):
+    staged(tmp_path, [(u, (u + i) % 20, 5, i) for u in range(20) for i in range(2)])
+    valid, test = (
+        pl.read_parquet(tmp_path / "split0" / f"{name}.parquet").sort("user")
+        for name in ("validation_candidates", "candidates")
+    )
+    negatives = [[set(items) - {positive} for _, positive, items in shown.iter_rows()] for shown in (valid, test)]
+    assert sum(a == b for a, b in zip(*negatives, strict=True)) < 5
+
+
 @pytest.mark.parametrize(
     ("changes", "message"), [({"min_positives": 13}, "min_positives"), ({"negatives": 13}, "negatives")]
 )
@@ -175,9 +181,7 @@ def hits(candidates, scores):
 def test_real_data_keeps_every_user_and_popularity_scores_as_expected(movies):
     parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
     test = parts.heldout.filter(pl.col("role") == "test")
-    candidates = split.with_candidates(
-        test, movies.interactions, movies.items.height, 19, np.random.default_rng(0)
-    )
+    candidates = split.with_candidates(test, movies.interactions, movies.items.height, 19, np.random.default_rng(0))
     assert candidates.height == 2998
     popularity = Counter(parts.train["item"].to_list())
     assert hits(candidates, popularity) == pytest.approx([0.31, 0.59], abs=0.02)
@@ -196,11 +200,7 @@ def test_real_data_has_no_heldout_pair_in_train_and_nothing_in_train_is_later(mo
 def test_real_data_has_no_touched_item_among_the_negatives(movies):
     parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
     test = parts.heldout.filter(role="test")
-    shown = split.with_candidates(
-        test, movies.interactions, movies.items.height, 19, np.random.default_rng(0)
-    )
-    touched = shown.explode("items").join(
-        movies.interactions, left_on=["user", "items"], right_on=["user", "item"]
-    )
+    shown = split.with_candidates(test, movies.interactions, movies.items.height, 19, np.random.default_rng(0))
+    touched = shown.explode("items").join(movies.interactions, left_on=["user", "items"], right_on=["user", "item"])
     assert touched["items"].to_list() == touched["positive"].to_list()
     assert touched.height == shown.height

@@ -74,9 +74,7 @@ def test_who_knows_the_tastes_finds_the_positive_and_who_ignores_them_does_not(s
     rated = tables.items["raw_id"].cast(pl.Int64).to_numpy()
     parts = split.leave_last_out(tables.interactions, positive_above=3, min_positives=6)
     test = parts.heldout.filter(role="test")
-    candidates = split.with_candidates(
-        test, tables.interactions, len(rated), 19, seeds.generator(seed, "split.test")
-    )
+    candidates = split.with_candidates(test, tables.interactions, len(rated), 19, seeds.generator(seed, "split.test"))
     quality = world.quality[rated]
     popularity = np.bincount(parts.train["item"].to_numpy(), minlength=len(rated))
     everyone = np.ones((SIZE["users"], 1))

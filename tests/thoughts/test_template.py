@@ -1,0 +1,98 @@
+"""The template teacher: the same for a seed, varied over seeds, and silent about the answer."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r2rec.prompts.answer import parse_ranking, parse_rating, thought_steps
+from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
+from r2rec.thoughts import evidence
+from r2rec.thoughts.template import expectation, write
+
+words = st.text("abcdefgh -", min_size=1, max_size=8)  # no digits and no verdicts: what is found was written by the teacher
+items = st.builds(Item, words, st.lists(words, max_size=4).map(tuple))
+stars = st.integers(1, 5)
+chains = st.builds(Chain, items, stars, stars, stars, items, stars | st.none())
+rankings = st.builds(
+    RankingCase,
+    st.none() | words,
+    st.lists(items, max_size=5).map(tuple),
+    st.lists(chains, max_size=5).map(tuple),
+    st.lists(items, min_size=1, max_size=20).map(tuple),
+)
+ratings = st.builds(RatingCase, st.none() | words, chains.map(lambda c: c._replace(rating_u2=None)))
+seeds = st.integers(0, 2**31)
+
+NOIR, SPACE = Item("Noir", ("Crime", "Drama")), Item("Space", ("Sci-Fi", "Drama"))
+CHAIN = Chain(NOIR, 5, 4, 4, SPACE, None)
+RATING = RatingCase(None, CHAIN)
+RANKING = RankingCase(None, (NOIR,), (CHAIN._replace(rating_u2=2),), (SPACE, NOIR, Item("Noir 2", ("Crime", "Drama"))))
+
+
+@given(st.lists(rankings | ratings, max_size=4), seeds)
+def test_a_seed_fixes_every_word(cases, seed):
+    answers = ["A" if isinstance(c, RankingCase) else "4" for c in cases]
+    assert write(cases, answers, seed) == write(cases, answers, seed)
+
+
+@pytest.mark.parametrize(("case", "answer"), [(RANKING, "B"), (RATING, "4")])
+def test_wording_varies_and_numbers_do_not(case, answer):
+    thoughts = {write([case], [answer], seed)[0][0] for seed in range(40)}
+    assert len(thoughts) >= 5
+    assert len({tuple(re.findall(r"\d+", thought)) for thought in thoughts}) == 1
+
+
+def test_neighbouring_cases_are_worded_apart():
+    assert len({thought for thought, _ in write([RATING] * 40, ["4"] * 40, 0)}) >= 5
+
+
+@given(ratings, stars, seeds)
+def test_a_rating_shows_in_its_answer_alone(case, truth, seed):
+    ((thought, answer),) = write([case], [str(truth)], seed)
+    cited = [float(n) for n in re.findall(r"\d+", re.sub(r"Step \d:|Neighbour 1", "", thought))]
+    chain = case.chain
+    assert cited == [chain.rating_u1, chain.rating_v1, chain.rating_v2]
+    assert parse_rating(answer, reasoned=False) == truth
+    assert parse_rating(thought, reasoned=False) is None
+
+
+@given(ratings, seeds)
+def test_the_answer_only_settles_what_lies_on_a_border(case, seed):
+    """With every answer, the verdict is the nearest or second nearest: the evidence is never talked over."""
+    value = case.chain.rating_v2 + (case.chain.rating_u1 - case.chain.rating_v1) / 2
+    for truth in range(1, 6):
+        verdict = expectation(case.chain, truth)
+        assert verdict in (evidence.sign(value - 0.5), evidence.sign(value + 0.5))
+        assert verdict in (evidence.sign(value), evidence.sign(truth))
+    before = {write([case], [str(truth)], seed)[0][0].split("\n")[:3].__str__() for truth in range(1, 6)}
+    assert len(before) == 1  # what is read does not depend on the answer
+
+
+@given(rankings, seeds, st.data())
+def test_rankings_list_every_label_once(case, seed, data):
+    labels = LABELS[: len(case.candidates)]
+    positive = data.draw(st.sampled_from(labels))
+    ((thought, answer),) = write([case], [positive], seed)
+    read = parse_ranking(answer, len(labels), reasoned=False)
+    if len(labels) > 1:
+        assert read.valid
+        assert sorted(read.labels) == list(labels)
+    score = {k: sum(w for _, w in met) for k, met in evidence.support(case, evidence.tastes(case)).items()}
+    order = re.findall(r"\b[A-T]\b", answer)
+    assert [score[k] for k in order] == sorted(score.values(), reverse=True)
+    assert (order[0] == positive) == (score[positive] == max(score.values()))
+    assert len(thought_steps(thought)) == thought.count("\n") + 1 == bool(case.history) + len(case.chains) + 3
+
+
+@given(rankings, seeds)
+def test_the_positive_changes_no_reading(case, seed):
+    """Up to the last step, which names the three best, a ranking thought is the same whoever the positive is."""
+    told = {write([case], [label], seed)[0][0].rpartition("\n")[0] for label in LABELS[: len(case.candidates)]}
+    assert len(told) == 1
+
+
+def test_traits_are_named_once_and_never_empty():
+    assert evidence.traits(Item("Big Noir", ("Crime", "\n", "", ",", "Crime", "Cri,me "))) == ["Crime"]
+    assert evidence.traits(Item("The Big Big Noir, 2", ("", "\0"))) == ["Big", "Noir"]
