@@ -2,6 +2,7 @@
 
 import os
 import sys
+import traceback
 from pathlib import Path
 
 import hydra
@@ -23,10 +24,12 @@ def main() -> None:
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
-    except R2RecError as error:
-        _fail(str(error))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (R2RecError, HydraException, OmegaConfBaseException) as error:
         _fail(_one_line(error))
+    except OSError as error:
+        if any(frame.name == _job.__name__ for frame in traceback.extract_tb(error.__traceback__)):
+            raise
+        _fail(f"cannot make the run folder {error.filename}: {error.strerror}; set hydra.run.dir=FOLDER")
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
@@ -39,8 +42,8 @@ def _job(cfg: DictConfig) -> None:
 
     try:
         run(cfg, Path(HydraConfig.get().runtime.output_dir))
-    except R2RecError as error:  # here already: Hydra would print the overrides before passing it on
-        _fail(str(error))
+    except (R2RecError, OmegaConfBaseException) as error:  # here already: Hydra prints the overrides, then passes it on
+        _fail(_one_line(error))
 
 
 def _fail(line: str) -> None:
@@ -49,7 +52,9 @@ def _fail(line: str) -> None:
 
 
 def _one_line(error: Exception) -> str:
-    """Hydra's and OmegaConf's messages on one line, with the cause they keep behind them, without their advice."""
+    """A message on one line; Hydra's and OmegaConf's with the cause they keep behind it, and without their advice."""
+    if isinstance(error, R2RecError):
+        return " ".join(str(error).split())
     texts = [str(error), str(error.__cause__ or "")]
     lines = [line.strip() for text in texts for line in text.splitlines()]
     noise = ("To append to your config", "reference_type", "object_type", "Config search path", "provider=")

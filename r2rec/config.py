@@ -91,7 +91,6 @@ class TinySpec:
     steps: int = 200  # optimiser steps of full training
     batch_tokens: int = 16384  # tokens in a step, padding included
     learning_rate: float = 3e-3
-    seconds: float | None = None  # stop early after this long; the weights then depend on the machine
 
 
 @dataclass

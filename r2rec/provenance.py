@@ -61,8 +61,8 @@ def _scrubbed(value: Any, name: str = "") -> Any:
 
 
 def _hide(text: str) -> str:
-    name, found, _ = text.partition("=")
-    if found and SECRET.search(name.rsplit(".", 1)[-1]):
+    name, found, value = text.partition("=")
+    if found and SECRET.search(name.lstrip("+").rsplit(".", 1)[-1]) and not value.isdigit():
         return f"{name}={HIDDEN}"
     return LOOKS_SECRET.sub(HIDDEN, text)
 

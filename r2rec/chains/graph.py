@@ -45,9 +45,7 @@ def queries(graph: Graph, user: NDArray, length: NDArray | None = None) -> Queri
         return Queries(user, graph.ratings[user])
     begin = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
     place = np.arange(begin[-1]) + np.repeat(graph.start[user] - begin[:-1], length)
-    past = csr_matrix(
-        (graph.rating[place], graph.item[place], begin), shape=(len(user), graph.n_items)
-    )
+    past = csr_matrix((graph.rating[place], graph.item[place], begin), shape=(len(user), graph.n_items))
     past.sort_indices()
     return Queries(user, past)
 

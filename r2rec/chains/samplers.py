@@ -60,9 +60,9 @@ def _two_of_each_row(rows: csr_matrix, rng: np.random.Generator) -> tuple[NDArra
     first = (rng.random(len(size)) * size).astype(np.int64)
     second = (rng.random(len(size)) * (size - 1)).astype(np.int64)
     second += second >= first
-    return rows.indices[rows.indptr[:-1] + first].astype(np.int64), rows.indices[
-        rows.indptr[:-1] + second
-    ].astype(np.int64)
+    return rows.indices[rows.indptr[:-1] + first].astype(np.int64), rows.indices[rows.indptr[:-1] + second].astype(
+        np.int64
+    )
 
 
 def table(chains: Chains, graph: Graph, asked: Queries) -> pl.DataFrame:

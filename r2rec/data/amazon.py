@@ -41,8 +41,7 @@ def _phrase(name: str) -> pl.Expr:
 
 
 RATINGS = _Format(
-    dict.fromkeys(["user_id", "parent_asin", "asin"], pl.String)
-    | {"rating": pl.Float64, "timestamp": pl.Int64},
+    dict.fromkeys(["user_id", "parent_asin", "asin"], pl.String) | {"rating": pl.Float64, "timestamp": pl.Int64},
     [
         _id("user_id").alias("user"),
         pl.coalesce(_id("parent_asin"), _id("asin")).alias("item"),

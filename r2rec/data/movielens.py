@@ -136,9 +136,7 @@ def _refuse(path: Path, shown: pl.Series, bad: pl.Series, what: str) -> None:
     """R2RecError on the first line where `bad` holds, quoting what `shown` has there."""
     if bad.any():
         row = bad.arg_max() or 0
-        raise R2RecError(
-            f"{path}:{row + 1}: {shown[row][:60]!r} {what}: repair it or download the file again"
-        )
+        raise R2RecError(f"{path}:{row + 1}: {shown[row][:60]!r} {what}: repair it or download the file again")
 
 
 def _whole(path: Path, column: pl.Series, low: int, high: int, name: str) -> pl.Series:

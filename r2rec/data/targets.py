@@ -9,7 +9,7 @@ def training_targets(
 ) -> pl.DataFrame:
     """Every like with enough likes before it, in a seeded order: user, item, position (ratings of the user before it).
 
-    SFT takes from the front and RL from the back (`for_sft`, `for_rl`), so the two never share a sample and
+    The front half is SFT's and the back half RL's (`for_sft`, `for_rl`), so the two never share a sample and
     neither depends on how many the other takes.
 
     Args:
@@ -26,11 +26,11 @@ def training_targets(
     return pool[rng.permutation(pool.height)]
 
 
-def for_sft(targets: pl.DataFrame, wanted: int, rl_samples: int) -> pl.DataFrame:
-    """The first targets, at most as many as leave RL its own."""
-    return targets.head(min(wanted, max(0, targets.height - rl_samples)))
+def for_sft(targets: pl.DataFrame, samples: int) -> pl.DataFrame:
+    """The first targets, from the half that is SFT's."""
+    return targets.head(targets.height // 2).head(samples)
 
 
 def for_rl(targets: pl.DataFrame, samples: int) -> pl.DataFrame:
-    """The last targets."""
-    return targets.tail(samples)
+    """The last targets, from the half that is RL's."""
+    return targets.tail(targets.height - targets.height // 2).tail(samples)

@@ -72,9 +72,7 @@ def rank_by_model(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dic
     return {"users": len(prompts), "valid": int(rankings["valid"].sum()), "new_tokens": tokens, "notes": notes}
 
 
-def read_answers(
-    method: str, candidates: pl.DataFrame, completions: list[str | None], reasoned: bool
-) -> pl.DataFrame:
+def read_answers(method: str, candidates: pl.DataFrame, completions: list[str | None], reasoned: bool) -> pl.DataFrame:
     """The rankings table of these completions; what does not parse is invalid and ranks nothing."""
     rankings, valid = [], []
     for items, text in zip(candidates["items"].to_list(), completions, strict=True):

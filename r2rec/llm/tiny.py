@@ -5,6 +5,7 @@ trainers on top, a thousandth of the size. LoRA on random weights teaches nothin
 """
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from importlib.resources import files
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from omegaconf import DictConfig
 
 from r2rec import seeds
@@ -20,9 +22,9 @@ from r2rec.llm.worlds import LEVELS, Example, Level, examples
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 TAGS = ("<think>", "</think>")  # plain added tokens: special ones would be stripped before a reward sees them
-PIECES = r" ?[A-Za-z]+| ?\d{3}0s| ?\d{1,2}|\n| ?[^\sA-Za-z\d]+|\s"
-"""What BPE may not merge across: words, decades, numbers up to 99, marks."""
-SHARES = (0.15, 0.15, 0.2, 0.5)  # of all steps, spent on each level
+PIECES = r" ?[A-Za-z]+| ?\d{3}0s| ?\d{1,2}| ?[^\sA-Za-z\d]+(?:[ \n]+[^\sA-Za-z\d]+)*|\n|\s"
+"""What BPE may not merge across: words, decades, numbers up to 99, runs of marks (`)" [` is one token)."""
+SHARES = (0.2, 0.2, 0.2, 0.4)  # of all steps, spent on each level
 
 
 def backbone(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
@@ -40,20 +42,31 @@ def backbone(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str
     tokenizer = make_tokenizer(spec, rng)
     torch.manual_seed(seeds.integer(0, "backbone.weights"))
     model = make_model(spec, len(tokenizer))
-    log = train(model, tokenizer, spec, rng)
+    log = train(model, tokenizer, spec, rng, folder / "checkpoints")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    return {"parameters": model.num_parameters(), **log}
+    log.write_parquet(folder / "log.parquet")
+    tail = log.tail(50)
+    return {
+        "parameters": model.num_parameters(),
+        "steps": log.height,
+        "tokens": int(log["tokens"].sum()),
+        "loss_first": log["loss"][0],
+        "loss_last": tail["loss"].mean(),
+    }
 
 
 def make_tokenizer(spec: DictConfig, rng: np.random.Generator):  # type: ignore[no-untyped-def]
     """A byte-level BPE of `spec.vocabulary` entries, trained on prompts of random worlds."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
+    bpe.normalizer = normalizers.Replace("[", "[ ")  # an attribute is then the same tokens first in its list and later
     pieces = pre_tokenizers.Split(Regex(PIECES), behavior="isolated")
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
+        [pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=spec.vocabulary - len(TAGS),
@@ -61,7 +74,7 @@ def make_tokenizer(spec: DictConfig, rng: np.random.Generator):  # type: ignore[
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    corpus = (text for _ in range(40) for e in examples(rng, LEVELS[2], 20) for text in e)
+    corpus = (text for _ in range(40) for e in examples(rng, LEVELS[3], 20) for text in e)
     bpe.train_from_iterator(corpus, trainer)
     bpe.add_tokens(list(TAGS))
     tokenizer = PreTrainedTokenizerFast(
@@ -95,14 +108,19 @@ def make_model(spec: DictConfig, vocabulary: int):  # type: ignore[no-untyped-de
     )
 
 
-def train(model, tokenizer, spec: DictConfig, rng: np.random.Generator, say=lambda line: None) -> dict[str, Any]:  # type: ignore[no-untyped-def]
-    """Train all weights on completions, from easy worlds to the protocol's size. Returns loss and speed."""
+def train(  # type: ignore[no-untyped-def]
+    model, tokenizer, spec: DictConfig, rng: np.random.Generator, snapshots: Path | None = None
+) -> pl.DataFrame:
+    """Train all weights on completions, from easy worlds to the protocol's size: step, loss, tokens, seconds."""
     import torch
+    from tqdm import tqdm
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    begin, losses, seen = time.perf_counter(), [], 0
+    begin, rows = time.perf_counter(), []
     model.train()
-    for step, (tokens, starts) in enumerate(islice(batches(tokenizer, spec, rng), spec.steps)):
+    steps = islice(batches(tokenizer, spec, rng), spec.steps)
+    bar = tqdm(steps, total=spec.steps, desc="backbone", leave=False, mininterval=1 if sys.stderr.isatty() else 60)
+    for step, (tokens, starts) in enumerate(bar):
         for group in optimizer.param_groups:
             group["lr"] = spec.learning_rate * schedule(step, spec.steps)
         loss = completion_loss(model, tokens, starts)
@@ -110,15 +128,12 @@ def train(model, tokenizer, spec: DictConfig, rng: np.random.Generator, say=lamb
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        losses.append(loss.item())
-        seen += tokens.numel()
-        if step % 50 == 49:
-            speed = seen / (time.perf_counter() - begin)
-            say(f"step {step + 1}/{spec.steps} loss {np.mean(losses[-50:]):.4f} tokens {seen / 1e6:.1f}M at {speed:.0f}/s")
-        if spec.seconds and time.perf_counter() - begin > spec.seconds:
-            break
+        rows.append((step, loss.item(), tokens.numel(), time.perf_counter() - begin))
+        bar.set_postfix(loss=f"{rows[-1][1]:.3f}", refresh=False)
+        if snapshots and step % 250 == 249:
+            model.save_pretrained(snapshots / f"step-{step + 1}")
     model.eval()
-    return {"steps": len(losses), "tokens": seen, "loss_first": losses[0], "loss_last": float(np.mean(losses[-20:]))}
+    return pl.DataFrame(rows, schema=["step", "loss", "tokens", "seconds"], orient="row")
 
 
 def schedule(step: int, steps: int) -> float:
@@ -149,7 +164,11 @@ def batches(tokenizer, spec: DictConfig, rng: np.random.Generator) -> Iterator[t
 
     made = 0
     while True:
-        pool = [encode(tokenizer, e) for _ in range(8) for e in examples(rng, level_at(made / spec.steps, rng), spec.prompts_per_world)]
+        pool = [
+            encode(tokenizer, e)
+            for _ in range(8)
+            for e in examples(rng, level_at(made / spec.steps, rng), spec.prompts_per_world)
+        ]
         pool.sort(key=lambda pair: len(pair[0]))
         groups: list[list[tuple[list[int], int]]] = [[]]
         for pair in pool:

@@ -31,7 +31,7 @@ KINDS = (
 )  # fmt: skip
 ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sh sl sp st str t th tr v w y z".split()
 VOWELS = "a ai e ea ee i ie o oa oo ou u".split()
-CODAS = " l m n nd ng nt r rd rn s st t ck x".split(" ")
+CODAS = ["", *"l m n nd ng nt r rd rn s st t ck x".split()]
 
 
 class Level(NamedTuple):
@@ -111,14 +111,10 @@ def _source(rng: np.random.Generator, cfg: DictConfig) -> Source:
         {"user": ids, "item": picked.ravel().astype(str), "rating": rating.ravel(), "time_ms": time.ravel()}
     ).cast({"rating": pl.Float32})
     profile = [", ".join(_word(rng).lower() for _ in range(3)) if rng.random() < 0.7 else None for _ in range(users)]
-    tables = index(
-        Raw(
-            ratings,
-            pl.DataFrame({"raw_id": np.arange(users).astype(str), "profile": profile}, schema_overrides={"profile": pl.String}),
-            pl.DataFrame({"raw_id": np.arange(items).astype(str), "title": _titles(rng, items), "attributes": attributes}),
-            [],
-        )
-    )  # fmt: skip
+    names = np.arange(max(users, items)).astype(str)
+    people = pl.DataFrame({"raw_id": names[:users], "profile": profile}, schema_overrides={"profile": pl.String})
+    shelf = pl.DataFrame({"raw_id": names[:items], "title": _titles(rng, items), "attributes": attributes})
+    tables = index(Raw(ratings, people, shelf, []))
     n_items = tables.items.height
     train = splitting.leave_last_out(tables.interactions, positive_above=3.0, min_positives=4).train
     graph = graphs.build(train, users, n_items)

@@ -53,7 +53,7 @@ def ranking_cases(
     cases = []
     for q, (user, length) in enumerate(zip(asked.user, asked.length, strict=True)):
         past = slice(graph.start[user], graph.start[user] + length)
-        liked = graph.item[past][graph.rating[past] > positive_above][-history:] if history else []
+        liked: NDArray = graph.item[past][graph.rating[past] > positive_above][-history:] if history else []
         own = of_query.get((q,))
         cases.append(
             RankingCase(
@@ -69,9 +69,7 @@ def ranking_cases(
 def chain_cases(chains: pl.DataFrame, known: Texts) -> list[Chain]:
     """Rows of a chains table as a prompt shows them: texts in place of ids, the neighbour without a name."""
     columns = chains.select("item1", "rating_u1", "rating_v1", "rating_v2", "item2", "rating_u2")
-    return [
-        Chain(known.items[i1], u1, v1, v2, known.items[i2], u2) for i1, u1, v1, v2, i2, u2 in columns.iter_rows()
-    ]
+    return [Chain(known.items[i1], u1, v1, v2, known.items[i2], u2) for i1, u1, v1, v2, i2, u2 in columns.iter_rows()]
 
 
 def rating_cases(chains: pl.DataFrame, known: Texts) -> list[RatingCase]:

@@ -25,7 +25,9 @@ class Chain(NamedTuple):
     rating_v1: float  # the neighbour's rating of item1
     rating_v2: float  # the neighbour's rating of item2
     item2: Item
-    rating_u2: float | None  # None in an open chain; the target user's rating of item2: the answer of a chain-rating question
+    rating_u2: (
+        float | None
+    )  # None in an open chain; the target user's rating of item2: the answer of a chain-rating question
 
 
 class RankingCase(NamedTuple):

@@ -41,9 +41,10 @@ def render(case: RankingCase | RatingCase, prompt: DictConfig, words: DictConfig
     """
     name = "ranking" if isinstance(case, RankingCase) else "chain_rating"
     shown = _shown(case, prompt)
-    return _template(name).render(
+    text = _template(name).render(
         case=shown, labels=LABELS, reasoning=prompt.reasoning, items=words.plural, verb=words.verb
     )
+    return text.rstrip()
 
 
 def _shown(case: RankingCase | RatingCase, prompt: DictConfig) -> dict:

@@ -16,7 +16,7 @@ from r2rec.report.page import Case, write_page
 from r2rec.store import write_json
 
 
-class Arm(NamedTuple):
+class Row(NamedTuple):
     """One row of the results: who ranked, and where its rankings are."""
 
     method: str
@@ -25,17 +25,22 @@ class Arm(NamedTuple):
 
 
 def report(
-    cfg: DictConfig, arms: Sequence[Arm], inputs: Mapping[str, Path], folder: Path, facts: Mapping[str, str], notes: Sequence[str]
+    cfg: DictConfig,
+    rows: Sequence[Row],
+    inputs: Mapping[str, Path],
+    folder: Path,
+    facts: Mapping[str, str],
+    notes: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Write rankings.parquet, metrics.json, tables/, plots/ and report.html; return the records of metrics.json."""
-    rankings = [pl.read_parquet(arm.rankings / "rankings.parquet") for arm in arms]
+    rankings = [pl.read_parquet(row.rankings / "rankings.parquet") for row in rows]
     pl.concat(rankings).write_parquet(folder / "rankings.parquet")
     records = [
         summarise(
-            per_user(table), method=arm.method, variant=arm.variant, dataset=cfg.dataset.name,
+            per_user(table), method=row.method, variant=row.variant, dataset=cfg.dataset.name,
             train_dataset=cfg.dataset.name, seed=cfg.seed, resamples=cfg.evaluation.resamples, rng_seed=cfg.seed,
         )
-        for arm, table in zip(arms, rankings, strict=True)
+        for row, table in zip(rows, rankings, strict=True)
     ]  # fmt: skip
     write_json(folder / "metrics.json", records)
     tables.write(records, folder / "tables")
@@ -60,12 +65,14 @@ def figures(records: Sequence[dict[str, Any]], inputs: Mapping[str, Path], folde
     if "rl" in inputs:
         drawn["GRPO, step by step"] = plots.reward_curve(pl.read_parquet(inputs["rl"] / "log.parquet"), folder)
     if "sft" in inputs:
-        drawn["SFT loss on thought and answer"] = plots.loss_curve(pl.read_parquet(inputs["sft"] / "log.parquet"), folder)
+        drawn["SFT loss on thought and answer"] = plots.loss_curve(
+            pl.read_parquet(inputs["sft"] / "log.parquet"), folder
+        )
     return drawn
 
 
 def first_case(cfg: DictConfig, rankings: Sequence[pl.DataFrame], inputs: dict[str, Path]) -> Case | None:
-    """A user to read from chain to answer: of the last arm that wrote text, the first answer that is right, else valid."""
+    """A user to read from chain to answer: of the last arm that wrote, the first right answer, else a valid one."""
     written = [table for table in rankings if table["completion"].is_not_null().any()]
     if not written:
         return None

@@ -94,9 +94,7 @@ def write_text(path: Path, text: str) -> None:
 def _mean(group: Sequence[Record]) -> dict[str, Any]:
     first = group[0]
     values = {name: fmean(record[name] for record in group) for name in (*METRICS, "valid_ratio")}
-    ends = {
-        name: [fmean(record["ci95"][name][end] for record in group) for end in (0, 1)] for name in METRICS
-    }
+    ends = {name: [fmean(record["ci95"][name][end] for record in group) for end in (0, 1)] for name in METRICS}
     return {**{name: first[name] for name in ARM}, **values, "ci95": ends, "seeds": len(group)}
 
 

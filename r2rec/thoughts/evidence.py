@@ -50,6 +50,4 @@ def tastes(case: RankingCase, most: int = 4) -> list[tuple[str, int]]:
 
 def support(case: RankingCase, taste: list[tuple[str, int]]) -> dict[str, list[tuple[str, int]]]:
     """Label -> the tastes that this candidate meets, with their weights."""
-    return {
-        LABELS[k]: [(t, w) for t, w in taste if t in traits(item)] for k, item in enumerate(case.candidates)
-    }
+    return {LABELS[k]: [(t, w) for t, w in taste if t in traits(item)] for k, item in enumerate(case.candidates)}

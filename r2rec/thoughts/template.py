@@ -6,6 +6,7 @@ evidence speaks against the answer it says what it sees, and the audit turns the
 """
 
 from collections.abc import Sequence
+from math import ceil, floor
 
 import numpy as np
 
@@ -28,8 +29,6 @@ def write(cases: Sequence[RankingCase | RatingCase], answers: Sequence[str], see
         _ranking(c, a, rng) if isinstance(c, RankingCase) else _rating(c, a, rng)
         for c, a in zip(cases, answers, strict=True)
     ]
-
-
 
 
 def _ranking(case: RankingCase, positive: str, rng: np.random.Generator) -> tuple[str, str]:
@@ -77,12 +76,12 @@ def _rating(case: RatingCase, answer: str, rng: np.random.Generator) -> tuple[st
 
 
 def expectation(chain: Chain, answer: int | None = None) -> int:
-    """The verdict (1, 0, -1) that an unclosed chain speaks for, by the neighbour's rating moved by the two's difference.
+    """The verdict (1, 0, -1) that an unclosed chain speaks for.
 
-    The answer guides only between the two verdicts nearest to a value that lies on their border.
+    That is the neighbour's rating of item2, moved by half of what the two differ by on item1. The answer guides only where that falls between two ratings.
     """
     value = chain.rating_v2 + (chain.rating_u1 - chain.rating_v1) / 2
-    near = [evidence.sign(value - 0.5), evidence.sign(value + 0.5)]
+    near = (evidence.sign(floor(value)), evidence.sign(ceil(value)))
     guided = evidence.sign(answer) if answer is not None else None
     return guided if guided in near else evidence.sign(value)
 
@@ -113,5 +112,3 @@ def _counts(pairs: Sequence[tuple[str, int]]) -> str:
 
 def _numbered(steps: Sequence[str]) -> str:
     return "\n".join(f"Step {n}: {text}" for n, text in enumerate(steps, 1))
-
-

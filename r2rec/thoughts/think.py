@@ -28,7 +28,10 @@ def think(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
         raise R2RecError("no train rating has a history before it to make a training prompt of; give more data")
     teacher = get_method(cfg.teacher._target_)
     written = teacher(
-        [t.case for t in tasks], [t.truth for t in tasks], seeds.integer(cfg.seed, "think.teacher"), **cfg.teacher.params
+        [t.case for t in tasks],
+        [t.truth for t in tasks],
+        seeds.integer(cfg.seed, "think.teacher"),
+        **cfg.teacher.params,
     )
     reasons = [audit(t.case, *w, t.truth) for t, w in zip(tasks, written, strict=True)]
     traces = pl.DataFrame(
@@ -60,7 +63,7 @@ def training_tasks(cfg: DictConfig, inputs: dict[str, Path]) -> list[Task]:
     pool = targets(source, cfg)
     ranking, rating = (int(share * cfg.sft.samples * cfg.teacher.oversample + 0.5) for share in SHARES[cfg.sft.task])
     rng = seeds.generator(cfg.seed, "think.tasks")
-    tasks = ranking_tasks(source, for_sft(pool, ranking, cfg.rl.samples), cfg, rng) if ranking else []
+    tasks = ranking_tasks(source, for_sft(pool, ranking), cfg, rng) if ranking else []
     if rating:
-        tasks += rating_tasks(source, for_rl(pool, cfg.rl.samples).select("user", "item"), rating, cfg, rng)
+        tasks += rating_tasks(source, for_rl(pool, pool.height).select("user", "item"), rating, cfg, rng)
     return tasks

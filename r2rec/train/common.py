@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 from omegaconf import DictConfig
+from tqdm import tqdm
 
 CHECKPOINTS = "checkpoints"
 STATE = "trainer_state.json"
@@ -76,3 +77,21 @@ def lora(cfg: DictConfig) -> Any:
     )
 
 
+def train(trainer: Any, name: str, folder: Path) -> pl.DataFrame:
+    """Run a trainer, from its newest complete checkpoint where there is one, with one bar; returns its log."""
+    from transformers import PrinterCallback, TrainerCallback
+
+    class Bar(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=name, leave=False, disable=None)
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.bar.update()
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self.bar.close()
+
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Bar)
+    trainer.train(resume_from_checkpoint=newest_complete(folder / CHECKPOINTS))
+    return write_log(trainer.state.log_history, folder)

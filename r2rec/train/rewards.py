@@ -25,12 +25,9 @@ def ranks(
     completions: Sequence[str], positive: Sequence[str], n_candidates: Sequence[int], reasoned: bool = True
 ) -> list[int | None]:
     """Rank (1 = best) of each positive label in its completion's answer; None if missing or invalid."""
-    answers = (
-        parse_ranking(text, n, reasoned).labels for text, n in zip(completions, n_candidates, strict=True)
-    )
+    answers = (parse_ranking(text, n, reasoned).labels for text, n in zip(completions, n_candidates, strict=True))
     return [
-        labels.index(label) + 1 if label in labels else None
-        for labels, label in zip(answers, positive, strict=True)
+        labels.index(label) + 1 if label in labels else None for labels, label in zip(answers, positive, strict=True)
     ]
 
 
@@ -39,9 +36,7 @@ def linear(
 ) -> list[float]:
     """(K - rank) / (K - 1) for K candidates, 1 for a found positive if K = 1; 0 if missing or invalid."""
     found = ranks(completions, positive, n_candidates, reasoned)
-    return [
-        (k - r) / (k - 1) if r and k > 1 else float(r == 1) for r, k in zip(found, n_candidates, strict=True)
-    ]
+    return [(k - r) / (k - 1) if r and k > 1 else float(r == 1) for r, k in zip(found, n_candidates, strict=True)]
 
 
 def reciprocal(
@@ -55,10 +50,7 @@ def ndcg(
     completions: Sequence[str], *, positive: Sequence[str], n_candidates: Sequence[int], reasoned: bool = True
 ) -> list[float]:
     """1 / log2(rank + 1), the NDCG of one positive; 0 if missing or invalid."""
-    return [
-        1 / math.log2(rank + 1) if rank else 0.0
-        for rank in ranks(completions, positive, n_candidates, reasoned)
-    ]
+    return [1 / math.log2(rank + 1) if rank else 0.0 for rank in ranks(completions, positive, n_candidates, reasoned)]
 
 
 def _n_steps(completion: str) -> int:

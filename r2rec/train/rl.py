@@ -16,7 +16,7 @@ from r2rec.llm import chat, load, runtime
 from r2rec.prompts.render import render
 from r2rec.thoughts.tasks import Task, ranking_tasks, targets
 from r2rec.thoughts.tasks import load as load_source
-from r2rec.train.common import CHECKPOINTS, common_arguments, lora, newest_complete, save_adapter, write_log
+from r2rec.train.common import common_arguments, lora, save_adapter, train
 
 KL_AT_START = 1e-3  # nats a token; above it the reference is not the policy that training starts from
 
@@ -46,8 +46,7 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
         processing_class=tokenizer,
         peft_config=None if adapter or cfg.model.adapter else lora(cfg.model.lora),
     )
-    trainer.train(resume_from_checkpoint=newest_complete(folder / CHECKPOINTS))
-    log = write_log(trainer.state.log_history, folder)
+    log = train(trainer, "rl", folder)
     _check_reference(log)
     save_adapter(trainer.model, tokenizer, folder)
     return {"prompts": len(rows), "steps": trainer.state.global_step, **summary(log), "notes": notes + warnings(log)}
@@ -63,7 +62,9 @@ def _tasks(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any) -> tuple[li
     kept = [t for t, fit in zip(tasks, fits, strict=True) if fit]
     notes = [f"{len(tasks) - len(kept)} prompts too long for model.max_length were left out"] * (len(kept) < len(tasks))
     if len(kept) < per_step:
-        raise R2RecError(f"only {len(kept)} RL prompts fit, rl.prompts_per_step={per_step}; raise model.max_length or give more data")
+        raise R2RecError(
+            f"only {len(kept)} RL prompts fit, rl.prompts_per_step={per_step}; raise model.max_length or give more data"
+        )
     return kept, notes
 
 
@@ -127,7 +128,7 @@ def summary(log: pl.DataFrame) -> dict[str, float]:
 
 def warnings(log: pl.DataFrame) -> list[str]:
     """What a user should know of the run, in words."""
-    silent = log["frac_reward_zero_std"].drop_nulls().mean() if "frac_reward_zero_std" in log.columns else 0
-    if silent > 0.5:  # type: ignore[operator]
-        return [f"{silent:.0%} of the groups had equal rewards and taught nothing; raise rl.group_size or rl.temperature"]
-    return []
+    silent = summary(log).get("frac_reward_zero_std", 0.0)
+    if silent <= 0.5:
+        return []
+    return [f"{silent:.0%} of groups had equal rewards and taught nothing; raise rl.group_size or rl.temperature"]

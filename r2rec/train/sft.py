@@ -1,5 +1,6 @@
 """Stage `sft`: LoRA on accepted traces, the loss on thought and answer alone (section 3.3.1, equation 3)."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from omegaconf import DictConfig
 from r2rec import seeds
 from r2rec.errors import R2RecError
 from r2rec.llm import chat, load, runtime
-from r2rec.train.common import CHECKPOINTS, common_arguments, lora, newest_complete, save_adapter, write_log
+from r2rec.train.common import common_arguments, lora, save_adapter, train
 
 
 def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
@@ -29,14 +30,19 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         args=_arguments(cfg, folder),
         train_dataset=Dataset.from_list(short),
         processing_class=tokenizer,
+        data_collator=unmasked(tokenizer.pad_token_id),
         peft_config=None if cfg.model.adapter else lora(cfg.model.lora),
     )
-    trainer.train(resume_from_checkpoint=newest_complete(folder / CHECKPOINTS))
-    log = write_log(trainer.state.log_history, folder)
+    log = train(trainer, "sft", folder)
     save_adapter(trainer.model, tokenizer, folder)
-    notes = [f"{len(rows) - len(short)} traces longer than model.max_length were left out"] if len(short) < len(rows) else []
-    losses = log["loss"].drop_nulls()
-    return {"samples": len(short), "steps": trainer.state.global_step, "loss_first": losses[0], "loss_last": losses[-1], "notes": notes}
+    losses, left_out = log["loss"].drop_nulls(), len(rows) - len(short)
+    return {
+        "samples": len(short),
+        "steps": trainer.state.global_step,
+        "loss_first": losses[0],
+        "loss_last": losses[-1],
+        "notes": [f"{left_out} traces longer than model.max_length were left out"] if left_out else [],
+    }
 
 
 def examples(traces: pl.DataFrame, samples: int) -> list[dict[str, chat.Messages]]:
@@ -49,6 +55,25 @@ def examples(traces: pl.DataFrame, samples: int) -> list[dict[str, chat.Messages
         {"prompt": chat.ask(prompt), "completion": chat.reply(thought, answer)}
         for prompt, thought, answer in taken.select("prompt", "thought", "answer").iter_rows()
     ]
+
+
+def unmasked(pad_token_id: int) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+    """TRL's collator with positions in place of the attention mask.
+
+    Padding stands on the right, where a causal model's earlier tokens don't see it, and the loss skips it. Without a
+    mask attention runs its causal kernel, which does half the work.
+    """
+    import torch
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    padded = DataCollatorForLanguageModeling(pad_token_id=pad_token_id)
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = padded(rows)
+        shape = batch.pop("attention_mask").shape
+        return batch | {"position_ids": torch.arange(shape[1]).expand(shape)}
+
+    return collate
 
 
 def _length(tokenizer: Any, row: dict[str, chat.Messages]) -> int:

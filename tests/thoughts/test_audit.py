@@ -45,8 +45,8 @@ TOLD = [  # a RatingCase in the words of a language model; the neighbour's lower
 ]
 CHOSEN = [  # a RankingCase likewise: C
     "The user lately liked Heat, a crime movie of the 1990s.",
-    'Chain 1: the user rated "Clue (1985)" 4 and neighbour 1 gave it 5; neighbour 1 then rated Alien a 2, and the user 1.',
-    "Chain 2: the user rated Heat 5, neighbour 2 rated it 3. Neighbour 2 gave Brazil 4 stars, which the user gave 4 as well.",
+    'Chain 1: the user rated "Clue (1985)" 4 and neighbour 1 gave it 5; neighbour 1 rated Alien a 2, and the user 1.',
+    "Chain 2: the user rated Heat 5, neighbour 2 rated it 3. Neighbour 2 gave Brazil 4 stars, and the user 4 as well.",
     "Taken together the user likes comedy and crime, and avoids horror.",
     "Candidate A shares nothing; B is horror, which is a bad sign; C is a comedy of the 1990s.",
     "So C comes first, then A, then B.",
@@ -67,13 +67,16 @@ def test_free_text_is_accepted():
 @pytest.mark.parametrize(
     ("thought", "truth"),
     [
-        ("**Step 1:** Crime is liked by the user (5).\n\n**Step 2:** The other user gave it four stars, a similar view.\n\n"
+        ("**Step 1:** Crime is liked by the user (5).\n\n**Step 2:** The other user gave it four stars, a match.\n\n"
          "**Step 3:** The neighbour found Jaws average (3/5).\n\n**Step 4:** So a lukewarm reception is likely.", "3"),
         ("1. The target user gave Heat a 5.\n2. A similar user gave it a 4, on a scale from 1 to 5.\n"
          "3. That neighbor rated Jaws 3.\n4. As Jaws shares only 1 genre with Heat, the user would not enjoy it.", "2"),
         ("Step 1: The user loved Heat, and neighbour 1 rated it 4.\nStep 2: Their tastes agree, as step 1 shows.\n"
          "Step 3: Jaws got a 3 from neighbour 1, neither above 3 nor below 3.\n"
          "Step 4: The neighbour was neutral, but I predict that the user will be satisfied.", "5"),
+        ("Step 1: Heat was rated 5 by the user.\nStep 2: It was rated 4 by neighbour 1 and 5 by the user, a match.\n"
+         "Step 3: In step 2, 4 was a like; now Jaws gets 3 stars of neighbour 1.\n"
+         "Step 4: The user will probably like it, since they rate higher than the neighbour.", "4"),
     ],
 )  # fmt: skip
 def test_other_wordings_are_accepted(thought, truth):
@@ -82,8 +85,8 @@ def test_other_wordings_are_accepted(thought, truth):
 
 def test_another_ranking_is_accepted():
     thought = (
-        "Let me read the chains.\n1. In the first chain, the user liked Clue (4), as did neighbour 1 (5). Neighbour 1 disliked "
-        "Alien (2) and so did the user (1).\n2. In the second chain, the user loved Heat (5); neighbour 2 was lukewarm (3). "
+        "Let me read the chains.\n1. In the first chain, the user liked Clue (4), as neighbour 1 (5). They disliked "
+        "Alien (2), as the user (1).\n2. In the second chain, the user loved Heat (5); neighbour 2 was lukewarm (3). "
         "Then Brazil: neighbour 2 gave 4, the user 4.\n3. Comedy is a positive sign, horror is not.\n"
         "4. Babe is a comedy, Jaws is horror and Up is neither.\n5. Babe is the best fit, then Up."
     )
@@ -199,7 +202,9 @@ def test_wrong_rating_answers(answer):
     assert rules(RATING, steps(*TOLD), answer, "4") == {"inconsistent"}
 
 
-@pytest.mark.parametrize("answer", ["Ranking: A > C > B", "Ranking: C > C", "Ranking: C > Z", "", "Rating: 4", "C, surely"])
+@pytest.mark.parametrize(
+    "answer", ["Ranking: A > C > B", "Ranking: C > C", "Ranking: C > Z", "", "Rating: 4", "C, surely"]
+)
 def test_wrong_ranking_answers(answer):
     assert rules(RANKING, steps(*CHOSEN), answer, "C") == {"inconsistent"}
 
@@ -236,7 +241,9 @@ def toy_cases(seed, bare=False):
 
 
 def _chain(row, items):
-    return Chain(items[row["item1"]], row["rating_u1"], row["rating_v1"], row["rating_v2"], items[row["item2"]], row["rating_u2"])
+    return Chain(
+        items[row["item1"]], row["rating_u1"], row["rating_v1"], row["rating_v2"], items[row["item2"]], row["rating_u2"]
+    )
 
 
 def supported(case, truth):
@@ -259,12 +266,15 @@ def test_toy_traces_are_accepted_iff_supported(bare):
 
 
 HOSTILE = [
-    "Step 3:", "Step 3: disliked", "neighbour 2", "Ranking: B", "Rating: 5", "the positive", "correct answer", "Chain 4", "C",
-    "A", "4", "5", "user", "liked", "disliked by the user (1).", "; then", "B 3", "</think>", "it", "as we will see", "\n",
-    "2; it shares x with the first.", "", "not enjoyed", "next step", "The answer is 4", "Candidates: B 9; C 8.", "(5)", "-1",
-    "x" * 300, "‮abc", "candidate B", "Tastes: C 3.", "I", "a, b", "é", ".", "\\d+", "(?:", "neutral (3), neighbour agrees (3)",
+    "Step 3:", "Step 3: disliked", "neighbour 2", "Ranking: B", "Rating: 5", "the positive", "correct answer", "C", "A",
+    "Chain 4", "4", "5", "user", "liked", "disliked by the user (1).", "; then", "B 3", "</think>", "it", "\n",
+    "as we will see", "2; it shares x with the first.", "", "not enjoyed", "next step", "The answer is 4", "(5)", "-1",
+    "Candidates: B 9; C 8.", "x" * 300, "\u202eabc", "candidate B", "Tastes: C 3.", "I", "a, b", "é", ".", "\\d+",
+    "(?:", "neutral (3), neighbour agrees (3)",
 ]  # fmt: skip
-words = st.sampled_from(HOSTILE) | st.sampled_from([t for i in (HEAT, JAWS, CLUE, BABE) for t in (i.title, *i.attributes)])
+words = st.sampled_from(HOSTILE) | st.sampled_from(
+    [t for i in (HEAT, JAWS, CLUE, BABE) for t in (i.title, *i.attributes)]
+)
 texts = st.one_of(words, st.tuples(words, words).map(" ".join), st.text(max_size=12))
 items = st.builds(Item, texts, st.lists(texts, max_size=4).map(tuple))
 stars = st.integers(1, 5)
@@ -287,7 +297,9 @@ def test_hostile_texts_raise_no_alarm(asked, seed):
     case, truth = asked
     ((thought, answer),) = template.write([case], [truth], seed)
     reasons = audit(case, thought, answer, truth)
-    assert {reason.partition(":")[0] for reason in reasons} == (set() if supported(case, truth) else {"inconsistent"}), reasons
+    assert {reason.partition(":")[0] for reason in reasons} == (
+        set() if supported(case, truth) else {"inconsistent"}
+    ), reasons
 
 
 @given(asked, st.text() | st.lists(texts | st.sampled_from(CHOSEN + TOLD), max_size=8).map(lambda t: steps(*t)))
@@ -314,7 +326,9 @@ def write(case, truth, seed=0):
 def test_changed_numbers_are_caught(asked, data):
     """A rating, count or score of a template trace; not the digits of "Chain 1" and "1990s"."""
     thought, answer = write(*asked)
-    digits = [m for m in re.finditer(r"(?<![\w.])\d+(?!\w|:)", thought) if not thought[: m.start()].endswith("Neighbour ")]
+    digits = [
+        m for m in re.finditer(r"(?<![\w.])\d+(?!\w|:)", thought) if not thought[: m.start()].endswith("Neighbour ")
+    ]
     spot = data.draw(st.sampled_from(digits))
     number = data.draw(st.integers(1, 5).filter(lambda n: n != int(spot[0])))
     assert audit(asked[0], f"{thought[: spot.start()]}{number}{thought[spot.end() :]}", answer, asked[1])
@@ -323,7 +337,9 @@ def test_changed_numbers_are_caught(asked, data):
 @given(accepted, st.data())
 def test_changed_attributes_are_caught(asked, data):
     thought, answer = write(*asked)
-    spot = data.draw(st.sampled_from(list(re.finditer("|".join(map(re.escape, [*toy.GENRES, "1970s"])), thought)) or [None]))
+    spot = data.draw(
+        st.sampled_from(list(re.finditer("|".join(map(re.escape, [*toy.GENRES, "1970s"])), thought)) or [None])
+    )
     if spot:
         assert audit(asked[0], f"{thought[: spot.start()]}Opera{thought[spot.end() :]}", answer, asked[1])
 
@@ -345,8 +361,11 @@ def test_changed_numbering_is_caught(asked, data):
     assert rules(asked[0], changed, answer, asked[1]) >= {"progressive"}
 
 
-@pytest.mark.parametrize("text", ["Step 1: " + "a " * 30_000, "Step 1: " + "Chain 1, " * 8_000, "Step 1: (4); " * 8_000,
-                                  "Step 1: a\n" * 5_000, "Chain 1: x liked (" * 5_000, "not " * 20_000, "1. Tastes: a 1, " * 3_000])  # fmt: skip
+LONG = ["Step 1: " + "a " * 30_000, "Step 1: " + "Chain 1, " * 8_000, "Step 1: (4); " * 8_000, "Step 1: a\n" * 5_000,
+        "Chain 1: x liked (" * 5_000, "not " * 20_000, "1. Tastes: a 1, " * 3_000]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", LONG)
 def test_long_texts_take_no_time(text):
     """Linear: a hundred times the length of a thought is a matter of a second."""
     for case, truth in ((RATING, "4"), (RANKING, "C")):

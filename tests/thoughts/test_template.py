@@ -11,7 +11,9 @@ from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
 from r2rec.thoughts import evidence
 from r2rec.thoughts.template import expectation, write
 
-words = st.text("abcdefgh -", min_size=1, max_size=8)  # no digits and no verdicts: what is found was written by the teacher
+words = st.text(
+    "abcdefgh -", min_size=1, max_size=8
+)  # no digits and no verdicts: what is found was written by the teacher
 items = st.builds(Item, words, st.lists(words, max_size=4).map(tuple))
 stars = st.integers(1, 5)
 chains = st.builds(Chain, items, stars, stars, stars, items, stars | st.none())
@@ -60,14 +62,14 @@ def test_a_rating_shows_in_its_answer_alone(case, truth, seed):
 
 @given(ratings, seeds)
 def test_the_answer_only_settles_what_lies_on_a_border(case, seed):
-    """With every answer, the verdict is the nearest or second nearest: the evidence is never talked over."""
+    """Whatever the answer, the verdict lies within half a star of the evidence, which is never talked over."""
     value = case.chain.rating_v2 + (case.chain.rating_u1 - case.chain.rating_v1) / 2
     for truth in range(1, 6):
         verdict = expectation(case.chain, truth)
-        assert verdict in (evidence.sign(value - 0.5), evidence.sign(value + 0.5))
+        assert verdict in (evidence.sign(value - 0.5), evidence.sign(value), evidence.sign(value + 0.5))
         assert verdict in (evidence.sign(value), evidence.sign(truth))
-    before = {write([case], [str(truth)], seed)[0][0].split("\n")[:3].__str__() for truth in range(1, 6)}
-    assert len(before) == 1  # what is read does not depend on the answer
+    read = {write([case], [str(truth)], seed)[0][0].rpartition("\n")[0] for truth in range(1, 6)}
+    assert len(read) == 1
 
 
 @given(rankings, seeds, st.data())

@@ -1,0 +1,74 @@
+"""The ratings of a chain: each cited from its hop on, as whoever gave it to whatever item."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from r2rec.prompts.cases import Chain
+from r2rec.thoughts.reading import Trace
+from r2rec.thoughts.statements import mark
+
+PREDICTS = re.compile(r"\b(?:expect|predict|would|will|likely|probably|estimate|should|might|may|conclu)", re.I)
+_CLAUSE = re.compile(r"[.;,!?](?=\s|$)|\n|\b(?:and|but|while|whereas|so|though|although)\b", re.I)
+_RATING = re.compile(r"(?<![\w.#-])[1-5](?:\.\d+)?(?![\w%]|[.,]\d|-\d)")
+_NOT_RATING = re.compile(
+    r"\b(?:(?:step|hop|chain|neighbour|candidate)s?|user|top|no\.|part|volume|season) ?#?\d+|#\d+|\bitem ?[12]\b|"
+    r"\b(?:above|below|over|under|than|midpoint(?: of)?|threshold(?: of)?) 3\b|\b[1-5](?: ?=| means| (?:full |more |"
+    r"shared |common |other )?(?:people|(?:point|step|genre|trait|attribute|item|movie|film|book|product|hop|chain|user|"
+    r"neighbour|year|time|decade|reason|candidate)s?)\b)", re.I
+)  # fmt: skip
+
+
+def in_order(trace: Trace, start: int, end: int, chain: Chain, n: int, hidden: str | None = None) -> Iterator[str]:
+    """Whether a stretch of text reads chain n hop by hop.
+
+    Args:
+        hidden: The answer of a RatingCase; there, the third hop needs a later step than the second.
+    """
+    text = trace.text[start:end]
+    item1, item2 = mark(2 * n - 1, is_title=1), f"[{mark(2 * n)}{mark(2 * n, is_title=1)}]|item 2"
+    near, second = _first(text, "neighbour"), _first(text, item2)
+    third = trace.end(near) if hidden else near
+    if _first(text, f"[{mark(2 * n - 1)}{item1}]|user") > near and not _cited(text[:near]):
+        yield f"masked: step {trace.at(start + near)} has the neighbour's rating before the user's"
+    if second < third:
+        yield f"masked: step {trace.at(start + second)} has item 2 before the neighbour's rating of item 1"
+    ratings = (  # by whom, of what, and from where on
+        (chain.rating_u1, "user", item1, 0),
+        (chain.rating_v1, "neighbour", item1, near),
+        (chain.rating_v2, "neighbour", item2, third),
+        (None if hidden else chain.rating_u2, "user", item2, _first(text, "user", second)),
+    )
+    told = [(f"{rating:g}", who, item, at) for rating, who, item, at in ratings if rating is not None]
+    for at, clause in _clauses(text):
+        stop = at + len(clause)
+        whose = [who for who in ("user", "neighbour") if who in clause]
+        what = [item for item in (item1, item2) if re.search(item, clause)]
+        reached = {rating for rating, *_, begin in told if begin < stop}
+        fair = {
+            rating
+            for rating, who, item, begin in told
+            if begin < stop and (who in whose or len(whose) != 1) and (item in what or len(what) != 1)
+        }
+        foreseen = {hidden} if "neighbour" not in whose and PREDICTS.search(clause) else set()
+        for value in _cited(clause):
+            if value not in fair - foreseen:
+                later = {rating for rating, *_ in told} - reached
+                rule = "masked" if value in later else "leak" if value == hidden else "inconsistent"
+                yield f"{rule}: step {trace.at(start + at)} cites a {value}"
+
+
+def _first(text: str, pattern: str, start: int = 0) -> int:
+    """Where a pattern is first found, or the text's end."""
+    found = re.compile(pattern).search(text, start)
+    return found.start() if found else len(text)
+
+
+def _cited(clause: str) -> list[str]:
+    return [f"{float(value):g}" for value in _RATING.findall(_NOT_RATING.sub(" ", clause))]
+
+
+def _clauses(text: str) -> Iterator[tuple[int, str]]:
+    """Clauses and where they begin."""
+    bounds = [(0, 0), *(m.span() for m in _CLAUSE.finditer(text)), (len(text), len(text))]
+    return ((end, text[end:start]) for (_, end), (start, _) in pairwise(bounds))

@@ -1,0 +1,112 @@
+"""Reading a thought: its steps, with one private character for each data text and one word for each thing."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import NamedTuple
+
+from r2rec.prompts.cases import Item, RankingCase, RatingCase
+from r2rec.prompts.render import clean
+from r2rec.thoughts import evidence
+from r2rec.thoughts.statements import Statement, facts, mark, statement
+
+COMMON = frozenset(re.findall(r"\w+", """
+    the this that its her his our you who what and but for with not are was one two three four five first second
+    third last next final step chain hop user users target neighbour neighbor rating ratings rated rate rank ranking
+    answer candidate candidates item items liked like enjoyed loved disliked neutral lukewarm agrees differs then gave
+    tastes best supported strongest taken together expect correct true positive shares nothing guide
+"""))  # fmt: skip
+"""Words a thought may use for itself: data texts made of nothing else are taken out in quotation marks alone."""
+
+DATA = re.compile("[\U000f0000-\U0010fffd]")
+_STEP = re.compile(
+    r"^[ \t>#*_+•-]*+(?:step[ \t]++(\d{1,3})[*_]*+[ \t]*+[:.)–—-]|(\d{1,3})[.)](?![^\s*_]))", re.I | re.M
+)
+_ORDER = {w: str(n % 5 + 1) for n, w in enumerate("one two three four five first second third fourth fifth".split())}
+_TIDY = (  # free wording -> the words that the rules know
+    (re.compile(r"\b(first|second|third|fourth|fifth) (chain|neighbou?r)\b", re.I),
+     lambda m: f"{m[2]} {_ORDER[m[1].lower()]}"),
+    (re.compile(r"\bchain", re.I), "chain"),
+    (re.compile(r"\bneighbou?r|\b(?:other|another|second|similar) (?:user|viewer|reader)", re.I), "neighbour"),
+    (re.compile(r"\b(?:target )?(?:users?|viewer|reader|customer|buyer)\b", re.I), "user"),
+    (re.compile(r"\b(?:second (?:item|movie|film|book|product|title)|item ?2|with the first)\b", re.I), "item 2"),
+    (re.compile(r"(?: ?/ ?| out of )(?:5|five)\b|\b(?:1|one) ?(?:-|–|to) ?(?:5|five)\b|\b5-point", re.I), ""),
+    (re.compile(r"(?:(?<=\ba )|(?<=\bof )|(?<=\bit ))(one|two|three|four|five)(?=[.,;)]|$)|"
+                r"\b(one|two|three|four|five)(?=[ -]stars?\b)", re.I), lambda m: _ORDER[m[0].lower()]),
+)  # fmt: skip
+
+
+class Trace(NamedTuple):
+    """A thought, read against its case."""
+
+    numbers: list[int]  # of the steps
+    steps: list[str]  # as written; what comes before step 1 stands first, perhaps empty
+    statements: list[Statement | None]  # of each of `steps`
+    text: str  # `steps` as the rules read them, one after the other
+    starts: list[int]  # where each begins in `text`
+
+    def at(self, place: int) -> int:
+        """The step (0: before the first) at a place in `text`."""
+        return bisect_right(self.starts, place) - 1
+
+    def end(self, place: int) -> int:
+        """Where the step at a place in `text` ends."""
+        return [*self.starts, len(self.text)][self.at(place) + 1]
+
+
+def read(case: RankingCase | RatingCase, thought: str) -> Trace:
+    """The steps of a thought. Where some lines begin "Step 1:", a line "1." is a list item and no step."""
+    thought = DATA.sub("", thought)
+    heads = list(_STEP.finditer(thought))
+    heads = [h for h in heads if h[1]] or heads
+    ends = [h.start() for h in heads] + [len(thought)]
+    steps = [thought[a:b].strip("*_ \t\r\n") for a, b in zip([0] + [h.end() for h in heads], ends, strict=True)]
+    known = facts(case)
+    stated = [statement(step, case, known) for step in steps]
+    marks = {text: m for text, m in _marks(case).items() if text in thought}
+    data = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(marks, key=len, reverse=True))) or '(?!)'})(?!\w)")
+    plains = [
+        _plain(s and s.plain or data.sub(lambda m: marks[m[0]], step)) for step, s in zip(steps, stated, strict=True)
+    ]
+    starts = list(accumulate((len(p) + 1 for p in plains[:-1]), initial=0))
+    return Trace([int(h[1] or h[2]) for h in heads], steps, stated, "\n".join(plains), starts)
+
+
+def place(data: str) -> tuple[int, bool]:
+    """Where the data text behind a private character is first read, and whether it is a title."""
+    return (ord(data) - ord(mark(0))) // 2, ord(data) % 2 == 1
+
+
+def _places(case: RankingCase | RatingCase) -> Iterator[tuple[int, Item]]:
+    """Items by where they are read: history 0, chain n 2n - 1 and 2n, then the candidates."""
+    if isinstance(case, RatingCase):
+        case = RankingCase(None, (), (case.chain,), ())
+    yield from ((0, item) for item in case.history)
+    yield from enumerate((item for c in case.chains for item in (c.item1, c.item2)), 1)
+    yield from enumerate(case.candidates, 2 * len(case.chains) + 1)
+
+
+def _marks(case: RankingCase | RatingCase) -> dict[str, str]:
+    """Data text -> the character of the place where it is first read."""
+    marks: dict[str, str] = {}
+    for at, item in _places(case):
+        traits, title = evidence.traits(item), clean(item.title).removesuffix("...")
+        lower = [t.lower() for t in traits] if item.attributes else []
+        for text in (title, re.sub(r" \([^()]*\)$", "", title)):
+            marks.setdefault(_unmistakable(text), mark(at, is_title=1))
+        for text in (", ".join(traits[:3]), *traits, *lower):
+            marks.setdefault(_unmistakable(text), mark(at))
+    return marks
+
+
+def _unmistakable(text: str) -> str:
+    common = all(len(w) < 3 or w.isdigit() or w in COMMON for w in re.findall(r"\w+", text.casefold()))
+    return f'"{text}"' if common else text
+
+
+def _plain(step: str) -> str:
+    """A step in the words that the rules know."""
+    for pattern, word in _TIDY:
+        step = pattern.sub(word, step)
+    return step

@@ -1,0 +1,182 @@
+"""The config tree: every file in it composes, and what cannot work is refused in a line that says what to change."""
+
+from functools import cache
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from r2rec import config
+from r2rec.__main__ import CONF
+from r2rec.check import check
+from r2rec.errors import R2RecError
+from r2rec.pipeline import NAMES
+
+EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
+MEMBERS = sorted(
+    f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment"
+)
+GROUPS = sorted({member.partition("=")[0] for member in MEMBERS})
+NEEDS = {"dataset=amazon": ["dataset.category=Office_Products"], "reward=none": ["rl=off"]}
+
+
+@cache
+def tree(*overrides: str) -> DictConfig:
+    config.register()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def composed(*overrides: str) -> DictConfig:
+    return tree(*overrides).copy()
+
+
+def changed(*overrides: str) -> DictConfig:
+    """The same, quicker where values alone are set."""
+    values = [word for word in overrides if word[0].islower() and word.partition("=")[0] not in GROUPS]
+    cfg = composed(*(word for word in overrides if word not in values))
+    cfg.merge_with_dotlist(values)
+    return cfg
+
+
+def test_the_folders_are_the_groups_of_the_schema() -> None:
+    assert set(GROUPS) == {key for key, value in composed().items() if OmegaConf.is_dict(value)}
+    assert EXPERIMENTS
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiments_compose_under_their_own_name(name: str) -> None:
+    cfg = composed(f"+experiment={name}")
+    check(cfg, NAMES)
+    assert cfg.name == name
+    assert f"+experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text()  # how to run it
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_members_compose_and_are_named_after_their_file(member: str) -> None:
+    cfg = composed(member, *NEEDS.get(member, []))
+    check(cfg, NAMES)
+    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    group, name = member.split("=")
+    if member != "dataset=amazon":  # that one is named after its category
+        assert cfg[group].name == name
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_group_refuses_unknown_members(group: str) -> None:
+    with pytest.raises(HydraException, match=rf"(?s)'{group}/nope'.*Available options"):
+        composed(f"{group}=nope")
+
+
+def test_members_of_sft_and_rl_are_the_papers_by_default() -> None:
+    """Section 4.1.2: what a dataclass says is what `paper` runs."""
+    cfg = composed("+experiment=paper")
+    assert (cfg.sft.samples, cfg.sft.epochs, cfg.sft.learning_rate) == (500, 10, 5e-5)
+    assert (cfg.rl.samples, cfg.rl.epochs, cfg.rl.learning_rate) == (500, 1, 5e-6)
+    assert (cfg.evaluation.users, cfg.evaluation.negatives) == (1000, 19)
+    assert {name: part.weight for name, part in cfg.reward.parts.items()} == {"step": 1.0, "ranking": 2.0}
+
+
+def test_one_seed_reaches_the_world() -> None:
+    assert composed("seed=7").dataset.params.seed == 7
+
+
+MISSPELT = [
+    "sedd=1", "dataset.rot=/x", "evaluation.user=3", "rl.group=4", "sft.sample=3", "model.lora.rank=4",
+    "reward.parts.step.wieght=1", "hardware.process=2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("override", MISSPELT)
+def test_misspelt_keys_do_not_compose(override: str) -> None:
+    with pytest.raises((HydraException, OmegaConfBaseException), match=r"Could not|not in"):
+        composed(override)
+
+
+WRONG = [
+    "seed=x", "seed=1.5", "seed=null", "until=[chain]", "force=split", "rl.enabled=perhaps", "sft.epochs=many",
+    "evaluation.users=ten", "evaluation.arms=sft", "model.lora=none", "dataset.params=3", "reward.parts.step.weight=x",
+    "logger.report_to=wandb", "hardware.threads=all",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_wrong_types_do_not_compose(override: str) -> None:
+    with pytest.raises((HydraException, OmegaConfBaseException)):
+        composed(override)
+
+
+# what is set -> what the one line must name
+REFUSED = {
+    "++evaluation.user=3": "evaluation.user is no key; there are .*users",
+    "+seeed=1": "seeed is no key",
+    "+model.lora.rank=3": "model.lora.rank is no key",
+    "until=chian": "no stage chian; there are prepare, split",
+    "force=[split,nope]": "no stage nope",
+    "seed=-1": "seed=-1",
+    "hardware.processes=2": "hardware.processes=2",
+    "hardware.device=warp": "hardware.device=warp",
+    "dataset=amazon": "dataset.category",
+    "dataset.params.users=-3": "dataset.params.users=-3",
+    "evaluation.negatives=0": "evaluation.negatives=0",
+    "evaluation.negatives=26": "26 labels",
+    "dataset.params.items=15": "15 items",
+    "evaluation.users=0": "evaluation.users=0",
+    "evaluation.min_positives=2": "evaluation.min_positives",
+    "evaluation.resamples=0": "evaluation.resamples",
+    "evaluation.arms=[base,ppo]": "ppo",
+    "evaluation.positive_above=nan": "evaluation.positive_above=nan",
+    "evaluation.arms=[] ~evaluation.references.random ~evaluation.references.popularity": "nobody to rank",
+    "+evaluation.references.x=r2rec.nope.score": r"evaluation.references.x._target_=r2rec.nope.score",
+    "sft.task=essay": "sft.task=essay",
+    "sft.samples=0": "sft=off",
+    "sft.task=mix chain_sampler=none": "chain_sampler=none",
+    "sft.task=chain_rating chain_sampler.per_user=0": "asks about chains",
+    "sft.batch_size=10 sft.micro_batch_size=4": "sft.batch_size=10",
+    "sft.micro_batch_size=0": "sft.micro_batch_size=0",
+    "sft.epochs=0": "sft.epochs=0",
+    "sft.learning_rate=nan": "sft.learning_rate=nan",
+    "reward=none": "reward=paper",
+    "rl.group_size=1": "rl.group_size",
+    "rl.samples=3": "rl.samples=3",
+    "rl.prompts_per_step=3": "rl.micro_batch_size=32",
+    "rl.micro_batch_size=0": "rl.micro_batch_size=0",
+    "rl.max_new_tokens=2560": "rl.max_new_tokens=2560",
+    "rl.temperature=0": "rl.temperature=0",
+    "generation.max_new_tokens=4000": "generation.max_new_tokens=4000",
+    "generation.temperature=-1": "generation.temperature=-1",
+    "prompt.history=-1": "prompt.history=-1",
+    "model.path=null": "neither model.path nor model.tiny",
+    "model.dtype=float99": "model.dtype=float99",
+    "+dataset.params.usres=5": "takes seed, users, items, ratings_per_user",
+    "dataset.params.users=many": "dataset.params.users=many should be of type int",
+    "dataset.params.items=x": "dataset.params.items=x should be of type int",
+    "dataset.params.users=true": "dataset.params.users=True",
+    "+teacher.params.tone=kind": "teacher.params.tone.*no options",
+    "+reward.parts.step.params.hihg=3": "reward.parts.step.params.hihg",
+    "baseline=random baseline._target_=r2rec.nope.score": "baseline._target_=r2rec.nope.score cannot be imported",
+    "teacher._target_=write": "teacher._target_=write",
+    "generation._target_=r2rec.llm.hf.nope": "generation._target_",
+}
+
+
+@pytest.mark.parametrize("overrides", REFUSED)
+def test_impossible_combinations_are_refused_in_one_line(overrides: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg = changed(*overrides.split())
+    with pytest.raises(R2RecError, match=REFUSED[overrides]) as caught:
+        check(cfg, NAMES)
+    assert "\n" not in str(caught.value)
+    assert capsys.readouterr() == ("", "")
+
+
+ALLOWED = [
+    "rl=off reward=none", "rl=off rl.group_size=1", "sft=off sft.task=mix chain_sampler=none",
+    "evaluation.negatives=25", "dataset.params.items=20", "generation.temperature=0", "prompt.history=0", "baseline=random evaluation.arms=[]",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("overrides", ALLOWED)
+def test_what_a_part_left_out_would_need_is_not_asked_for(overrides: str) -> None:
+    check(changed(*overrides.split()), NAMES)

@@ -1,0 +1,112 @@
+"""The command line: quick to answer, one line for a mistake, numbered folders for a sweep."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import r2rec
+
+SOURCE = Path(r2rec.__file__).parent.parent
+HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "polars", "scipy", "matplotlib"}
+SMALL = ["dataset.params.users=40", "dataset.params.items=60", "dataset.params.ratings_per_user=20"]
+
+
+def call(
+    folder: Path, *words: str, python: tuple[str, ...] = (), **env: str | None
+) -> subprocess.CompletedProcess[str]:
+    """`python -m r2rec WORDS` in a folder; an environment variable of None is unset."""
+    variables = os.environ | {"PYTHONPATH": str(SOURCE)} | env
+    return subprocess.run(
+        [sys.executable, *python, "-m", "r2rec", *words], cwd=folder, capture_output=True, text=True, timeout=120,
+        env={name: value for name, value in variables.items() if value is not None}, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def finished(folder: Path) -> list[Path]:
+    return [path for name in ("metrics.json", "report.html", "rankings.parquet") for path in folder.rglob(name)]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["--cfg", "job", "--resolve", "+experiment=paper"]])
+def test_a_question_imports_nothing_heavy_and_leaves_nothing(words: list[str], tmp_path: Path) -> None:
+    done = call(tmp_path, *words, python=("-X", "importtime"))
+    imported = set(re.findall(r"^import time:.*\| +(\w+)$", done.stderr, re.MULTILINE))
+    assert done.returncode == 0, done.stderr
+    assert "hydra" in imported
+    assert not imported & HEAVY
+    assert list(tmp_path.iterdir()) == []
+    assert "chain_sampler" in done.stdout
+
+
+MISTAKES = {
+    "sedd=1": "'sedd'",
+    "++evaluation.user=3": "evaluation.user is no key",
+    "seed=x": "seed=x",
+    "dataset=movies": "Could not find 'dataset/movies'.*ml_1m",
+    "+experiment=nope": "experiment/nope.*smoke",
+    "dataset=ml_1m dataset.root=nowhere": "dataset.root=nowhere is not a folder.*ratings.dat",
+    "dataset=ml_1m dataset.root=.": "has no ratings.dat",
+    "dataset=ml_1m dataset.root=${nope}": "nope",
+    "dataset=ml_1m dataset.root=${oc.env:R2REC_NOPE}": "R2REC_NOPE",
+    "name=${nope}": "nope",
+    "seed=[1": r"\[1",
+    "~dataset": "dataset",
+    "until=nope": "no stage nope; there are prepare, split",
+    "teacher._target_=nope.write": "teacher._target_=nope.write",
+    "dataset.params.ratings_per_user=4": "evaluation.min_positives",
+    "hydra.run.dir=file/run": "hydra.run.dir",
+    "artefacts=file": "artefacts=FOLDER",
+    "model.path=empty until=rank": "model.path",
+    "-m seed=0,x": "seed=x",
+    "-m seed=0,-1 until=split": "seed=-1",
+    "-m sedd=0,1": "sedd",
+}
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_told_in_one_line(words: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    done = call(tmp_path, *words.split(), *([] if "dataset" in words else SMALL))
+    assert done.returncode == 2
+    assert re.fullmatch(rf"error: .*{MISTAKES[words]}.*\n", done.stderr), done.stderr
+    assert finished(tmp_path) == []
+
+
+@pytest.mark.parametrize("full", [None, "0", "1"])
+def test_a_users_wish_for_full_errors_changes_no_line(full: str | None, tmp_path: Path) -> None:
+    done = call(tmp_path, "dataset=ml_1m", "dataset.root=nowhere", HYDRA_FULL_ERROR=full)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_run_leaves_its_folder_and_nothing_on_stderr(tmp_path: Path) -> None:
+    done = call(tmp_path, *SMALL, "baseline=popularity", "evaluation.users=9", "evaluation.resamples=20")
+    assert (done.returncode, done.stderr) == (0, "")
+    (run,) = (tmp_path / "outputs" / "run").iterdir()
+    assert {path.name for path in run.iterdir()} == {
+        "config.yaml", "manifest.json", "metrics.json", "rankings.parquet", "report.html", "tables", "plots",
+    }  # fmt: skip
+    assert [record["method"] for record in json.loads((run / "metrics.json").read_text())] == ["random", "popularity"]
+    assert "popularity" in done.stdout.split("HR@1")[1]
+
+
+def test_a_sweep_leaves_numbered_folders(tmp_path: Path) -> None:
+    done = call(tmp_path, "-m", "seed=3,4", "until=split", *SMALL)
+    assert (done.returncode, done.stderr) == (0, "")
+    (sweep,) = (tmp_path / "outputs" / "run").iterdir()
+    jobs = sorted(path for path in sweep.iterdir() if path.is_dir())
+    assert [path.name for path in jobs] == ["0", "1"]
+    assert [json.loads((path / "manifest.json").read_text())["seed"] for path in jobs] == [3, 4]
+    assert finished(tmp_path) == []
+
+
+def test_a_run_folder_and_a_store_can_be_named(tmp_path: Path) -> None:
+    done = call(tmp_path, "until=prepare", "hydra.run.dir=here", "artefacts=there/store", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "there"]
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["config.yaml", "manifest.json"]
+    assert (tmp_path / "there" / "store" / "prepare").is_dir()
