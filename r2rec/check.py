@@ -156,11 +156,11 @@ def _check_params(where: str, target: str, params: DictConfig, given: int) -> No
         raise R2RecError(f"{where}._target_={target} cannot be imported: {' '.join(str(error).split())}") from error
     known = {p.name: p.annotation for p in parameters[given:]}
     free = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
-    for name, value in params.items():
+    for name, value in {str(key): value for key, value in params.items()}.items():
         if name not in known and not free:
             raise R2RecError(f"{where}.params.{name}: {target} takes {', '.join(known) or 'no options'}")
-        if not _fits(value, known.get(str(name), Any)):
-            raise R2RecError(f"{where}.params.{name}={value} should be of type {known[str(name)].__name__}")
+        if not _fits(value, known.get(name, Any)):
+            raise R2RecError(f"{where}.params.{name}={value} should be of type {known[name].__name__}")
 
 
 def _fits(value: Any, kind: Any) -> bool:

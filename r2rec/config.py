@@ -130,7 +130,7 @@ class Rl:
     group_size: int = 8  # rollouts per prompt
     prompts_per_step: int = 4  # prompts per optimiser step, over all processes
     micro_batch_size: int = 8  # rollouts at once on one device
-    max_new_tokens: int = 512  # tokens of a rollout
+    max_new_tokens: int = 640  # tokens of a rollout
     temperature: float = 1.0
     top_p: float = 1.0
     loss: str = "grpo"  # TRL's loss_type
@@ -179,7 +179,7 @@ class Generation:
     name: str = MISSING
     _target_: str = MISSING  # (model, tokenizer, prompts, cfg, seed) -> completions
     batch_size: int = 32
-    max_new_tokens: int = 1024
+    max_new_tokens: int = 640
     temperature: float = 0.6  # paper 4.1.2; 0 is greedy
     top_p: float = 0.9
 

@@ -10,19 +10,22 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from r2rec import __version__
+
 PACKAGES = (
-    "r2rec", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "hydra-core", "omegaconf",
+    "torch", "transformers", "trl", "peft", "accelerate", "datasets", "hydra-core", "omegaconf",
     "polars", "numpy", "scipy", "tokenizers", "safetensors",
 )  # fmt: skip
 SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|credential)s?$", re.IGNORECASE)
 LOOKS_SECRET = re.compile(r"\b(sk|hf|ghp|wandb)[-_][A-Za-z0-9_-]{12,}|://[^/\s:@]+:[^/\s@]+@")
+NAMED_SECRET = re.compile(r"((?:key|token|secret|password|passwd|credential)s?['\"]?: ?)[^\s,}]+", re.IGNORECASE)
 HIDDEN = "(hidden)"
 
 
 def collect(cfg: DictConfig) -> dict[str, Any]:
     """Revision, versions, platform, seed and command line."""
     return {
-        "r2rec": _version("r2rec"),
+        "r2rec": __version__,
         "git": git_revision(Path(__file__).parent),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -47,14 +50,15 @@ def git_revision(folder: Path) -> dict[str, Any] | None:
 def write_config(cfg: DictConfig, path: Path) -> None:
     """The resolved configuration as YAML; values of secret-looking keys, and secret-looking values, are hidden."""
     plain = OmegaConf.to_container(cfg, resolve=True)
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(_scrubbed(plain))))
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(scrubbed(plain))))
 
 
-def _scrubbed(value: Any, name: str = "") -> Any:
+def scrubbed(value: Any, name: str = "") -> Any:
+    """The same nested value, with secret-looking texts, and texts under secret-looking names, hidden."""
     if isinstance(value, dict):
-        return {k: _scrubbed(v, str(k)) for k, v in value.items()}
+        return {k: scrubbed(v, str(k)) for k, v in value.items()}
     if isinstance(value, list):
-        return [_scrubbed(v) for v in value]
+        return [scrubbed(v, name) for v in value]
     if isinstance(value, str):
         return HIDDEN if SECRET.search(name) else _hide(value)
     return value
@@ -64,7 +68,7 @@ def _hide(text: str) -> str:
     name, found, value = text.partition("=")
     if found and SECRET.search(name.lstrip("+").rsplit(".", 1)[-1]) and not value.isdigit():
         return f"{name}={HIDDEN}"
-    return LOOKS_SECRET.sub(HIDDEN, text)
+    return LOOKS_SECRET.sub(HIDDEN, NAMED_SECRET.sub(rf"\1{HIDDEN}", text))
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -37,10 +37,12 @@ class Run:
     def make(self, stage: Stage) -> None:
         """The artefact of a stage, reused or made."""
         self.made[stage.name] = self._obtain(stage, stage.name, self._raw_files() if stage.name == "prepare" else {})
+        self.write_manifest()
 
     def rank(self, stage: Stage, arm: Any) -> None:
         """The rankings of one arm (a `pipeline.Arm`), reused or made."""
         self.ranked[arm.method] = self._obtain(stage, f"{stage.name} {arm.method}", {}, arm)
+        self.write_manifest()
 
     def _obtain(self, stage: Stage, label: str, raw: Mapping[str, Path], arm: Any = None) -> store.Artefact:
         parents = {name: self.made[name] for name in stage.needs if name in self.made}
@@ -62,19 +64,18 @@ class Run:
             stage.name,
             store.key_of(stage.name, **inputs),
             lambda folder: function(stage.run)(cfg, folders, folder),
-            inputs=inputs,
+            inputs=provenance.scrubbed(inputs),
             force=stage.name in self.cfg.force,
             keeps=stage.keeps,
             say=self.say,
         )
         self._tell(label, artefact)
-        self.write_manifest()
         return artefact
 
     def _raw_files(self) -> dict[str, Path]:
         from r2rec.data.prepare import locate
 
-        return locate(self.cfg.dataset, self.store)
+        return locate(self.cfg.dataset, self.store, self.say)
 
     def _weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
         """Checksums of local weights, where the stage reads any."""

@@ -173,7 +173,8 @@ def test_impossible_combinations_are_refused_in_one_line(overrides: str, capsys:
 
 ALLOWED = [
     "rl=off reward=none", "rl=off rl.group_size=1", "sft=off sft.task=mix chain_sampler=none",
-    "evaluation.negatives=25", "dataset.params.items=20", "generation.temperature=0", "prompt.history=0", "baseline=random evaluation.arms=[]",
+    "evaluation.negatives=25", "dataset.params.items=20", "generation.temperature=0", "prompt.history=0",
+    "baseline=random evaluation.arms=[]",
 ]  # fmt: skip
 
 

@@ -3,62 +3,22 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import polars as pl
 import pytest
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from r2rec import config
-from r2rec.__main__ import CONF
-from r2rec.pipeline import NAMES, run
+from r2rec.pipeline import NAMES
+from tests.small import SECRET, Done, go, smoke_run
 
-SECRET = "correct-horse"
-PLANTED = f"dataset.downloads=[{{url: 'https://me:{SECRET}@example.org/x.zip'}}]"  # toy data: never fetched
 UP_TO_THINK = ("prepare", "split", "chain", "think")
 ARMS = ["random", "popularity", "backbone", "R2Rec without RL", "R2Rec"]
 U32, F32, TEXT = pl.UInt32(), pl.Float32(), pl.String()
 
 
-class Done(NamedTuple):
-    folder: Path
-    records: list[dict[str, Any]]
-    stages: dict[str, dict[str, Any]]
-    lines: list[str]
-
-    def status(self) -> dict[str, str]:
-        """reused or made, of each stage and each arm that was ranked."""
-        ranked = self.stages.get("rank", {"arms": {}})["arms"]
-        rows = {n: s for n, s in self.stages.items() if n not in ("rank", "report")} | ranked
-        return {name: row["status"] for name, row in rows.items()}
-
-    def made(self) -> set[str]:
-        return {name for name, status in self.status().items() if status == "made"}
-
-    def table(self, stage: str, name: str) -> pl.DataFrame:
-        return pl.read_parquet(Path(self.stages[stage]["path"]) / f"{name}.parquet")
-
-    def bytes_of(self, stage: str) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in Path(self.stages[stage]["path"]).glob("*.parquet")}
-
-    def by_method(self) -> dict[str, Any]:
-        return {record["method"]: record for record in self.records}
-
-
-def go(store: Path, *overrides: str, experiment: str = "smoke") -> Done:
-    folder = store.parent / f"run-{len(list(store.parent.glob('run-*')))}"
-    config.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [f"+experiment={experiment}", f"artefacts={store}", *overrides])
-    lines: list[str] = []
-    records = run(cfg, folder, lines.append)
-    return Done(folder, records, json.loads((folder / "manifest.json").read_text())["stages"], lines)
-
-
 @pytest.fixture(scope="module")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    return go(tmp_path_factory.mktemp("smoke") / "store", PLANTED)
+    return smoke_run(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +152,7 @@ def test_what_changes_no_result_remakes_nothing(store: Path, override: str) -> N
 
 
 def test_a_reward_changes_rl_and_what_follows(store: Path) -> None:
-    assert go(store, "reward=ndcg").made() == {"rl", "R2Rec"}
+    assert go(store, "reward=ndcg").made() == {"rl", "rank R2Rec"}
 
 
 def test_force_makes_a_stage_again_to_the_same_bytes(smoke: Done, store: Path) -> None:

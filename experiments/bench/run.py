@@ -87,7 +87,8 @@ class Row(NamedTuple):
         if self.limit is not None:
             bounds.append((f"< {self.limit:g} s", statistics.median(self.times) < self.limit))
         if (ratio := self.ratio()) is not None and self.factor is not None:
-            bounds.append((_ratio(self.factor), ratio >= self.factor))
+            asked = f">= {self.factor:g}x faster" if self.factor >= 1 else f"<= {1 / self.factor:g}x slower"
+            bounds.append((asked, ratio >= self.factor))
         return bounds
 
 
@@ -254,12 +255,12 @@ def record(case: str, row: Row) -> dict[str, Any]:
 
 def line(case: str, row: Row) -> list[str]:
     """The cells of a row."""
-    ratio, each = row.ratio(), f"{statistics.median(row.times) / row.count * 1e6:,.1f}" if row.count > 1 else ""
-    return [
-        case, row.what, f"{row.count:,}" if row.count > 1 else "", _seconds(min(row.times)),
-        _seconds(statistics.median(row.times)), each, _seconds(statistics.median(row.reference or [0])) if ratio else "",
-        _ratio(ratio) if ratio else "", row.against, ", ".join(f"{b}{'' if ok else ' MISSED'}" for b, ok in row.bounds()),
-    ]  # fmt: skip
+    middle, ratio, many = statistics.median(row.times), row.ratio(), row.count > 1
+    cells = [case, row.what, f"{row.count:,}" if many else "", _seconds(min(row.times)), _seconds(middle)]
+    cells.append(f"{middle / row.count * 1e6:,.1f}" if many else "")
+    cells.append(_seconds(statistics.median(row.reference)) if row.reference else "")
+    cells += [_ratio(ratio) if ratio else "", row.against]
+    return [*cells, ", ".join(text if holds else f"{text} MISSED" for text, holds in row.bounds())]
 
 
 HEAD = ["case", "what", "count", "min", "median", "us each", "reference", "ratio", "the reference is", "asked for"]

@@ -22,7 +22,8 @@ def write(folder: Path, users: int = USERS, seed: int = 0) -> None:
     rating = np.clip(np.rint(quality[item] + rng.normal(0, 0.9, len(item))), 1, 5).astype(int)
     seconds = 956_700_000 + rng.integers(90_000_000, size=len(item))
     rows = np.column_stack([user + 1, item + 1, rating, seconds])
-    genres = [GENRES[a] if a == b else f"{GENRES[a]}|{GENRES[b]}" for a, b in rng.integers(len(GENRES), size=(items, 2))]
+    pairs = rng.integers(len(GENRES), size=(items, 2))
+    genres = ["|".join(dict.fromkeys((GENRES[a], GENRES[b]))) for a, b in pairs]
     years = rng.integers(1940, 2001, items)
     people = zip(rng.choice(["F", "M"], users), rng.choice(AGES, users), rng.integers(21, size=users), strict=True)
     _lines(folder / "ratings.dat", rows.tolist())

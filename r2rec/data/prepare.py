@@ -1,5 +1,6 @@
 """Stage `prepare`: raw files, or the toy world's seed, to interactions, users and items."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from r2rec.data.interactions import index
 from r2rec.errors import R2RecError
 
 
-def locate(dataset: DictConfig, store: Path) -> dict[str, Path]:
+def locate(dataset: DictConfig, store: Path, say: Callable[[str], None] = print) -> dict[str, Path]:
     """The raw files of a data set, by the name that `dataset.files` gives them; downloaded where `root` is null.
 
     Returns an empty table for a generated data set.
@@ -20,7 +21,7 @@ def locate(dataset: DictConfig, store: Path) -> dict[str, Path]:
     """
     if not dataset.files:
         return {}
-    root = Path(dataset.root).expanduser() if dataset.root else _downloaded(dataset, store / "downloads" / dataset.name)
+    root = Path(dataset.root).expanduser() if dataset.root else _downloaded(dataset, store / "downloads" / dataset.name, say)
     if not root.is_dir():
         raise R2RecError(f"dataset.root={root} is not a folder; it should hold {', '.join(dataset.files)}")
     return {names: _either(root, names) for names in dataset.files}
@@ -33,13 +34,15 @@ def _either(root: Path, names: str) -> Path:
     raise R2RecError(f"{root} has no {' or '.join(names.split('|'))}; dataset.root must hold the original files")
 
 
-def _downloaded(dataset: DictConfig, folder: Path) -> Path:
+def _downloaded(dataset: DictConfig, folder: Path, say: Callable[[str], None]) -> Path:
     from r2rec.data.download import fetch, unpack
 
     if not dataset.downloads:
         raise R2RecError(f"dataset={dataset.name} has no download; give dataset.root=FOLDER")
     for download in dataset.downloads:
         file = folder / download.url.rsplit("/", 1)[1]
+        if not file.exists():
+            say(f"downloading {download.url} to {folder}")
         fetch(download.url, file, download.checksum)
         if file.suffix == ".zip":
             unpack(file, folder, list(dataset.files))

@@ -116,9 +116,10 @@ def _case(case: Case) -> dict[str, Any]:
 
 
 def _loop(chain: Chain) -> dict[str, Any]:
+    closed = "" if chain.rating_u2 is None else f", this user {chain.rating_u2:g}"  # open chains end at item 2
     spoken = (
         f"This user rated {chain.item1.title} {chain.rating_u1:g}, a neighbour {chain.rating_v1:g}; "
-        f"the neighbour rated {chain.item2.title} {chain.rating_v2:g}, this user {chain.rating_u2:g}."
+        f"the neighbour rated {chain.item2.title} {chain.rating_v2:g}{closed}."
     )
     return {
         "item1": chain.item1,

@@ -35,7 +35,7 @@ def audit(case: RankingCase | RatingCase, thought: str, answer: str, truth: str)
     trace = read(case, thought)
     if broken := list(rules.malformed(trace, thought)):
         return broken
-    found = [rules.progressive(trace), rules.told(trace), rules.grounded(trace)]
+    found = [rules.steps(trace), rules.statements(trace)]
     if isinstance(case, RatingCase):
         found += [in_order(trace, 0, len(trace.text), case.chain, 1, truth), rules.verdict(trace, truth)]
         right = parse_rating(answer, reasoned=False) == int(truth)

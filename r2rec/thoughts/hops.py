@@ -1,4 +1,4 @@
-"""The ratings of a chain: each cited from its hop on, as whoever gave it to whatever item."""
+"""The ratings of a chain: each cited from its hop on, as given by whom and to what it was."""
 
 import re
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ _RATING = re.compile(r"(?<![\w.#-])[1-5](?:\.\d+)?(?![\w%]|[.,]\d|-\d)")
 _NOT_RATING = re.compile(
     r"\b(?:(?:step|hop|chain|neighbour|candidate)s?|user|top|no\.|part|volume|season) ?#?\d+|#\d+|\bitem ?[12]\b|"
     r"\b(?:above|below|over|under|than|midpoint(?: of)?|threshold(?: of)?) 3\b|\b[1-5](?: ?=| means| (?:full |more |"
-    r"shared |common |other )?(?:people|(?:point|step|genre|trait|attribute|item|movie|film|book|product|hop|chain|user|"
-    r"neighbour|year|time|decade|reason|candidate)s?)\b)", re.I
+    r"shared |common |other )?(?:people|(?:point|step|genre|trait|attribute|item|movie|film|book|product|hop|chain|"
+    r"user|neighbour|year|time|decade|reason|candidate)s?)\b)", re.I
 )  # fmt: skip
 
 
@@ -29,39 +29,36 @@ def in_order(trace: Trace, start: int, end: int, chain: Chain, n: int, hidden: s
     item1, item2 = mark(2 * n - 1, is_title=1), f"[{mark(2 * n)}{mark(2 * n, is_title=1)}]|item 2"
     near, second = _first(text, "neighbour"), _first(text, item2)
     third = trace.end(near) if hidden else near
-    if _first(text, f"[{mark(2 * n - 1)}{item1}]|user") > near and not _cited(text[:near]):
+    if _first(text, f"[{mark(2 * n - 1)}{item1}]|user") > near:
         yield f"masked: step {trace.at(start + near)} has the neighbour's rating before the user's"
     if second < third:
         yield f"masked: step {trace.at(start + second)} has item 2 before the neighbour's rating of item 1"
-    ratings = (  # by whom, of what, and from where on
-        (chain.rating_u1, "user", item1, 0),
-        (chain.rating_v1, "neighbour", item1, near),
-        (chain.rating_v2, "neighbour", item2, third),
-        (None if hidden else chain.rating_u2, "user", item2, _first(text, "user", second)),
-    )
-    told = [(f"{rating:g}", who, item, at) for rating, who, item, at in ratings if rating is not None]
+    hops = [("user", item1, chain.rating_u1, 0), ("neighbour", item1, chain.rating_v1, near)]
+    hops += [("neighbour", item2, chain.rating_v2, third)]
+    if chain.rating_u2 is not None and not hidden:
+        hops += [("user", item2, chain.rating_u2, second)]
     for at, clause in _clauses(text):
-        stop = at + len(clause)
-        whose = [who for who in ("user", "neighbour") if who in clause]
-        what = [item for item in (item1, item2) if re.search(item, clause)]
-        reached = {rating for rating, *_, begin in told if begin < stop}
-        fair = {
-            rating
-            for rating, who, item, begin in told
-            if begin < stop and (who in whose or len(whose) != 1) and (item in what or len(what) != 1)
-        }
-        foreseen = {hidden} if "neighbour" not in whose and PREDICTS.search(clause) else set()
+        reached = [hop for hop in hops if hop[3] < at + len(clause)]
+        whose, what = _spoken_of(("user", "neighbour"), clause), _spoken_of((item1, item2), clause)
+        fair = {f"{rating:g}" for who, item, rating, _ in reached if who in whose and item in what}
+        later = {f"{hop[2]:g}" for hop in hops} - {f"{hop[2]:g}" for hop in reached}
+        foreseen = {hidden} if "neighbour" not in clause and PREDICTS.search(clause) else set()
         for value in _cited(clause):
             if value not in fair - foreseen:
-                later = {rating for rating, *_ in told} - reached
                 rule = "masked" if value in later else "leak" if value == hidden else "inconsistent"
                 yield f"{rule}: step {trace.at(start + at)} cites a {value}"
 
 
-def _first(text: str, pattern: str, start: int = 0) -> int:
+def _first(text: str, pattern: str) -> int:
     """Where a pattern is first found, or the text's end."""
-    found = re.compile(pattern).search(text, start)
+    found = re.search(pattern, text)
     return found.start() if found else len(text)
+
+
+def _spoken_of(patterns: tuple[str, str], clause: str) -> tuple[str, ...]:
+    """The one that a clause names, or both where that is not clear."""
+    named = tuple(pattern for pattern in patterns if re.search(pattern, clause))
+    return named if len(named) == 1 else patterns
 
 
 def _cited(clause: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from r2rec.prompts.cases import Item, RankingCase, RatingCase
 from r2rec.prompts.render import clean
 from r2rec.thoughts import evidence
-from r2rec.thoughts.statements import Statement, facts, mark, statement
+from r2rec.thoughts.statements import Statement, mark, stated
 
 COMMON = frozenset(re.findall(r"\w+", """
     the this that its her his our you who what and but for with not are was one two three four five first second
@@ -19,7 +19,7 @@ COMMON = frozenset(re.findall(r"\w+", """
 """))  # fmt: skip
 """Words a thought may use for itself: data texts made of nothing else are taken out in quotation marks alone."""
 
-DATA = re.compile("[\U000f0000-\U0010fffd]")
+_DATA = re.compile("[\U000f0000-\U0010fffd]")
 _STEP = re.compile(
     r"^[ \t>#*_+•-]*+(?:step[ \t]++(\d{1,3})[*_]*+[ \t]*+[:.)–—-]|(\d{1,3})[.)](?![^\s*_]))", re.I | re.M
 )
@@ -57,52 +57,44 @@ class Trace(NamedTuple):
 
 def read(case: RankingCase | RatingCase, thought: str) -> Trace:
     """The steps of a thought. Where some lines begin "Step 1:", a line "1." is a list item and no step."""
-    thought = DATA.sub("", thought)
+    thought = _DATA.sub("", thought)
     heads = list(_STEP.finditer(thought))
     heads = [h for h in heads if h[1]] or heads
     ends = [h.start() for h in heads] + [len(thought)]
     steps = [thought[a:b].strip("*_ \t\r\n") for a, b in zip([0] + [h.end() for h in heads], ends, strict=True)]
-    known = facts(case)
-    stated = [statement(step, case, known) for step in steps]
+    statements = stated(steps, case)
     marks = {text: m for text, m in _marks(case).items() if text in thought}
     data = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(marks, key=len, reverse=True))) or '(?!)'})(?!\w)")
-    plains = [
-        _plain(s and s.plain or data.sub(lambda m: marks[m[0]], step)) for step, s in zip(steps, stated, strict=True)
-    ]
+    taken = zip(steps, statements, strict=True)
+    plains = [_plain((s and s.plain) or data.sub(lambda m: marks[m[0]], step)) for step, s in taken]
     starts = list(accumulate((len(p) + 1 for p in plains[:-1]), initial=0))
-    return Trace([int(h[1] or h[2]) for h in heads], steps, stated, "\n".join(plains), starts)
+    return Trace([int(h[1] or h[2]) for h in heads], steps, statements, "\n".join(plains), starts)
 
 
-def place(data: str) -> tuple[int, bool]:
-    """Where the data text behind a private character is first read, and whether it is a title."""
-    return (ord(data) - ord(mark(0))) // 2, ord(data) % 2 == 1
+def titles(text: str) -> Iterator[tuple[int, int]]:
+    """Where a text has titles of items, and the place where each is first read in the case."""
+    return ((m.start(), (ord(m[0]) - ord(mark(0))) // 2) for m in _DATA.finditer(text) if ord(m[0]) % 2)
 
 
-def _places(case: RankingCase | RatingCase) -> Iterator[tuple[int, Item]]:
+def _places(case: RankingCase | RatingCase) -> list[tuple[int, Item]]:
     """Items by where they are read: history 0, chain n 2n - 1 and 2n, then the candidates."""
     if isinstance(case, RatingCase):
-        case = RankingCase(None, (), (case.chain,), ())
-    yield from ((0, item) for item in case.history)
-    yield from enumerate((item for c in case.chains for item in (c.item1, c.item2)), 1)
-    yield from enumerate(case.candidates, 2 * len(case.chains) + 1)
+        return [(1, case.chain.item1), (2, case.chain.item2)]
+    in_chains = [item for chain in case.chains for item in (chain.item1, chain.item2)]
+    return [*((0, item) for item in case.history), *enumerate([*in_chains, *case.candidates], 1)]
 
 
 def _marks(case: RankingCase | RatingCase) -> dict[str, str]:
     """Data text -> the character of the place where it is first read."""
     marks: dict[str, str] = {}
-    for at, item in _places(case):
+    for place, item in _places(case):
         traits, title = evidence.traits(item), clean(item.title).removesuffix("...")
+        names = dict.fromkeys((title, re.sub(r" \([^()]*\)$", "", title)), mark(place, is_title=1))
         lower = [t.lower() for t in traits] if item.attributes else []
-        for text in (title, re.sub(r" \([^()]*\)$", "", title)):
-            marks.setdefault(_unmistakable(text), mark(at, is_title=1))
-        for text in (", ".join(traits[:3]), *traits, *lower):
-            marks.setdefault(_unmistakable(text), mark(at))
+        for text, character in (names | dict.fromkeys((", ".join(traits[:3]), *traits, *lower), mark(place))).items():
+            common = all(len(w) < 3 or w.isdigit() or w in COMMON for w in re.findall(r"\w+", text.casefold()))
+            marks.setdefault(f'"{text}"' if common else text, character)
     return marks
-
-
-def _unmistakable(text: str) -> str:
-    common = all(len(w) < 3 or w.isdigit() or w in COMMON for w in re.findall(r"\w+", text.casefold()))
-    return f'"{text}"' if common else text
 
 
 def _plain(step: str) -> str:

@@ -1,159 +1,103 @@
-"""Statements in the template teacher's form: whatever is said in it must be the case's own.
+"""Statements in the template teacher's form: what is said in one must be what the case says.
 
-Data texts may read like anything, so a statement is held against the case word for word, from its start on, before
-any rule reads it.
+Data texts may read like anything, so statements are compared whole, before any rule reads a word of them.
 """
 
 import re
-from collections.abc import Iterable
-from string import Formatter
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
-from r2rec.prompts.render import clean
 from r2rec.thoughts import evidence
 from r2rec.thoughts.template import AGREES, VERDICT
 
-SENTENCES = {  # by stage: a statement rests on those of earlier stages
-    RatingCase: (
-        "{item1} {liked} by the user ({rating1}).",
-        "Neighbour {n} gave it {rating2} and {agreed}, so their taste is {guide}.",
-        "Neighbour {n} gave {item2} a {rating3}; it shares {shared} with the first.",
+_ALIKE = {other: one for one, other in (*VERDICT.values(), *AGREES.values(), ("Best supported", "Strongest"))}
+_OTHER = re.compile("|".join(sorted(_ALIKE, key=len, reverse=True)))
+_COUNTS = r"(?:-|[^,;]+ -?\d+(?:, [^,;]+ -?\d+)*)"
+_FORMS = {  # how statements look, true or not; each rests on those before it
+    RatingCase: (  # free text has articles and verbs beside an item
+        r"(?:(?!\b(?:is|was|are|were|an?|the|this)\b).)* (?:liked|neutral|disliked) by the user \([^()]*\)\.",
+        r"Neighbour \d+ gave it \S+ and (?:agrees|differs), so their taste is .*\.",
+        r"Neighbour \d+ gave .* a \S+; it shares .* with the first\.",
     ),
     RankingCase: (
-        "The user lately liked {counts1}.",
-        "Chain {n}: {item1} {liked} ({rating1}), neighbour {agreed} ({rating2}); then {item2}, neighbour {end}.",
-        "Tastes: {counts2}.",
-        "Candidates: {met}.",
-        "{strongest}: {best}.",
-        "{strongest}: {best}, {rest}.",
+        rf"The user lately liked {_COUNTS}\.",
+        r"Chain \d+: .* (?:liked|neutral|disliked) \([^()]*\), neighbour (?:agrees|differs) \([^()]*\); then .*\.",
+        rf"Tastes: {_COUNTS}\.",
+        rf"Candidates: [A-Z] {_COUNTS}(?:; [A-Z] {_COUNTS})*\.",
+        r"Best supported: [A-Z] -?\d+(?:, [A-Z] -?\d+)*\.",
     ),
 }
 
-Facts = dict[str, dict[str, str]]
-"""Slot -> what may stand in it, one or more with commas between, -> what the rules read there instead."""
-
 
 class Statement(NamedTuple):
-    stage: int
+    stage: int  # its form's place among `_FORMS`
     plain: str | None  # what the rules read instead; None: it is not what the case says
 
 
 def mark(place: int, is_title: int = 0) -> str:
-    """The private character that stands for a data text first read at a place (`reading.places`)."""
+    """The private character that stands for a data text: where in the case it is first read, and if it is a title."""
     return chr(0xF0000 + 2 * place + is_title)
 
 
-def statement(step: str, case: RankingCase | RatingCase, known: list[Facts]) -> Statement | None:
-    """What a step states in the template's form, if it has that form."""
-    for stage, sentence in enumerate(SENTENCES[type(case)]):
-        for facts in known:
-            if (plain := _stated(step, sentence, facts)) is not None:
-                return Statement(stage, plain)
-    return next((Statement(stage, None) for stage, form in enumerate(_FORMS[type(case)]) if form.fullmatch(step)), None)
+def stated(steps: list[str], case: RankingCase | RatingCase) -> list[Statement | None]:
+    """What each step states, if it has one of the forms."""
+    true = _of_question(case.chain) if isinstance(case, RatingCase) else _of_ranking(case)
+    known = {_in_one_wording(text): Statement(stage, plain) for stage, text, plain in true}
+    worded = [_in_one_wording(step) for step in steps]
+    untrue = [
+        [Statement(n, None) for n, f in enumerate(_FORMS[type(case)]) if re.fullmatch(f, text)] for text in worded
+    ]
+    return [known.get(text) or next(iter(maybe), None) for text, maybe in zip(worded, untrue, strict=True)]
 
 
-def facts(case: RankingCase | RatingCase) -> list[Facts]:
-    """All that can be stated about a case: about the whole, and about each chain."""
-    if isinstance(case, RatingCase):
-        return [_of_chain(1, case.chain)]
+def _of_question(c: Chain) -> Iterator[tuple[int, str, str]]:
+    """What can be stated about a chain whose last rating is asked for: stage, text, what the rules read."""
+    shared = ", ".join(t for t in evidence.traits(c.item2) if t in evidence.traits(c.item1)) or "nothing"
+    user, gave, again = f"by the user ({c.rating_u1:g}).", f"gave it {c.rating_v1:g}", f"a {c.rating_v2:g}"
+    guide = "a guide" if _alike(c) else "a weak guide"
+    yield 0, f"{_named(c.item1)} {_liked(c.rating_u1)} {user}", f"{mark(1)} {user}"
+    yield 1, f"Neighbour 1 {gave} and {AGREES[_alike(c)][0]}, so their taste is {guide}.", f"neighbour {gave}."
+    text = f"Neighbour 1 gave {_named(c.item2)} {again}; it shares {shared} with the first."
+    yield 2, text, f"neighbour gave {mark(2)} {again}."
+
+
+def _of_ranking(case: RankingCase) -> Iterator[tuple[int, str, str]]:
     taste = evidence.tastes(case)
     met = evidence.support(case, taste)
     score = {label: sum(weight for _, weight in pairs) for label, pairs in met.items()}
-    whole = {
-        "counts1": dict.fromkeys(_counts(evidence.tally((item, 1) for item in case.history).items()), mark(0)),
-        "counts2": dict.fromkeys(_counts(taste), mark(0)),
-        "met": {"; ".join(f"{label} {', '.join(_counts(pairs))}" for label, pairs in met.items()): ", ".join(met)},
-        "strongest": _as_said("Best supported", "Strongest"),
-        "best": _as_said(*(f"{label} {s}" for label, s in score.items() if s == max(score.values()))),
-        "rest": _as_said(*(f"{label} {s}" for label, s in score.items())),
-    }
-    return [whole, *(_of_chain(n, chain) for n, chain in enumerate(case.chains, 1))]
+    history = evidence.tally((item, 1) for item in case.history).most_common(4)
+    yield 0, f"The user lately liked {_counts(history)}.", "user."
+    for n, c in enumerate(case.chains, 1):
+        user = f"{_named(c.item1)} {_liked(c.rating_u1)} ({c.rating_u1:g})"
+        neighbour = f"neighbour {AGREES[_alike(c)][0]} ({c.rating_v1:g})"
+        again = "" if c.rating_u2 is None else f", user {_liked(c.rating_u2)} ({c.rating_u2:g})"
+        text = f"Chain {n}: {user}, {neighbour}; then {_named(c.item2)}, neighbour {c.rating_v2:g}{again}."
+        yield 1, text, f"chain {n}: user {mark(2 * n - 1)}, neighbour; then {mark(2 * n)}."
+    yield 2, f"Tastes: {_counts(taste)}.", "Tastes."
+    every = "; ".join(f"{label} {_counts(pairs)}" for label, pairs in met.items())
+    yield 3, f"Candidates: {every}.", f"Candidates: {', '.join(met)}."
+    for favourite in score:  # of those with its score
+        order = sorted(score, key=lambda label: (-score[label], label != favourite))
+        best = f"Best supported: {', '.join(f'{label} {score[label]}' for label in order[:3])}."
+        yield 4, best, best
 
 
-def _of_chain(n: int, c: Chain) -> Facts:
-    alike = evidence.sign(c.rating_u1) == evidence.sign(c.rating_v1)
-    shared = [t for t in evidence.traits(c.item2) if t in evidence.traits(c.item1)]
-    end = f"{c.rating_v2:g}"
-    closed = [] if c.rating_u2 is None else [f"user {w} ({c.rating_u2:g})" for w in VERDICT[evidence.sign(c.rating_u2)]]
-    return {
-        "n": _as_said(str(n)),
-        "item1": dict.fromkeys(_names(c.item1), mark(2 * n - 1)),
-        "item2": dict.fromkeys(_names(c.item2), mark(2 * n)),
-        "liked": _as_said(*VERDICT[evidence.sign(c.rating_u1)]),
-        "agreed": _as_said(*AGREES[alike]),
-        "guide": _as_said("a guide" if alike else "a weak guide"),
-        "shared": dict.fromkeys(shared or ["nothing"], mark(0)),
-        "rating1": _as_said(f"{c.rating_u1:g}"),
-        "rating2": _as_said(f"{c.rating_v1:g}"),
-        "rating3": _as_said(end),
-        "end": dict.fromkeys([f"{end}, {again}" for again in closed] or [end], ""),
-    }
+def _in_one_wording(text: str) -> str:
+    return _OTHER.sub(lambda m: _ALIKE[m[0]], text)
 
 
-def _names(item: Item) -> list[str]:
-    title = clean(item.title)
-    return [title, f'"{title}"', *evidence.traits(item), "an item"]
+def _named(item: Item) -> str:
+    return ", ".join(evidence.traits(item)[:3]) or "an item"
 
 
-def _counts(pairs: Iterable[tuple[str, int]]) -> list[str]:
-    return [f"{trait} {count}" for trait, count in pairs] or ["-"]
+def _liked(rating: float) -> str:
+    return VERDICT[evidence.sign(rating)][0]
 
 
-def _as_said(*words: str) -> dict[str, str]:
-    return dict(zip(words, words, strict=True))
+def _alike(chain: Chain) -> bool:
+    return evidence.sign(chain.rating_u1) == evidence.sign(chain.rating_v1)
 
 
-def _stated(step: str, sentence: str, facts: Facts) -> str | None:
-    """What the rules read instead of a step that is this sentence about these facts."""
-    ends = {0: ""}  # where what was read so far can end -> what the rules read instead
-    for literal, slot, _, _ in Formatter().parse(sentence):
-        ends = _read_on(step, ends, {literal: literal})
-        if slot:
-            ends = _listed(step, ends, facts.get(slot, {}))
-        if not ends:
-            return None
-    return ends.get(len(step))
-
-
-def _listed(step: str, ends: dict[int, str], words: dict[str, str]) -> dict[int, str]:
-    found, new = {}, _read_on(step, ends, words)
-    while new:
-        found |= new
-        new = _read_on(step, _read_on(step, new, {", ": ", "}), words)
-    return found
-
-
-def _read_on(step: str, ends: dict[int, str], words: dict[str, str]) -> dict[int, str]:
-    return {
-        at + len(word): read + plain
-        for at, read in ends.items()
-        for word, plain in words.items()
-        if step.startswith(word, at)
-    }
-
-
-def _one_of(words: Iterable[tuple[str, str]]) -> str:
-    return "(?:" + "|".join(w for pair in words for w in pair) + ")"
-
-
-_COUNTS = r"(?:-|[^,;]+ -?\d+(?:, [^,;]+ -?\d+)*)"
-_SLOTS = {  # what a slot looks like, true or not; free text has articles and verbs beside an item
-    "n": r"\d+",
-    "item": r"(?:(?!\b(?:is|was|are|were|an?|the|this)\b).)*",
-    "liked": _one_of(VERDICT.values()),
-    "agreed": _one_of(AGREES.values()),
-    "rating": r"[^()\s]*",
-    "counts": _COUNTS,
-    "met": rf"[A-Z] {_COUNTS}(?:; [A-Z] {_COUNTS})*",
-    "strongest": "(?:Best supported|Strongest)",
-    "best": r"[A-Z] -?\d+(?:, [A-Z] -?\d+)*",
-}
-
-
-def _form(sentence: str) -> re.Pattern[str]:
-    parts = Formatter().parse(sentence)
-    return re.compile("".join(re.escape(s) + (slot and _SLOTS.get(slot.strip("123"), ".*") or "") for s, slot, *_ in parts))
-
-
-_FORMS = {kind: [_form(sentence) for sentence in sentences] for kind, sentences in SENTENCES.items()}
+def _counts(pairs: Sequence[tuple[str, int]]) -> str:
+    return ", ".join(f"{trait} {count}" for trait, count in pairs) or "-"

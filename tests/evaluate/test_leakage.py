@@ -1,0 +1,67 @@
+"""The guard of every run: it passes what the pipeline makes, and finds a leak wherever one is planted."""
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from r2rec.errors import R2RecError
+from r2rec.evaluate import leakage
+from tests.small import Done, go
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    return go(tmp_path_factory.mktemp("leakage") / "store", "until=think", "sft.task=mix")
+
+
+@pytest.fixture
+def folders(clean: Done, tmp_path: Path) -> dict[str, Path]:
+    """A copy of the artefacts, to plant in."""
+    return {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in clean.folders().items()}
+
+
+def test_a_clean_run_is_told_what_was_looked_at(clean: Done) -> None:
+    said = leakage.check(clean.folders())
+    pairs = clean.table("split", "heldout").height
+    assert said == f"none of {pairs} held-out ratings is in train, chains (item 1), chains (item 2), training targets"
+
+
+def test_a_baseline_has_neither_chains_nor_targets(clean: Done) -> None:
+    assert leakage.check({"split": clean.folders()["split"]}).endswith("is in train")
+
+
+PLACES = {
+    "train": ("split", "train", "item"),
+    "chains (item 1)": ("chain", "chains", "item1"),
+    "chains (item 2)": ("chain", "chains", "item2"),
+    "training targets": ("think", "traces", "item"),
+}
+
+
+@pytest.mark.parametrize("role", ["valid", "test"])
+@pytest.mark.parametrize("place", PLACES)
+def test_a_planted_rating_is_found(folders: dict[str, Path], place: str, role: str) -> None:
+    stage, name, column = PLACES[place]
+    path = folders[stage] / f"{name}.parquet"
+    table = pl.read_parquet(path)
+    held = pl.read_parquet(folders["split"] / "heldout.parquet").filter(pl.col("role") == role)
+    user = table["user"][-1]
+    item = held.filter(pl.col("user") == user)["item"][0]
+    last = pl.int_range(pl.len()) == pl.len() - 1
+    table.with_columns(pl.when(last).then(pl.lit(item, pl.UInt32)).otherwise(column).alias(column)).write_parquet(path)
+    with pytest.raises(R2RecError, match=r"leakage: 1 held-out") as caught:
+        leakage.check(folders)
+    assert f"in {place} of" in str(caught.value)
+
+
+def test_another_users_rating_is_no_leak(folders: dict[str, Path]) -> None:
+    """Item 2 of an open chain is what a neighbour rated: the user's rating of it is not shown, nor known."""
+    held = pl.read_parquet(folders["split"] / "heldout.parquet")
+    path = folders["chain"] / "chains.parquet"
+    chains = pl.read_parquet(path).filter(pl.col("user") == held["user"][0])
+    opened = chains.with_columns(item2=pl.lit(held["item"][0], pl.UInt32), rating_u2=pl.lit(None, pl.Float32))
+    assert opened.height
+    opened.write_parquet(path)
+    leakage.check(folders)

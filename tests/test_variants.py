@@ -1,0 +1,120 @@
+"""Every ablation, every other method and every experiment file runs from end to end, as small as it can be."""
+
+import json
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from r2rec.__main__ import CONF
+from tests.small import Done, go, smoke_run
+
+REFERENCES = ["random", "popularity"]
+SFT, RL, NO_SFT = "R2Rec without RL", "R2Rec", "R2Rec without SFT"
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return smoke_run(tmp_path_factory.getbasetemp()).folder.parent / "store"
+
+
+def traces(done: Done) -> pl.DataFrame:
+    return done.table("think", "traces")
+
+
+@pytest.mark.parametrize(
+    ("override", "methods"),
+    [
+        ("sft=off", ["backbone", NO_SFT]),
+        ("rl=off", ["backbone", SFT]),
+        ("sft=off rl=off", ["backbone"]),
+        ("evaluation.arms=[rl]", [RL]),
+        ("chain_sampler=none", ["backbone", SFT, RL]),
+        ("chain_sampler=open", ["backbone", SFT, RL]),
+        ("sft.task=mix", ["backbone", SFT, RL]),
+        ("reward=reciprocal", ["backbone", SFT, RL]),
+    ],
+)
+def test_parts_can_be_changed_or_left_out(store: Path, override: str, methods: list[str]) -> None:
+    done = go(store, *override.split())
+    assert [record["method"] for record in done.records] == REFERENCES + methods
+    assert ("sft" in done.stages) == (SFT in methods or RL in methods)
+    assert ("rl" in done.stages) == (RL in methods or NO_SFT in methods)
+    assert (done.folder / "report.html").is_file()
+
+
+def test_without_reasoning_nothing_thinks(store: Path) -> None:
+    done = go(store, "prompt=no_reasoning", "rl=off")
+    assert traces(done)["thought"].is_null().all()
+    assert not traces(done)["prompt"].str.contains("<think>").any()
+    assert done.made() >= {"think", "sft"}
+
+
+def test_without_chains_no_prompt_shows_one(store: Path) -> None:
+    with_chains, without = go(store, "until=think"), go(store, "prompt=no_chain", "until=think")
+    assert traces(with_chains)["prompt"].str.contains("Interaction chains").mean() > 0.5  # a first like may have none
+    assert not traces(without)["prompt"].str.contains("Interaction chains").any()
+    assert go(store, "prompt=no_chain", "rl=off").records
+
+
+def test_without_a_sampler_there_are_no_chains(store: Path) -> None:
+    done = go(store, "chain_sampler=none", "until=chain")
+    assert done.table("chain", "chains").is_empty()
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_baseline_enters_after_split_and_ranks_as_it_does_elsewhere(store: Path, name: str) -> None:
+    done = go(store, f"baseline={name}")
+    assert set(done.stages) == {"prepare", "split", "rank", "report"}
+    assert sorted(record["method"] for record in done.records) == sorted(REFERENCES)
+    assert done.records[-1]["method"] == name
+    reference = smoke_run(store.parent.parent).by_method()[name]
+    assert done.by_method()[name] == reference
+
+
+@pytest.fixture(scope="module")
+def movielens(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MovieLens-1M's files, small: 30 users who rate 16 of 40 movies."""
+    folder = tmp_path_factory.mktemp("ml_1m")
+    movies = [f"{m}::Movie {m} (19{50 + m})::{'Drama|Crime' if m % 2 else 'Comedy'}\n" for m in range(1, 41)]
+    users = [f"{u}::{'FM'[u % 2]}::25::{u % 20}::00000\n" for u in range(1, 31)]
+    ratings = [
+        f"{u}::{1 + (7 * u + 3 * k) % 40}::{5 if (u + k) % 4 else 2}::{978300000 + 1000 * u + k}\n"
+        for u in range(1, 31)
+        for k in range(16)
+    ]
+    for name, lines in {"movies": movies, "users": users, "ratings": ratings}.items():
+        (folder / f"{name}.dat").write_text("".join(lines), encoding="latin-1")
+    return folder
+
+
+# An experiment's own choices, on as little as can be. The backbone is the one of `smoke`.
+TINY = [
+    "model=tiny", "model.tiny.vocabulary=512", "model.tiny.hidden=32", "model.tiny.layers=1",
+    "model.tiny.heads=2", "model.tiny.feed_forward=64", "model.tiny.steps=4", "model.tiny.batch_tokens=2048",
+    "model.tiny.prompts_per_world=8", "model.tiny.learning_rate=3e-3",
+]  # fmt: skip
+FEW = [
+    "hardware=cpu", "sft.samples=6", "sft.epochs=1", "rl.samples=2", "rl.group_size=2", "rl.prompts_per_step=1",
+    "rl.micro_batch_size=2", "rl.max_new_tokens=16", "generation.max_new_tokens=16", "evaluation.users=4",
+    "evaluation.resamples=20",
+]  # fmt: skip
+EXPERIMENTS = {"smoke": [], "paper": [*TINY, *FEW]}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("experiment/*.yaml")))
+def test_every_experiment_runs_on_little(store: Path, movielens: Path, name: str) -> None:
+    words = EXPERIMENTS[name] + [f"dataset.root={movielens}"] * (name == "paper")
+    done = go(store, *words, experiment=name)
+    assert "backbone" in done.status()
+    assert "backbone" not in done.made()
+    assert json.loads((done.folder / "metrics.json").read_text())[-1]["method"] == RL
+
+
+def test_moving_the_raw_files_remakes_nothing(store: Path, movielens: Path, tmp_path: Path) -> None:
+    words = [*TINY, *FEW, "until=split"]
+    first = go(store, *words, f"dataset.root={movielens}", experiment="paper")
+    second = go(store, *words, f"dataset.root={shutil.copytree(movielens, tmp_path / 'moved')}", experiment="paper")
+    assert {stage["key"] for stage in first.stages.values()} == {stage["key"] for stage in second.stages.values()}
+    assert second.made() == set()
