@@ -21,7 +21,11 @@ def locate(dataset: DictConfig, store: Path, say: Callable[[str], None] = print)
     """
     if not dataset.files:
         return {}
-    root = Path(dataset.root).expanduser() if dataset.root else _downloaded(dataset, store / "downloads" / dataset.name, say)
+    root = (
+        Path(dataset.root).expanduser()
+        if dataset.root
+        else _downloaded(dataset, store / "downloads" / dataset.name, say)
+    )
     if not root.is_dir():
         raise R2RecError(f"dataset.root={root} is not a folder; it should hold {', '.join(dataset.files)}")
     return {names: _either(root, names) for names in dataset.files}

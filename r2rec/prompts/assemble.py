@@ -53,12 +53,13 @@ def ranking_cases(
     cases = []
     for q, (user, length) in enumerate(zip(asked.user, asked.length, strict=True)):
         past = slice(graph.start[user], graph.start[user] + length)
-        liked: NDArray = graph.item[past][graph.rating[past] > positive_above][-history:] if history else []
+        items, ratings = graph.item[past], graph.rating[past]
+        liked = items[ratings > positive_above].tolist()
         own = of_query.get((q,))
         cases.append(
             RankingCase(
                 known.profiles[user],
-                tuple(known.items[i] for i in liked),
+                tuple(known.items[i] for i in liked[max(0, len(liked) - history) :]),
                 tuple(chain_cases(own, known)) if own is not None else (),
                 tuple(known.items[i] for i in asked.candidates[q]),
             )

@@ -78,7 +78,8 @@ def _rating(case: RatingCase, answer: str, rng: np.random.Generator) -> tuple[st
 def expectation(chain: Chain, answer: int | None = None) -> int:
     """The verdict (1, 0, -1) that an unclosed chain speaks for.
 
-    That is the neighbour's rating of item2, moved by half of what the two differ by on item1. The answer guides only where that falls between two ratings.
+    That is the neighbour's rating of item2, moved by half of what the two differ by on item1. The answer
+    guides only where that falls between two ratings.
     """
     value = chain.rating_v2 + (chain.rating_u1 - chain.rating_v1) / 2
     near = (evidence.sign(floor(value)), evidence.sign(ceil(value)))

@@ -33,7 +33,8 @@ def think(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
         seeds.integer(cfg.seed, "think.teacher"),
         **cfg.teacher.params,
     )
-    reasons = [audit(t.case, *w, t.truth) for t, w in zip(tasks, written, strict=True)]
+    pairs = zip(tasks, written, strict=True)
+    reasons = [audit(task.case, thought, answer, task.truth) for task, (thought, answer) in pairs]
     traces = pl.DataFrame(
         {
             "user": [t.user for t in tasks],
