@@ -223,4 +223,6 @@ class Config:
 
 def register() -> None:
     """Put the schema where `conf/config.yaml` finds it: every group is then typed and closed to unknown keys."""
+    # Hydra copies its store, a singleton, for every group that it lists: 120 times the whole schema for one --help.
+    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
     ConfigStore.instance().store(name="schema", node=Config)

@@ -33,6 +33,7 @@ class Run:
         self.ranked: dict[str, store.Artefact] = {}
         folder.mkdir(parents=True, exist_ok=True)
         provenance.write_config(cfg, folder / "config.yaml")
+        self.provenance = provenance.collect(cfg)
 
     def make(self, stage: Stage) -> None:
         """The artefact of a stage, reused or made."""
@@ -99,7 +100,7 @@ class Run:
         if self.ranked:
             rows = {name: artefact.record() for name, artefact in self.ranked.items()}
             stages["rank"] = list(rows.values())[-1] | {"arms": rows}
-        store.write_json(self.folder / store.MANIFEST, provenance.collect(self.cfg) | {"stages": stages})
+        store.write_json(self.folder / store.MANIFEST, self.provenance | {"stages": stages})
 
     def report(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """Tables, plots, page and metrics.json in the run folder, from the rankings of these arms."""

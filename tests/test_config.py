@@ -148,7 +148,7 @@ REFUSED = {
     "generation.max_new_tokens=4000": "generation.max_new_tokens=4000",
     "generation.temperature=-1": "generation.temperature=-1",
     "prompt.history=-1": "prompt.history=-1",
-    "model.path=null": "neither model.path nor model.tiny",
+    "model=qwen3_0_6b model.path=null": "neither model.path nor model.tiny",
     "model.dtype=float99": "model.dtype=float99",
     "+dataset.params.usres=5": "takes seed, users, items, ratings_per_user",
     "dataset.params.users=many": "dataset.params.users=many should be of type int",

@@ -140,11 +140,7 @@ def test_lock_pins_what_pyproject_asks_for() -> None:
 def _files(root: Path, folder: str) -> set[str]:
     """Files under root/folder, relative to root, without what Python leaves behind."""
     paths = (root / folder).rglob("*")
-    return {
-        path.relative_to(root).as_posix()
-        for path in paths
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    return {path.relative_to(root).as_posix() for path in paths if path.is_file() and "__pycache__" not in path.parts}
 
 
 def _normal(name: str) -> str:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from r2rec.errors import R2RecError
@@ -105,6 +106,6 @@ def _with_ids(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -
 
 def _earliest(ratings: pl.DataFrame) -> pl.DataFrame:
     """Sorted by user, time, file order; the first row of each user and item."""
-    ordered = ratings.with_row_index("row").sort("user", "time_ms", "row")
-    pair = pl.col("user").cast(pl.UInt64) * 2**32 + pl.col("item")  # one number hashes faster than two
-    return ordered.filter(pair.is_first_distinct())
+    # lexsort is stable, so rows of equal time keep the order of the file
+    order = np.lexsort((ratings["time_ms"].to_numpy(), ratings["user"].to_numpy()))
+    return ratings[order].filter(pl.col("item").is_first_distinct().over("user"))

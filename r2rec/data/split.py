@@ -76,7 +76,7 @@ def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
             f"no user has {protocol.min_positives} ratings above {protocol.positive_above:g}; "
             "lower evaluation.min_positives or give more data"
         )
-    parts.train.write_parquet(folder / "train.parquet")
+    parts.train.write_parquet(folder / "train.parquet", compression="lz4")
     parts.heldout.write_parquet(folder / "heldout.parquet")
     for role, file in (("test", "candidates"), ("valid", "validation_candidates")):
         rng = seeds.generator(cfg.seed, f"split.{role}")

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from functools import cache
+from functools import cache, lru_cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from omegaconf import DictConfig
@@ -13,6 +13,7 @@ LOOKALIKES = str.maketrans({"<": "‹", ">": "›", "[": "(", "]": ")", '"': "'"
 """What could open a special token, a thought tag, an attribute list or a quotation, and what it becomes."""
 
 
+@lru_cache(maxsize=1 << 16)  # a data set shows the same titles over and over
 def clean(text: str, length: int = 80) -> str:
     """One line of data text that cannot imitate the prompt's own structure.
 
@@ -25,6 +26,7 @@ def clean(text: str, length: int = 80) -> str:
     return text if len(text) <= length else text[: length - 3].rstrip() + "..."
 
 
+@lru_cache(maxsize=1 << 16)
 def show(item: Item, length: int = 80) -> str:
     """An item in a prompt: `"Title" [attribute, attribute]`."""
     title = f'"{clean(item.title, length)}"'

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase
 from r2rec.prompts.render import clean
@@ -10,12 +11,13 @@ from r2rec.prompts.render import clean
 SMALL = frozenset("a an and at by for from in of on or the to with vol part pack set inch count size".split())
 
 
-def traits(item: Item) -> list[str]:
+@lru_cache(maxsize=1 << 16)
+def traits(item: Item) -> tuple[str, ...]:
     """What an item can share with another: its attributes, or the words of its title where it has none."""
     if named := [text for a in item.attributes if (text := clean(a, 40).replace(",", "").strip())]:
-        return list(dict.fromkeys(named))
+        return tuple(dict.fromkeys(named))
     words = re.findall(r"[^\W\d_]{3,}", clean(item.title))
-    return list(dict.fromkeys(w for w in words if w.lower() not in SMALL))[:6]
+    return tuple(dict.fromkeys(w for w in words if w.lower() not in SMALL))[:6]
 
 
 def sign(rating: float) -> int:

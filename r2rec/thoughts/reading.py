@@ -9,7 +9,7 @@ from typing import NamedTuple
 from r2rec.prompts.cases import Item, RankingCase, RatingCase
 from r2rec.prompts.render import clean
 from r2rec.thoughts import evidence
-from r2rec.thoughts.statements import Statement, mark, stated
+from r2rec.thoughts.statements import MARKUP, Statement, mark, stated
 
 COMMON = frozenset(re.findall(r"\w+", """
     the this that its her his our you who what and but for with not are was one two three four five first second
@@ -61,7 +61,7 @@ def read(case: RankingCase | RatingCase, thought: str) -> Trace:
     heads = list(_STEP.finditer(thought))
     heads = [h for h in heads if h[1]] or heads
     ends = [h.start() for h in heads] + [len(thought)]
-    steps = [thought[a:b].strip("*_ \t\r\n") for a, b in zip([0] + [h.end() for h in heads], ends, strict=True)]
+    steps = [thought[a:b].strip(MARKUP) for a, b in zip([0] + [h.end() for h in heads], ends, strict=True)]
     statements = stated(steps, case)
     marks = {text: m for text, m in _marks(case).items() if text in thought}
     data = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, sorted(marks, key=len, reverse=True))) or '(?!)'})(?!\w)")

@@ -30,6 +30,10 @@ _FORMS = {  # how statements look, true or not; each rests on those before it
 }
 
 
+MARKUP = "*_ \t\r\n"
+"""What may stand around a step and say nothing; a data text may begin or end with it as well."""
+
+
 class Statement(NamedTuple):
     stage: int  # its form's place among `_FORMS`
     plain: str | None  # what the rules read instead; None: it is not what the case says
@@ -43,7 +47,7 @@ def mark(place: int, is_title: int = 0) -> str:
 def stated(steps: list[str], case: RankingCase | RatingCase) -> list[Statement | None]:
     """What each step states, if it has one of the forms."""
     true = _of_question(case.chain) if isinstance(case, RatingCase) else _of_ranking(case)
-    known = {_in_one_wording(text): Statement(stage, plain) for stage, text, plain in true}
+    known = {_in_one_wording(text.strip(MARKUP)): Statement(stage, plain) for stage, text, plain in true}
     worded = [_in_one_wording(step) for step in steps]
     untrue = [
         [Statement(n, None) for n, f in enumerate(_FORMS[type(case)]) if re.fullmatch(f, text)] for text in worded

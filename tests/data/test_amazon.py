@@ -64,9 +64,7 @@ def test_it_says_what_the_files_say(tmp_path: Path, packed: bool, mark: bytes, e
     ],
 )
 def test_attributes(tmp_path: Path, fields: Line, attributes: list[str]) -> None:
-    assert amazon.read(put(tmp_path, [RATING], [ITEM | fields]), "Toys").items["attributes"].to_list() == [
-        attributes
-    ]
+    assert amazon.read(put(tmp_path, [RATING], [ITEM | fields]), "Toys").items["attributes"].to_list() == [attributes]
 
 
 def test_skips_are_counted(tmp_path: Path) -> None:
@@ -106,9 +104,7 @@ messy = st.recursive(
 @given(st.lists(messy, min_size=2, max_size=5))
 def test_fields_that_are_not_needed_never_matter(values: list[Any]) -> None:
     rows = [RATING | {"text": value, "images": value} for value in values]
-    items = [
-        ITEM | {"parent_asin": f"B{n}", "price": value, "details": value} for n, value in enumerate(values)
-    ]
+    items = [ITEM | {"parent_asin": f"B{n}", "price": value, "details": value} for n, value in enumerate(values)]
     with tempfile.TemporaryDirectory() as folder:
         raw = amazon.read(put(Path(folder), rows, items), "Toys")
     assert (raw.ratings.height, raw.items.height) == (len(values), 1)
@@ -125,9 +121,7 @@ BAD_RATINGS = [
 
 @pytest.mark.parametrize("line", BAD_RATINGS)
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_bad_line_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, packed: bool
-) -> None:
+def test_a_bad_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, packed: bool) -> None:
     monkeypatch.setattr(amazon, "CHUNK_BYTES", 1_000)
     put(tmp_path, [*[RATING] * 37, b"", line, *[RATING] * 20, line], [ITEM], packed)
     with pytest.raises(R2RecError, match=r"/Toys\.jsonl(\.gz)?:39: ") as caught:
@@ -157,9 +151,7 @@ def test_an_altered_archive_is_an_error(tmp_path: Path) -> None:
     data = bytearray(file.read_bytes())
     data[-6] ^= 1
     file.write_bytes(data)
-    with pytest.raises(
-        R2RecError, match=r"meta_Toys\.jsonl\.gz cannot be read to its end .*: download it again"
-    ):
+    with pytest.raises(R2RecError, match=r"meta_Toys\.jsonl\.gz cannot be read to its end .*: download it again"):
         amazon.read(tmp_path, "Toys")
 
 

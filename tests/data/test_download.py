@@ -126,9 +126,7 @@ def test_an_unreachable_host_is_an_error(server: Server, tmp_path: Path) -> None
         fetch("http://127.0.0.1:1/file", tmp_path / "file", None, attempts=2)
 
 
-@pytest.mark.parametrize(
-    ("url", "checksum"), [("file:///x", SHA), ("ftp://x/y", SHA), ("http://x/y", "crc:1")]
-)
+@pytest.mark.parametrize(("url", "checksum"), [("file:///x", SHA), ("ftp://x/y", SHA), ("http://x/y", "crc:1")])
 def test_addresses_and_checksums_are_checked_first(tmp_path: Path, url: str, checksum: str) -> None:
     with pytest.raises(R2RecError, match="correct"):
         fetch(url, tmp_path / "file", checksum)
@@ -150,9 +148,7 @@ def test_two_callers_do_not_mix(server: Server, tmp_path: Path) -> None:
 
 
 def test_unpack_takes_the_named_files_and_no_others(tmp_path: Path) -> None:
-    archive = zipped(
-        tmp_path, ("ml/a.dat", b"a"), ("../../b.dat", b"b"), ("/c.dat", b"c"), ("ml/a.dat/", b"")
-    )
+    archive = zipped(tmp_path, ("ml/a.dat", b"a"), ("../../b.dat", b"b"), ("/c.dat", b"c"), ("ml/a.dat/", b""))
     (tmp_path / "elsewhere").write_bytes(b"kept")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.dat").symlink_to(tmp_path / "elsewhere")
@@ -193,9 +189,7 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, damage: str) -> None:
     archive = zipped(tmp_path, ("a", BODY))
     data = bytearray(archive.read_bytes())
     data[100] ^= 0xFF
-    archive.write_bytes(
-        {"cut": bytes(data[:-10]), "flip": bytes(data), "text": b"<html>", "gone": b""}[damage]
-    )
+    archive.write_bytes({"cut": bytes(data[:-10]), "flip": bytes(data), "text": b"<html>", "gone": b""}[damage])
     if damage == "gone":
         archive.unlink()
     with pytest.raises(R2RecError, match=r"a\.zip (is damaged|cannot be unpacked)"):

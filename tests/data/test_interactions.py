@@ -30,9 +30,7 @@ def raw(rows: list[Row], extra: tuple[str, ...] = ()) -> Raw:
 def named(tables: Tables) -> list[tuple[str, str, float, int]]:
     """The interactions with their raw ids back in place."""
     users, items = (dict(enumerate(table["raw_id"])) for table in (tables.users, tables.items))
-    return [
-        (users[user], items[item], rating, time) for user, item, rating, time in tables.interactions.rows()
-    ]
+    return [(users[user], items[item], rating, time) for user, item, rating, time in tables.interactions.rows()]
 
 
 ids = st.one_of(st.integers(0, 30).map(str), st.text("ab1", min_size=1, max_size=2))

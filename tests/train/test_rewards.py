@@ -76,9 +76,7 @@ def test_ranking_shapes_fall_with_rank(shape, order):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @given(
-    texts=st.lists(
-        st.text() | st.just("</think>\nRanking: C > A > B") | st.just("Ranking: C > A"), max_size=4
-    ),
+    texts=st.lists(st.text() | st.just("</think>\nRanking: C > A > B") | st.just("Ranking: C > A"), max_size=4),
     k=st.integers(1, 26),
     reasoned=st.booleans(),
 )
