@@ -16,6 +16,9 @@ from r2rec.prompts.cases import LABELS
 TASKS = ("ranking", "chain_rating", "mix")
 ARMS = ("base", "sft", "rl")
 DEVICES = ("auto", "cpu", "cuda", "mps")
+LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo")
+SCALES = ("group", "batch", "none")
+TRACKERS = ("tensorboard", "wandb")
 DTYPES = ("float32", "bfloat16", "float16")
 ABOVE_ZERO = (
     "model.max_length", "model.lora.r", "prompt.title_length", "teacher.oversample",
@@ -78,6 +81,8 @@ def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield device not in DEVICES, f"hardware.device={device}; choose from {', '.join(DEVICES)}"
     several = cfg.hardware.processes != 1
     yield several, f"hardware.processes={cfg.hardware.processes}: several processes are not supported yet; give 1"
+    unknown = [name for name in cfg.logger.report_to if name not in TRACKERS]
+    yield bool(unknown), f"logger.report_to has {', '.join(unknown)}; choose from {', '.join(TRACKERS)}"
     nameless = cfg.dataset.name.startswith("amazon") and not cfg.dataset.category
     yield nameless, "dataset=amazon needs dataset.category, e.g. dataset.category=Office_Products"
 
@@ -106,22 +111,20 @@ def _training(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
         yield sft.samples < 1, "sft.samples must be 1 or more; leave SFT out with sft=off"
         no_chain = f"sft.task={sft.task} asks about chains, but chain_sampler={cfg.chain_sampler.name} makes none"
         yield sft.task != "ranking" and not chains, no_chain
-        yield (
-            _uneven(sft.batch_size, sft.micro_batch_size),
-            (f"sft.batch_size={sft.batch_size} is not a multiple of sft.micro_batch_size={sft.micro_batch_size}"),
-        )
+        unanswered = f"sft.task={sft.task} asks for the last rating of a chain, which chain_sampler=open does not have"
+        yield sft.task != "ranking" and cfg.chain_sampler.name == "open", unanswered
+        uneven = f"sft.batch_size={sft.batch_size} is not a multiple of sft.micro_batch_size={sft.micro_batch_size}"
+        yield sft.batch_size % sft.micro_batch_size != 0, uneven
     if rl.enabled:
         rollouts, few = rl.prompts_per_step * rl.group_size, rl.samples < rl.prompts_per_step
         yield not cfg.reward.parts, "rl needs a reward; choose reward=paper, or leave RL out with rl=off"
         yield rl.group_size < 2, "rl.group_size must be 2 or more: rollouts of a group are compared"
         yield few, f"rl.samples={rl.samples} is less than rl.prompts_per_step={rl.prompts_per_step}"
-        yield (
-            _uneven(rollouts, rl.micro_batch_size),
-            (
-                f"rl.prompts_per_step x rl.group_size = {rollouts} is not a multiple of "
-                f"rl.micro_batch_size={rl.micro_batch_size}"
-            ),
-        )
+        made = f"rl.prompts_per_step x rl.group_size = {rollouts}"
+        uneven = f"{made} is not a multiple of rl.micro_batch_size={rl.micro_batch_size}"
+        yield rollouts % rl.micro_batch_size != 0, uneven
+        yield rl.loss not in LOSSES, f"rl.loss={rl.loss}; choose from {', '.join(LOSSES)}"
+        yield rl.scale_rewards not in SCALES, f"rl.scale_rewards={rl.scale_rewards}; choose from {', '.join(SCALES)}"
 
 
 def _model(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
@@ -131,10 +134,6 @@ def _model(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     for group in ("rl", "generation") if cfg.rl.enabled else ("generation",):
         new = cfg[group].max_new_tokens
         yield new >= longest, f"{group}.max_new_tokens={new} leaves no room for a prompt in model.max_length={longest}"
-
-
-def _uneven(whole: int, part: int) -> bool:
-    return whole % part != 0
 
 
 def _leaves(cfg: DictConfig) -> Iterator[tuple[str, str, DictConfig, int]]:

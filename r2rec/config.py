@@ -80,16 +80,15 @@ class TinySpec:
     """A Llama-architecture model small enough to be made on the spot, with its own tokenizer."""
 
     vocabulary: int = 2048  # byte-level BPE entries
-    hidden: int = 128
-    layers: int = 4
-    heads: int = 4
-    feed_forward: int = 352
+    hidden: int = 64
+    layers: int = 3
+    heads: int = 2
+    feed_forward: int = 176
     initializer_range: float = 0.08  # with rope_theta=100: learns to copy where 0.02 and 10000 don't
     rope_theta: float = 100.0
-    worlds: int = 40  # procedurally generated worlds that the prompts come from
-    prompts_per_world: int = 60
-    steps: int = 200  # optimiser steps of full training
-    batch_tokens: int = 16384  # tokens in a step, padding included
+    prompts_per_world: int = 30
+    steps: int = 800  # optimiser steps of full training
+    batch_tokens: int = 1536  # tokens in a step, padding included; many small steps learn faster than few large
     learning_rate: float = 3e-3
 
 
@@ -130,7 +129,7 @@ class Rl:
     group_size: int = 8  # rollouts per prompt
     prompts_per_step: int = 4  # prompts per optimiser step, over all processes
     micro_batch_size: int = 8  # rollouts at once on one device
-    max_new_tokens: int = 640  # tokens of a rollout
+    max_new_tokens: int = 512  # tokens of a rollout
     temperature: float = 1.0
     top_p: float = 1.0
     loss: str = "grpo"  # TRL's loss_type
@@ -179,7 +178,7 @@ class Generation:
     name: str = MISSING
     _target_: str = MISSING  # (model, tokenizer, prompts, cfg, seed) -> completions
     batch_size: int = 32
-    max_new_tokens: int = 640
+    max_new_tokens: int = 512
     temperature: float = 0.6  # paper 4.1.2; 0 is greedy
     top_p: float = 0.9
 

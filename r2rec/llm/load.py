@@ -54,6 +54,8 @@ def weights(model: DictConfig, made: Path | None, adapter: Path | str | None = N
         return base
     from peft import PeftModel
 
+    if Path(adapter).is_dir() and not (Path(adapter) / "adapter_model.safetensors").is_file():
+        raise R2RecError(f"adapter {adapter} has no adapter_model.safetensors; other formats are not loaded")
     try:
         return PeftModel.from_pretrained(base, str(adapter), is_trainable=train)
     except (OSError, ValueError) as error:

@@ -7,6 +7,8 @@ import warnings
 
 from omegaconf import DictConfig
 
+from r2rec.errors import R2RecError
+
 
 def settle(hardware: DictConfig):  # type: ignore[no-untyped-def]
     """Set threads, hush the libraries' own chatter, and return the torch device."""
@@ -33,11 +35,14 @@ def device(hardware: DictConfig) -> str:
     """`hardware.device`, with `auto` as the best there is."""
     import torch
 
-    if hardware.device != "auto":
-        return hardware.device
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if hardware.device == "auto":
+        return next(name for name, there in found.items() if there)
+    if not found[hardware.device]:
+        raise R2RecError(
+            f"hardware.device={hardware.device}: this machine has none that torch can use; try hardware=cpu"
+        )
+    return hardware.device
 
 
 def _keep_freed_memory() -> None:

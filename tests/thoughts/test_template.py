@@ -96,5 +96,5 @@ def test_the_positive_changes_no_reading(case, seed):
 
 
 def test_traits_are_named_once_and_never_empty():
-    assert evidence.traits(Item("Big Noir", ("Crime", "\n", "", ",", "Crime", "Cri,me "))) == ["Crime"]
-    assert evidence.traits(Item("The Big Big Noir, 2", ("", "\0"))) == ["Big", "Noir"]
+    assert evidence.traits(Item("Big Noir", ("Crime", "\n", "", ",", "Crime", "Cri,me "))) == ("Crime",)
+    assert evidence.traits(Item("The Big Big Noir, 2", ("", "\0"))) == ("Big", "Noir")
