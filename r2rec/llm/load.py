@@ -15,7 +15,14 @@ WHOLE = 64 * 2**20  # bytes; of larger files, only size and both ends enter a fi
 
 def source_of(model: DictConfig, made: Path | None) -> str:
     """Where the weights are: the configured folder or hub id, or the backbone made here."""
-    return str(model.path) if model.path else str(made)
+    return resolve(str(model.path)) if model.path else str(made)
+
+
+def resolve(path: str) -> str:
+    """`r2rec:NAME` is a folder of weights that ships with this package; anything else is meant as it stands."""
+    return (
+        str(files("r2rec.llm").joinpath("weights", path.removeprefix("r2rec:"))) if path.startswith("r2rec:") else path
+    )
 
 
 def tokenizer(model: DictConfig, made: Path | None) -> Any:
@@ -90,7 +97,7 @@ def fingerprint(path: str | None) -> dict[str, str]:
     Files above 64 MiB are known by their size and their first and last MiB: hashing 16 GB at every start would
     cost more than it protects.
     """
-    if path is None or not Path(path).is_dir():
+    if path is None or not Path(path := resolve(path)).is_dir():
         return {}
     return {
         file.name: checksum(file) if file.stat().st_size <= WHOLE else _ends(file)
