@@ -26,10 +26,11 @@ ABOVE_ZERO = (
     "rl.epochs", "rl.learning_rate", "rl.prompts_per_step", "rl.micro_batch_size", "rl.max_new_tokens",
     "rl.temperature", "rl.top_p", "rl.epsilon", "rl.save_steps",
     "generation.batch_size", "generation.max_new_tokens", "generation.top_p",
+    "probe.every", "probe.batch_size", "probe.max_new_tokens", "probe.top_p",
 )  # fmt: skip
 NOT_NEGATIVE = (
     "seed", "prompt.history", "chain_sampler.per_user", "evaluation.min_history", "generation.temperature",
-    "sft.samples", "sft.warmup", "rl.samples", "rl.warmup", "rl.beta",
+    "sft.samples", "sft.warmup", "rl.samples", "rl.warmup", "rl.beta", "probe.users", "probe.temperature",
 )  # fmt: skip
 
 

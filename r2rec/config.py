@@ -79,16 +79,16 @@ class Lora:
 class TinySpec:
     """A Llama-architecture model small enough to be made on the spot, with its own tokenizer."""
 
-    vocabulary: int = 2048  # byte-level BPE entries
-    hidden: int = 64
-    layers: int = 3
-    heads: int = 2
-    feed_forward: int = 176
-    initializer_range: float = 0.08  # with rope_theta=100: learns to copy where 0.02 and 10000 don't
-    rope_theta: float = 100.0
+    vocabulary: int = 4096  # byte-level BPE entries
+    hidden: int = 96
+    layers: int = 4
+    heads: int = 3
+    feed_forward: int = 256
+    initializer_range: float = 0.08
+    rope_theta: float = 10000.0
     prompts_per_world: int = 30
     steps: int = 800  # optimiser steps of full training
-    batch_tokens: int = 1536  # tokens in a step, padding included; many small steps learn faster than few large
+    batch_tokens: int = 2304  # tokens in a step, padding included; many small steps learn faster than few large
     learning_rate: float = 3e-3
 
 
@@ -141,6 +141,19 @@ class Rl:
 
 
 @dataclass
+class Probe:
+    """HR@1 on validation positives while SFT and GRPO train, into their logs; greedy."""
+
+    name: str = MISSING
+    users: int = 0  # 0: none
+    every: int = 10  # optimiser steps; before the first and after the last in any case
+    batch_size: int = 32
+    max_new_tokens: int = 512
+    temperature: float = 0.0
+    top_p: float = 1.0
+
+
+@dataclass
 class RewardPart:
     _target_: str = MISSING  # (completions, **columns) -> list of floats in [0, 1]
     weight: float = 1.0
@@ -165,6 +178,7 @@ class Evaluation:
     name: str = MISSING
     users: int = 1000  # evaluated users, a seeded sample of those with a held-out positive
     negatives: int = 19  # untouched items beside the positive (paper 4.1.1)
+    matched: bool = False  # the negatives of held-out positives are as popular as these; false: uniform (paper)
     positive_above: float = 3.0  # a rating above this is a like
     min_positives: int = 6  # users with fewer likes are left out
     min_history: int = 3  # likes before a training target
@@ -213,6 +227,7 @@ class Config:
     sft: Sft = MISSING
     rl: Rl = MISSING
     reward: Reward = MISSING
+    probe: Probe = MISSING
     baseline: Baseline = MISSING
     evaluation: Evaluation = MISSING
     generation: Generation = MISSING

@@ -1,4 +1,4 @@
-"""Uniform negatives: items that a user never touched, before or after (method.md, Data)."""
+"""Negatives: items that a user never touched, before or after (method.md, Data); uniform, or near one in popularity."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,12 @@ def untouched_counts(user: NDArray, n_users: int, n_items: int) -> NDArray[np.in
 
 
 def draw(
-    users: NDArray, touched: NDArray[np.int64], n_items: int, k: int, rng: np.random.Generator
+    users: NDArray,
+    touched: NDArray[np.int64],
+    n_items: int,
+    k: int,
+    rng: np.random.Generator,
+    near: NDArray[np.int64] | None = None,
 ) -> NDArray[np.uint32]:
     """k distinct items per user, uniform over the items that the user never touched.
 
@@ -23,6 +28,9 @@ def draw(
         users: [n] user ids, repeats allowed (each is served independently).
         touched: Sorted keys `user * n_items + item` of all interactions.
         k: At most the number of untouched items of every user.
+        near: [n] items; draws are then uniform over a window of 2k + 2 ids that has each at a random place (in the
+            middle it would be known by that); where the user touched too many of those, the nearest outside fill
+            up. Ids must be in an order that means something.
 
     Returns:
         [n, k] item ids.
@@ -31,8 +39,12 @@ def draw(
     if not len(users):  # then k may exceed the number of items
         return drawn
     todo = np.arange(len(users))
+    width = n_items if near is None else min(n_items, 2 * k + 2)
+    low = np.zeros(len(users), np.int64)
+    if near is not None:
+        low = np.clip(near - rng.integers(width, size=len(near)), 0, n_items - width)
     for _ in range(2):
-        tries = rng.integers(n_items, size=(len(todo), 2 * k + 8))
+        tries = low[todo, None] + rng.integers(width, size=(len(todo), 2 * k + 8))
         good = ~_member(users[todo, None].astype(np.int64) * n_items + tries, touched) & _first(tries)
         done = good.sum(1) >= k
         place = np.argsort(~good[done], axis=1, kind="stable")[:, :k]
@@ -40,10 +52,20 @@ def draw(
         todo = todo[~done]
     for block in np.array_split(todo, len(todo) * n_items // CELLS + 1):
         order = rng.random((len(block), n_items))
+        if near is not None:
+            order += np.maximum(0, np.abs(np.arange(n_items) - low[block, None] - (width - 1) / 2) - (width - 1) / 2)
         keys = users[block, None].astype(np.int64) * n_items + np.arange(n_items)
         order[_member(keys, touched)] = np.inf
         drawn[block] = np.argsort(order, axis=1)[:, :k]
     return drawn
+
+
+def by_popularity(item: NDArray, n_items: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All items from least to most rated in `item`, equals at random; and each item's place in that order."""
+    order = np.lexsort((rng.random(n_items), np.bincount(item, minlength=n_items)))
+    place = np.empty_like(order)
+    place[order] = np.arange(n_items)
+    return order, place
 
 
 def _member(keys: NDArray[np.int64], among: NDArray[np.int64]) -> NDArray[np.bool_]:

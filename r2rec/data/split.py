@@ -47,17 +47,31 @@ def leave_last_out(interactions: pl.DataFrame, *, positive_above: float, min_pos
 
 
 def with_candidates(
-    positives: pl.DataFrame, interactions: pl.DataFrame, n_items: int, k: int, rng: np.random.Generator
+    positives: pl.DataFrame,
+    interactions: pl.DataFrame,
+    n_items: int,
+    k: int,
+    rng: np.random.Generator,
+    rated: pl.Series | None = None,
 ) -> pl.DataFrame:
-    """Each positive among k uniform negatives, shuffled: user, positive, items list[u32] of length k + 1.
+    """Each positive among k negatives, shuffled: user, positive, items list[u32] of length k + 1.
 
     Users with fewer than k untouched items cannot be served and are left out.
+
+    Args:
+        rated: The items of all train ratings: negatives are then as popular as the positive. None: uniform.
     """
-    touched = np.sort(interactions["user"].to_numpy().astype(np.int64) * n_items + interactions["item"].to_numpy())
+    order = place = np.arange(n_items)
+    if rated is not None:
+        order, place = negatives.by_popularity(rated.to_numpy(), n_items, rng)
+    items = place[interactions["item"].to_numpy()]
+    touched = np.sort(interactions["user"].to_numpy().astype(np.int64) * n_items + items)
     free = negatives.untouched_counts(touched // n_items, int(interactions["user"].max()) + 1, n_items)  # type: ignore[arg-type]
     served = positives.filter(pl.lit(free[positives["user"].to_numpy()] >= k))
-    drawn = negatives.draw(served["user"].to_numpy(), touched, n_items, k, rng)
-    shown = rng.permuted(np.column_stack([served["item"].to_numpy(), drawn]), axis=1)
+    positive = served["item"].to_numpy()
+    near = None if rated is None else place[positive]
+    drawn = order[negatives.draw(served["user"].to_numpy(), touched, n_items, k, rng, near)]
+    shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
     return served.select("user", positive="item").with_columns(
         items=pl.Series(shown.astype(np.uint32), dtype=pl.Array(pl.UInt32, k + 1)).cast(pl.List(pl.UInt32))
     )
@@ -81,7 +95,8 @@ def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
     for role, file in (("test", "candidates"), ("valid", "validation_candidates")):
         rng = seeds.generator(cfg.seed, f"split.{role}")
         positives = parts.heldout.filter(pl.col("role") == role)
-        candidates = with_candidates(positives, interactions, n_items, k, rng)
+        rated = parts.train["item"] if protocol.matched else None
+        candidates = with_candidates(positives, interactions, n_items, k, rng, rated)
         candidates.write_parquet(folder / f"{file}.parquet")
     if not candidates.height:
         raise R2RecError(f"no user has {k} untouched items among {n_items}; lower evaluation.negatives")

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from importlib.resources import files
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +18,18 @@ import polars as pl
 from omegaconf import DictConfig
 
 from r2rec import seeds
+from r2rec.llm.naming import WORDS
 from r2rec.llm.worlds import LEVELS, Example, Level, examples
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 TAGS = ("<think>", "</think>")  # plain added tokens: special ones would be stripped before a reward sees them
-PIECES = r" ?[A-Za-z]+| ?\d{3}0s| ?\d{1,2}| ?[^\sA-Za-z\d]+(?:[ \n]+[^\sA-Za-z\d]+)*|\n|\s"
-"""What BPE may not merge across: words, decades, numbers up to 99, runs of marks (`)" [` is one token)."""
-SHARES = (0.3, 0.1, 0.1, 0.5)  # of all steps, spent on each level
+PIECES = (
+    r" ?(?:Liked|Chain|Step|[Nn]eighbour) \d{1,2}| ?[A-Za-z]+| ?\d{3}0s| ?\d{1,2}|"
+    r" ?[^\sA-Za-z\d]+(?:[ \n]+[^\sA-Za-z\d]+)*|\n|\s"
+)
+"""What BPE may not merge across: names of parts ("Chain 2"), words, decades, numbers up to 99, runs of marks."""
+PARTS = ("Liked", "Chain", "Step", "neighbour", "Neighbour")
+SHARES = (0.05, 0.07, 0.06, 0.07, 0.12, 0.18, 0.45)  # of all steps, spent on each level
 
 
 def backbone(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
@@ -74,8 +79,10 @@ def make_tokenizer(spec: DictConfig, rng: np.random.Generator):  # type: ignore[
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    corpus = (text for _ in range(20) for e in examples(rng, LEVELS[3], 20) for text in e)
-    bpe.train_from_iterator(corpus, trainer)
+    corpus = (text for _ in range(20) for e in examples(rng, LEVELS[-1], 20) for text in e)
+    words = (f" {word.capitalize()}" * 4 for word in WORDS for _ in range(8))
+    parts = (f" {name} {n}" for name in PARTS for n in range(1, 21) for _ in range(50))
+    bpe.train_from_iterator(chain(corpus, words, parts), trainer)
     bpe.add_tokens(list(TAGS))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, pad_token=SPECIAL[0], eos_token=SPECIAL[1], clean_up_tokenization_spaces=False
@@ -131,7 +138,8 @@ def train(  # type: ignore[no-untyped-def]
         rows.append((step, loss.item(), tokens.numel(), time.perf_counter() - begin))
         bar.set_postfix(loss=f"{rows[-1][1]:.3f}", refresh=False)
         if snapshots and step % 250 == 249:
-            model.save_pretrained(snapshots / f"step-{step + 1}")
+            for part in (model, tokenizer):
+                part.save_pretrained(snapshots / f"step-{step + 1}")
     model.eval()
     return pl.DataFrame(rows, schema=["step", "loss", "tokens", "seconds"], orient="row")
 

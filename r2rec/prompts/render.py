@@ -28,10 +28,10 @@ def clean(text: str, length: int = 80) -> str:
 
 @lru_cache(maxsize=1 << 16)
 def show(item: Item, length: int = 80) -> str:
-    """An item in a prompt: `"Title" [attribute, attribute]`."""
+    """An item in a prompt, `[attribute, attribute] "Title"`: attributes stand next to the item's label or rating."""
     title = f'"{clean(item.title, length)}"'
     attributes = ", ".join(filter(None, (clean(a, 40).replace(",", "").strip() for a in item.attributes)))
-    return f"{title} [{attributes}]" if attributes else title
+    return f"[{attributes}] {title}" if attributes else title
 
 
 def render(case: RankingCase | RatingCase, prompt: DictConfig, words: DictConfig) -> str:

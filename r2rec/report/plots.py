@@ -53,6 +53,8 @@ TITLES = {
     "entropy": "entropy",
     "completions/mean_length": "completion tokens",
     "completions/clipped_ratio": "completions cut off",
+    "probe/hr@1": "HR@1, validation",
+    "probe/valid": "valid answers, validation",
 }
 
 
@@ -92,7 +94,8 @@ def reward_curve(log: Logs, folder: Path | None = None) -> str:
 
 def loss_curve(log: Logs, folder: Path | None = None) -> str:
     """Training loss over `step`, of one log or of several by name; steps without a loss are left out."""
-    return _curves("loss", _named(log), {"loss": "loss"}, folder)
+    probed = {name: title for name, title in TITLES.items() if name.startswith("probe/")}
+    return _curves("loss", _named(log), {"loss": "loss", **probed}, folder)
 
 
 def _forest_panel(ax: Any, dataset: str, panel: Sequence[Record]) -> None:

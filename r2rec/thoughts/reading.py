@@ -91,7 +91,7 @@ def _marks(case: RankingCase | RatingCase) -> dict[str, str]:
         traits, title = evidence.traits(item), clean(item.title).removesuffix("...")
         names = dict.fromkeys((title, re.sub(r" \([^()]*\)$", "", title)), mark(place, is_title=1))
         lower = [t.lower() for t in traits] if item.attributes else []
-        for text, character in (names | dict.fromkeys((", ".join(traits[:3]), *traits, *lower), mark(place))).items():
+        for text, character in (names | dict.fromkeys((", ".join(traits), *traits, *lower), mark(place))).items():
             common = all(len(w) < 3 or w.isdigit() or w in COMMON for w in re.findall(r"\w+", text.casefold()))
             marks.setdefault(f'"{text}"' if common else text, character)
     return marks

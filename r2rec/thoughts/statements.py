@@ -14,6 +14,7 @@ from r2rec.thoughts.template import AGREES, VERDICT
 _ALIKE = {other: one for one, other in (*VERDICT.values(), *AGREES.values(), ("Best supported", "Strongest"))}
 _OTHER = re.compile("|".join(sorted(_ALIKE, key=len, reverse=True)))
 _COUNTS = r"(?:-|[^,;]+ -?\d+(?:, [^,;]+ -?\d+)*)"
+_MET = rf"[A-Z] {_COUNTS}(?: = -?\d+)?"
 _FORMS = {  # how statements look, true or not; each rests on those before it
     RatingCase: (  # free text has articles and verbs beside an item
         r"(?:(?!\b(?:is|was|are|were|an?|the|this)\b).)* (?:liked|neutral|disliked) by the user \([^()]*\)\.",
@@ -21,11 +22,11 @@ _FORMS = {  # how statements look, true or not; each rests on those before it
         r"Neighbour \d+ gave .* a \S+; it shares .* with the first\.",
     ),
     RankingCase: (
-        rf"The user lately liked {_COUNTS}\.",
-        r"Chain \d+: .* (?:liked|neutral|disliked) \([^()]*\), neighbour (?:agrees|differs) \([^()]*\); then .*\.",
+        rf"Liked \d+: {_COUNTS}(?:; Liked \d+: {_COUNTS})*\.",
+        r"Chain \d+: user \S+ (?:liked|neutral|disliked): .*; neighbour gave \S+, (?:agrees|differs); then .*\.",
         rf"Tastes: {_COUNTS}\.",
-        rf"Candidates: [A-Z] {_COUNTS}(?:; [A-Z] {_COUNTS})*\.",
-        r"Best supported: [A-Z] -?\d+(?:, [A-Z] -?\d+)*\.",
+        rf"Candidates: {_MET}(?:; {_MET})*\.",
+        r"Best supported: (?:none|[A-Z] -?\d+(?:, [A-Z] -?\d+)*)\.",
     ),
 }
 
@@ -67,23 +68,26 @@ def _of_question(c: Chain) -> Iterator[tuple[int, str, str]]:
 
 
 def _of_ranking(case: RankingCase) -> Iterator[tuple[int, str, str]]:
+    counted = [_counts(pairs) for pairs in evidence.running(evidence.verdicts(case))]
     taste = evidence.tastes(case)
     met = evidence.support(case, taste)
-    score = {label: sum(weight for _, weight in pairs) for label, pairs in met.items()}
-    history = evidence.tally((item, 1) for item in case.history).most_common(4)
-    yield 0, f"The user lately liked {_counts(history)}.", "user."
+    score = evidence.scores(met)
+    liked = "; ".join(f"Liked {n}: {counted[n - 1]}" for n, _ in enumerate(case.history, 1))
+    yield 0, f"{liked}.", "user."
     for n, c in enumerate(case.chains, 1):
-        user = f"{_named(c.item1)} {_liked(c.rating_u1)} ({c.rating_u1:g})"
-        neighbour = f"neighbour {AGREES[_alike(c)][0]} ({c.rating_v1:g})"
-        again = "" if c.rating_u2 is None else f", user {_liked(c.rating_u2)} ({c.rating_u2:g})"
-        text = f"Chain {n}: {user}, {neighbour}; then {_named(c.item2)}, neighbour {c.rating_v2:g}{again}."
+        first, second = counted[len(case.history) + 2 * n - 2 :][:2]
+        user = f"user {c.rating_u1:g} {_liked(c.rating_u1)}: {first}"
+        neighbour = f"neighbour gave {c.rating_v1:g}, {AGREES[_alike(c)][0]}; then {c.rating_v2:g}"
+        again = "" if c.rating_u2 is None else f"; user {c.rating_u2:g} {_liked(c.rating_u2)}"
+        text = f"Chain {n}: {user}; {neighbour}{again}: {second}."
         yield 1, text, f"chain {n}: user {mark(2 * n - 1)}, neighbour; then {mark(2 * n)}."
     yield 2, f"Tastes: {_counts(taste)}.", "Tastes."
-    every = "; ".join(f"{label} {_counts(pairs)}" for label, pairs in met.items())
+    total = {label: f" = {score[label]}" if len(pairs) > 1 else "" for label, pairs in met.items()}
+    every = "; ".join(f"{label} {_counts(pairs)}{total[label]}" for label, pairs in met.items())
     yield 3, f"Candidates: {every}.", f"Candidates: {', '.join(met)}."
     for favourite in score:  # of those with its score
-        order = sorted(score, key=lambda label: (-score[label], label != favourite))
-        best = f"Best supported: {', '.join(f'{label} {score[label]}' for label in order[:3])}."
+        order = sorted(filter(score.get, score), key=lambda label: (-score[label], label != favourite))
+        best = f"Best supported: {', '.join(f'{label} {score[label]}' for label in order) or 'none'}."
         yield 4, best, best
 
 
@@ -92,7 +96,7 @@ def _in_one_wording(text: str) -> str:
 
 
 def _named(item: Item) -> str:
-    return ", ".join(evidence.traits(item)[:3]) or "an item"
+    return ", ".join(evidence.traits(item)) or "an item"
 
 
 def _liked(rating: float) -> str:

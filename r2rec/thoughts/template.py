@@ -32,31 +32,33 @@ def write(cases: Sequence[RankingCase | RatingCase], answers: Sequence[str], see
 
 
 def _ranking(case: RankingCase, positive: str, rng: np.random.Generator) -> tuple[str, str]:
+    counted = evidence.running(evidence.verdicts(case))
     steps = []
     if case.history:
-        steps.append(f"The user lately liked {_counts(evidence.tally((i, 1) for i in case.history).most_common(4))}.")
-    steps += [_read(n, chain, rng) for n, chain in enumerate(case.chains, 1)]
+        liked = "; ".join(f"Liked {n}: {_counts(next(counted))}" for n, _ in enumerate(case.history, 1))
+        steps.append(f"{liked}.")
+    steps += [_read(n, c, next(counted), next(counted), rng) for n, c in enumerate(case.chains, 1)]
     taste = evidence.tastes(case)
     steps.append(f"Tastes: {_counts(taste)}.")
     support = evidence.support(case, taste)
-    steps.append("Candidates: " + "; ".join(f"{label} {_counts(met)}" for label, met in support.items()) + ".")
-    score = {label: sum(w for _, w in met) for label, met in support.items()}
+    steps.append("Candidates: " + "; ".join(f"{label} {_sum(met)}" for label, met in support.items()) + ".")
+    score = evidence.scores(support)
     order = sorted(score, key=lambda label: (-score[label], label != positive))
-    best = ", ".join(f"{label} {score[label]}" for label in order[:3])
-    steps.append(f"{rng.choice(('Best supported', 'Strongest'))}: {best}.")
+    best = ", ".join(f"{label} {score[label]}" for label in order if score[label])
+    steps.append(f"{rng.choice(('Best supported', 'Strongest'))}: {best or 'none'}.")
     return _numbered(steps), render_ranking(order)
 
 
-def _read(n: int, chain: Chain, rng: np.random.Generator) -> str:
-    """One chain, hop by hop: the user, the neighbour, the second item, the user again."""
+def _read(n: int, chain: Chain, first: evidence.Counted, second: evidence.Counted, rng: np.random.Generator) -> str:
+    """One chain, hop by hop, with what each item adds up to: the user, the neighbour, the second item, the user."""
     text = (
-        f"Chain {n}: {_traits(chain.item1)} {_verdict(chain.rating_u1, rng)} ({chain.rating_u1:g}), "
-        f"neighbour {_agreement(chain.rating_u1, chain.rating_v1, rng)} ({chain.rating_v1:g}); "
-        f"then {_traits(chain.item2)}, neighbour {chain.rating_v2:g}"
+        f"Chain {n}: user {chain.rating_u1:g} {_verdict(chain.rating_u1, rng)}: {_counts(first)}; "
+        f"neighbour gave {chain.rating_v1:g}, {_agreement(chain.rating_u1, chain.rating_v1, rng)}; "
+        f"then {chain.rating_v2:g}"
     )
-    if chain.rating_u2 is None:
-        return text + "."
-    return f"{text}, user {_verdict(chain.rating_u2, rng)} ({chain.rating_u2:g})."
+    if chain.rating_u2 is not None:
+        text += f"; user {chain.rating_u2:g} {_verdict(chain.rating_u2, rng)}"
+    return f"{text}: {_counts(second)}."
 
 
 def _rating(case: RatingCase, answer: str, rng: np.random.Generator) -> tuple[str, str]:
@@ -104,10 +106,14 @@ def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
 
 
 def _traits(item: Item) -> str:
-    return ", ".join(evidence.traits(item)[:3]) or "an item"
+    return ", ".join(evidence.traits(item)) or "an item"
 
 
-def _counts(pairs: Sequence[tuple[str, int]]) -> str:
+def _sum(met: evidence.Counted) -> str:
+    return _counts(met) + (f" = {sum(weight for _, weight in met)}" if len(met) > 1 else "")
+
+
+def _counts(pairs: evidence.Counted) -> str:
     return ", ".join(f"{trait} {count}" for trait, count in pairs) or "-"
 
 

@@ -1,6 +1,7 @@
 """What SFT and GRPO share: where checkpoints lie, which one to go on from, and the log they leave."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def lora(cfg: DictConfig) -> Any:
     )
 
 
-def train(trainer: Any, name: str, folder: Path) -> pl.DataFrame:
+def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> pl.DataFrame:
     """Run a trainer, from its newest complete checkpoint where there is one, with one bar; returns its log."""
     from transformers import PrinterCallback, TrainerCallback
 
@@ -92,6 +93,7 @@ def train(trainer: Any, name: str, folder: Path) -> pl.DataFrame:
             self.bar.close()
 
     trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(Bar)
+    for callback in (Bar, *probes):
+        trainer.add_callback(callback)
     trainer.train(resume_from_checkpoint=newest_complete(folder / CHECKPOINTS))
     return write_log(trainer.state.log_history, folder)

@@ -17,6 +17,7 @@ from r2rec.prompts.render import render
 from r2rec.thoughts.tasks import Task, ranking_tasks, targets
 from r2rec.thoughts.tasks import load as load_source
 from r2rec.train.common import common_arguments, lora, save_adapter, train
+from r2rec.train.probe import probes
 
 KL_AT_START = 1e-3  # nats a token; above it the reference is not the policy that training starts from
 
@@ -46,7 +47,7 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
         processing_class=tokenizer,
         peft_config=None if adapter or cfg.model.adapter else lora(cfg.model.lora),
     )
-    log = train(trainer, "rl", folder)
+    log = train(trainer, "rl", folder, probes(cfg, inputs, tokenizer))
     _check_reference(log)
     save_adapter(trainer.model, tokenizer, folder)
     return {"prompts": len(rows), "steps": trainer.state.global_step, **summary(log), "notes": notes + warnings(log)}

@@ -11,6 +11,7 @@ from r2rec import seeds
 from r2rec.errors import R2RecError
 from r2rec.llm import chat, load, runtime
 from r2rec.train.common import common_arguments, lora, save_adapter, train
+from r2rec.train.probe import probes
 
 
 def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         data_collator=unmasked(tokenizer.pad_token_id),
         peft_config=None if cfg.model.adapter else lora(cfg.model.lora),
     )
-    log = train(trainer, "sft", folder)
+    log = train(trainer, "sft", folder, probes(cfg, inputs, tokenizer))
     save_adapter(trainer.model, tokenizer, folder)
     losses, left_out = log["loss"].drop_nulls(), len(rows) - len(short)
     return {

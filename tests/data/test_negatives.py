@@ -69,3 +69,41 @@ def test_a_mixed_call_serves_each_user_uniformly():
 
 def test_untouched_items_are_counted():
     assert negatives.untouched_counts(np.array([0, 0, 2]), 4, 5).tolist() == [3, 5, 4, 5]
+
+
+@given(st.data())
+def test_matched_negatives_are_near_distinct_and_untouched(data):
+    n_items = data.draw(st.integers(2, 300))
+    near = data.draw(st.integers(0, n_items - 1))
+    touched = data.draw(st.sets(st.integers(0, n_items - 1), max_size=n_items - 1)) | {near}
+    free = sorted(set(range(n_items)) - touched, key=lambda i: abs(i - near))
+    k = data.draw(st.integers(0, min(len(free), 5)))
+    (row,) = negatives.draw(
+        np.array([0]), keys([touched], n_items), n_items, k, np.random.default_rng(0), np.array([near])
+    ).tolist()
+    assert len(set(row)) == k
+    assert set(row) <= set(free)
+    far = max((abs(i - near) for i in row), default=0)
+    nearest = max((abs(i - near) for i in free[:k]), default=0)
+    assert far <= nearest + 2 * k + 2
+
+
+@pytest.mark.parametrize("near", [500, 20, 990])
+def test_a_matched_positive_is_no_more_popular_than_its_negatives(near):
+    """Its place among the candidates, by popularity, says nothing; at the ends of the order, little."""
+    n, touched = 4000, {near, near + 3}
+    drawn = negatives.draw(
+        np.zeros(n, int), keys([touched], 1000), 1000, 19, np.random.default_rng(0), np.full(n, near)
+    )
+    rank = np.bincount((drawn > near).sum(1), minlength=20)
+    if near == 500:
+        assert chisquare(rank).pvalue > 0.001
+    assert (rank > 0).sum() > 5
+
+
+def test_popularity_order_is_sorted_and_invertible():
+    rated = np.array([3, 3, 3, 1, 1, 0])
+    order, place = negatives.by_popularity(rated, 5, np.random.default_rng(0))
+    assert order[2:].tolist() == [0, 1, 3]
+    assert set(order[:2].tolist()) == {2, 4}
+    assert place[order].tolist() == list(range(5))

@@ -107,7 +107,7 @@ def staged(folder, rows, seed=0, negatives=2, min_positives=2):
         (folder / name).mkdir(exist_ok=True)
     made.interactions.write_parquet(folder / "prepared" / "interactions.parquet")
     made.items.write_parquet(folder / "prepared" / "items.parquet")
-    protocol = {"negatives": negatives, "positive_above": 3.0, "min_positives": min_positives}
+    protocol = {"negatives": negatives, "positive_above": 3.0, "min_positives": min_positives, "matched": False}
     cfg = OmegaConf.create({"seed": seed, "evaluation": protocol})
     return split.split(cfg, {"prepare": folder / "prepared"}, folder / f"split{seed}")
 

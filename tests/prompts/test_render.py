@@ -57,7 +57,7 @@ def _profile(case):
 
 def skeleton(prompt):
     """A prompt without the data's texts: items become "" and the profile's line ends after its colon."""
-    return re.sub(r"^User: .*$", "User:", re.sub(r'"[^"\n]*"(?: \[[^\]\n]*\])?(?=[ ;.?\n])', '""', prompt), flags=re.M)
+    return re.sub(r"^User: .*$", "User:", re.sub(r'(?:\[[^\]\n]*\] )?"[^"\n]*"(?=[ ;.?\n])', '""', prompt), flags=re.M)
 
 
 @given(cases, st.booleans(), st.booleans(), st.booleans())
@@ -81,7 +81,7 @@ def test_clean_texts_hold_no_structure(text, length):
 
 @given(items)
 def test_an_item_is_one_quotation_and_one_list(item):
-    assert re.fullmatch(r'"[^"\n]*"(?: \[[^\[\],\n]+(?:, [^\[\],\n]+)*\])?', show(item))
+    assert re.fullmatch(r'(?:\[[^\[\],\n]+(?:, [^\[\],\n]+)*\] )?"[^"\n]*"', show(item))
 
 
 @given(cases)
@@ -110,25 +110,25 @@ def test_a_rating_prompt_as_it_reads():
     assert render(RatingCase("female, writer", CHAIN), options(), WORDS).split("\n")[:4] == [
         "You predict how users rate movies, from 1 (very disliked) to 5 (very liked).",
         "User: female, writer",
-        'Interaction chain: the user rated "Heat (1995)" [Crime, 1990s] 5; neighbour 1 rated it 4; neighbour 1 rated '
-        '"Jaws (1975)" 3.5.',
-        'Question: what does the user rate "Jaws (1975)"?',
+        'Interaction chain: the user gave 5 to [Crime, 1990s] "Heat (1995)"; neighbour 1 gave it 4; neighbour 1 gave '
+        '3.5 to "Jaws (1975)".',
+        'Question: what does the user give to "Jaws (1975)"?',
     ]
 
 
 def test_a_ranking_prompt_as_it_reads():
-    head = 'the user rated "Heat (1995)" [Crime, 1990s] 5; neighbour'
+    head = 'the user gave 5 to [Crime, 1990s] "Heat (1995)"; neighbour'
     assert render(RANKING, options(), WORDS).split("\n")[:10] == [
         "You recommend movies. Rank the candidates for this user, best first.",
         "User: female, writer",
         "Recently watched and liked, latest last:",
-        '- "Heat (1995)" [Crime, 1990s]',
+        '- Liked 1: [Crime, 1990s] "Heat (1995)"',
         "Interaction chains, ratings from 1 to 5:",
-        f'Chain 1: {head} 1 rated it 4; neighbour 1 rated "Jaws (1975)" 3.5; the user rated it 2.',
-        f'Chain 2: {head} 2 rated it 4; neighbour 2 rated "Jaws (1975)" 3.5.',
+        f'- Chain 1: {head} 1 gave it 4; neighbour 1 gave 3.5 to "Jaws (1975)"; the user gave it 2.',
+        f'- Chain 2: {head} 2 gave it 4; neighbour 2 gave 3.5 to "Jaws (1975)".',
         "Candidates:",
         '- A: "Jaws (1975)"',
-        '- B: "Heat (1995)" [Crime, 1990s]',
+        '- B: [Crime, 1990s] "Heat (1995)"',
     ]
 
 

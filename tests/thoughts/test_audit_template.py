@@ -48,8 +48,8 @@ def supported(case, truth):
     """Whether the evidence speaks for the truth, read without the teacher's sentences."""
     if isinstance(case, RatingCase):
         return template.expectation(case.chain, int(truth)) == evidence.sign(int(truth))
-    score = {k: sum(w for _, w in met) for k, met in evidence.support(case, evidence.tastes(case)).items()}
-    return score[truth] == max(score.values())
+    score = evidence.scores(evidence.support(case, evidence.tastes(case)))
+    return 0 < score[truth] == max(score.values())
 
 
 @pytest.mark.parametrize("bare", [False, True])

@@ -81,7 +81,7 @@ def test_rankings_list_every_label_once(case, seed, data):
     if len(labels) > 1:
         assert read.valid
         assert sorted(read.labels) == list(labels)
-    score = {k: sum(w for _, w in met) for k, met in evidence.support(case, evidence.tastes(case)).items()}
+    score = evidence.scores(evidence.support(case, evidence.tastes(case)))
     order = re.findall(r"\b[A-T]\b", answer)
     assert [score[k] for k in order] == sorted(score.values(), reverse=True)
     assert (order[0] == positive) == (score[positive] == max(score.values()))
