@@ -27,6 +27,17 @@ def call(
     )  # fmt: skip
 
 
+def test_a_sweep_ends_in_one_table(tmp_path: Path) -> None:
+    done = call(tmp_path, "-m", "seed=3,4", "baseline=popularity", "hydra.sweep.dir=sweep", *SMALL)
+    assert done.returncode == 0, done.stderr
+    records = json.loads((tmp_path / "sweep" / "metrics.json").read_text())
+    assert [(r["method"], r["seed"]) for r in records] == [
+        (method, seed) for seed in (3, 4) for method in ("random", "popularity")
+    ]
+    assert "popularity" in (tmp_path / "sweep" / "tables" / "results.md").read_text()
+    assert "popularity - random" in (tmp_path / "sweep" / "tables" / "differences.txt").read_text()
+
+
 def finished(folder: Path) -> list[Path]:
     return [path for name in ("metrics.json", "report.html", "rankings.parquet") for path in folder.rglob(name)]
 

@@ -100,7 +100,12 @@ FEW = [
     "rl.micro_batch_size=2", "rl.max_new_tokens=16", "generation.max_new_tokens=16", "evaluation.users=4",
     "evaluation.resamples=20",
 ]  # fmt: skip
-EXPERIMENTS = {"smoke": [], "pretrain_tiny": TINY, "paper": [*TINY, *FEW]}
+EXPERIMENTS = {
+    "smoke": [],
+    "pretrain_tiny": TINY,
+    "paper": [*TINY, *FEW],
+    "training": [*TINY, *FEW, "probe.users=2", "probe.max_new_tokens=16"],
+}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("experiment/*.yaml")))

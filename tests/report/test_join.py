@@ -1,0 +1,89 @@
+"""A sweep's end: shared arms once, seeds as one row, differences paired over users and seeds."""
+
+import json
+
+import polars as pl
+import pytest
+
+from r2rec.evaluate.statistics import paired_bootstrap
+from r2rec.report.join import join
+
+USERS = 40
+
+
+def job(folder, seed, arms):
+    """A finished job; arms: (method, variant) -> the users whose positive comes first."""
+    folder.mkdir(parents=True)
+    tables, records = [], []
+    for (method, variant), right in arms.items():
+        ranked = [[u, 100] if u in right else [100, u] for u in range(USERS)]
+        tables.append(
+            pl.DataFrame(
+                {
+                    "method": method,
+                    "user": range(USERS),
+                    "positive": range(USERS),
+                    "candidates": [[u, 100] for u in range(USERS)],
+                    "ranking": ranked,
+                    "valid": True,
+                    "completion": None,
+                },
+                schema_overrides={"completion": pl.String},
+            )
+        )
+        rate = len(right) / USERS
+        records.append(
+            {"method": method, "variant": variant, "dataset": "toy", "train_dataset": "toy", "seed": seed,
+             "n_users": USERS, "hr@1": rate, "hr@3": 1.0, "ndcg@3": 1.0, "valid_ratio": 1.0,
+             "ci95": {name: [rate, rate] for name in ("hr@1", "hr@3", "ndcg@3")}}
+        )  # fmt: skip
+    pl.concat(tables).write_parquet(folder / "rankings.parquet")
+    (folder / "metrics.json").write_text(json.dumps(records))
+
+
+BASE, FULL, PLAIN = ("backbone", "base"), ("R2Rec", "sft+rl"), ("R2Rec without SFT", "rl")
+
+
+@pytest.fixture
+def sweep(tmp_path):
+    for seed in (0, 1):
+        few, many = set(range(5 + seed)), set(range(20))
+        job(tmp_path / str(2 * seed), seed, {BASE: few, FULL: many})
+        job(tmp_path / str(2 * seed + 1), seed, {BASE: few, PLAIN: few})
+    return tmp_path
+
+
+def test_shared_arms_are_listed_once(sweep):
+    records = join(sweep)
+    assert records == json.loads((sweep / "metrics.json").read_text())
+    assert [(r["method"], r["seed"]) for r in records] == [
+        ("backbone", 0), ("R2Rec", 0), ("R2Rec without SFT", 0), ("backbone", 1), ("R2Rec", 1),
+        ("R2Rec without SFT", 1),
+    ]  # fmt: skip
+
+
+def test_differences_are_paired_over_users_and_seeds(sweep, capsys):
+    join(sweep)
+    rows = {(r["method"], r["against"]): r for r in json.loads((sweep / "tables" / "differences.json").read_text())}
+    got = rows["R2Rec sft+rl", "backbone base"]
+    after = [u < 20 for _ in (0, 1) for u in range(USERS)]
+    before = [u < 5 + seed for seed in (0, 1) for u in range(USERS)]
+    assert (got["pairs"], got["seeds"]) == (2 * USERS, 2)
+    assert got["difference"] == paired_bootstrap(after, before)["difference"]
+    assert got["p"] < 0.01
+    assert rows["R2Rec without SFT rl", "backbone base"]["difference"] == 0
+    assert rows["R2Rec without SFT rl", "backbone base"]["p"] == 1
+    assert "R2Rec sft+rl - backbone base: HR@1 +0.362" in capsys.readouterr().out
+
+
+def test_arms_of_one_name_that_differ_are_kept_apart(tmp_path):
+    job(tmp_path / "0", 0, {BASE: {1}, FULL: {1, 2}})
+    job(tmp_path / "1", 0, {BASE: {1}, FULL: {1, 2, 3}})
+    assert [r["hr@1"] for r in join(tmp_path)] == [1 / USERS, 2 / USERS, 3 / USERS]
+    assert json.loads((tmp_path / "tables" / "differences.json").read_text()) == []
+
+
+def test_a_sweep_that_ends_before_its_report_joins_nothing(tmp_path):
+    (tmp_path / "0").mkdir()
+    assert join(tmp_path) == []
+    assert not (tmp_path / "metrics.json").exists()
