@@ -18,6 +18,7 @@ ARMS = ("base", "sft", "rl")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo")
 SCALES = ("group", "batch", "none")
+FIT_LOSSES = ("softmax", "bpr", "bce")
 TRACKERS = ("tensorboard", "wandb")
 DTYPES = ("float32", "bfloat16", "float16")
 ABOVE_ZERO = (
@@ -40,7 +41,7 @@ def check(cfg: DictConfig, stages: tuple[str, ...]) -> None:
     Raises:
         R2RecError: What clashes, and what to change.
     """
-    for rules in (_keys, _numbers, _run, _protocol, _training, _model):
+    for rules in (_keys, _numbers, _run, _protocol, _training, _model, _baseline):
         for broken, why in rules(cfg, stages):
             if broken:
                 raise R2RecError(why)
@@ -137,9 +138,23 @@ def _model(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
         yield new >= longest, f"{group}.max_new_tokens={new} leaves no room for a prompt in model.max_length={longest}"
 
 
+def _baseline(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
+    spec = cfg.baseline.fit
+    if spec is None:
+        return
+    for key in ("batch_size", "learning_rate", "epochs", "patience"):
+        yield not 0 < spec[key] < inf, f"baseline.fit.{key}={spec[key]} should be above 0"
+    for key in ("negatives", "weight_decay"):
+        yield not 0 <= spec[key] < inf, f"baseline.fit.{key}={spec[key]} should be 0 or more"
+    yield spec.loss not in FIT_LOSSES, f"baseline.fit.loss={spec.loss}; choose from {', '.join(FIT_LOSSES)}"
+    few = f"baseline.fit.loss={spec.loss} compares with drawn items; give baseline.fit.negatives=1 or more"
+    yield spec.loss != "softmax" and spec.negatives == 0, few
+
+
 def _leaves(cfg: DictConfig) -> Iterator[tuple[str, str, DictConfig, int]]:
     """(where, dotted path, params, how many arguments the pipeline gives) of each leaf in use."""
-    for group, given in (("dataset", 2), ("teacher", 3), ("chain_sampler", 4), ("baseline", 4)):
+    scorer = 1 if cfg.baseline.fit else 4
+    for group, given in (("dataset", 2), ("teacher", 3), ("chain_sampler", 4), ("baseline", scorer)):
         if cfg[group]._target_ is not None:
             yield group, cfg[group]._target_, cfg[group].params, given
     for name, part in cfg.reward.parts.items():

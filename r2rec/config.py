@@ -167,10 +167,25 @@ class Reward:
 
 
 @dataclass
+class Fit:
+    """How a classical baseline is trained; one loop for all."""
+
+    loss: str = "softmax"  # softmax | bpr | bce
+    negatives: int = 0  # items drawn for a batch and shared by its positives; 0: all items, for softmax
+    likes_only: bool = False  # learn from ratings above evaluation.positive_above; false: from all
+    batch_size: int = 128  # users of a sequence model, edges of a graph model
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    epochs: int = 200  # at most
+    patience: int = 10  # epochs without a better validation NDCG before it stops; the best weights are kept
+
+
+@dataclass
 class Baseline:
     name: str = MISSING
-    _target_: str | None = None  # (train, candidates, items, rng, **params) -> scores [users, candidates]
+    _target_: str | None = None  # (train, users, candidates, rng, **params) -> scores; with `fit`: (data, **params)
     params: dict[str, Any] = field(default_factory=dict)
+    fit: Fit | None = None  # null: nothing to train
 
 
 @dataclass

@@ -40,6 +40,13 @@ STAGES = (
         ),
     ),
     Stage(
+        "fit",
+        "r2rec.baselines.fit:fit",
+        needs=("prepare", "split"),
+        choices=("seed", "baseline", "evaluation.positive_above"),
+        keeps=("checkpoints",),
+    ),
+    Stage(
         "chain",
         "r2rec.chains.chain:chain",
         needs=("prepare", "split"),
@@ -97,7 +104,7 @@ NAMES = tuple(stage.name for stage in STAGES)
 SCORE = Stage(
     "rank",
     "r2rec.evaluate.rank:rank_by_baseline",
-    needs=("split",),
+    needs=("prepare", "split"),
     choices=("seed", "evaluation.users"),
 )
 
@@ -107,8 +114,8 @@ class Arm(NamedTuple):
 
     method: str
     variant: str
-    adapter: str | None = None  # the stage whose adapter is on top of the backbone
-    target: str | None = None  # a baseline's function
+    adapter: str | None = None  # the stage whose weights it takes: an adapter on the backbone, or a baseline's own
+    target: str | None = None  # a baseline's function or module
     params: Mapping[str, Any] = {}
 
 
@@ -118,7 +125,8 @@ def arms(cfg: DictConfig) -> list[Arm]:
     plain = [Arm(name, "", target=target) for name, target in references if name != cfg.baseline.name]
     if cfg.baseline._target_ is not None:
         params: Any = OmegaConf.to_container(cfg.baseline.params, resolve=True)
-        return [*plain, Arm(cfg.baseline.name, "", target=cfg.baseline._target_, params=params)]
+        fitted = "fit" if cfg.baseline.fit else None
+        return [*plain, Arm(cfg.baseline.name, "", fitted, cfg.baseline._target_, params)]
     after_rl = ("R2Rec", "sft+rl") if cfg.sft.enabled else ("R2Rec without SFT", "rl")
     trained = {
         "base": Arm("backbone", "base"),
@@ -135,7 +143,8 @@ def wanted(cfg: DictConfig, rows: list[Arm]) -> set[str]:
         names.add("chain")
         if cfg.model.path is None:
             names.add("backbone")
-    adapters = {arm.adapter for arm in rows}
+    adapters = {arm.adapter for arm in rows if arm.adapter}
+    names |= adapters & {"fit"}
     if "rl" in adapters:
         names.add("rl")
     if cfg.sft.enabled and adapters & {"sft", "rl"}:

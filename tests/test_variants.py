@@ -73,6 +73,25 @@ def test_a_baseline_enters_after_split_and_ranks_as_it_does_elsewhere(store: Pat
     assert done.by_method()[name] == reference
 
 
+TRAINED = sorted(p.stem for p in CONF.glob("baseline/*.yaml") if "\nfit:" in p.read_text())
+
+
+def test_every_baseline_trains_ranks_and_differs_from_the_others(store: Path) -> None:
+    closed = ("item_knn", "ease")
+    words = ("evaluation.users=60", "evaluation.arms=[]")
+    rankings = {}
+    for name in (*closed, *TRAINED):
+        done = go(store, f"baseline={name}", *words, *["baseline.fit.epochs=2"] * (name in TRAINED))
+        assert ("fit" in done.stages) == (name in TRAINED)
+        assert [record["method"] for record in done.records] == [*REFERENCES, name]
+        rankings[name] = tuple(
+            map(tuple, pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)["ranking"])
+        )
+    assert len(set(rankings.values())) == len(rankings) == 8
+    again = go(store, "baseline=sasrec", "baseline.fit.epochs=2", "evaluation.users=20", "evaluation.arms=[]")
+    assert "fit" not in again.made()  # more or fewer evaluated users train nothing anew
+
+
 @pytest.fixture(scope="module")
 def movielens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MovieLens-1M's files, small: 30 users who rate 16 of 40 movies."""
@@ -105,6 +124,8 @@ EXPERIMENTS = {
     "pretrain_tiny": TINY,
     "paper": [*TINY, *FEW],
     "training": [*TINY, *FEW, "probe.users=2", "probe.max_new_tokens=16"],
+    "baselines": ["baseline=sasrec", "baseline.fit.epochs=1", "evaluation.resamples=20"],
+    "tune": ["baseline=lightgcn", "baseline.fit.epochs=1"],
 }
 
 
@@ -112,12 +133,12 @@ EXPERIMENTS = {
 def test_every_experiment_runs_on_little(store: Path, movielens: Path, name: str) -> None:
     words = EXPERIMENTS[name] + [f"dataset.root={movielens}"] * (name == "paper")
     done = go(store, *words, experiment=name)
-    assert "backbone" in done.status()
     assert "backbone" not in done.made()
-    if name == "pretrain_tiny":
+    if name in ("pretrain_tiny", "tune"):
         assert done.records == []
     else:
-        assert json.loads((done.folder / "metrics.json").read_text())[-1]["method"] == RL
+        last = json.loads((done.folder / "metrics.json").read_text())[-1]["method"]
+        assert last == ("sasrec" if name == "baselines" else RL)
 
 
 def test_moving_the_raw_files_remakes_nothing(store: Path, movielens: Path, tmp_path: Path) -> None:

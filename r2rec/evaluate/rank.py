@@ -13,6 +13,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from r2rec import seeds
+from r2rec.baselines import fit
 from r2rec.chains.chain import load_graph
 from r2rec.evaluate.metrics import rank_by_score
 from r2rec.prompts.answer import parse_ranking
@@ -87,8 +88,12 @@ def rank_by_baseline(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> 
     candidates = evaluated(cfg, inputs["split"])
     shown = np.array(candidates["items"].to_list(), np.uint32)
     rng = seeds.generator(cfg.seed, f"rank.{cfg.arm.method}")
-    train = pl.read_parquet(inputs["split"] / "train.parquet")
-    scores = get_method(cfg.arm.target)(train, candidates["user"].to_numpy(), shown, rng, **cfg.arm.params)
+    users = candidates["user"].to_numpy()
+    if "adapter" in inputs:
+        scores = fit.scores(inputs["adapter"], inputs["prepare"], inputs["split"], users, shown)
+    else:
+        train = pl.read_parquet(inputs["split"] / "train.parquet")
+        scores = get_method(cfg.arm.target)(train, users, shown, rng, **cfg.arm.params)
     rankings = rank_by_score(scores, shown, rng)
     table = _table(cfg.arm.method, candidates, rankings, [True] * len(shown), [None] * len(shown))
     table.write_parquet(folder / "rankings.parquet")

@@ -18,7 +18,11 @@ class Join(Callback):
     """Hydra calls this when the last job has ended."""
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        join(Path(config.hydra.sweep.dir))
+        from r2rec.report.tuning import tuning
+
+        folder = Path(config.hydra.sweep.dir)
+        if not join(folder) and (table := tuning(folder)):
+            print(f"\n{table}\n\n{folder}")
 
 
 def join(folder: Path) -> list[dict[str, Any]]:

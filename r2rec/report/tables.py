@@ -27,9 +27,14 @@ ARM = ("method", "variant", "dataset", "train_dataset", "n_users")
 
 def results_table(records: Sequence[Record]) -> str:
     """Aligned text for the terminal, one row per arm; HR@1 with its 95% interval."""
-    header, *rows = _cells(records)
+    cells = _cells(records)
+    return aligned(cells, texts=len(cells[0]) - len(_numbers(cells[0])))
+
+
+def aligned(cells: Sequence[Sequence[str]], texts: int) -> str:
+    """Lines of a table, a header first; the first `texts` columns are texts, the others numbers."""
+    header, *rows = cells
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    texts = len(header) - len(_numbers(header))
 
     def line(cells: Sequence[str]) -> str:
         pairs = enumerate(zip(cells, widths, strict=True))

@@ -1,0 +1,138 @@
+"""Stage `fit`: one training loop for every classical model, stopped where validation positives stop rising.
+
+A model is a torch module `(data, **params)` with `batches` (one epoch), `forward` (the loss of a batch) and `scores`.
+Every epoch draws from a seed of its own, so a killed run goes on exactly as it would have.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from hydra.utils import get_method
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+
+from r2rec import seeds
+from r2rec.baselines.ratings import Ratings, load
+from r2rec.errors import R2RecError
+
+WEIGHTS, BUILT, STATE = "model.safetensors", "model.json", "state.pt"
+
+
+def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """Write the best weights, what they belong to, and log.parquet: epoch, loss, validation ndcg and hr@1, seconds."""
+    import torch
+    from accelerate import Accelerator
+    from safetensors.torch import save_model
+    from tqdm import tqdm
+
+    from r2rec.llm.runtime import settle
+
+    spec, device = cfg.baseline.fit, settle(cfg.hardware)
+    built = {
+        "target": cfg.baseline._target_,
+        "params": OmegaConf.to_container(cfg.baseline.params, resolve=True),
+        "above": cfg.evaluation.positive_above if spec.likes_only else None,
+    }
+    data = load(inputs["prepare"], inputs["split"], built["above"])
+    torch.manual_seed(seeds.integer(cfg.seed, "fit.weights"))
+    model = build(built, data)
+    parameters = list(model.parameters())
+    optimizer = torch.optim.Adam(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    mixed = "bf16" if cfg.hardware.bf16 and device.type != "cpu" else "no"
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    users, shown, place = _validation(inputs["split"])
+    run: dict[str, Any] = {"rows": [], "best": -1.0, "since": 0, "weights": _copy(model)}
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    state = folder / "checkpoints" / STATE
+    if state.exists():
+        saved = torch.load(state, map_location=accelerator.device, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        run = saved["run"]
+    bar = tqdm(total=spec.epochs, initial=len(run["rows"]), desc="fit", leave=False, disable=None)
+    for epoch in range(len(run["rows"]), spec.epochs):
+        begin, losses = time.perf_counter(), []
+        rng, draw = seeds.generator(cfg.seed, f"fit.{epoch}"), torch.Generator().manual_seed(epoch)
+        torch.manual_seed(seeds.integer(cfg.seed, f"fit.{epoch}"))
+        model.train()
+        for batch in model.batches(spec.batch_size, rng):
+            on_device = tuple(part.to(accelerator.device) for part in batch)
+            with accelerator.autocast():
+                loss = model(on_device, spec.loss, spec.negatives, draw)
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+            losses.append(loss.detach())
+        if not losses:
+            raise R2RecError(f"baseline={cfg.baseline.name} finds nothing to learn: no user has two train ratings")
+        seconds = time.perf_counter() - begin
+        model.eval()
+        hit, ndcg = quality(model.scores(users, shown), place)
+        run["rows"].append((epoch, torch.stack(losses).mean().item(), ndcg, hit, seconds))
+        better = ndcg > run["best"]
+        run["since"] = 0 if better else run["since"] + 1
+        if better:
+            run |= {"best": ndcg, "weights": _copy(model)}
+        bar.update()
+        bar.set_postfix(ndcg=f"{ndcg:.3f}", best=f"{run['best']:.3f}", refresh=False)
+        whole = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "run": run}
+        torch.save(whole, state.with_suffix(".part"))
+        os.replace(state.with_suffix(".part"), state)
+        if run["since"] >= spec.patience:
+            break
+    bar.close()
+    model.load_state_dict(run["weights"])
+    save_model(model, str(folder / WEIGHTS))
+    (folder / BUILT).write_text(json.dumps(built))
+    log = pl.DataFrame(run["rows"], schema=["epoch", "loss", "ndcg", "hr@1", "seconds"], orient="row")
+    log.write_parquet(folder / "log.parquet")
+    best = log.sort("ndcg", descending=True, maintain_order=True).row(0, named=True)
+    return {
+        "parameters": sum(p.numel() for p in parameters),
+        "epochs": log.height,
+        "best_epoch": best["epoch"],
+        "validation_ndcg": best["ndcg"],
+        "validation_hr@1": best["hr@1"],
+        "seconds_per_epoch": log["seconds"].median(),
+        "notes": [] if run["since"] else [f"validation still rose at baseline.fit.epochs={spec.epochs}; give more"],
+    }
+
+
+def build(built: dict[str, Any], data: Ratings):  # type: ignore[no-untyped-def]
+    """The module that `target` and `params` name, with fresh weights."""
+    return get_method(built["target"])(data, **built["params"])
+
+
+def scores(fitted: Path, prepare: Path, split: Path, users: NDArray, shown: NDArray) -> NDArray[np.float32]:
+    """Scores [n, k] of candidates [n, k] by the weights that `fit` left."""
+    from safetensors.torch import load_model
+
+    built = json.loads((fitted / BUILT).read_text())
+    model = build(built, load(prepare, split, built["above"]))
+    load_model(model, str(fitted / WEIGHTS))
+    return model.eval().scores(users.astype(np.int64), shown.astype(np.int64))
+
+
+def quality(scores: NDArray, place: NDArray) -> tuple[float, float]:
+    """HR@1 and NDCG over all candidates; equal scores take the middle of their ranks."""
+    own = np.take_along_axis(scores, place[:, None], 1)
+    rank = (scores > own).sum(1) + ((scores == own).sum(1) + 1) / 2
+    return float((rank == 1).mean()), float((1 / np.log2(rank + 1)).mean())
+
+
+def _validation(split: Path) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Users [n], candidates [n, k], and the place of the positive [n]."""
+    table = pl.read_parquet(split / "validation_candidates.parquet")
+    shown = np.array(table["items"].to_list(), np.int64)
+    place = (shown == table["positive"].to_numpy()[:, None]).argmax(1)
+    return table["user"].to_numpy().astype(np.int64), shown, place
+
+
+def _copy(model: Any) -> dict[str, Any]:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}

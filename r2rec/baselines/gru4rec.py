@@ -1,0 +1,22 @@
+"""GRU4Rec (Hidasi et al., ICLR 2016; Hidasi & Karatzoglou, CIKM 2018): a recurrent network over a user's items."""
+
+from torch import Tensor, nn
+
+from r2rec.baselines.ratings import Ratings
+from r2rec.baselines.sequential import Sequential
+
+
+class GRU4Rec(Sequential):
+    """Gated recurrent layers; what they know after an item meets item vectors."""
+
+    def __init__(
+        self, data: Ratings, dim: int = 64, length: int = 200, hidden: int = 128, layers: int = 1, dropout: float = 0.2
+    ) -> None:
+        super().__init__(data, dim, length)
+        self.dropout = nn.Dropout(dropout)
+        self.gru = nn.GRU(dim, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+        self.out = nn.Linear(hidden, dim)
+
+    def states(self, users: Tensor, items: Tensor) -> Tensor:
+        known, _ = self.gru(self.dropout(self.items(items)))
+        return self.out(self.dropout(known))

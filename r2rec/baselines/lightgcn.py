@@ -1,0 +1,22 @@
+"""LightGCN (He et al., SIGIR 2020): neighbours' vectors, averaged over the layers, and nothing else."""
+
+from torch import Tensor
+
+from r2rec.baselines.graph import Graph
+from r2rec.baselines.ratings import Ratings
+
+
+class LightGCN(Graph):
+    """No weights but the vectors themselves (equations 3, 4 and 8)."""
+
+    def __init__(self, data: Ratings, dim: int = 64, layers: int = 3) -> None:
+        super().__init__(data, dim, std=0.1)
+        self.layers = layers
+
+    def vectors(self) -> Tensor:
+        x: Tensor = self.nodes
+        total = x
+        for _ in range(self.layers):
+            x = self.neighbours(x)
+            total = total + x
+        return total / (self.layers + 1)

@@ -1,0 +1,27 @@
+"""NGCF (Wang et al., SIGIR 2019): neighbours' vectors, and their products with one's own, through layers of weights."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from r2rec.baselines.graph import Graph
+from r2rec.baselines.ratings import Ratings
+
+
+class NGCF(Graph):
+    """Equation 7; the outputs of all layers stand side by side (equation 9)."""
+
+    def __init__(self, data: Ratings, dim: int = 64, layers: int = 3, dropout: float = 0.1) -> None:
+        super().__init__(data, dim, std=dim**-0.5)
+        self.sums = nn.ModuleList(nn.Linear(dim, dim) for _ in range(layers))
+        self.products = nn.ModuleList(nn.Linear(dim, dim) for _ in range(layers))
+        self.dropout = nn.Dropout(dropout)
+
+    def vectors(self) -> Tensor:
+        x: Tensor = self.nodes
+        outputs = [x]
+        for first, second in zip(self.sums, self.products, strict=True):
+            near = self.neighbours(x)
+            x = self.dropout(F.leaky_relu(first(near + x) + second(near * x), 0.2))
+            outputs.append(F.normalize(x, dim=-1))
+        return torch.cat(outputs, -1)

@@ -1,0 +1,26 @@
+"""Losses against their formulas, written out."""
+
+import math
+
+import pytest
+import torch
+
+from r2rec.baselines.losses import bce, bpr, softmax
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def test_pairwise_losses_are_their_formulas():
+    positive, negative = torch.tensor([1.0, -0.5]), torch.tensor([[0.3, 2.0], [-1.0, 0.0]])
+    pairs = [(1.0, 0.3), (1.0, 2.0), (-0.5, -1.0), (-0.5, 0.0)]
+    assert bpr(positive, negative, 9).item() == pytest.approx(-sum(math.log(sigmoid(p - n)) for p, n in pairs) / 4)
+    ones = sum(math.log(sigmoid(p)) for p in (1.0, -0.5)) + sum(math.log(sigmoid(-n)) for _, n in pairs)
+    assert bce(positive, negative, 9).item() == pytest.approx(-ones / 2)
+
+
+def test_softmax_over_every_other_item_is_cross_entropy():
+    scores = torch.randn(4, 7)
+    expected = torch.nn.functional.cross_entropy(scores, torch.zeros(4, dtype=torch.long))
+    torch.testing.assert_close(softmax(scores[:, 0], scores[:, 1:], 7), expected)

@@ -1,0 +1,38 @@
+"""The end of a tuning sweep: best validation first, with the choices that differ and no others."""
+
+import json
+
+import pytest
+import yaml
+
+from r2rec.report.tuning import tuning
+
+
+def job(folder, rate, ndcg, stages=("fit",)):
+    folder.mkdir()
+    baseline = {"name": "sasrec", "params": {"dim": 64}, "fit": {"learning_rate": rate, "epochs": 9}}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"dataset": {"name": "toy"}, "baseline": baseline, "seed": 0}))
+    facts = {"validation_ndcg": ndcg, "validation_hr@1": 0.25, "best_epoch": 7, "seconds_per_epoch": 1.5}
+    (folder / "manifest.json").write_text(json.dumps({"stages": dict.fromkeys(stages, facts)}))
+
+
+def test_the_best_comes_first_beside_what_differs(tmp_path):
+    for n, (rate, ndcg) in enumerate([(1e-3, 0.5), (3e-3, 0.75), (1e-2, 0.625)]):
+        job(tmp_path / str(n), rate, ndcg)
+    head, rule, *rows = tuning(tmp_path).splitlines()
+    assert head.split() == [
+        "job", "baseline.fit.learning_rate", "validation_ndcg", "validation_hr@1", "best_epoch", "seconds_per_epoch"
+    ]  # fmt: skip
+    assert set(rule) == {"-", " "}
+    assert [row.split()[:3] for row in rows] == [
+        ["1", "0.003", "0.7500"], ["2", "0.01", "0.6250"], ["0", "0.001", "0.5000"]
+    ]  # fmt: skip
+    csv = (tmp_path / "tables" / "tuning.csv").read_text().splitlines()
+    assert csv[1] == "1,0.003,0.7500,0.2500,7,1.5000"
+
+
+@pytest.mark.parametrize("stages", [(), ("split",)])
+def test_a_sweep_that_fitted_nothing_has_no_table(tmp_path, stages):
+    job(tmp_path / "0", 1e-3, 0.5, stages)
+    assert tuning(tmp_path) is None
+    assert not (tmp_path / "tables").exists()
