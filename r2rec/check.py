@@ -139,7 +139,12 @@ def _model(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
 
 
 def _baseline(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
-    spec = cfg.baseline.fit
+    spec, asked = cfg.baseline.fit, cfg.baseline.endpoint
+    if asked is not None:
+        for key in ("ceiling", "concurrency", "timeout", "backoff"):
+            yield not 0 < asked[key] < inf, f"baseline.endpoint.{key}={asked[key]} should be above 0"
+        for key in ("dollars_in", "dollars_out", "retries"):
+            yield not 0 <= asked[key] < inf, f"baseline.endpoint.{key}={asked[key]} should be 0 or more"
     if spec is None:
         return
     for key in ("batch_size", "learning_rate", "epochs", "patience"):
@@ -153,7 +158,7 @@ def _baseline(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
 
 def _leaves(cfg: DictConfig) -> Iterator[tuple[str, str, DictConfig, int]]:
     """(where, dotted path, params, how many arguments the pipeline gives) of each leaf in use."""
-    scorer = 1 if cfg.baseline.fit else 4
+    scorer = 1 if cfg.baseline.fit else 3 if cfg.baseline.endpoint else 4
     for group, given in (("dataset", 2), ("teacher", 3), ("chain_sampler", 4), ("baseline", scorer)):
         if cfg[group]._target_ is not None:
             yield group, cfg[group]._target_, cfg[group].params, given

@@ -181,11 +181,32 @@ class Fit:
 
 
 @dataclass
+class Endpoint:
+    """An OpenAI-compatible chat endpoint. Answers are kept under `<artefacts>/responses`, never paid for twice."""
+
+    model: str = MISSING
+    base_url: str | None = None  # e.g. http://127.0.0.1:8000/v1; null: OpenAI's own
+    key: str = "OPENAI_API_KEY"  # the environment variable that holds the key; the key itself is stored nowhere
+    options: dict[str, Any] = field(default_factory=dict)  # of a request: temperature, max_completion_tokens, ...
+    dollars_in: float = 0.0  # per million tokens of prompts
+    dollars_out: float = 0.0  # per million tokens of answers, thoughts included
+    ceiling: float = 5.0  # dollars for the answers of one run, kept ones included
+    concurrency: int = 8  # requests on their way at once
+    timeout: float = 120.0  # seconds for a whole answer
+    retries: int = 6
+    backoff: float = 1.0  # seconds before the first retry, doubled at each
+    replay: bool = False  # answer from what is kept alone, without a network
+
+
+@dataclass
 class Baseline:
     name: str = MISSING
-    _target_: str | None = None  # (train, users, candidates, rng, **params) -> scores; with `fit`: (data, **params)
+    # (train, users, candidates, rng, **params) -> scores; with `fit`: (data, **params) -> module;
+    # with `endpoint`: (case, prompt, words, **params) -> messages
+    _target_: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
     fit: Fit | None = None  # null: nothing to train
+    endpoint: Endpoint | None = None  # null: no language model behind an endpoint
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -57,14 +58,14 @@ STAGES = (
         "r2rec.thoughts.think:think",
         needs=("prepare", "split"),
         choices=(*TASK, "teacher", "sft.samples", "sft.task"),
-        version=2,
+        version=3,
     ),
     Stage(
         "backbone",
         "r2rec.llm.tiny:backbone",
         choices=("model.tiny",),
         keeps=("checkpoints",),
-        version=2,
+        version=3,
     ),
     Stage(
         "sft",
@@ -109,6 +110,17 @@ SCORE = Stage(
 )
 
 
+# How a baseline behind an endpoint ranks.
+ASK = Stage(
+    "rank",
+    "r2rec.evaluate.rank:rank_by_endpoint",
+    needs=("prepare", "split", "chain"),
+    choices=(
+        "seed", "dataset.words", "prompt", "evaluation.users", "evaluation.positive_above", "baseline.endpoint",
+    ),
+)  # fmt: skip
+
+
 class Arm(NamedTuple):
     """A row of the results: a model with an adapter or without, or a baseline function."""
 
@@ -126,7 +138,8 @@ def arms(cfg: DictConfig) -> list[Arm]:
     if cfg.baseline._target_ is not None:
         params: Any = OmegaConf.to_container(cfg.baseline.params, resolve=True)
         fitted = "fit" if cfg.baseline.fit else None
-        return [*plain, Arm(cfg.baseline.name, "", fitted, cfg.baseline._target_, params)]
+        variant = _asked(cfg.baseline.endpoint) if cfg.baseline.endpoint else ""
+        return [*plain, Arm(cfg.baseline.name, variant, fitted, cfg.baseline._target_, params)]
     after_rl = ("R2Rec", "sft+rl") if cfg.sft.enabled else ("R2Rec without SFT", "rl")
     trained = {
         "base": Arm("backbone", "base"),
@@ -136,9 +149,16 @@ def arms(cfg: DictConfig) -> list[Arm]:
     return plain + [arm for name, arm in trained.items() if arm and name in cfg.evaluation.arms]
 
 
+def _asked(endpoint: DictConfig) -> str:
+    """How a row says who answered: figures of another server are not the named model's."""
+    return "zero-shot" if endpoint.base_url is None else f"zero-shot, {urlsplit(endpoint.base_url).netloc}"
+
+
 def wanted(cfg: DictConfig, rows: list[Arm]) -> set[str]:
     """Stages before `rank` that these rows need: chains come with a model, training with its adapter."""
     names = {"prepare", "split"}
+    if cfg.baseline.endpoint:
+        names.add("chain")
     if any(arm.target is None for arm in rows):
         names.add("chain")
         if cfg.model.path is None:
@@ -168,5 +188,6 @@ def run(cfg: DictConfig, folder: Path, say: Callable[[str], None] = print) -> li
             this.make(stage)
         elif stage.name == "rank":
             for arm in rows:
-                this.rank(SCORE if arm.target else stage, arm)
+                asks = cfg.baseline.endpoint and arm.method == cfg.baseline.name
+                this.rank(ASK if asks else SCORE if arm.target else stage, arm)
     return this.report(rows) if last == NAMES.index("report") else []

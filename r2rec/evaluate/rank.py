@@ -83,6 +83,25 @@ def read_answers(method: str, candidates: pl.DataFrame, completions: list[str | 
     return _table(method, candidates, rankings, valid, completions)
 
 
+def rank_by_endpoint(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
+    """Write rankings.parquet of a language model behind an endpoint; its answers are kept beside all artefacts."""
+    from r2rec.llm import endpoint
+
+    spec, build = cfg.baseline.endpoint, get_method(cfg.arm.target)
+    candidates = evaluated(cfg, inputs["split"])
+    cases = evaluation_cases(cfg, inputs, candidates)
+    prompts = [build(case, cfg.prompt, cfg.dataset.words, **cfg.arm.params) for case in cases]
+    answers = endpoint.answers(prompts, spec, folder.parents[1] / "responses")
+    rankings = read_answers(cfg.arm.method, candidates, [a.text for a in answers], reasoned=False)
+    rankings.write_parquet(folder / "rankings.parquet")
+    return {
+        "users": len(answers),
+        "valid": int(rankings["valid"].sum()),
+        "new_tokens": sum(a.completion_tokens for a in answers),
+        "dollars": round(sum(a.cost for a in answers), 4),
+    }
+
+
 def rank_by_baseline(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write rankings.parquet of a scorer; equal scores are ordered at random, by seed."""
     candidates = evaluated(cfg, inputs["split"])

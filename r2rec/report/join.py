@@ -51,9 +51,33 @@ def join(folder: Path) -> list[dict[str, Any]]:
     lines = [_line(row) for row in compared]
     tables.write_text(folder / "tables" / "differences.txt", "\n".join(lines) + "\n")
     write_json(folder / "tables" / "differences.json", compared)
+    curves(folder)
     told = [line for line, row in zip(lines, compared, strict=True) if row["method"].startswith("R2Rec")]
     print("\n".join(["", tables.results_table(records), "", *told, str(folder)]))
     return records
+
+
+def curves(folder: Path) -> None:
+    """Leave plots/reward_curve.svg and .png: GRPO after SFT beside GRPO without it, means over jobs (Figure 5)."""
+    import json
+
+    import polars as pl
+
+    from r2rec.report.plots import reward_curve
+
+    logs: dict[str, list[pl.DataFrame]] = {}
+    for job in sorted(folder.glob("*/manifest.json")):
+        stages = json.loads(job.read_text())["stages"]
+        if "rl" in stages:
+            name = "after SFT" if "sft" in stages else "without SFT"
+            logs.setdefault(name, []).append(pl.read_parquet(Path(stages["rl"]["path"]) / "log.parquet"))
+    if len(logs) == 2:
+        means = {
+            name: pl.concat(frames, how="diagonal_relaxed").group_by("step").mean().sort("step")
+            for name, frames in sorted(logs.items())
+        }
+        (folder / "plots").mkdir(exist_ok=True)
+        reward_curve(means, folder / "plots")
 
 
 def differences(arms: Sequence[tuple[dict[str, Any], Path]]) -> list[dict[str, Any]]:

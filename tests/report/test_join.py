@@ -87,3 +87,19 @@ def test_a_sweep_that_ends_before_its_report_joins_nothing(tmp_path):
     (tmp_path / "0").mkdir()
     assert join(tmp_path) == []
     assert not (tmp_path / "metrics.json").exists()
+
+
+def test_rewards_with_and_without_sft_share_a_picture(sweep):
+    for job_folder in sorted(sweep.iterdir()):
+        n = int(job_folder.name)
+        made = job_folder / "rl"
+        made.mkdir()
+        log = pl.DataFrame({"step": [1, 2], "reward": [1.0 + n, 2.0 + n], "kl": [0.0, 0.25]})
+        log.write_parquet(made / "log.parquet")
+        stages = {"rl": {"path": str(made)}} | ({"sft": {}} if n % 2 == 0 else {})
+        (job_folder / "manifest.json").write_text(json.dumps({"stages": stages}))
+    join(sweep)
+    drawn = (sweep / "plots" / "reward_curve.svg").read_text()
+    assert "after SFT" in drawn
+    assert "without SFT" in drawn
+    assert (sweep / "plots" / "reward_curve.png").stat().st_size > 1_000

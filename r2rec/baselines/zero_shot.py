@@ -1,0 +1,12 @@
+"""A language model as it comes, asked once: profile, recent likes and candidates, without chains or training."""
+
+from omegaconf import DictConfig, OmegaConf
+
+from r2rec.llm.chat import Messages, ask
+from r2rec.prompts.cases import RankingCase
+from r2rec.prompts.render import render
+
+
+def messages(case: RankingCase, prompt: DictConfig, words: DictConfig, chains: bool = False) -> Messages:
+    """The ranking prompt of this project, for the answer alone."""
+    return ask(render(case, OmegaConf.merge(prompt, {"chains": chains, "reasoning": False}), words))  # type: ignore[arg-type]

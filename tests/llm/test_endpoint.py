@@ -1,0 +1,243 @@
+"""The endpoint client against a server that misbehaves: nothing lost, nothing asked twice once answered."""
+
+import json
+import re
+import threading
+import time
+from collections import Counter
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import polars as pl
+import pytest
+from omegaconf import OmegaConf
+
+from r2rec.baselines import chatrec
+from r2rec.errors import R2RecError
+from r2rec.llm.chat import ask
+from r2rec.llm.endpoint import answers
+from r2rec.prompts.cases import Item, RankingCase
+from tests.small import composed, go
+
+pytest.importorskip("openai", reason="needs the openai extra")
+KEY = "sk-planted-0123456789"
+
+
+class Server:
+    """Answers "echo: <prompt>" - after the faults that are planned for each prompt."""
+
+    def __init__(self):
+        self.faults: dict[str, list] = {}
+        self.asked, self.answered = Counter(), Counter()
+        self.now = self.most = 0
+        self.delay = 0.01
+        self.times: list[float] = []
+        self.reply = "echo: {}".format
+        lock = threading.Lock()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                prompt = body["messages"][-1]["content"]
+                with lock:
+                    server.now += 1
+                    server.most = max(server.most, server.now)
+                    server.asked[prompt] += 1
+                    server.times.append(time.monotonic())
+                    plan = server.faults.get(prompt, [])
+                    fault = plan.pop(0) if plan else None
+                try:
+                    time.sleep(server.delay)
+                    self.answer(prompt, fault)
+                finally:
+                    with lock:
+                        server.now -= 1
+
+            def answer(self, prompt, fault):
+                usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+                message = {"role": "assistant", "content": server.reply(prompt)}
+                if fault == "thinks":
+                    message["reasoning_content"] = "well"
+                text = json.dumps({"id": "1", "choices": [{"index": 0, "message": message}], "usage": usage}).encode()
+                if isinstance(fault, tuple):  # status, headers
+                    error = json.dumps({"error": {"message": f"fault {fault[0]} for {KEY}", "code": None}}).encode()
+                    return self.send(fault[0], error, fault[1])
+                if fault == "cut":
+                    self.send_response(200)
+                    self.send_header("Content-Length", str(len(text)))
+                    self.end_headers()
+                    self.wfile.write(text[:20])
+                    return self.connection.close()
+                if fault == "hang":
+                    time.sleep(1.5)
+                bad = {
+                    "half": (200, text[:-30]),
+                    "html": (200, b"<html>busy</html>"),
+                    "empty": (200, b'{"choices": []}'),
+                }
+                if fault not in bad:
+                    server.answered[prompt] += 1
+                return self.send(*bad.get(fault, (200, text)), {"Content-Type": "text/html"} if fault == "html" else {})
+
+            def send(self, status, body, headers):
+                self.send_response(status)
+                for name, value in {"Content-Type": "application/json", **headers}.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setenv("R2REC_TEST_KEY", KEY)
+    server = Server()
+    yield server
+    server.http.shutdown()
+    server.http.server_close()
+
+
+def spec(server, **changes):
+    return OmegaConf.create({
+        "model": "m", "base_url": server.url, "key": "R2REC_TEST_KEY", "options": {"max_completion_tokens": 200},
+        "concurrency": 3, "timeout": 0.8, "retries": 4, "backoff": 0.02, "ceiling": 5.0, "dollars_in": 1.0,
+        "dollars_out": 2.0, "replay": False, **changes,
+    })  # fmt: skip
+
+
+def prompts(n):
+    return [ask(f"q{k}") for k in range(n)]
+
+
+FAULTS = [(429, {}), (429, {"Retry-After": "0.1"}), (500, {}), (503, {}), "cut", "hang", "half", "html", "empty"]
+
+
+def test_every_fault_is_sat_out_and_nothing_is_asked_twice(server, tmp_path):
+    server.faults = {f"q{k}": [fault, fault] for k, fault in enumerate(FAULTS)}
+    got = answers(prompts(20), spec(server), tmp_path)
+    assert [a.text for a in got] == [f"echo: q{k}" for k in range(20)]
+    assert got[0].cost == pytest.approx((1000 * 1.0 + 100 * 2.0) / 1e6)
+    assert server.most <= 3
+    asked = server.asked.copy()
+    assert answers(prompts(20), spec(server), tmp_path) == got
+    assert server.asked == asked
+    assert all(n == 1 for prompt, n in server.answered.items() if server.asked[prompt] == 1)
+
+
+def test_the_same_question_is_asked_once(server, tmp_path):
+    got = answers(prompts(1) * 5, spec(server), tmp_path)
+    assert len(got) == 5
+    assert server.asked == {"q0": 1}
+
+
+def test_all_wait_when_told_to(server, tmp_path):
+    server.faults = {"q0": [(429, {"Retry-After": "0.5"})]}
+    answers(prompts(12), spec(server, concurrency=1), tmp_path)
+    gaps = [b - a for a, b in zip(server.times, server.times[1:], strict=False)]
+    assert gaps[0] >= 0.5
+
+
+def test_a_stopped_run_goes_on_with_what_is_missing(server, tmp_path):
+    server.faults = {"q7": [(400, {})]}
+    with pytest.raises(R2RecError, match="fault 400") as told:
+        answers(prompts(10), spec(server), tmp_path)
+    assert KEY not in str(told.value)
+    before = server.answered.copy()
+    assert sum(before.values()) == len(list(tmp_path.glob("*.json"))) >= 7
+    answers(prompts(10), spec(server), tmp_path)
+    assert all(n == 1 for n in server.answered.values())
+    assert KEY not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_replay_needs_no_server(server, tmp_path):
+    got = answers(prompts(3), spec(server), tmp_path)
+    offline = spec(server, replay=True)
+    server.http.shutdown()
+    assert answers(prompts(3), offline, tmp_path) == got
+    with pytest.raises(R2RecError, match="1 of 4 answers are not in"):
+        answers(prompts(4), offline, tmp_path)
+
+
+def test_the_ceiling_holds_and_counts_what_is_kept(server, tmp_path):
+    cost = (1000 + 200) / 1e6
+    with pytest.raises(R2RecError, match="ceiling"):
+        answers(prompts(50), spec(server, ceiling=8.5 * cost), tmp_path)
+    paid = len(list(tmp_path.glob("*.json")))
+    assert 5 <= paid <= 8
+    with pytest.raises(R2RecError, match="ceiling"):
+        answers(prompts(50), spec(server, ceiling=8.5 * cost), tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) <= 8
+
+
+@pytest.mark.parametrize(
+    ("changes", "faults", "said"),
+    [
+        ({"key": "R2REC_NO_SUCH_KEY"}, [], "set the environment variable R2REC_NO_SUCH_KEY"),
+        ({}, [(404, {})], "fault 404"),
+        ({}, [(401, {})], "fault 401"),
+        ({"retries": 1}, [(500, {})] * 9, "2 times in a row"),
+        ({"base_url": "http://127.0.0.1:9/v1", "concurrency": 1}, [], "Connection error"),
+    ],
+)
+def test_what_cannot_be_helped_is_one_line(server, tmp_path, changes, faults, said):
+    server.faults = {f"q{k}": list(faults) for k in range(3)}
+    with pytest.raises(R2RecError, match=said) as told:
+        answers(prompts(3), spec(server, **changes), tmp_path)
+    assert "\n" not in str(told.value)
+    assert KEY not in str(told.value)
+
+
+def test_thoughts_of_reasoning_models_are_kept(server, tmp_path):
+    server.faults = {"q0": ["thinks"]}
+    assert answers(prompts(1), spec(server), tmp_path)[0].text == "<think>\nwell\n</think>\necho: q0"
+
+
+def test_a_spoilt_answer_is_named(server, tmp_path):
+    answers(prompts(1), spec(server), tmp_path)
+    (kept,) = tmp_path.glob("*.json")
+    kept.write_text("{")
+    with pytest.raises(R2RecError, match=kept.name):
+        answers(prompts(1), spec(server), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["gpt_4o_mini", "o4_mini", "chatrec"])
+def test_a_closed_model_ranks_as_any_other_method(server, tmp_path, name):
+    """Through the whole pipeline: valid answers, the server named in its row, asked once however often it is ranked."""
+    server.reply = lambda prompt: (
+        "Ranking: " + " > ".join(sorted(re.findall(r"^- ([A-Z]): ", prompt, re.M), reverse=True))
+    )
+    at = [f"baseline.endpoint.{key}={value}" for key, value in
+          {"base_url": server.url, "key": "R2REC_TEST_KEY", "timeout": 5, "backoff": 0.05}.items()]  # fmt: skip
+    done = go(tmp_path / "store", f"baseline={name}", *at)
+    row = done.by_method()[name]
+    assert row["variant"] == f"zero-shot, {server.url.split('/')[2]}"
+    assert row["valid_ratio"] == 1.0
+    ranked = pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)
+    assert (ranked["ranking"].list.reverse() == ranked["candidates"]).all()
+    assert sum(server.asked.values()) == 8
+    again = go(tmp_path / "store", f"baseline={name}", "force=[rank]", *at)
+    assert again.by_method()[name] == row
+    assert sum(server.asked.values()) == 8
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(KEY.encode() in path.read_bytes() for path in files)
+
+
+def test_chatrec_says_what_is_known_and_what_is_asked():
+    shelf = (Item("One", ("Drama",)), Item("Two", ("Crime",)))
+    case = RankingCase("female, artist", (Item("Heat", ("Crime",)),), (), shelf)
+    cfg = composed()
+    told, asked = chatrec.messages(case, cfg.prompt, cfg.dataset.words)
+    assert "female, artist" in told["content"]
+    assert '[Crime] "Heat"' in told["content"]
+    assert '- B: [Crime] "Two"' in asked["content"]
+    assert "Heat" not in asked["content"]
