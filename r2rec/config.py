@@ -148,7 +148,7 @@ class Probe:
     users: int = 0  # 0: none
     every: int = 10  # optimiser steps; before the first and after the last in any case
     batch_size: int = 32
-    max_new_tokens: int = 512
+    max_new_tokens: int = 768
     temperature: float = 0.0
     top_p: float = 1.0
 
@@ -228,7 +228,7 @@ class Generation:
     name: str = MISSING
     _target_: str = MISSING  # (model, tokenizer, prompts, cfg, seed) -> completions
     batch_size: int = 32
-    max_new_tokens: int = 512
+    max_new_tokens: int = 768
     temperature: float = 0.6  # paper 4.1.2; 0 is greedy
     top_p: float = 0.9
 

@@ -26,7 +26,12 @@ def named(case: RankingCase | RatingCase, draw: Random) -> RankingCase | RatingC
     """The same case under fresh names: titles of a shape of their own, traits "g<n>" as genres, "d<n>" as eras."""
     traits: dict[str, str] = {}
     shelf: dict[Item, Item] = {}
-    compound, year, article, longest = draw.random() < 0.4, draw.random() < 0.6, draw.random() < 0.4, draw.randint(1, 4)
+    compound, year, article, longest = (
+        draw.random() < 0.4,
+        draw.random() < 0.4,
+        draw.random() < 0.3,
+        draw.choice((1, 2, 2, 4)),
+    )
     era, first = draw.choice(("", "decade", "decade", word(draw))), draw.randint(190, 197)
 
     def trait(old: str) -> str:

@@ -25,6 +25,8 @@ def settle(hardware: DictConfig):  # type: ignore[no-untyped-def]
     transformers.logging.disable_default_handler()
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
     if device(hardware) == "cpu":
+        import r2rec.llm.cache  # noqa: F401
+
         _keep_freed_memory()
     if hardware.threads:
         torch.set_num_threads(hardware.threads)

@@ -5,6 +5,7 @@ trainers on top, a thousandth of the size. LoRA on random weights teaches nothin
 """
 
 import math
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -29,7 +30,8 @@ PIECES = (
 )
 """What BPE may not merge across: names of parts ("Chain 2"), words, decades, numbers up to 99, runs of marks."""
 PARTS = ("Liked", "Chain", "Step", "neighbour", "Neighbour")
-SHARES = (0.05, 0.07, 0.06, 0.07, 0.12, 0.18, 0.45)  # of all steps, spent on each level
+SNAPSHOT, STATE = 250, "state.pt"  # steps from one to the next
+SHARES = (0.03, 0.05, 0.04, 0.03, 0.05, 0.16, 0.10, 0.12, 0.42)  # of all steps, spent on each level
 
 
 def backbone(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
@@ -47,7 +49,7 @@ def backbone(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str
     tokenizer = make_tokenizer(spec, rng)
     torch.manual_seed(seeds.integer(0, "backbone.weights"))
     model = make_model(spec, len(tokenizer))
-    log = train(model, tokenizer, spec, rng, folder / "checkpoints")
+    log = train(model, tokenizer, spec, folder / "checkpoints")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     log.write_parquet(folder / "log.parquet")
@@ -79,10 +81,12 @@ def make_tokenizer(spec: DictConfig, rng: np.random.Generator):  # type: ignore[
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    corpus = (text for _ in range(20) for e in examples(rng, LEVELS[-1], 20) for text in e)
+    whole = LEVELS[-1]._replace(change=0)
+    corpus = (text for _ in range(20) for e in examples(rng, whole, 20) for text in e)
     words = (f" {word.capitalize()}" * 4 for word in WORDS for _ in range(8))
     parts = (f" {name} {n}" for name in PARTS for n in range(1, 21) for _ in range(50))
-    bpe.train_from_iterator(chain(corpus, words, parts), trainer)
+    numbers = (f" {n}" for n in range(100) for _ in range(50))
+    bpe.train_from_iterator(chain(corpus, words, parts, numbers), trainer)
     bpe.add_tokens(list(TAGS))
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=bpe, pad_token=SPECIAL[0], eos_token=SPECIAL[1], clean_up_tokenization_spaces=False
@@ -115,19 +119,31 @@ def make_model(spec: DictConfig, vocabulary: int):  # type: ignore[no-untyped-de
     )
 
 
-def train(  # type: ignore[no-untyped-def]
-    model, tokenizer, spec: DictConfig, rng: np.random.Generator, snapshots: Path | None = None
-) -> pl.DataFrame:
-    """Train all weights on completions, from easy worlds to the protocol's size: step, loss, tokens, seconds."""
+def train(model, tokenizer, spec: DictConfig, snapshots: Path) -> pl.DataFrame:  # type: ignore[no-untyped-def]
+    """Train all weights on completions, from easy worlds to the protocol's size: step, loss, tokens, seconds.
+
+    Goes on from the newest snapshot that a killed run left, exactly as that run would have.
+    """
     import torch
     from tqdm import tqdm
 
     optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
-    begin, rows = time.perf_counter(), []
+    rows: list[tuple[int, float, int, float]] = []
+    pool = 0
+    if (saved := snapshots / STATE).exists():
+        state = torch.load(saved, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        rows, pool = state["rows"], state["pool"]
+    begin = time.perf_counter() - (rows[-1][3] if rows else 0.0)
     model.train()
-    steps = islice(batches(tokenizer, spec, rng), spec.steps)
-    bar = tqdm(steps, total=spec.steps, desc="backbone", leave=False, mininterval=1 if sys.stderr.isatty() else 60)
-    for step, (tokens, starts) in enumerate(bar):
+    steps = islice(batches(tokenizer, spec, pool), len(rows) - pool, spec.steps - pool)
+    bar = tqdm(
+        steps, total=spec.steps, initial=len(rows), desc="backbone", leave=False,
+        mininterval=1 if sys.stderr.isatty() else 60,
+    )  # fmt: skip
+    for pool, tokens, starts in bar:
+        step = len(rows)
         for group in optimizer.param_groups:
             group["lr"] = spec.learning_rate * schedule(step, spec.steps)
         loss = completion_loss(model, tokens, starts)
@@ -137,9 +153,11 @@ def train(  # type: ignore[no-untyped-def]
         optimizer.zero_grad()
         rows.append((step, loss.item(), tokens.numel(), time.perf_counter() - begin))
         bar.set_postfix(loss=f"{rows[-1][1]:.3f}", refresh=False)
-        if snapshots and step % 250 == 249:
-            for part in (model, tokenizer):
-                part.save_pretrained(snapshots / f"step-{step + 1}")
+        if step % SNAPSHOT == SNAPSHOT - 1 and step + 1 < spec.steps:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rows": rows, "pool": pool}
+            snapshots.mkdir(exist_ok=True)
+            torch.save(state, snapshots / "part")
+            os.replace(snapshots / "part", snapshots / STATE)
     model.eval()
     return pl.DataFrame(rows, schema=["step", "loss", "tokens", "seconds"], orient="row")
 
@@ -166,12 +184,15 @@ def completion_loss(model, tokens, starts):  # type: ignore[no-untyped-def]
     return torch.nn.functional.cross_entropy(model.lm_head(hidden[counts]), target[counts])
 
 
-def batches(tokenizer, spec: DictConfig, rng: np.random.Generator) -> Iterator[tuple]:  # type: ignore[no-untyped-def]
-    """(tokens [n, length], where each completion starts [n]) of about `batch_tokens`, similar lengths together."""
+def batches(tokenizer, spec: DictConfig, made: int = 0) -> Iterator[tuple]:  # type: ignore[no-untyped-def]
+    """(first step of its pool, tokens [n, length], where each completion starts [n]), about `batch_tokens` each.
+
+    Batches are cut from pools in which similar lengths stand together; a pool depends on its first step alone.
+    """
     import torch
 
-    made = 0
     while True:
+        first, rng = made, seeds.generator(0, f"backbone.{made}")
         pool = [
             encode(tokenizer, e)
             for _ in range(8)
@@ -188,7 +209,7 @@ def batches(tokenizer, spec: DictConfig, rng: np.random.Generator) -> Iterator[t
             tokens = torch.zeros(len(group), len(group[-1][0]), dtype=torch.long)
             for row, (ids, _) in enumerate(group):
                 tokens[row, : len(ids)] = torch.tensor(ids)
-            yield tokens, torch.tensor([start for _, start in group])
+            yield first, tokens, torch.tensor([start for _, start in group])
             made += 1
 
 
@@ -199,6 +220,6 @@ def level_at(progress: float, rng: np.random.Generator) -> Level:
 
 
 def encode(tokenizer, example: Example) -> tuple[list[int], int]:  # type: ignore[no-untyped-def]
-    """Token ids of a whole conversation, and where its completion starts."""
-    head = tokenizer.encode(f"<|user|>{example.prompt}<|assistant|>")
-    return head + tokenizer.encode(f"{example.completion}<|end|>"), len(head)
+    """Token ids of a whole conversation, and where what is trained on starts."""
+    head = tokenizer.encode(f"<|user|>{example.prompt}<|assistant|>{example.given}")
+    return head + tokenizer.encode(f"{example.completion[len(example.given) :]}<|end|>"), len(head)

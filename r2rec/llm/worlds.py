@@ -19,7 +19,7 @@ from r2rec.data import toy
 from r2rec.data.interactions import Raw, index
 from r2rec.data.targets import training_targets
 from r2rec.llm import naming
-from r2rec.prompts.answer import render_completion
+from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.assemble import texts
 from r2rec.prompts.cases import LABELS, Item, RankingCase
 from r2rec.prompts.render import render
@@ -40,21 +40,30 @@ class Level(NamedTuple):
     chains: int
     history: int
     lines: int = 0  # only look up what this many lines of a prompt say; 0: the whole task
+    change: float = 0.0  # share of worlds whose users look for a change, and not for more of the same
+    counted: bool = False  # only conclude: the candidates are counted already
 
 
 LEVELS = (
     Level(20, 5, 5, lines=2), Level(20, 5, 5, lines=6), Level(20, 5, 5, lines=20),
-    Level(2, 1, 1), Level(5, 2, 2), Level(10, 3, 4), Level(20, 5, 5),
+    Level(2, 1, 1), Level(5, 2, 2), Level(20, 0, 3), Level(20, 0, 0, change=0.6, counted=True),
+    Level(10, 3, 4, change=0.6), Level(20, 5, 5, change=0.6),
 )  # fmt: skip
+"""From easy to the protocol's size. Nothing in a prompt of the last three says what its users look for: a backbone
+learns to read and to conclude, and which conclusion recommends is left to training on a data set."""
 
 
 class Example(NamedTuple):
     prompt: str
     completion: str
+    given: str = ""  # what the completion begins with, and is not trained on
 
 
 def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example]:
     """n prompts of one fresh world, with what a teacher who knows the answer writes."""
+    if level.counted:
+        yield from (_conclusion(level, rng) for _ in range(n))
+        return
     cfg = _config(rng, level)
     source = _source(rng, cfg)
     pool = training_targets(source.train, positive_above=3.0, min_history=min(2, level.history), rng=rng)
@@ -68,9 +77,14 @@ def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example
         tasks += rating_tasks(source, pool.head(0).select("user", "item"), n_rating, cfg, rng)
     tasks = _named(tasks, rng)
     # no truth is told: the backbone learns to read evidence and to conclude from it, not who was right
-    written = template.write([t.case for t in tasks], [_blind(t.truth) for t in tasks], int(rng.integers(2**31)))
+    told = ["" if isinstance(t.case, RankingCase) else "3" for t in tasks]
+    written = template.write([t.case for t in tasks], told, int(rng.integers(2**31)))
+    change = level.change > 0 and rng.random() < level.change
     for task, (thought, answer) in zip(tasks, written, strict=True):
-        answer = answer if task.truth.isalpha() else f"Rating: {_expected(task)}"
+        if not isinstance(task.case, RankingCase):
+            answer = f"Rating: {_expected(task)}"
+        elif change:
+            thought, answer = _for_a_change(task.case, thought)
         yield Example(render(task.case, cfg.prompt, cfg.dataset.words), _completion(thought, answer, cfg))
 
 
@@ -110,8 +124,32 @@ def _traits(item: Item) -> str:
     return ", ".join(evidence.traits(item))
 
 
-def _blind(truth: str) -> str:
-    return "" if truth.isalpha() else "3"
+def _conclusion(level: Level, rng: np.random.Generator) -> Example:
+    """Candidates with counts out of nowhere, and what follows from them: short, so that many fit into a step."""
+    draw = Random(int(rng.integers(2**63)))
+    pool = {naming.word(draw): max(0, int(rng.geometric(0.3)) - 3) for _ in range(int(rng.integers(8, 16)))}
+    shelf = [draw.sample(sorted(pool), draw.randint(1, 3)) for _ in range(max(2, _upto(level.candidates, rng)))]
+    support = {label: [(name, pool[name]) for name in names] for label, names in zip(LABELS, shelf, strict=False)}
+    counted, best, answer = template.conclusion(support, "", rng)
+    step = draw.randint(1, 8)
+    if rng.random() < level.change:
+        best, answer = _least(evidence.scores(support))
+    given = f"<think>\nStep {step}: {counted}\nStep {step + 1}:"
+    completion = f"{given} {best}\n</think>\n{answer}"
+    return Example("Rank the candidates for this user, best first.", completion, given)
+
+
+def _for_a_change(case: RankingCase, thought: str) -> tuple[str, str]:
+    """The same reading, with what is least like the user's past in front."""
+    read, _, last = thought.rpartition("\n")
+    best, answer = _least(evidence.scores(evidence.support(case)))
+    return f"{read}\n{last.partition(':')[0]}: {best}", answer
+
+
+def _least(score: dict[str, int]) -> tuple[str, str]:
+    least = sorted(score, key=lambda label: score[label])[: evidence.BEST]
+    named = ", ".join(f"{label} {score[label]}" for label in least)
+    return f"Newest: {named}.", render_ranking([*least, *(k for k in score if k not in least)])
 
 
 def _expected(task) -> int:  # type: ignore[no-untyped-def]

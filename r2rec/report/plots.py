@@ -95,7 +95,8 @@ def reward_curve(log: Logs, folder: Path | None = None) -> str:
 def loss_curve(log: Logs, folder: Path | None = None) -> str:
     """Training loss over `step`, of one log or of several by name; steps without a loss are left out."""
     probed = {name: title for name, title in TITLES.items() if name.startswith("probe/")}
-    return _curves("loss", _named(log), {"loss": "loss", **probed}, folder)
+    validated = {"ndcg": "NDCG, validation", "hr@1": "HR@1, validation"}
+    return _curves("loss", _named(log), {"loss": "loss", **probed, **validated}, folder)
 
 
 def _forest_panel(ax: Any, dataset: str, panel: Sequence[Record]) -> None:

@@ -68,6 +68,9 @@ def figures(records: Sequence[dict[str, Any]], inputs: Mapping[str, Path], folde
         drawn["SFT loss on thought and answer"] = plots.loss_curve(
             pl.read_parquet(inputs["sft"] / "log.parquet"), folder
         )
+    if "fit" in inputs:
+        log = pl.read_parquet(inputs["fit"] / "log.parquet").rename({"epoch": "step"})
+        drawn["The baseline's training, a step an epoch"] = plots.loss_curve(log, folder)
     return drawn
 
 

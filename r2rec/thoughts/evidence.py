@@ -8,6 +8,8 @@ from functools import lru_cache
 from r2rec.prompts.cases import LABELS, Item, RankingCase
 from r2rec.prompts.render import clean
 
+BEST = 3  # candidates are put in order: as many as metrics look at
+CLOSE = 2  # sums this near to the best are as good: one rating read otherwise would turn them round
 TRAITS = 3  # of an item are read: what comes after says little, and costs tokens
 SMALL = frozenset("a an and at by for from in of on or the to with vol part pack set inch count size".split())
 
@@ -41,25 +43,31 @@ def verdicts(case: RankingCase) -> list[tuple[Item, int]]:
 
 
 def running(read: Iterable[tuple[Item, int]]) -> Iterator[Counted]:
-    """For each item, its traits with their sums of verdicts so far, its own included."""
+    """For each item, what speaks for its traits so far, its own verdict included: one up, one down, never below 0."""
     sums: Counter[str] = Counter()
     for item, verdict in read:
         for trait in traits(item):
-            sums[trait] += verdict
+            sums[trait] = max(0, sums[trait] + verdict)
         yield [(trait, sums[trait]) for trait in traits(item)]
 
 
-def tastes(case: RankingCase, most: int = 4) -> Counted:
-    """The traits that history and chains speak for most, strongest first; ties in the order read."""
+def support(case: RankingCase) -> dict[str, Counted]:
+    """Label -> the candidate's traits, each with what history and chains in all say for it."""
     sums = dict(pair for counted in running(verdicts(case)) for pair in counted)
-    return [(t, sums[t]) for t in sorted(sums, key=lambda t: -sums[t]) if sums[t] > 0][:most]
-
-
-def support(case: RankingCase, taste: Counted) -> dict[str, Counted]:
-    """Label -> the tastes that this candidate meets, with their weights."""
-    return {LABELS[k]: [(t, w) for t, w in taste if t in traits(item)] for k, item in enumerate(case.candidates)}
+    return {LABELS[k]: [(t, sums.get(t, 0)) for t in traits(item)] for k, item in enumerate(case.candidates)}
 
 
 def scores(support: dict[str, Counted]) -> dict[str, int]:
-    """Label -> sum of the weights of what it meets."""
-    return {label: sum(weight for _, weight in met) for label, met in support.items()}
+    """Label -> sum of what speaks for its traits."""
+    return {label: sum(count for _, count in counted) for label, counted in support.items()}
+
+
+def is_close(scores: dict[str, int], label: str) -> bool:
+    """Whether a candidate has nearly as much support as the best: evidence leaves a choice between these."""
+    return scores[label] > 0 and max(scores.values()) - scores[label] <= CLOSE
+
+
+def best(scores: dict[str, int], favourite: str) -> list[str]:
+    """The labels with most support, none without any, equals as listed; a favourite that is close comes first."""
+    first = favourite if favourite in scores and is_close(scores, favourite) else None
+    return sorted(filter(scores.get, scores), key=lambda label: (label != first, -scores[label]))[:BEST]

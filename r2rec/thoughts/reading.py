@@ -15,7 +15,7 @@ COMMON = frozenset(re.findall(r"\w+", """
     the this that its her his our you who what and but for with not are was one two three four five first second
     third last next final step chain hop user users target neighbour neighbor rating ratings rated rate rank ranking
     answer candidate candidates item items liked like enjoyed loved disliked neutral lukewarm agrees differs then gave
-    tastes best supported strongest taken together expect correct true positive shares nothing guide
+    best supported strongest taken together expect correct true positive shares nothing guide
 """))  # fmt: skip
 """Words a thought may use for itself: data texts made of nothing else are taken out in quotation marks alone."""
 

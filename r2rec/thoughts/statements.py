@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 from r2rec.thoughts import evidence
-from r2rec.thoughts.template import AGREES, VERDICT
+from r2rec.thoughts.template import AGREES, BEST, VERDICT
 
-_ALIKE = {other: one for one, other in (*VERDICT.values(), *AGREES.values(), ("Best supported", "Strongest"))}
+_ALIKE = {other: one for one, other in (*VERDICT.values(), *AGREES.values(), BEST)}
 _OTHER = re.compile("|".join(sorted(_ALIKE, key=len, reverse=True)))
 _COUNTS = r"(?:-|[^,;]+ -?\d+(?:, [^,;]+ -?\d+)*)"
-_MET = rf"[A-Z] {_COUNTS}(?: = -?\d+)?"
+_SUM = rf"[A-Z] {_COUNTS}(?: = -?\d+)?"
 _FORMS = {  # how statements look, true or not; each rests on those before it
     RatingCase: (  # free text has articles and verbs beside an item
         r"(?:(?!\b(?:is|was|are|were|an?|the|this)\b).)* (?:liked|neutral|disliked) by the user \([^()]*\)\.",
@@ -24,8 +24,7 @@ _FORMS = {  # how statements look, true or not; each rests on those before it
     RankingCase: (
         rf"Liked \d+: {_COUNTS}(?:; Liked \d+: {_COUNTS})*\.",
         r"Chain \d+: user \S+ (?:liked|neutral|disliked): .*; neighbour gave \S+, (?:agrees|differs); then .*\.",
-        rf"Tastes: {_COUNTS}\.",
-        rf"Candidates: {_MET}(?:; {_MET})*\.",
+        rf"Candidates: {_SUM}(?:; {_SUM})*\.",
         r"Best supported: (?:none|[A-Z] -?\d+(?:, [A-Z] -?\d+)*)\.",
     ),
 }
@@ -69,9 +68,8 @@ def _of_question(c: Chain) -> Iterator[tuple[int, str, str]]:
 
 def _of_ranking(case: RankingCase) -> Iterator[tuple[int, str, str]]:
     counted = [_counts(pairs) for pairs in evidence.running(evidence.verdicts(case))]
-    taste = evidence.tastes(case)
-    met = evidence.support(case, taste)
-    score = evidence.scores(met)
+    support = evidence.support(case)
+    score = evidence.scores(support)
     liked = "; ".join(f"Liked {n}: {counted[n - 1]}" for n, _ in enumerate(case.history, 1))
     yield 0, f"{liked}.", "user."
     for n, c in enumerate(case.chains, 1):
@@ -81,14 +79,13 @@ def _of_ranking(case: RankingCase) -> Iterator[tuple[int, str, str]]:
         again = "" if c.rating_u2 is None else f"; user {c.rating_u2:g} {_liked(c.rating_u2)}"
         text = f"Chain {n}: {user}; {neighbour}{again}: {second}."
         yield 1, text, f"chain {n}: user {mark(2 * n - 1)}, neighbour; then {mark(2 * n)}."
-    yield 2, f"Tastes: {_counts(taste)}.", "Tastes."
-    total = {label: f" = {score[label]}" if len(pairs) > 1 else "" for label, pairs in met.items()}
-    every = "; ".join(f"{label} {_counts(pairs)}{total[label]}" for label, pairs in met.items())
-    yield 3, f"Candidates: {every}.", f"Candidates: {', '.join(met)}."
+    total = {label: f" = {score[label]}" if pairs else "" for label, pairs in support.items()}
+    every = "; ".join(f"{label} {_counts(pairs)}{total[label]}" for label, pairs in support.items())
+    yield 2, f"Candidates: {every}.", f"Candidates: {', '.join(support)}."
     for favourite in score:  # of those with its score
-        order = sorted(filter(score.get, score), key=lambda label: (-score[label], label != favourite))
+        order = evidence.best(score, favourite)
         best = f"Best supported: {', '.join(f'{label} {score[label]}' for label in order) or 'none'}."
-        yield 4, best, best
+        yield 3, best, best
 
 
 def _in_one_wording(text: str) -> str:

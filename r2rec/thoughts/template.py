@@ -1,7 +1,7 @@
 """The `template` teacher: rule-based, offline, grounded in the chain; its wording varies, its facts don't.
 
 It keeps the paper's rules (3.2.2, A.1): steps rest on earlier steps, a chain is read hop by hop, and the answer
-guides only where the evidence leaves a choice - which of equally supported candidates comes first. Where the
+guides only where the evidence leaves a choice - which of the candidates close to the best comes first. Where the
 evidence speaks against the answer it says what it sees, and the audit turns the trace down.
 """
 
@@ -15,6 +15,7 @@ from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 from r2rec.thoughts import evidence
 
 VERDICT = {1: ("liked", "enjoyed"), 0: ("neutral", "lukewarm"), -1: ("disliked", "not enjoyed")}
+BEST = ("Best supported", "Strongest")
 AGREES = {True: ("agrees", "sees it alike"), False: ("differs", "sees it otherwise")}
 
 
@@ -38,15 +39,18 @@ def _ranking(case: RankingCase, positive: str, rng: np.random.Generator) -> tupl
         liked = "; ".join(f"Liked {n}: {_counts(next(counted))}" for n, _ in enumerate(case.history, 1))
         steps.append(f"{liked}.")
     steps += [_read(n, c, next(counted), next(counted), rng) for n, c in enumerate(case.chains, 1)]
-    taste = evidence.tastes(case)
-    steps.append(f"Tastes: {_counts(taste)}.")
-    support = evidence.support(case, taste)
-    steps.append("Candidates: " + "; ".join(f"{label} {_sum(met)}" for label, met in support.items()) + ".")
+    *concluded, answer = conclusion(evidence.support(case), positive, rng)
+    return _numbered([*steps, *concluded]), answer
+
+
+def conclusion(support: dict[str, evidence.Counted], positive: str, rng: np.random.Generator) -> tuple[str, str, str]:
+    """The candidates, each counted; the best of them; and the answer, the rest as listed."""
+    counted = "; ".join(f"{label} {_sum(pairs)}" for label, pairs in support.items())
     score = evidence.scores(support)
-    order = sorted(score, key=lambda label: (-score[label], label != positive))
-    best = ", ".join(f"{label} {score[label]}" for label in order if score[label])
-    steps.append(f"{rng.choice(('Best supported', 'Strongest'))}: {best or 'none'}.")
-    return _numbered(steps), render_ranking(order)
+    best = evidence.best(score, positive)
+    named = ", ".join(f"{label} {score[label]}" for label in best) or "none"
+    rest = [label for label in score if label not in best]
+    return f"Candidates: {counted}.", f"{_pick(BEST, rng)}: {named}.", render_ranking([*best, *rest])
 
 
 def _read(n: int, chain: Chain, first: evidence.Counted, second: evidence.Counted, rng: np.random.Generator) -> str:
@@ -109,8 +113,8 @@ def _traits(item: Item) -> str:
     return ", ".join(evidence.traits(item)) or "an item"
 
 
-def _sum(met: evidence.Counted) -> str:
-    return _counts(met) + (f" = {sum(weight for _, weight in met)}" if len(met) > 1 else "")
+def _sum(counted: evidence.Counted) -> str:
+    return _counts(counted) + (f" = {sum(count for _, count in counted)}" if counted else "")
 
 
 def _counts(pairs: evidence.Counted) -> str:

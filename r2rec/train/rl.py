@@ -13,7 +13,6 @@ from r2rec import seeds
 from r2rec.data.targets import for_rl
 from r2rec.errors import R2RecError
 from r2rec.llm import chat, load, runtime
-from r2rec.llm.hf import cache
 from r2rec.prompts.render import render
 from r2rec.thoughts.tasks import Task, ranking_tasks, targets
 from r2rec.thoughts.tasks import load as load_source
@@ -100,7 +99,6 @@ def _arguments(cfg: DictConfig, folder: Path) -> Any:
         max_completion_length=group.max_new_tokens,
         temperature=group.temperature,
         top_p=group.top_p,
-        cache_implementation=cache(runtime.device(cfg.hardware)),
         loss_type=group.loss,
         beta=group.beta,
         epsilon=group.epsilon,

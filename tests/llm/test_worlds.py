@@ -10,8 +10,9 @@ from r2rec.llm import naming
 from r2rec.llm.worlds import LEVELS, Level, examples
 from r2rec.prompts.answer import parse_ranking, parse_rating, split_thought, thought_steps
 from r2rec.prompts.cases import Chain, Item, RankingCase
+from r2rec.thoughts import evidence
 
-WHOLE = [level for level in LEVELS if not level.lines]
+WHOLE = [level for level in LEVELS if not level.lines and not level.counted]
 
 
 def drawn(level, n=20, seed=0):
@@ -21,7 +22,7 @@ def drawn(level, n=20, seed=0):
 @pytest.mark.parametrize("level", WHOLE, ids=str)
 def test_whole_tasks_are_answered_in_form(level):
     shown = set()
-    for prompt, completion in drawn(level):
+    for prompt, completion, _ in drawn(level):
         reasoned = "First reason" in prompt
         if "Rank the candidates" in prompt:
             labels = re.findall(r"^- ([A-Z]): ", prompt, re.M)
@@ -35,10 +36,39 @@ def test_whole_tasks_are_answered_in_form(level):
     assert max(shown) <= level.candidates
 
 
+@pytest.mark.parametrize(("change", "named"), [(0.0, ("Best supported", "Strongest")), (1.0, ("Newest",))])
+def test_conclusions_follow_what_was_read(change, named):
+    """The last step names the candidates with most, or with least, for them, each with its own sum."""
+    for prompt, completion, _ in drawn(Level(20, 3, 3, change=change)):
+        if "Rank the candidates" not in prompt or "First reason" not in prompt:
+            continue
+        *_, counted, last = thought_steps(split_thought(completion, True)[0])
+        sums = {label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*?= (\d+)[;.]", counted)}
+        chosen = [(label, int(n)) for label, n in re.findall(r"([A-T]) (\d+)", last)]
+        assert last.split(":")[0].endswith(named)
+        assert all(sums[label] == n for label, n in chosen)
+        order = sorted(sums.values(), reverse=not change)
+        assert [n for _, n in chosen] == [n for n in order if n or change][: evidence.BEST]
+        ranking = parse_ranking(completion, len(sums), True).labels
+        assert list(ranking[: len(chosen)]) == [label for label, _ in chosen]
+
+
+def test_drills_of_conclusions_give_the_counts_and_ask_for_what_follows():
+    for prompt, completion, given in drawn(Level(20, 0, 0, counted=True)):
+        assert completion.startswith(given)
+        sums = {label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*? = (\d+)[;.]", given)}
+        answer = parse_ranking(completion, len(sums), True)
+        assert sorted(answer.labels) == sorted(sums)
+        best = max(sums.values())
+        assert sums[answer.labels[0]] == best
+        assert ("none" in completion[len(given) :]) == (best == 0)
+        assert prompt.count("\n") == 0
+
+
 @pytest.mark.parametrize("level", [level for level in LEVELS if level.lines], ids=str)
 def test_lookups_say_what_their_lines_say(level):
     """Attributes and ratings of a fact stand in the line of its name, in that order."""
-    for prompt, completion in drawn(level, 5):
+    for prompt, completion, _ in drawn(level, 5):
         lines = prompt.split("\n")[1:]
         assert 1 <= len(lines) <= level.lines
         for n, (line, fact) in enumerate(zip(lines, completion.split("\n"), strict=True), 1):
@@ -57,7 +87,7 @@ def test_a_seed_fixes_every_prompt_and_another_changes_it():
 
 
 def test_prompts_of_one_world_share_no_names():
-    titles = [set(re.findall(r'\] "([^"\n]{9,})"', prompt)) for prompt, _ in drawn(LEVELS[-1], 10)]
+    titles = [set(re.findall(r'\] "([^"\n]{9,})"', prompt)) for prompt, *_ in drawn(LEVELS[-1], 10)]
     assert sum(len(a & b) for a in titles for b in titles if a is not b) < 0.02 * sum(map(len, titles))
 
 

@@ -140,7 +140,7 @@ RANKING_PLANTS = {
         spoilt(CHOSEN, 2, "gave it 5", "gave it 3"),
         spoilt(CHOSEN, 3, "rated Heat 5", "rated Heat 1"),
         spoilt(CHOSEN, 4, "Taken together", "Looking at chain 7 as well"),
-        steps(*CHOSEN[:3], "Tastes: Comedy 9.", *CHOSEN[4:]),
+        steps(*CHOSEN[:4], "Best supported: A 9, C 2.", CHOSEN[5]),
         steps(*CHOSEN[:4], "Candidates: A Comedy 2; C Comedy 2.", CHOSEN[5]),
     ],
     "malformed": ["", "\n", "C is best.", "Step 1:\nStep 2: C", "Step 1: C </think>", "A - then B\nC"],
@@ -172,7 +172,7 @@ def test_rates():
 
 
 LONG = ["Step 1: " + "a " * 30_000, "Step 1: " + "Chain 1, " * 8_000, "Step 1: (4); " * 8_000, "Step 1: a\n" * 5_000,
-        "Chain 1: x liked (" * 5_000, "not " * 20_000, "1. Tastes: a 1, " * 3_000]  # fmt: skip
+        "Chain 1: x liked (" * 5_000, "not " * 20_000, "1. Candidates: A a 1, " * 3_000]  # fmt: skip
 
 
 @pytest.mark.parametrize("text", LONG)

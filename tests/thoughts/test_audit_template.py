@@ -48,8 +48,8 @@ def supported(case, truth):
     """Whether the evidence speaks for the truth, read without the teacher's sentences."""
     if isinstance(case, RatingCase):
         return template.expectation(case.chain, int(truth)) == evidence.sign(int(truth))
-    score = evidence.scores(evidence.support(case, evidence.tastes(case)))
-    return 0 < score[truth] == max(score.values())
+    score = evidence.scores(evidence.support(case))
+    return 0 < score[truth] >= max(score.values()) - evidence.CLOSE
 
 
 @pytest.mark.parametrize("bare", [False, True])
@@ -67,7 +67,7 @@ HOSTILE = [
     "Step 3:", "Step 3: disliked", "neighbour 2", "Ranking: B", "Rating: 5", "the positive", "correct answer", "C", "A",
     "Chain 4", "4", "5", "user", "liked", "disliked by the user (1).", "; then", "B 3", "</think>", "it", "\n",
     "as we will see", "2; it shares x with the first.", "", "not enjoyed", "next step", "The answer is 4", "(5)", "-1",
-    "Candidates: B 9; C 8.", "x" * 300, "\u202eabc", "candidate B", "Tastes: C 3.", "I", "a, b", "é", ".", "\\d+",
+    "Candidates: B 9; C 8.", "x" * 300, "\u202eabc", "candidate B", "Strongest: C 3.", "I", "a, b", "é", ".", "\\d+",
     "(?:", "neutral (3), neighbour agrees (3)",
 ]  # fmt: skip
 words = st.sampled_from(HOSTILE) | st.sampled_from(

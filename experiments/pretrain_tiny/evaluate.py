@@ -1,0 +1,85 @@
+"""What a tiny backbone reads right, part by part, on worlds that nobody trained on.
+
+python experiments/pretrain_tiny/evaluate.py [--prompts 60] [--weights FOLDER] [--seed 77]
+"""
+
+import argparse
+import re
+from collections import Counter
+from importlib.resources import files
+from itertools import zip_longest
+
+import numpy as np
+from omegaconf import OmegaConf
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from r2rec.llm import hf, worlds
+from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
+from r2rec.thoughts import evidence
+from r2rec.thoughts.statements import _in_one_wording as plain
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--prompts", type=int, default=60)
+    parser.add_argument("--weights", default=str(files("r2rec.llm") / "weights/tiny"))
+    parser.add_argument("--seed", type=int, default=77)
+    given = parser.parse_args()
+    tokenizer = AutoTokenizer.from_pretrained(given.weights, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(given.weights).eval()
+    asked = list(prompts(given.prompts, given.seed))
+    ids = [tokenizer.encode(f"<|user|>{e.prompt}<|assistant|>") for e in asked]
+    print("| part | " + " | ".join(f"temperature {t}" for t in (0.0, 0.6)) + " |\n| --- | --: | --: |")
+    columns = []
+    for temperature in (0.0, 0.6):
+        sampling = OmegaConf.create({"batch_size": 32, "max_new_tokens": 700, "temperature": temperature, "top_p": 0.9})
+        written = hf.generate(model, tokenizer, ids, sampling, given.seed)
+        columns.append(scored([e.completion for e in asked], written))
+    for part in columns[0]:
+        print(f"| {part} | " + " | ".join(f"{column[part]:.3f}" for column in columns) + " |")
+
+
+def prompts(n: int, seed: int):  # type: ignore[no-untyped-def]
+    """Whole ranking tasks with a thought, of worlds that hold more of the same."""
+    rng, level = np.random.default_rng(seed), worlds.Level(20, 5, 5)
+    while n > 0:
+        for example in worlds.examples(rng, level, 4):
+            if "Rank the candidates" in example.prompt and "First reason" in example.prompt and n > 0:
+                yield example
+                n -= 1
+
+
+def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
+    """Share of each part that is right. What concludes is held against what the model itself had read."""
+    right: Counter[str] = Counter()
+    total: Counter[str] = Counter()
+
+    def add(part: str, is_right: bool) -> None:
+        right[part] += is_right
+        total[part] += 1
+
+    for target, got in zip(wanted, written, strict=True):
+        theirs, ours = (list(map(plain, thought_steps(split_thought(text, True)[0] or ""))) for text in (target, got))
+        for step in theirs[:-2]:
+            add("history read" if "Liked 1:" in step else "chain read", step in ours)
+        mine = next((step for step in ours if "Candidates:" in step), "")
+        sums = {label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*?= (\d+)", mine)}
+        for entry, own in zip_longest(theirs[-2].split("; "), mine.split("; ")[: theirs[-2].count("; ") + 1]):
+            add("candidate read and summed", entry == own)
+        answer = parse_ranking(got, theirs[-2].count("; ") + 1, True)
+        chosen = re.findall(r"([A-T]) (\d+)", ours[-1]) if ours else []
+        values, up = [int(n) for _, n in chosen], bool(ours) and "Newest" in ours[-1]
+        best = sorted((n for n in sums.values() if n or up), reverse=not up)[: max(len(chosen), evidence.BEST)]
+        own = all(sums.get(label) == int(n) for label, n in chosen) and len({label for label, _ in chosen}) == len(
+            chosen
+        )
+        add("best (or least), in order", own and values == best)
+        add("first of them", bool(chosen) and bool(best) and sums.get(chosen[0][0]) == best[0])
+        add("concludes with more of the same", not up)
+        add("answer valid", answer.valid)
+        add("answer complete", answer.valid and len(answer.labels) == theirs[-2].count("; ") + 1)
+    return {part: right[part] / n for part, n in total.items()}
+
+
+if __name__ == "__main__":
+    main()
