@@ -5,6 +5,7 @@ import re
 import threading
 import time
 from collections import Counter
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import polars as pl
@@ -51,12 +52,11 @@ class Server:
                     server.times.append(time.monotonic())
                     plan = server.faults.get(prompt, [])
                     fault = plan.pop(0) if plan else None
-                try:
-                    time.sleep(server.delay)
+                time.sleep(server.delay)
+                with lock:  # before the answer: a client that stopped waiting for it is no longer in flight
+                    server.now -= 1
+                with suppress(ConnectionError):
                     self.answer(prompt, fault)
-                finally:
-                    with lock:
-                        server.now -= 1
 
             def answer(self, prompt, fault):
                 usage = {"prompt_tokens": 1000, "completion_tokens": 100}
