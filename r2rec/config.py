@@ -87,6 +87,7 @@ class TinySpec:
     initializer_range: float = 0.08
     rope_theta: float = 10000.0
     prompts_per_world: int = 30
+    start: str | None = None  # go on from the weights and tokenizer of an earlier run's folder, at the last level
     steps: int = 800  # optimiser steps of full training
     batch_tokens: int = 2304  # tokens in a step, padding included; many small steps learn faster than few large
     learning_rate: float = 3e-3

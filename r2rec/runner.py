@@ -80,10 +80,13 @@ class Run:
 
     def _weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
         """Checksums of local weights, where the stage reads any."""
-        if "path" not in choices.get("model", {}):
+        model = choices.get("model")
+        if not model:
             return {}
         from r2rec.llm.load import fingerprint
 
+        if "path" not in model:
+            return fingerprint(model["tiny"]["start"])
         adapter = fingerprint(self.cfg.model.adapter)
         return fingerprint(self.cfg.model.path) | {f"adapter/{name}": digest for name, digest in adapter.items()}
 

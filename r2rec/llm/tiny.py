@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from r2rec import seeds
+from r2rec.llm import load
 from r2rec.llm.naming import WORDS
 from r2rec.llm.worlds import LEVELS, Example, Level, examples
 
@@ -31,6 +32,7 @@ PIECES = (
 """What BPE may not merge across: names of parts ("Chain 2"), words, decades, numbers up to 99, runs of marks."""
 PARTS = ("Liked", "Chain", "Step", "neighbour", "Neighbour")
 SNAPSHOT, STATE = 250, "state.pt"  # steps from one to the next
+DRILL = next(n for n, level in enumerate(LEVELS) if level.counted)
 SHARES = (0.03, 0.05, 0.04, 0.03, 0.05, 0.16, 0.10, 0.12, 0.42)  # of all steps, spent on each level
 
 
@@ -46,9 +48,14 @@ def backbone(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str
     settle(cfg.hardware)
     spec = cfg.model.tiny
     rng = seeds.generator(0, "backbone")
-    tokenizer = make_tokenizer(spec, rng)
-    torch.manual_seed(seeds.integer(0, "backbone.weights"))
-    model = make_model(spec, len(tokenizer))
+    if spec.start:
+        plain = {"revision": None, "chat_template": "tiny.jinja", "adapter": None, "dtype": "float32"}
+        before = OmegaConf.create({"path": spec.start, **plain})
+        model, tokenizer = load.weights(before, None), load.tokenizer(before, None)
+    else:
+        tokenizer = make_tokenizer(spec, rng)
+        torch.manual_seed(seeds.integer(0, "backbone.weights"))
+        model = make_model(spec, len(tokenizer))
     log = train(model, tokenizer, spec, folder / "checkpoints")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -192,11 +199,12 @@ def batches(tokenizer, spec: DictConfig, made: int = 0) -> Iterator[tuple]:  # t
     import torch
 
     while True:
-        first, rng = made, seeds.generator(0, f"backbone.{made}")
+        first, rng = made, seeds.generator(0, f"backbone.{spec.start or ''}{made}")
+        progress = 1.0 if spec.start else made / spec.steps
         pool = [
             encode(tokenizer, e)
             for _ in range(8)
-            for e in examples(rng, level_at(made / spec.steps, rng), spec.prompts_per_world)
+            for e in examples(rng, level_at(progress, rng), spec.prompts_per_world)
         ]
         pool.sort(key=lambda pair: len(pair[0]))
         groups: list[list[tuple[list[int], int]]] = [[]]
@@ -214,9 +222,15 @@ def batches(tokenizer, spec: DictConfig, made: int = 0) -> Iterator[tuple]:  # t
 
 
 def level_at(progress: float, rng: np.random.Generator) -> Level:
-    """The level of this share of training; now and then an earlier one, so that nothing is forgotten."""
+    """The level of this share of training; now and then an earlier one, so that nothing is forgotten.
+
+    Drills that only conclude go on to the end: they are short, and concluding is where whole tasks fail.
+    """
     highest = int(np.searchsorted(np.cumsum(SHARES)[:-1], progress, side="right"))
-    return LEVELS[highest if rng.random() < 0.8 else rng.integers(highest + 1)]
+    draw = rng.random()
+    if draw < 0.3 and highest > DRILL:
+        return LEVELS[DRILL]
+    return LEVELS[highest if draw < 0.85 else rng.integers(highest + 1)]
 
 
 def encode(tokenizer, example: Example) -> tuple[list[int], int]:  # type: ignore[no-untyped-def]
