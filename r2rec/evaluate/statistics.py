@@ -5,6 +5,7 @@ resample matters only through how often each distinct value falls, one multinomi
 The distribution is the textbook one; 100,000 users cost what 100 do.
 """
 
+from collections.abc import Sequence
 from itertools import product
 from typing import TypedDict
 
@@ -14,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from r2rec.errors import R2RecError
 
 CHUNK_CELLS = 2_000_000  # counts held at once: 16 MB
+DETECTED, POWER = 1.959964, 0.841621  # normal quantiles: two-sided 5%, and 80% of trials
 EXACT_USERS = 12  # up to here all 2^n sign patterns are listed
 
 
@@ -23,6 +25,8 @@ class Comparison(TypedDict):
     difference: float
     ci95: list[float]
     p: float
+    effect: float  # difference / standard deviation of the differences (Cohen's d for pairs); 0 where none differs
+    detectable: float  # the smallest difference that so many pairs would show in 4 of 5 trials, at p < 0.05
 
 
 def bootstrap_ci(values: ArrayLike, resamples: int, seed: int, level: float = 0.95) -> tuple[float, float]:
@@ -43,7 +47,36 @@ def paired_bootstrap(a: ArrayLike, b: ArrayLike, resamples: int = 10_000, seed: 
     means = _resampled_means(differences, resamples, seed)
     tail = min((means <= 0).sum(), (means >= 0).sum())
     p = min(1.0, 2 * (int(tail) + 1) / (resamples + 1))
-    return {"difference": float(differences.mean()), "ci95": list(_percentiles(means, 0.95)), "p": p}
+    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
+    return {
+        "difference": float(differences.mean()),
+        "ci95": list(_percentiles(means, 0.95)),
+        "p": p,
+        "effect": float(differences.mean()) / spread if spread else 0.0,
+        "detectable": (DETECTED + POWER) * spread / len(differences) ** 0.5,
+    }
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's step-down adjustment: below 0.05, and the chance of one false alarm in the whole family is below 5%."""
+    order = np.argsort(p, kind="stable")
+    steps = np.asarray(p, np.float64)[order] * np.arange(len(p), 0, -1)
+    adjusted = np.empty(len(p))
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
+    return adjusted.tolist()
+
+
+def variation(groups: Sequence[ArrayLike]) -> tuple[float, float]:
+    """Standard deviations of one seed's mean: (from the users drawn, from the seed itself).
+
+    Args:
+        groups: Per seed, one value per user. Random effects by moments (DerSimonian & Laird, 1986): what the means vary by
+            beyond what their users explain; 0 for a single seed.
+    """
+    values = [_users(group) for group in groups]
+    within = float(np.mean([v.var(ddof=1) / len(v) if len(v) > 1 else 0.0 for v in values]))
+    between = float(np.var([v.mean() for v in values], ddof=1)) if len(values) > 1 else within
+    return within**0.5, max(0.0, between - within) ** 0.5
 
 
 def paired_permutation(a: ArrayLike, b: ArrayLike, resamples: int = 10_000, seed: int = 0) -> float:

@@ -47,10 +47,12 @@ def join(folder: Path) -> list[dict[str, Any]]:
         return []
     write_json(folder / "metrics.json", records)
     tables.write(records, folder / "tables")
-    compared = differences([known[0] for known in arms.values() if len(known) == 1])
+    told_apart = [known[0] for known in arms.values() if len(known) == 1]
+    compared = differences(told_apart)
     lines = [_line(row) for row in compared]
     tables.write_text(folder / "tables" / "differences.txt", "\n".join(lines) + "\n")
     write_json(folder / "tables" / "differences.json", compared)
+    write_json(folder / "tables" / "variation.json", variations(told_apart))
     curves(folder)
     told = [line for line, row in zip(lines, compared, strict=True) if row["method"].startswith("R2Rec")]
     print("\n".join(["", tables.results_table(records), "", *told, str(folder)]))
@@ -83,17 +85,15 @@ def curves(folder: Path) -> None:
 def differences(arms: Sequence[tuple[dict[str, Any], Path]]) -> list[dict[str, Any]]:
     """HR@1 of each arm minus that of each earlier one, paired over the users of the seeds that both have.
 
-    Keys: dataset, method, against, seeds, pairs, difference, ci95, p (bootstrap over pairs, two-sided).
+    Keys: dataset, method, against, seeds, pairs, and `statistics.Comparison`, with p_holm: p as the family of all
+    comparisons on one data set leaves it.
     """
     import polars as pl
 
-    from r2rec.evaluate.statistics import paired_bootstrap
+    from r2rec.evaluate.statistics import holm, paired_bootstrap
 
-    hits: dict[tuple[str, str, str], list[pl.DataFrame]] = {}
-    for record, path in arms:
-        name = (record["dataset"], record["train_dataset"], f"{record['method']} {record['variant']}".strip())
-        hits.setdefault(name, []).append(_hits(record, path))
-    found = []
+    hits = _by_method(arms)
+    found: list[dict[str, Any]] = []
     for (earlier, a), (later, b) in combinations(hits.items(), 2):
         if earlier[0] != later[0]:
             continue
@@ -103,7 +103,31 @@ def differences(arms: Sequence[tuple[dict[str, Any], Path]]) -> list[dict[str, A
             seeds = pairs["seed"].n_unique()
             head = {"dataset": later[0], "method": later[2], "against": earlier[2], "seeds": seeds}
             found.append({**head, "pairs": pairs.height, **facts})
+    for dataset in {row["dataset"] for row in found}:
+        family = [row for row in found if row["dataset"] == dataset]
+        for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
+            row["p_holm"] = p
     return found
+
+
+def variations(arms: Sequence[tuple[dict[str, Any], Path]]) -> list[dict[str, Any]]:
+    """How far one seed's HR@1 lies from the mean of all, by the users drawn and by the seed itself, of each method."""
+    from r2rec.evaluate.statistics import variation
+
+    rows = []
+    for (dataset, _, method), tables in _by_method(arms).items():
+        users, seed = variation([table["hit"] for table in tables])
+        rows.append({"dataset": dataset, "method": method, "seeds": len(tables), "sd_users": users, "sd_seeds": seed})
+    return rows
+
+
+def _by_method(arms: Sequence[tuple[dict[str, Any], Path]]) -> dict[tuple[str, str, str], list["pl.DataFrame"]]:
+    """(dataset, train dataset, method) -> hits of each seed."""
+    hits: dict[tuple[str, str, str], list[pl.DataFrame]] = {}
+    for record, path in arms:
+        name = (record["dataset"], record["train_dataset"], f"{record['method']} {record['variant']}".strip())
+        hits.setdefault(name, []).append(_hits(record, path))
+    return hits
 
 
 def _hits(record: dict[str, Any], path: Path) -> "pl.DataFrame":
@@ -119,5 +143,6 @@ def _line(row: dict[str, Any]) -> str:
     low, high = row["ci95"]
     return (
         f"{row['dataset']}: {row['method']} - {row['against']}: HR@1 {row['difference']:+.3f} "
-        f"[{low:+.3f}, {high:+.3f}], p {row['p']:.4f}, {row['pairs']} pairs of {row['seeds']} seeds"
+        f"[{low:+.3f}, {high:+.3f}], p {row['p']:.4f} (Holm {row['p_holm']:.4f}), d {row['effect']:+.2f}, "
+        f"{row['pairs']} pairs of {row['seeds']} seeds, {row['detectable']:.3f} detectable"
     )

@@ -36,7 +36,8 @@ def test_no_spread_no_width() -> None:
     assert statistics.bootstrap_ci([0.3], 100, 0) == (0.3, 0.3)
     assert statistics.bootstrap_ci([0.3] * 7, 100, 0) == (0.3, 0.3)
     same = statistics.paired_bootstrap(gains(50, 0), gains(50, 0), 100)
-    assert same == {"difference": 0.0, "ci95": [0.0, 0.0], "p": 1.0}
+    assert same == {"difference": 0.0, "ci95": [0.0, 0.0], "p": 1.0, "effect": 0.0, "detectable": 0.0}
+    assert statistics.paired_bootstrap([1.0], [0.0], 100)["effect"] == 0.0  # one user has no spread
 
 
 def test_blocks_cover_every_resample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,3 +106,31 @@ def test_refusals() -> None:
         statistics.paired_permutation([1.0, 2.0], [1.0])
     with pytest.raises(R2RecError, match="at least one"):
         statistics.bootstrap_ci([1.0, 0.0], 0, 0)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_the_step_down_test(p: list[float]) -> None:
+    adjusted = statistics.holm(p)
+    for level in (0.01, 0.05, 0.3, 0.9):
+        left, rejected = sorted(range(len(p)), key=lambda k: p[k]), set()
+        while left and p[left[0]] * len(left) <= level:
+            rejected.add(left.pop(0))
+        assert {k for k, value in enumerate(adjusted) if value <= level} == rejected
+
+
+def test_what_is_called_detectable_is_detected_in_four_of_five_trials() -> None:
+    rng = np.random.default_rng(0)
+    wanted = statistics.paired_bootstrap(rng.normal(size=400), np.zeros(400))["detectable"]
+    trials = [stats.ttest_1samp(rng.normal(wanted, size=400), 0).pvalue < 0.05 for _ in range(2000)]
+    assert np.mean(trials) == pytest.approx(0.8, abs=0.05)
+
+
+def test_seeds_and_users_vary_apart() -> None:
+    rng = np.random.default_rng(0)
+    alike = [rng.random(1000) < 0.4 for _ in range(200)]
+    users, seeds = statistics.variation(alike)
+    assert users == pytest.approx((0.4 * 0.6 / 1000) ** 0.5, rel=0.02)
+    assert seeds < 0.006
+    apart = [rng.random(1000) < 0.4 + shift for shift in rng.normal(0, 0.05, 200)]
+    assert statistics.variation(apart)[1] == pytest.approx(0.05, rel=0.15)
+    assert statistics.variation([[0.3]]) == (0.0, 0.0)
