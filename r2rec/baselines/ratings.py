@@ -35,7 +35,8 @@ def load(prepare: Path, split: Path, above: float | None = None) -> Ratings:
         R2RecError: Nothing is left to learn from.
     """
     n_users, n_items = (pl.scan_parquet(prepare / f"{t}.parquet").select(pl.len()).collect().item() for t in SIDES)
-    loaded = ratings(pl.read_parquet(split / "train.parquet"), n_users, n_items, above)
+    train = pl.read_parquet(split / "train.parquet")
+    loaded = ratings(train, max(n_users, (train["user"].max() or 0) + 1), n_items, above)  # type: ignore[operator]
     if not len(loaded.user):
         raise R2RecError("no train rating is left to learn from; lower evaluation.positive_above or give more data")
     return loaded

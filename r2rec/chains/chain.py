@@ -21,10 +21,11 @@ def sample(cfg: DictConfig, graph: graphs.Graph, asked: graphs.Queries, rng: np.
 
 
 def load_graph(prepare: Path, split: Path) -> graphs.Graph:
-    """The graph of an artefact's train table, with room for all users and items of its data set."""
+    """The graph of an artefact's train table, with room for all users and items of its data set, fake users included."""
+    train = pl.read_parquet(split / "train.parquet")
     n_users = pl.scan_parquet(prepare / "users.parquet").select(pl.len()).collect().item()
     n_items = pl.scan_parquet(prepare / "items.parquet").select(pl.len()).collect().item()
-    return graphs.build(pl.read_parquet(split / "train.parquet"), n_users, n_items)
+    return graphs.build(train, max(n_users, (train["user"].max() or 0) + 1), n_items)  # type: ignore[operator]
 
 
 def chain(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:

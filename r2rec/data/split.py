@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
+from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from r2rec import seeds
@@ -90,6 +91,12 @@ def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
             f"no user has {protocol.min_positives} ratings above {protocol.positive_above:g}; "
             "lower evaluation.min_positives or give more data"
         )
+    if cfg.noise._target_ is not None:
+        worse, n_users = get_method(cfg.noise._target_), int(interactions["user"].max()) + 1  # type: ignore[arg-type]
+        noisy = worse(parts.train, n_users, n_items, seeds.generator(cfg.seed, "split.noise"), **cfg.noise.params)
+        pair = ["user", "item"]  # what a user rates later must not come to them by noise
+        later = interactions.join(parts.train, on=pair, how="anti")
+        parts = parts._replace(train=noisy.join(later, on=pair, how="anti", maintain_order="left"))
     parts.train.write_parquet(folder / "train.parquet", compression="lz4")
     parts.heldout.write_parquet(folder / "heldout.parquet")
     for role, file in (("test", "candidates"), ("valid", "validation_candidates")):

@@ -13,7 +13,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from r2rec import seeds
-from r2rec.baselines import fit
+from r2rec.baselines import adapt, fit
 from r2rec.chains.chain import load_graph
 from r2rec.evaluate.metrics import rank_by_score
 from r2rec.prompts.answer import parse_ranking
@@ -108,7 +108,9 @@ def rank_by_baseline(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> 
     shown = np.array(candidates["items"].to_list(), np.uint32)
     rng = seeds.generator(cfg.seed, f"rank.{cfg.arm.method}")
     users = candidates["user"].to_numpy()
-    if "adapter" in inputs:
+    if "baseline" in cfg:  # a tuned language model
+        scores = adapt.scores(cfg, inputs, users, shown)
+    elif "adapter" in inputs:
         scores = fit.scores(inputs["adapter"], inputs["prepare"], inputs["split"], users, shown)
     else:
         train = pl.read_parquet(inputs["split"] / "train.parquet")

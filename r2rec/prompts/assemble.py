@@ -1,6 +1,5 @@
 """From tables to cases: what a prompt shows of a user, at the moment it is asked."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +16,10 @@ class Texts(NamedTuple):
 
     items: list[Item]
     profiles: list[str | None]
+
+    def profile(self, user: int) -> str | None:
+        """Nothing is known of fake users, whose ids follow the real ones'."""
+        return self.profiles[user] if user < len(self.profiles) else None
 
 
 def load_texts(prepare: Path) -> Texts:
@@ -58,7 +61,7 @@ def ranking_cases(
         own = of_query.get((q,))
         cases.append(
             RankingCase(
-                known.profiles[user],
+                known.profile(user),
                 tuple(known.items[i] for i in liked[max(0, len(liked) - history) :]),
                 tuple(chain_cases(own, known)) if own is not None else (),
                 tuple(known.items[i] for i in asked.candidates[q]),
@@ -75,5 +78,5 @@ def chain_cases(chains: pl.DataFrame, known: Texts) -> list[Chain]:
 
 def rating_cases(chains: pl.DataFrame, known: Texts) -> list[RatingCase]:
     """The paper's question on one chain, for each row: what does the user rate item2?"""
-    profiles: Sequence[str | None] = [known.profiles[u] for u in chains["user"]]
-    return [RatingCase(p, c) for p, c in zip(profiles, chain_cases(chains, known), strict=True)]
+    pairs = zip(chains["user"], chain_cases(chains, known), strict=True)
+    return [RatingCase(known.profile(user), case) for user, case in pairs]

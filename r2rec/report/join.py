@@ -1,17 +1,27 @@
 """The end of a sweep: its jobs' results as one list, one table, and who differs from whom by more than chance."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from r2rec.report.labels import labels
+
 if TYPE_CHECKING:
     import polars as pl
 
-SAME = ("method", "variant", "dataset", "train_dataset", "seed")
+ARM = ("method", "variant", "dataset", "train_dataset")
+
+
+class Joined(NamedTuple):
+    """One arm at one seed: its record, where its rankings are, and what sets it apart from the first job's."""
+
+    record: dict[str, Any]
+    rankings: Path
+    label: str
 
 
 class Join(Callback):
@@ -28,35 +38,69 @@ class Join(Callback):
 def join(folder: Path) -> list[dict[str, Any]]:
     """Write metrics.json and tables/ of all finished jobs in `folder`; print and return the records.
 
-    An arm that several jobs share (a baseline, the bare backbone) is listed once. Arms that go by one name and
-    seed and differ all the same, as in a sweep over rewards, are listed by job and are in no comparison.
+    An arm that several jobs share (a baseline, the bare backbone) is listed once. Arms of one name that differ, as
+    in a sweep over rewards, say in `variant` what they have otherwise than the first job's.
     """
-    import json
-
     from r2rec.report import tables
     from r2rec.store import write_json
 
-    arms: dict[tuple[Any, ...], list[tuple[dict[str, Any], Path]]] = {}
-    for job in sorted(folder.glob("*/metrics.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
-        for record in json.loads(job.read_text()):
-            known = arms.setdefault(tuple(record[name] for name in SAME), [])
-            if all(record != other for other, _ in known):
-                known.append((record, job.parent / "rankings.parquet"))
-    records = [record for known in arms.values() for record, _ in known]
+    arms = collected(folder)
+    records = [arm.record for arm in arms]
     if not records:
         return []
     write_json(folder / "metrics.json", records)
     tables.write(records, folder / "tables")
-    told_apart = [known[0] for known in arms.values() if len(known) == 1]
-    compared = differences(told_apart)
+    compared = differences(arms)
     lines = [_line(row) for row in compared]
     tables.write_text(folder / "tables" / "differences.txt", "\n".join(lines) + "\n")
     write_json(folder / "tables" / "differences.json", compared)
-    write_json(folder / "tables" / "variation.json", variations(told_apart))
+    write_json(folder / "tables" / "variation.json", variations(arms))
     curves(folder)
     told = [line for line, row in zip(lines, compared, strict=True) if row["method"].startswith("R2Rec")]
     print("\n".join(["", tables.results_table(records), "", *told, str(folder)]))
     return records
+
+
+def collected(folder: Path) -> list[Joined]:
+    """All arms of all finished jobs, in their order."""
+    import json
+
+    import yaml
+
+    jobs = sorted(folder.glob("*/metrics.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    configs = [job.parent / "config.yaml" for job in jobs]
+    told = labels([yaml.safe_load(path.read_text()) if path.exists() else {} for path in configs])
+    found: dict[tuple[Any, ...], dict[str, dict[int, Joined]]] = {}
+    order: dict[int, int] = {}
+    for job, label in zip(jobs, told, strict=True):
+        for record in json.loads(job.read_text()):
+            of_arm = found.setdefault(tuple(record[key] for key in ARM), {})
+            known = of_arm.setdefault(label, {}).get(record["seed"])
+            if known and known.record != record:  # what sets them apart is no choice of a method
+                label = f"{label}, job {job.parent.name}".removeprefix(", ")
+                known = of_arm.setdefault(label, {}).get(record["seed"])
+            if known is None:
+                order[id(record)] = len(order)
+                of_arm[label][record["seed"]] = Joined(record, job.parent / "rankings.parquet", label)
+    arms = [arm for of_arm in found.values() for arm in _distinct(of_arm)]
+    return [named(arm) for arm in sorted(arms, key=lambda arm: order[id(arm.record)])]
+
+
+def _distinct(of_arm: dict[str, dict[int, Joined]]) -> Iterator[Joined]:
+    """Of labels with the same results at every seed, the first."""
+    kept: list[dict[int, Joined]] = []
+    for by_seed in of_arm.values():
+        same = (all(s in o and o[s].record == arm.record for s, arm in by_seed.items()) for o in kept)
+        if not any(same):
+            kept.append(by_seed)
+    alone = len(kept) == 1
+    yield from (arm._replace(label="") if alone else arm for by_seed in kept for arm in by_seed.values())
+
+
+def named(arm: Joined) -> Joined:
+    """The arm with its label in `variant`."""
+    variant = ", ".join(filter(None, [arm.record["variant"], arm.label]))
+    return arm._replace(record=arm.record | {"variant": variant})
 
 
 def curves(folder: Path) -> None:
@@ -82,11 +126,12 @@ def curves(folder: Path) -> None:
         reward_curve(means, folder / "plots")
 
 
-def differences(arms: Sequence[tuple[dict[str, Any], Path]]) -> list[dict[str, Any]]:
+def differences(arms: Sequence[Joined]) -> list[dict[str, Any]]:
     """HR@1 of each arm minus that of each earlier one, paired over the users of the seeds that both have.
 
-    Keys: dataset, method, against, seeds, pairs, and `statistics.Comparison`, with p_holm: p as the family of all
-    comparisons on one data set leaves it.
+    Compared are arms of one setting, and those of one method with the first job's setting. Keys: dataset, method,
+    against, seeds, pairs, and `statistics.Comparison`, with p_holm: p as the family of all comparisons on one data
+    set leaves it.
     """
     import polars as pl
 
@@ -95,14 +140,14 @@ def differences(arms: Sequence[tuple[dict[str, Any], Path]]) -> list[dict[str, A
     hits = _by_method(arms)
     found: list[dict[str, Any]] = []
     for (earlier, a), (later, b) in combinations(hits.items(), 2):
-        if earlier[0] != later[0]:
+        same_setting, first = earlier.label == later.label, earlier.method == later.method and not earlier.label
+        if earlier.dataset != later.dataset or not (same_setting or first):
             continue
         pairs = pl.concat(b).join(pl.concat(a), on=("seed", "user", "positive"), suffix="_before")
         if pairs.height:
             facts = paired_bootstrap(pairs["hit"], pairs["hit_before"])
-            seeds = pairs["seed"].n_unique()
-            head = {"dataset": later[0], "method": later[2], "against": earlier[2], "seeds": seeds}
-            found.append({**head, "pairs": pairs.height, **facts})
+            head = {"dataset": later.dataset, "method": later.name(), "against": earlier.name()}
+            found.append({**head, "seeds": pairs["seed"].n_unique(), "pairs": pairs.height, **facts})
     for dataset in {row["dataset"] for row in found}:
         family = [row for row in found if row["dataset"] == dataset]
         for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
@@ -110,23 +155,36 @@ def differences(arms: Sequence[tuple[dict[str, Any], Path]]) -> list[dict[str, A
     return found
 
 
-def variations(arms: Sequence[tuple[dict[str, Any], Path]]) -> list[dict[str, Any]]:
+def variations(arms: Sequence[Joined]) -> list[dict[str, Any]]:
     """How far one seed's HR@1 lies from the mean of all, by the users drawn and by the seed itself, of each method."""
     from r2rec.evaluate.statistics import variation
 
     rows = []
-    for (dataset, _, method), tables in _by_method(arms).items():
+    for arm, tables in _by_method(arms).items():
         users, seed = variation([table["hit"] for table in tables])
-        rows.append({"dataset": dataset, "method": method, "seeds": len(tables), "sd_users": users, "sd_seeds": seed})
+        head = {"dataset": arm.dataset, "method": arm.name(), "seeds": len(tables)}
+        rows.append({**head, "sd_users": users, "sd_seeds": seed})
     return rows
 
 
-def _by_method(arms: Sequence[tuple[dict[str, Any], Path]]) -> dict[tuple[str, str, str], list["pl.DataFrame"]]:
-    """(dataset, train dataset, method) -> hits of each seed."""
-    hits: dict[tuple[str, str, str], list[pl.DataFrame]] = {}
-    for record, path in arms:
-        name = (record["dataset"], record["train_dataset"], f"{record['method']} {record['variant']}".strip())
-        hits.setdefault(name, []).append(_hits(record, path))
+class _Method(NamedTuple):
+    dataset: str
+    train_dataset: str
+    method: str
+    variant: str
+    label: str
+
+    def name(self) -> str:
+        trained = f"trained on {self.train_dataset}" if self.train_dataset != self.dataset else ""
+        return " ".join(filter(None, [self.method, self.variant, trained]))
+
+
+def _by_method(arms: Sequence[Joined]) -> dict[_Method, list["pl.DataFrame"]]:
+    """Hits of each seed."""
+    hits: dict[_Method, list[pl.DataFrame]] = {}
+    for arm in arms:
+        own = {key: arm.record[key] for key in ARM}
+        hits.setdefault(_Method(**own, label=arm.label), []).append(_hits(arm.record, arm.rankings))
     return hits
 
 

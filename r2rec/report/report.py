@@ -22,6 +22,7 @@ class Row(NamedTuple):
     method: str
     variant: str
     rankings: Path
+    trained_on: str | None = None  # a data set other than this run's
 
 
 def report(
@@ -38,7 +39,7 @@ def report(
     records = [
         summarise(
             per_user(table), method=row.method, variant=row.variant, dataset=cfg.dataset.name,
-            train_dataset=cfg.dataset.name, seed=cfg.seed, resamples=cfg.evaluation.resamples, rng_seed=cfg.seed,
+            train_dataset=row.trained_on or cfg.dataset.name, seed=cfg.seed, resamples=cfg.evaluation.resamples, rng_seed=cfg.seed,
         )
         for row, table in zip(rows, rankings, strict=True)
     ]  # fmt: skip

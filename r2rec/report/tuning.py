@@ -1,12 +1,11 @@
 """What a tuning sweep found: its jobs, best validation first, beside the choices in which they differ."""
 
 import json
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from r2rec.report.labels import flat
 from r2rec.report.tables import aligned, write_text
 
 FACTS = ("validation_ndcg", "validation_hr@1", "best_epoch", "seconds_per_epoch")
@@ -18,7 +17,7 @@ def tuning(folder: Path) -> str | None:
     for path in sorted(folder.glob("*/manifest.json"), key=lambda path: (len(path.parent.name), path.parent.name)):
         if fitted := json.loads(path.read_text())["stages"].get("fit"):
             config = yaml.safe_load((path.parent / "config.yaml").read_text())
-            choices = dict(_flat({k: config[k] for k in ("dataset", "baseline", "seed")}))
+            choices = {k: v for group in ("dataset", "baseline", "seed") for k, v in flat(config[group], group).items()}
             jobs.append((path.parent.name, choices, [fitted[name] for name in FACTS]))
     if not jobs:
         return None
@@ -28,14 +27,6 @@ def tuning(folder: Path) -> str | None:
     rows = [[name, *(str(choices.get(key)) for key in varied), *map(_short, facts)] for name, choices, facts in jobs]
     write_text(folder / "tables" / "tuning.csv", "\n".join(",".join(row) for row in [head, *rows]) + "\n")
     return aligned([head, *rows], texts=1)
-
-
-def _flat(choices: Mapping[str, Any], where: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in choices.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{where}{key}.")
-        else:
-            yield f"{where}{key}", value
 
 
 def _short(value: float) -> str:

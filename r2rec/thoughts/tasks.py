@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from r2rec import seeds
@@ -36,9 +37,9 @@ def load(prepare: Path, split: Path) -> Source:
     """Tables of two artefacts."""
     graph = load_graph(prepare, split)
     interactions = pl.read_parquet(prepare / "interactions.parquet", columns=["user", "item"])
-    return Source(
-        pl.read_parquet(split / "train.parquet"), touched_keys(interactions, graph.n_items), graph, load_texts(prepare)
-    )
+    train = pl.read_parquet(split / "train.parquet")
+    made_up = train.select("user", "item").join(interactions, on=["user", "item"], how="anti")  # by noise
+    return Source(train, touched_keys(pl.concat([interactions, made_up]), graph.n_items), graph, load_texts(prepare))
 
 
 def touched_keys(interactions: pl.DataFrame, n_items: int) -> np.ndarray:
@@ -60,11 +61,8 @@ def targets(source: Source, cfg: DictConfig) -> pl.DataFrame:
 def ranking_tasks(source: Source, chosen: pl.DataFrame, cfg: DictConfig, rng: np.random.Generator) -> list[Task]:
     """Ranking tasks on these targets: history and chains from before the target, untouched items beside it."""
     graph = source.graph
+    chosen, drawn = with_negatives(source, chosen, cfg.evaluation.negatives, rng)
     user, length = chosen["user"].to_numpy().astype(np.int64), chosen["position"].to_numpy()
-    free = negatives.untouched_counts(source.touched // graph.n_items, len(graph.start) - 1, graph.n_items)
-    served = free[user] >= cfg.evaluation.negatives
-    chosen, user, length = chosen.filter(pl.lit(served)), user[served], length[served]
-    drawn = negatives.draw(user, source.touched, graph.n_items, cfg.evaluation.negatives, rng)
     positive = chosen["item"].to_numpy()
     shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
     chains = sample(cfg.chain_sampler, graph, queries(graph, user, length), rng)
@@ -74,6 +72,16 @@ def ranking_tasks(source: Source, chosen: pl.DataFrame, cfg: DictConfig, rng: np
     )  # fmt: skip
     place = (shown == positive[:, None]).argmax(1)
     return [Task(int(u), int(i), c, LABELS[k]) for u, i, c, k in zip(user, positive, cases, place, strict=True)]
+
+
+def with_negatives(
+    source: Source, chosen: pl.DataFrame, k: int, rng: np.random.Generator
+) -> tuple[pl.DataFrame, NDArray[np.uint32]]:
+    """Those of the targets whose users have k untouched items left, and k of these each [n, k]."""
+    user, n_items = chosen["user"].to_numpy().astype(np.int64), source.graph.n_items
+    free = negatives.untouched_counts(source.touched // n_items, len(source.graph.start) - 1, n_items)
+    served = free[user] >= k
+    return chosen.filter(pl.lit(served)), negatives.draw(user[served], source.touched, n_items, k, rng)
 
 
 def rating_tasks(source: Source, taken: pl.DataFrame, n: int, cfg: DictConfig, rng: np.random.Generator) -> list[Task]:

@@ -108,7 +108,7 @@ def staged(folder, rows, seed=0, negatives=2, min_positives=2):
     made.interactions.write_parquet(folder / "prepared" / "interactions.parquet")
     made.items.write_parquet(folder / "prepared" / "items.parquet")
     protocol = {"negatives": negatives, "positive_above": 3.0, "min_positives": min_positives, "matched": False}
-    cfg = OmegaConf.create({"seed": seed, "evaluation": protocol})
+    cfg = OmegaConf.create({"seed": seed, "noise": {"_target_": None}, "evaluation": protocol})
     return split.split(cfg, {"prepare": folder / "prepared"}, folder / f"split{seed}")
 
 

@@ -4,9 +4,11 @@ import json
 
 import polars as pl
 import pytest
+import yaml
 
 from r2rec.evaluate.statistics import paired_bootstrap
 from r2rec.report.join import join
+from r2rec.report.labels import labels
 
 USERS = 40
 
@@ -76,11 +78,45 @@ def test_differences_are_paired_over_users_and_seeds(sweep, capsys):
     assert "R2Rec sft+rl - backbone base: HR@1 +0.362" in capsys.readouterr().out
 
 
-def test_arms_of_one_name_that_differ_are_kept_apart(tmp_path):
+def test_arms_of_one_name_say_what_sets_them_apart(tmp_path):
+    jobs = [("none", 0, 5), ("flip", 0, 4), ("none", 1, 5), ("flip", 1, 5)]
+    for n, (noise, seed, right) in enumerate(jobs):
+        job(tmp_path / str(n), seed, {BASE: {1}, FULL: set(range(right))})
+        config = {"seed": seed, "noise": {"name": noise, "_target_": noise}, "prompt": {"name": "full", "history": 5}}
+        (tmp_path / str(n) / "config.yaml").write_text(yaml.safe_dump(config))
+    told = [(r["method"], r["variant"], r["seed"]) for r in join(tmp_path)]
+    assert told == [
+        ("backbone", "base", 0), ("R2Rec", "sft+rl", 0), ("R2Rec", "sft+rl, noise=flip", 0), ("backbone", "base", 1),
+        ("R2Rec", "sft+rl", 1), ("R2Rec", "sft+rl, noise=flip", 1),
+    ]  # fmt: skip
+    rows = json.loads((tmp_path / "tables" / "differences.json").read_text())
+    compared = {(row["method"], row["against"]): row for row in rows}
+    assert set(compared) == {("R2Rec sft+rl", "backbone base"), ("R2Rec sft+rl, noise=flip", "R2Rec sft+rl")}
+    flipped = compared["R2Rec sft+rl, noise=flip", "R2Rec sft+rl"]
+    assert (flipped["pairs"], flipped["difference"]) == (2 * USERS, -1 / (2 * USERS))
+    assert flipped["p_holm"] >= flipped["p"]
+    variation = json.loads((tmp_path / "tables" / "variation.json").read_text())
+    assert [row["seeds"] for row in variation] == [2, 2, 2]
+
+
+def test_jobs_that_no_choice_sets_apart_are_numbered(tmp_path):
     job(tmp_path / "0", 0, {BASE: {1}, FULL: {1, 2}})
     job(tmp_path / "1", 0, {BASE: {1}, FULL: {1, 2, 3}})
-    assert [r["hr@1"] for r in join(tmp_path)] == [1 / USERS, 2 / USERS, 3 / USERS]
-    assert json.loads((tmp_path / "tables" / "differences.json").read_text()) == []
+    assert [(r["variant"], r["hr@1"] * USERS) for r in join(tmp_path)] == [
+        ("base", 1),
+        ("sft+rl", 2),
+        ("sft+rl, job 1", 3),
+    ]
+
+
+def test_labels_name_a_member_and_what_varies_within_it():
+    def config(name, share, history=5):
+        return {"seed": share, "noise": {"name": name, "params": {"share": share}}, "prompt": {"history": history}}
+
+    jobs = [config("none", 0), config("flip", 1), config("drop", 1), config("drop", 2), config("none", 0, 3)]
+    assert labels(jobs) == [
+        "", "noise=flip", "noise=drop, noise.params.share=1", "noise=drop, noise.params.share=2", "prompt.history=3"
+    ]  # fmt: skip
 
 
 def test_a_sweep_that_ends_before_its_report_joins_nothing(tmp_path):
