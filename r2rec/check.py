@@ -1,6 +1,7 @@
 """What a schema cannot say: combinations that can't work are refused before anything runs."""
 
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from inspect import Parameter, signature
@@ -21,16 +22,16 @@ SCALES = ("group", "batch", "none")
 FIT_LOSSES = ("softmax", "bpr", "bce")
 TRACKERS = ("tensorboard", "wandb")
 DTYPES = ("float32", "bfloat16", "float16")
+ANSWERS = ("text", "labels")
 ABOVE_ZERO = (
-    "model.max_length", "model.lora.r", "prompt.title_length", "teacher.oversample",
+    "model.max_length", "model.lora.r", "prompt.title_length", "teacher.oversample", "teacher.attempts",
     "sft.epochs", "sft.learning_rate", "sft.batch_size", "sft.micro_batch_size", "sft.save_steps",
     "rl.epochs", "rl.learning_rate", "rl.prompts_per_step", "rl.micro_batch_size", "rl.max_new_tokens",
     "rl.temperature", "rl.top_p", "rl.epsilon", "rl.save_steps",
-    "generation.batch_size", "generation.max_new_tokens", "generation.top_p",
     "probe.every", "probe.batch_size", "probe.max_new_tokens", "probe.top_p",
 )  # fmt: skip
 NOT_NEGATIVE = (
-    "seed", "prompt.history", "chain_sampler.per_user", "evaluation.min_history", "generation.temperature",
+    "seed", "prompt.history", "chain_sampler.per_user", "evaluation.min_history",
     "sft.samples", "sft.warmup", "rl.samples", "rl.warmup", "rl.beta", "probe.users", "probe.temperature",
 )  # fmt: skip
 
@@ -41,7 +42,7 @@ def check(cfg: DictConfig, stages: tuple[str, ...]) -> None:
     Raises:
         R2RecError: What clashes, and what to change.
     """
-    for rules in (_keys, _numbers, _run, _protocol, _training, _model, _baseline):
+    for rules in (_keys, _numbers, _run, _protocol, _training, _model, _generation, _baseline, _push):
         for broken, why in rules(cfg, stages):
             if broken:
                 raise R2RecError(why)
@@ -85,6 +86,12 @@ def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield several, f"hardware.processes={cfg.hardware.processes}: several processes are not supported yet; give 1"
     unknown = [name for name in cfg.logger.report_to if name not in TRACKERS]
     yield bool(unknown), f"logger.report_to has {', '.join(unknown)}; choose from {', '.join(TRACKERS)}"
+    share = cfg.noise.params.get("share", 0.0)
+    yield isinstance(share, (int, float)) and not 0 <= share <= 1, f"noise.params.share={share} should be 0 to 1"
+    yield cfg.dataset.name == "same", "dataset=same is for train_on alone; name a data set"
+    moved, trains = cfg.train_on.name not in ("same", cfg.dataset.name), cfg.sft.enabled or cfg.rl.enabled
+    own = cfg.baseline._target_ is not None or not trains
+    yield moved and own, f"dataset@train_on={cfg.train_on.name} needs SFT or GRPO to train there; a baseline can't move"
     nameless = cfg.dataset.name.startswith("amazon") and not cfg.dataset.category
     yield nameless, "dataset=amazon needs dataset.category, e.g. dataset.category=Office_Products"
 
@@ -133,18 +140,61 @@ def _model(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     longest, name = cfg.model.max_length, cfg.model.name
     yield cfg.model.path is None and cfg.model.tiny is None, f"model={name} has neither model.path nor model.tiny"
     yield cfg.model.dtype not in DTYPES, f"model.dtype={cfg.model.dtype}; choose from {', '.join(DTYPES)}"
-    for group in ("rl", "generation") if cfg.rl.enabled else ("generation",):
-        new = cfg[group].max_new_tokens
-        yield new >= longest, f"{group}.max_new_tokens={new} leaves no room for a prompt in model.max_length={longest}"
+    if cfg.rl.enabled:
+        new = cfg.rl.max_new_tokens
+        yield new >= longest, f"rl.max_new_tokens={new} leaves no room for a prompt in model.max_length={longest}"
+
+
+def _generation(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
+    yield from _engine("generation", cfg.generation, cfg.model.max_length)
+    if taught := cfg.teacher.generation:
+        yield from _engine("teacher.generation", taught, (cfg.teacher.model or cfg.model).max_length)
+        yield taught.by != "text" or taught.constrained, "teacher.generation: a teacher writes freely, by=text"
+    spec, server, name = cfg.generation, cfg.generation.endpoint, cfg.generation.name
+    first = "generation.by=labels asks which label comes first, not for a thought: add prompt=no_reasoning"
+    yield spec.by == "labels" and cfg.prompt.reasoning, first
+    trained = [arm for arm in ("sft", "rl") if cfg[arm].enabled and arm in cfg.evaluation.arms]
+    ranked = bool(server) and cfg.baseline._target_ is None and bool(trained)
+    yield ranked, f"generation={name} asks a server, which has no adapter trained here: add evaluation.arms=[base]"
+
+
+def _engine(where: str, spec: DictConfig, longest: int) -> Rules:
+    """Rules on one way of generating, for a model of so many tokens."""
+    for key, least in (("batch_size", 1), ("max_new_tokens", 1), ("temperature", 0)):
+        yield not least <= spec[key] < inf, f"{where}.{key}={spec[key]} should be {least} or more"
+    yield not 0 < spec.top_p <= 1, f"{where}.top_p={spec.top_p} should be above 0, and at most 1"
+    yield spec.by not in ANSWERS, f"{where}.by={spec.by}; choose from {', '.join(ANSWERS)}"
+    yield spec.by == "labels" and spec.constrained, f"{where}.by=labels writes no answer to be constrained"
+    if spec.endpoint:
+        cannot = f"{where}={spec.name} asks a server"
+        yield spec.constrained, f"{cannot}, which can't name each label once: leave {where}.constrained out"
+        yield spec.by == "labels", f"{cannot}, which gives no probabilities of labels: leave {where}.by out"
+        yield from _endpoint(f"{where}.endpoint", spec.endpoint)
+    else:
+        new, full = spec.max_new_tokens, f"leaves no room for a prompt in model.max_length={longest}"
+        yield new >= longest, f"{where}.max_new_tokens={new} {full}"
+
+
+def _endpoint(where: str, asked: DictConfig) -> Rules:
+    for key in ("ceiling", "concurrency", "timeout", "backoff"):
+        yield not 0 < asked[key] < inf, f"{where}.{key}={asked[key]} should be above 0"
+    for key in ("dollars_in", "dollars_out", "retries"):
+        yield not 0 <= asked[key] < inf, f"{where}.{key}={asked[key]} should be 0 or more"
 
 
 def _baseline(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
-    spec, asked = cfg.baseline.fit, cfg.baseline.endpoint
+    spec, asked, tuned = cfg.baseline.fit, cfg.baseline.endpoint, cfg.baseline.adapt
+    if tuned is not None:
+        for key in ("samples", "negatives", "epochs", "learning_rate", "batch_size", "batch_tokens", "save_steps"):
+            yield not 0 < tuned[key] < inf, f"baseline.adapt.{key}={tuned[key]} should be above 0"
+        yield not 0 <= tuned.warmup < 1, f"baseline.adapt.warmup={tuned.warmup} should be 0 or more, and below 1"
+        vectors = cfg.baseline.vectors
+        yield vectors is not None and vectors.fit is None, "baseline.vectors needs a fitted baseline, e.g. sasrec"
+        bound = f"baseline={cfg.baseline.name} reads vectors of this run's items; model.adapter can't bring it along"
+        yield vectors is not None and cfg.model.adapter is not None, bound
     if asked is not None:
-        for key in ("ceiling", "concurrency", "timeout", "backoff"):
-            yield not 0 < asked[key] < inf, f"baseline.endpoint.{key}={asked[key]} should be above 0"
-        for key in ("dollars_in", "dollars_out", "retries"):
-            yield not 0 <= asked[key] < inf, f"baseline.endpoint.{key}={asked[key]} should be 0 or more"
+        yield from _endpoint("baseline.endpoint", asked)
+    spec = cfg.baseline.vectors.fit if cfg.baseline.vectors else spec
     if spec is None:
         return
     for key in ("batch_size", "learning_rate", "epochs", "patience"):
@@ -156,15 +206,31 @@ def _baseline(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield spec.loss != "softmax" and spec.negatives == 0, few
 
 
+def _push(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
+    if cfg.push_to_hub is None:
+        return
+    needs = f"push_to_hub={cfg.push_to_hub} needs"
+    yield not os.environ.get("HF_TOKEN"), f"{needs} a token: set the environment variable HF_TOKEN"
+    own = cfg.baseline.adapt if cfg.baseline._target_ else (cfg.sft.enabled or cfg.rl.enabled)
+    yield not own, f"{needs} an adapter, and this run trains none"
+    last = cfg.until and stages.index(cfg.until)
+    trained = "adapt" if cfg.baseline._target_ else "rl" if cfg.rl.enabled else "sft"
+    yield bool(cfg.until) and last < stages.index(trained), f"{needs} until={trained} or later"
+
+
 def _leaves(cfg: DictConfig) -> Iterator[tuple[str, str, DictConfig, int]]:
     """(where, dotted path, params, how many arguments the pipeline gives) of each leaf in use."""
+    teacher = 4 if cfg.teacher.generation else 3
     scorer = 1 if cfg.baseline.fit else 3 if cfg.baseline.endpoint else 4
-    for group, given in (("dataset", 2), ("teacher", 3), ("chain_sampler", 4), ("baseline", scorer)):
+    if cfg.baseline.vectors:
+        yield "baseline.vectors", cfg.baseline.vectors._target_, cfg.baseline.vectors.params, 1
+    given_to = {"dataset": 2, "noise": 4, "teacher": teacher, "chain_sampler": 4, "baseline": scorer}
+    for group, given in given_to.items():
         if cfg[group]._target_ is not None:
             yield group, cfg[group]._target_, cfg[group].params, given
     for name, part in cfg.reward.parts.items():
         yield f"reward.parts.{name!s}", part._target_, part.params, 1
-    yield "generation", cfg.generation._target_, OmegaConf.create(), 5
+    yield "generation", cfg.generation._target_, OmegaConf.create(), 1
     for name, target in cfg.evaluation.references.items():
         yield f"evaluation.references.{name}", target, OmegaConf.create(), 4
 

@@ -6,7 +6,7 @@ signature by `check.check`. So a new leaf is one Python file and one YAML.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Optional
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
@@ -42,6 +42,15 @@ class Dataset:
 
 
 @dataclass
+class Noise:
+    """Train ratings made worse on purpose; held-out items and candidates stay those of the clean run."""
+
+    name: str = MISSING
+    _target_: str | None = None  # (train, n_users, n_items, rng, **params) -> train; null: as they are
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class ChainSampler:
     name: str = MISSING
     _target_: str | None = None  # (graph, queries, per_query, rng, **params) -> chains; null: no chains
@@ -57,14 +66,6 @@ class Prompt:
     profile: bool = True  # show the profile where the data has one
     history: int = 5  # recently liked items shown (paper 4.1.2)
     title_length: int = 80  # characters of a title shown; data is untrusted and may be endless
-
-
-@dataclass
-class Teacher:
-    name: str = MISSING
-    _target_: str = MISSING  # (cases, answers, seed, **params) -> list of completions
-    oversample: int = 4  # tasks tried per accepted trace wanted, before giving up on the rest
-    params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -200,14 +201,33 @@ class Endpoint:
 
 
 @dataclass
+class Adapt:
+    """How a language model is tuned for a baseline: LoRA on closed questions, the loss on the answer alone."""
+
+    samples: int = 4096  # targets: train-side likes with enough likes before them
+    negatives: int = 1  # items beside each
+    disliked: bool = False  # the first of these is one that the user rated later and did not like, where there is one
+    epochs: float = 1.0
+    learning_rate: float = 1e-4
+    batch_size: int = 128  # questions per optimiser step
+    batch_tokens: int = 16384  # tokens at once on the device, padding included
+    warmup: float = 0.05  # share of steps; a cosine then falls to a hundredth
+    save_steps: int = 50  # optimiser steps between snapshots
+    lora: Lora = field(default_factory=Lora)
+
+
+@dataclass
 class Baseline:
     name: str = MISSING
     # (train, users, candidates, rng, **params) -> scores; with `fit`: (data, **params) -> module;
-    # with `endpoint`: (case, prompt, words, **params) -> messages
+    # with `endpoint`: (case, prompt, words, **params) -> messages;
+    # with `adapt`: (view, texts, prompt, words, **params) -> questions
     _target_: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
     fit: Fit | None = None  # null: nothing to train
     endpoint: Endpoint | None = None  # null: no language model behind an endpoint
+    adapt: Adapt | None = None  # null: no language model of one's own
+    vectors: Optional["Baseline"] = None  # a fitted baseline whose item vectors the language model is shown
 
 
 @dataclass
@@ -225,13 +245,39 @@ class Evaluation:
 
 
 @dataclass
+class Diagnostic:
+    """What an arm that writes is asked beyond its ranking."""
+
+    name: str = MISSING
+    _target_: str | None = None  # (asked, rng, **params) -> r2rec.evaluate.diagnostics.Diagnosis; null: nothing
+    users: int = 200  # of those evaluated, at most
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class Generation:
     name: str = MISSING
-    _target_: str = MISSING  # (model, tokenizer, prompts, cfg, seed) -> completions
-    batch_size: int = 32
+    _target_: str = MISSING  # (r2rec.llm.engine.Setup) -> r2rec.llm.engine.Engine
+    batch_size: int = 32  # prompts at once
     max_new_tokens: int = 768
     temperature: float = 0.6  # paper 4.1.2; 0 is greedy
     top_p: float = 0.9
+    constrained: bool = False  # after "Ranking:" only labels can follow, all of them, each once
+    by: str = "text"  # text: read the answer | labels: rank by how likely each label opens it, nothing is written
+    endpoint: Endpoint | None = None  # the server that answers; null: weights in this process
+
+
+@dataclass
+class Teacher:
+    name: str = MISSING
+    # (cases, answers, seed, **params) -> list of (thought, answer);
+    # with `generation`: (case, answer, prompt, words, **params) -> messages
+    _target_: str = MISSING
+    oversample: int = 4  # tasks tried per accepted trace wanted, before giving up on the rest
+    params: dict[str, Any] = field(default_factory=dict)
+    generation: Generation | None = None  # how a model that teaches is asked; null: the teacher is a program
+    model: Model | None = None  # its weights; null: behind an endpoint, or none
+    attempts: int = 3  # times that a task is asked for, until the audit accepts
 
 
 @dataclass
@@ -256,7 +302,11 @@ class Config:
     until: str | None = None  # stop after this stage
     force: list[str] = field(default_factory=list)  # stages made again though they are there
     artefacts: str = "outputs/artefacts"
+    push_to_hub: str | None = None  # repository that gets this run's last adapter; the token is $HF_TOKEN
+    roots: dict[str, str] = field(default_factory=dict)  # folders of raw files by data set, where dataset.root is null
     dataset: Dataset = MISSING
+    train_on: Dataset = MISSING  # SFT and GRPO on another data set than `dataset` (Table 3): dataset@train_on=...
+    noise: Noise = MISSING
     chain_sampler: ChainSampler = MISSING
     prompt: Prompt = MISSING
     teacher: Teacher = MISSING
@@ -267,6 +317,7 @@ class Config:
     probe: Probe = MISSING
     baseline: Baseline = MISSING
     evaluation: Evaluation = MISSING
+    diagnostic: Diagnostic = MISSING
     generation: Generation = MISSING
     hardware: Hardware = MISSING
     logger: Logger = MISSING

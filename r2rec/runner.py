@@ -4,11 +4,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from r2rec import provenance, store
+
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 
 
 class Stage(NamedTuple):
@@ -31,25 +34,52 @@ class Run:
         self.store = Path(cfg.artefacts).expanduser()
         self.made: dict[str, store.Artefact] = {}
         self.ranked: dict[str, store.Artefact] = {}
+        self.diagnosed: dict[str, store.Artefact] = {}
+        self.elsewhere: dict[str, store.Artefact] = {}  # made on the data set that was trained on, if another
         folder.mkdir(parents=True, exist_ok=True)
         provenance.write_config(cfg, folder / "config.yaml")
         self.provenance = provenance.collect(cfg)
 
-    def make(self, stage: Stage) -> None:
-        """The artefact of a stage, reused or made."""
-        self.made[stage.name] = self._obtain(stage, stage.name, self._raw_files() if stage.name == "prepare" else {})
+    def make(self, stage: Stage, instead: Mapping[str, Any] = EMPTY) -> None:
+        """The artefact of a stage, reused or made.
+
+        Args:
+            instead: Groups of the configuration that the stage reads in place of this run's.
+        """
+        from r2rec.data.prepare import locate
+
+        dataset = OmegaConf.create(instead["dataset"]) if "dataset" in instead else self.cfg.dataset
+        raw = locate(dataset, self.store, self.say) if stage.name == "prepare" else {}
+        self.made[stage.name] = self._obtain(stage, stage.name, raw, instead=instead)
         self.write_manifest()
+
+    def move(self) -> None:
+        """Go on to the data set that is ranked: what was made so far is of the one that was trained on."""
+        self.elsewhere, self.made = self.made, {k: v for k, v in self.made.items() if k == "backbone"}
 
     def rank(self, stage: Stage, arm: Any) -> None:
         """The rankings of one arm (a `pipeline.Arm`), reused or made."""
         self.ranked[arm.method] = self._obtain(stage, f"{stage.name} {arm.method}", {}, arm)
         self.write_manifest()
 
-    def _obtain(self, stage: Stage, label: str, raw: Mapping[str, Path], arm: Any = None) -> store.Artefact:
-        parents = {name: self.made[name] for name in stage.needs if name in self.made}
+    def diagnose(self, stage: Stage, arm: Any) -> None:
+        """What the diagnostic finds of an arm that was ranked, reused or made."""
+        ranked = {"rank": self.ranked[arm.method]}
+        self.diagnosed[arm.method] = self._obtain(stage, f"{stage.name} {arm.method}", {}, arm, more=ranked)
+
+    def _obtain(
+        self,
+        stage: Stage,
+        label: str,
+        raw: Mapping[str, Path],
+        arm: Any = None,
+        instead: Mapping[str, Any] = EMPTY,
+        more: Mapping[str, store.Artefact] = EMPTY,
+    ) -> store.Artefact:
+        parents = {name: self.made[name] for name in stage.needs if name in self.made} | dict(more)
         if arm and arm.adapter:
-            parents["adapter"] = self.made[arm.adapter]
-        choices = pick(self.plain, stage.choices) | ({"arm": arm._asdict()} if arm else {})
+            parents["adapter"] = {**self.elsewhere, **self.made}[arm.adapter]
+        choices = pick({**self.plain, **instead}, stage.choices) | ({"arm": arm._asdict()} if arm else {})
         inputs: dict[str, Any] = {
             "version": stage.version,
             "config": placeless(choices),
@@ -73,22 +103,17 @@ class Run:
         self._tell(label, artefact)
         return artefact
 
-    def _raw_files(self) -> dict[str, Path]:
-        from r2rec.data.prepare import locate
-
-        return locate(self.cfg.dataset, self.store, self.say)
-
     def _weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
         """Checksums of local weights, where the stage reads any."""
-        model = choices.get("model")
-        if not model:
-            return {}
-        from r2rec.llm.load import fingerprint
+        found: dict[str, str] = {}
+        for where, model in _models(choices).items():
+            from r2rec.llm.load import fingerprint
 
-        if "path" not in model:
-            return fingerprint(model["tiny"]["start"])
-        adapter = fingerprint(self.cfg.model.adapter)
-        return fingerprint(self.cfg.model.path) | {f"adapter/{name}": digest for name, digest in adapter.items()}
+            whole = "path" in model  # the stage that makes a backbone reads what it starts from alone
+            parts = {"": model["path"], "adapter/": model["adapter"]} if whole else {"": model["tiny"]["start"]}
+            for part, path in parts.items():
+                found |= {f"{where}{part}{name}": digest for name, digest in fingerprint(path).items()}
+        return found
 
     def _tell(self, label: str, artefact: store.Artefact) -> None:
         facts = ", ".join(f"{v} {k}" for k, v in artefact.facts.items() if type(v) is int)
@@ -100,9 +125,13 @@ class Run:
     def write_manifest(self) -> None:
         """manifest.json of the run folder: revision, versions, seeds, and every stage's artefact."""
         stages = {name: artefact.record() for name, artefact in self.made.items()}
+        stages |= {f"train_on/{name}": artefact.record() for name, artefact in self.elsewhere.items()}
         if self.ranked:
             rows = {name: artefact.record() for name, artefact in self.ranked.items()}
             stages["rank"] = list(rows.values())[-1] | {"arms": rows}
+        if self.diagnosed:
+            rows = {name: artefact.record() for name, artefact in self.diagnosed.items()}
+            stages["diagnose"] = list(rows.values())[-1] | {"arms": rows}
         store.write_json(self.folder / store.MANIFEST, self.provenance | {"stages": stages})
 
     def report(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
@@ -110,9 +139,11 @@ class Run:
         from r2rec.evaluate import leakage
         from r2rec.report.report import Row, report
         from r2rec.report.tables import results_table
+        from r2rec.train import card
 
         begin = time.perf_counter()
         folders = {name: artefact.path for name, artefact in self.made.items()}
+        trained = {name: artefact.path for name, artefact in self.elsewhere.items()}
         artefacts = [*self.made.values(), *self.ranked.values()]
         facts = {
             "data set": self.cfg.dataset.name,
@@ -120,15 +151,28 @@ class Run:
             "backbone": self.cfg.model.name,
             "chains": self.cfg.chain_sampler.name,
             "reward": self.cfg.reward.name,
-            "leakage": leakage.check(folders),
+            "leakage": "; ".join(leakage.check(world) for world in (trained, folders) if world),
         }
         notes = [note for artefact in artefacts for note in artefact.facts.get("notes", [])]
-        ranked = [Row(arm.method, arm.variant, self.ranked[arm.method].path) for arm in rows]
-        records = report(self.cfg, ranked, folders, self.folder, facts, notes)
+        given = card.about(self.cfg.model.adapter).get("dataset")
+        source = {"sft": self.cfg.train_on.name, "rl": self.cfg.train_on.name} if self.elsewhere else {}
+        ranked = [
+            Row(arm.method, arm.variant, self.ranked[arm.method].path,
+                given if arm.method == "adapter" else source.get(arm.adapter))
+            for arm in rows
+        ]  # fmt: skip
+        found: tuple[str, dict[str, str]] = ("", {})
+        if self.diagnosed:
+            from r2rec.report.diagnosis import diagnosis
+
+            artefacts_of = {method: artefact.path for method, artefact in self.diagnosed.items()}
+            found = diagnosis(self.cfg.diagnostic.name, artefacts_of, self.folder)
+        records = report(self.cfg, ranked, {**trained, **folders}, self.folder, facts, notes, found[1])
         self.made["report"] = store.Artefact("report", "", self.folder, time.perf_counter() - begin, 0.0, True, {})
         self.write_manifest()
         self._tell("report", self.made["report"])
-        self.say(f"\n{results_table(records)}\n\nleakage check: {facts['leakage']}\n{self.folder / 'report.html'}")
+        told = "\n\n".join(filter(None, [results_table(records), found[0]]))
+        self.say(f"\n{told}\n\nleakage check: {facts['leakage']}\n{self.folder / 'report.html'}")
         return records
 
 
@@ -146,9 +190,17 @@ def pick(plain: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 
 def placeless(choices: Mapping[str, Any]) -> dict[str, Any]:
     """The same choices without local folders: what lies in them names an artefact, by checksum, not where."""
-    model = choices.get("model", {})
-    local = {k: "(folder)" for k in ("path", "adapter") if model.get(k) and Path(model[k]).is_dir()}
-    return {**choices, "model": model | local} if local else dict(choices)
+    placed = dict(choices)
+    for where, model in _models(choices).items():
+        local = {k: "(folder)" for k in ("path", "adapter") if model.get(k) and Path(model[k]).is_dir()}
+        placed |= {"teacher": placed["teacher"] | {"model": model | local}} if where else {"model": model | local}
+    return placed
+
+
+def _models(choices: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The models that a stage may read, by what their files are called under: the run's own, and a teacher's."""
+    models = {"": choices.get("model"), "teacher/": (choices.get("teacher") or {}).get("model")}
+    return {where: model for where, model in models.items() if model}
 
 
 def function(dotted: str) -> Callable[..., Any]:

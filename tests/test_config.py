@@ -3,6 +3,7 @@
 from functools import cache
 
 import pytest
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -13,13 +14,21 @@ from r2rec.__main__ import CONF
 from r2rec.check import check
 from r2rec.errors import R2RecError
 from r2rec.pipeline import NAMES
+from r2rec.report.labels import flat
 
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MEMBERS = sorted(
-    f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "experiment"
+    f"{path.parent.name}={path.stem}"
+    for path in CONF.glob("*/*.yaml")
+    if path.parent.name not in ("experiment", "variant") and path.stem != "same"
 )
+VARIANTS = sorted(path.stem for path in CONF.glob("variant/*.yaml"))
 GROUPS = sorted({member.partition("=")[0] for member in MEMBERS})
-NEEDS = {"dataset=amazon": ["dataset.category=Office_Products"], "reward=none": ["rl=off"]}
+NEEDS = {
+    "dataset=amazon": ["dataset.category=Office_Products"],
+    "reward=none": ["rl=off"],
+    "generation=openai": ["evaluation.arms=[base]"],
+}
 
 
 @cache
@@ -42,7 +51,8 @@ def changed(*overrides: str) -> DictConfig:
 
 
 def test_the_folders_are_the_groups_of_the_schema() -> None:
-    assert set(GROUPS) == {key for key, value in composed().items() if OmegaConf.is_dict(value)}
+    groups = {key for key, value in composed().items() if OmegaConf.is_dict(value)}
+    assert set(GROUPS) == groups - {"train_on", "roots"}
     assert EXPERIMENTS
 
 
@@ -62,6 +72,19 @@ def test_members_compose_and_are_named_after_their_file(member: str) -> None:
     group, name = member.split("=")
     if member != "dataset=amazon":  # that one is named after its category
         assert cfg[group].name == name
+
+
+def test_variants_change_one_thing_and_the_ablation_has_them_all() -> None:
+    full = flat(OmegaConf.to_container(composed("+experiment=ablation")), "")
+    swept = yaml.safe_load((CONF / "experiment" / "ablation.yaml").read_text())["hydra"]["sweeper"]["params"][
+        "+variant"
+    ]
+    assert sorted(swept.split(",")) == VARIANTS
+    for name in VARIANTS:
+        cfg = composed("+experiment=ablation", f"+variant={name}")
+        check(cfg, NAMES)
+        changed = {key for key, value in flat(OmegaConf.to_container(cfg), "").items() if full.get(key) != value}
+        assert len({key.split(".")[1] for key in changed}) == (name != "full"), (name, changed)
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -163,6 +186,20 @@ REFUSED = {
     "baseline=random baseline._target_=r2rec.nope.score": "baseline._target_=r2rec.nope.score cannot be imported",
     "teacher._target_=write": "teacher._target_=write",
     "generation._target_=r2rec.llm.hf.nope": "generation._target_",
+    "generation.by=guess": "generation.by=guess",
+    "generation.by=labels": "prompt=no_reasoning",
+    "generation.by=labels prompt=no_reasoning generation.constrained=true": "no answer to be constrained",
+    "generation.top_p=1.5": "generation.top_p=1.5",
+    "generation=openai": r"no adapter trained here: add evaluation.arms=\[base\]",
+    "generation=openai evaluation.arms=[base] generation.constrained=true": "can't name each label once",
+    "generation=openai evaluation.arms=[base] generation.by=labels": "no probabilities of labels",
+    "generation=openai evaluation.arms=[base] generation.endpoint.ceiling=0": "generation.endpoint.ceiling=0",
+    "teacher=openai teacher.generation.endpoint.retries=-1": "teacher.generation.endpoint.retries=-1",
+    "teacher=local teacher.generation.max_new_tokens=4000": "teacher.generation.max_new_tokens=4000",
+    "teacher=local teacher.generation.constrained=true": "a teacher writes freely",
+    "teacher=local teacher.attempts=0": "teacher.attempts=0",
+    "teacher=local +teacher.params.kind=true": "takes masked, progressive, guided",
+    "teacher=local teacher.params.masked=perhaps": "teacher.params.masked=perhaps should be of type bool",
 }
 
 

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from r2rec.__main__ import CONF
+from r2rec.errors import R2RecError
 from tests.small import Done, go, smoke_run
 
 REFERENCES = ["random", "popularity"]
@@ -125,20 +126,24 @@ EXPERIMENTS = {
     "paper": [*TINY, *FEW],
     "training": [*TINY, *FEW, "probe.users=2", "probe.max_new_tokens=16"],
     "baselines": ["baseline=sasrec", "baseline.fit.epochs=1", "evaluation.resamples=20"],
+    "seeds": [*TINY, *FEW],
+    "robustness": ["baseline=item_knn", "noise=flip"],
+    "ablation": [*TINY, *FEW, "+variant=chains_3"],
+    "transfer": [*TINY, *FEW, "dataset@train_on=ml_1m"],
     "tune": ["baseline=lightgcn", "baseline.fit.epochs=1"],
 }
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("experiment/*.yaml")))
 def test_every_experiment_runs_on_little(store: Path, movielens: Path, name: str) -> None:
-    words = EXPERIMENTS[name] + [f"dataset.root={movielens}"] * (name == "paper")
+    words = EXPERIMENTS[name] + [f"dataset.root={movielens}"] * (name == "paper") + [f"roots.ml_1m={movielens}"]
     done = go(store, *words, experiment=name)
     assert "backbone" not in done.made()
     if name in ("pretrain_tiny", "tune"):
         assert done.records == []
     else:
         last = json.loads((done.folder / "metrics.json").read_text())[-1]["method"]
-        assert last == ("sasrec" if name == "baselines" else RL)
+        assert last == {"baselines": "sasrec", "robustness": "item_knn"}.get(name, RL)
 
 
 def test_moving_the_raw_files_remakes_nothing(store: Path, movielens: Path, tmp_path: Path) -> None:
@@ -147,3 +152,36 @@ def test_moving_the_raw_files_remakes_nothing(store: Path, movielens: Path, tmp_
     second = go(store, *words, f"dataset.root={shutil.copytree(movielens, tmp_path / 'moved')}", experiment="paper")
     assert {stage["key"] for stage in first.stages.values()} == {stage["key"] for stage in second.stages.values()}
     assert second.made() == set()
+
+
+def test_training_elsewhere_trains_there_once_and_ranks_here(store: Path, movielens: Path) -> None:
+    here = ("dataset=ml_1m", f"roots.ml_1m={movielens}", "evaluation.users=6")
+    there = go(store)
+    done = go(store, *here, "dataset@train_on=toy")
+    assert not any(name.startswith("train_on/") for name in done.made())  # the run on toy has made all of it
+    assert done.stages["train_on/rl"]["path"] == there.stages["rl"]["path"]
+    trained = {r["method"]: r["train_dataset"] for r in done.records}
+    assert {r["dataset"] for r in done.records} == {"ml_1m"}
+    assert {name for name, data in trained.items() if data == "toy"} == {"R2Rec without RL", "R2Rec"}
+    assert {name for name, data in trained.items() if data == "ml_1m"} == {*REFERENCES, "backbone"}
+    own = go(store, *here, "dataset@train_on=ml_1m", f"train_on.root={movielens}")
+    assert own.stages["rl"]["path"] != there.stages["rl"]["path"]
+    assert "train_on/rl" not in own.stages
+
+
+def test_a_baseline_cannot_be_trained_elsewhere(store: Path) -> None:
+    with pytest.raises(R2RecError, match="a baseline can't move"):
+        go(store, "dataset@train_on=ml_1m", "baseline=sasrec")
+
+
+DIAGNOSTICS = sorted(p.stem for p in CONF.glob("diagnostic/*.yaml") if p.stem != "none")
+
+
+@pytest.mark.parametrize("name", DIAGNOSTICS)
+def test_every_diagnostic_asks_the_arms_that_write(store: Path, name: str) -> None:
+    few = {"position": ["diagnostic.params.shuffles=2"], "consistency": ["diagnostic.params.samples=2"]}.get(name, [])
+    done = go(store, f"diagnostic={name}", "diagnostic.users=4", "evaluation.arms=[base]", *few)
+    assert set(done.stages["diagnose"]["arms"]) == {"backbone"}
+    assert f"diagnostic {name}" in "\n".join(done.lines)
+    assert (done.folder / "tables" / f"{name}.csv").read_text().startswith("method,")
+    assert done.records == go(store, "evaluation.arms=[base]").records

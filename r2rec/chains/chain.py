@@ -21,7 +21,7 @@ def sample(cfg: DictConfig, graph: graphs.Graph, asked: graphs.Queries, rng: np.
 
 
 def load_graph(prepare: Path, split: Path) -> graphs.Graph:
-    """The graph of an artefact's train table, with room for all users and items of its data set, fake users included."""
+    """The graph of an artefact's train table, with room for all users, fake ones included, and all items."""
     train = pl.read_parquet(split / "train.parquet")
     n_users = pl.scan_parquet(prepare / "users.parquet").select(pl.len()).collect().item()
     n_items = pl.scan_parquet(prepare / "items.parquet").select(pl.len()).collect().item()

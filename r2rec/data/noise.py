@@ -88,4 +88,4 @@ def attack(
             "item": items.ravel(), "rating": stars.ravel(), "timestamp": times.ravel(),
         }
     )  # fmt: skip
-    return pl.concat([train, made.cast(train.schema)])  # type: ignore[arg-type]
+    return pl.concat([train, made.cast(train.schema)])

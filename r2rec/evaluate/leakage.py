@@ -11,7 +11,7 @@ def check(folders: dict[str, Path]) -> str:
     """Count held-out (user, item) pairs in train, chains and training targets; a line that says there are none.
 
     Args:
-        folders: Artefact folders by stage; `split` is there, `chain` and `think` may be.
+        folders: Artefact folders of one data set by stage; `split` is there, `chain` and `think` may be.
 
     Raises:
         R2RecError: There are some.

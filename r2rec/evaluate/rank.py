@@ -4,6 +4,7 @@ Every arm leaves the same table: method, user, positive, candidates (as shown), 
 completion (null where no text was written).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,31 +47,57 @@ def evaluation_cases(cfg: DictConfig, inputs: dict[str, Path], candidates: pl.Da
 
 def rank_by_model(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write rankings.parquet of a language model; `inputs["adapter"]` is on top of it where there is one."""
-    from r2rec.llm import chat, load, runtime
+    from r2rec.llm.chat import ask
+    from r2rec.llm.engine import Question
     from r2rec.prompts.render import render
 
-    device = runtime.settle(cfg.hardware)
+    spec = cfg.generation
     candidates = evaluated(cfg, inputs["split"])
     cases = evaluation_cases(cfg, inputs, candidates)
-    made = inputs.get("backbone")
-    tokenizer = load.tokenizer(cfg.model, made)
-    model = load.weights(cfg.model, made, inputs.get("adapter")).to(device)
-    if hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()  # the same function, without the adapter's extra products
-    prompts = [chat.encode(tokenizer, render(c, cfg.prompt, cfg.dataset.words), cfg.prompt.reasoning) for c in cases]
-    room = cfg.model.max_length - cfg.generation.max_new_tokens
-    fit = [k for k, ids in enumerate(prompts) if len(ids) <= room]
-    generate = get_method(cfg.generation._target_)
-    seed = seeds.integer(cfg.seed, "rank.generation")
-    written = dict(zip(fit, generate(model, tokenizer, [prompts[k] for k in fit], cfg.generation, seed), strict=True))
-    completions = [written.get(k) for k in range(len(prompts))]
-    rankings = read_answers(cfg.arm.method, candidates, completions, cfg.prompt.reasoning)
+    engine = engine_of(cfg, inputs, folder)
+    questions = [Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in cases]
+    if spec.by == "labels":
+        rankings, facts = read_weights(cfg, candidates, engine.weigh(questions))
+    else:
+        answers = engine.write(questions, seeds.integer(cfg.seed, "rank.generation"))
+        rankings = read_answers(
+            cfg.arm.method, candidates, [a.text if a else None for a in answers], cfg.prompt.reasoning
+        )
+        facts = spent(answers)
     rankings.write_parquet(folder / "rankings.parquet")
-    notes = []
-    if len(fit) < len(prompts):
-        notes = [f"{len(prompts) - len(fit)} prompts longer than {room} tokens were not asked and count as misses"]
-    tokens = sum(len(tokenizer.encode(c)) for c in written.values())
-    return {"users": len(prompts), "valid": int(rankings["valid"].sum()), "new_tokens": tokens, "notes": notes}
+    unasked, room = facts.pop("unasked"), cfg.model.max_length - (spec.max_new_tokens if spec.by == "text" else 0)
+    notes = [f"{unasked} prompts longer than {room} tokens were not asked and count as misses"] if unasked else []
+    return {"users": len(questions), "valid": int(rankings["valid"].sum()), **facts, "notes": notes}
+
+
+def engine_of(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> Any:
+    """The engine (`llm.engine.Engine`) of the arm whose weights `inputs` have; `folder` is an artefact's."""
+    from r2rec.llm.engine import Setup
+
+    setup = Setup(
+        cfg.generation, cfg.model, cfg.hardware, cfg.prompt.reasoning, inputs.get("backbone"), inputs.get("adapter"),
+        responses=folder.parents[1] / "responses",
+    )  # fmt: skip
+    return get_method(cfg.generation._target_)(setup)
+
+
+def spent(answers: Sequence[Any]) -> dict[str, Any]:
+    """What answers (`endpoint.Answer`, None where nothing was asked) came to."""
+    given = [a for a in answers if a]
+    dollars = round(sum(a.cost for a in given), 4)
+    facts = {"unasked": len(answers) - len(given), "new_tokens": sum(a.completion_tokens for a in given)}
+    return facts | ({"dollars": dollars} if dollars else {})
+
+
+def read_weights(cfg: DictConfig, candidates: pl.DataFrame, weights: list[Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The rankings table by log-probabilities of labels (None: not asked, ranks nothing), equals at random."""
+    shown = np.array(candidates["items"].to_list(), np.uint32)
+    rng = seeds.generator(cfg.seed, f"rank.{cfg.arm.method}")
+    asked = [row is not None for row in weights]
+    ranked = rank_by_score(np.array([row or [0.0] * shown.shape[1] for row in weights]), shown, rng)
+    rankings = [row if there else [] for row, there in zip(ranked, asked, strict=True)]
+    table = _table(cfg.arm.method, candidates, rankings, asked, [None] * len(shown))
+    return table, {"unasked": asked.count(False)}
 
 
 def read_answers(method: str, candidates: pl.DataFrame, completions: list[str | None], reasoned: bool) -> pl.DataFrame:
@@ -108,7 +135,7 @@ def rank_by_baseline(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> 
     shown = np.array(candidates["items"].to_list(), np.uint32)
     rng = seeds.generator(cfg.seed, f"rank.{cfg.arm.method}")
     users = candidates["user"].to_numpy()
-    if "baseline" in cfg:  # a tuned language model
+    if "baseline" in cfg and cfg.baseline.adapt:  # a tuned language model
         scores = adapt.scores(cfg, inputs, users, shown)
     elif "adapter" in inputs:
         scores = fit.scores(inputs["adapter"], inputs["prepare"], inputs["split"], users, shown)

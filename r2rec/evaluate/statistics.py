@@ -70,8 +70,8 @@ def variation(groups: Sequence[ArrayLike]) -> tuple[float, float]:
     """Standard deviations of one seed's mean: (from the users drawn, from the seed itself).
 
     Args:
-        groups: Per seed, one value per user. Random effects by moments (DerSimonian & Laird, 1986): what the means vary by
-            beyond what their users explain; 0 for a single seed.
+        groups: Per seed, one value per user. Random effects by moments (DerSimonian & Laird, 1986): what the
+            means vary by beyond what their users explain; 0 for a single seed.
     """
     values = [_users(group) for group in groups]
     within = float(np.mean([v.var(ddof=1) / len(v) if len(v) > 1 else 0.0 for v in values]))

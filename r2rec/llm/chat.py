@@ -17,15 +17,19 @@ def reply(thought: str | None, answer: str) -> Messages:
     return [{"role": "assistant", "content": render_completion(thought, answer)}]
 
 
-def encode(tokenizer: Any, prompt: str, reasoning: bool) -> list[int]:
-    """Token ids up to where the model goes on.
+def opened(tokenizer: Any, prompt: str | Messages, reasoning: bool) -> str:
+    """The conversation up to where the model goes on.
 
     Templates of R1 style open a thought for the model. Where none is asked for, it is closed at once.
     """
-    text = tokenizer.apply_chat_template(ask(prompt), tokenize=False, add_generation_prompt=True)
-    if not reasoning and text.endswith("<think>\n"):
-        text += "\n</think>\n\n"
-    return tokenizer.encode(text, add_special_tokens=False)
+    messages = ask(prompt) if isinstance(prompt, str) else prompt
+    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    return text + "\n</think>\n\n" if not reasoning and text.endswith("<think>\n") else text
+
+
+def encode(tokenizer: Any, prompt: str | Messages, reasoning: bool) -> list[int]:
+    """Its token ids."""
+    return tokenizer.encode(opened(tokenizer, prompt, reasoning), add_special_tokens=False)
 
 
 def fits(tokenizer: Any, prompts: list[str], cfg: DictConfig, new_tokens: int) -> list[bool]:

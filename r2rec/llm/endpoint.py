@@ -172,7 +172,10 @@ class _Asking:
     def _plain(self, error: Exception) -> str:
         """An error in one line, without the key."""
         where = self.spec.base_url or "OpenAI"
-        said = " ".join((str(getattr(error, "message", "")) or str(error) or type(error).__name__).split())[:300]
+        said = str(getattr(error, "message", "")) or str(error) or type(error).__name__
+        if said.startswith("Error code") and (reply := getattr(error, "response", None)) is not None:
+            said = f"{said}, {reply.text}"  # in a form that the client doesn't know, as of servers other than OpenAI's
+        said = " ".join(said.split())[:300]
         return f"{self.spec.model} at {where}: {said}".replace(self.key, "***")
 
 

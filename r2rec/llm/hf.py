@@ -5,6 +5,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from r2rec.llm.engine import Engine, Setup, loaded, on_tokens
+
 LIKELY = 128  # tokens that nearly always hold the nucleus: sorting these is enough
 
 
@@ -34,27 +36,64 @@ def nucleus(temperature: float, top_p: float) -> Callable[[Any, Any], Any]:
     return warp
 
 
-def generate(model: Any, tokenizer: Any, prompts: list[list[int]], generation: DictConfig, seed: int) -> list[str]:
+def engine(setup: Setup) -> Engine:
+    """Weights and tokenizer in this process."""
+    tokenizer, model = loaded(setup)
+    spec = setup.generation
+
+    def texts(prompts: list[list[int]], seed: int, labels: list[int]) -> list[str]:
+        ranked = labels if spec.constrained else None
+        return generate(model, tokenizer, prompts, spec, seed, ranked, setup.reasoning)
+
+    return on_tokens(setup, tokenizer, texts, weigher(model, tokenizer, spec.batch_size))
+
+
+def weigher(model: Any, tokenizer: Any, batch_size: int) -> Callable[[list[list[int]], list[list[int]]], Any]:
+    """Log-probabilities [prompts, options] of what may follow each prompt, by one prefill."""
+    from r2rec.llm.scoring import option_logprobs
+
+    def weigh(prompts: list[list[int]], options: list[list[int]]) -> Any:
+        longest = max(map(len, prompts)) + max(map(len, options))
+        return option_logprobs(model, tokenizer, prompts, options, batch_size * longest)
+
+    return weigh
+
+
+def generate(
+    model: Any,
+    tokenizer: Any,
+    prompts: list[list[int]],
+    generation: DictConfig,
+    seed: int,
+    labels: list[int] | None = None,
+    reasoned: bool = False,
+) -> list[str]:
     """Completions of tokenised prompts, in their order, without special tokens.
 
     Args:
         prompts: Token ids, the longest first in work so that memory is short at once or never.
         generation: Group `generation`; temperature 0 is greedy.
+        labels: Candidates that each answer ranks, after a thought if `reasoned`; None: nothing is constrained.
     """
     import torch
     from tqdm import tqdm
+
+    from r2rec.llm import constrain
 
     torch.manual_seed(seed)
     model.eval()
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     completions = [""] * len(prompts)
     sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    if generation.temperature > 0:
-        draw = nucleus(generation.temperature, generation.top_p)
-        sampling = {"do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "logits_processor": [draw]}
+    draw = [nucleus(generation.temperature, generation.top_p)] if generation.temperature > 0 else []
+    if draw:
+        sampling = {"do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "logits_processor": draw}
     for start in tqdm(range(0, len(order), generation.batch_size), desc="rank", leave=False, disable=None):
         batch = order[start : start + generation.batch_size]
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, return_tensors="pt").to(model.device)
+        if labels:
+            rules = constrain.processor(tokenizer, [labels[i] for i in batch], reasoned)
+            sampling["logits_processor"] = [rules, *draw]
         with torch.inference_mode():
             output = model.generate(
                 **inputs,

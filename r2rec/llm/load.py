@@ -64,9 +64,11 @@ def weights(model: DictConfig, made: Path | None, adapter: Path | str | None = N
     if Path(adapter).is_dir() and not (Path(adapter) / "adapter_model.safetensors").is_file():
         raise R2RecError(f"adapter {adapter} has no adapter_model.safetensors; other formats are not loaded")
     try:
-        return PeftModel.from_pretrained(base, str(adapter), is_trainable=train)
+        tuned = PeftModel.from_pretrained(base, str(adapter), is_trainable=train)
     except (OSError, ValueError) as error:
         raise R2RecError(f"adapter {adapter} does not load on {source_of(model, made)}: {_line(error)}") from error
+    tuned.peft_config["default"].base_model_name_or_path = source_of(model, made)  # PEFT looks there when it saves
+    return tuned
 
 
 def _load(loader: Any, model: DictConfig, made: Path | None, **options: Any) -> Any:

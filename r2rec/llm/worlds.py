@@ -52,7 +52,7 @@ LEVELS = (
 """From easy to the protocol's size. Nothing in a prompt of the last three says what its users look for: a backbone
 learns to read and to conclude, and which conclusion recommends is left to training on a data set."""
 TOLD = 0.5
-"""Share of prompts with a favourite, which comes first if it is close to the best (`evidence.best`)."""
+"""Share of prompts with a favourite: one of those close to the best, which then comes first (`evidence.best`)."""
 
 
 class Example(NamedTuple):
@@ -78,7 +78,7 @@ def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example
     if cfg.prompt.chains:
         tasks += rating_tasks(source, pool.head(0).select("user", "item"), n_rating, cfg, rng)
     tasks = _named(tasks, rng)
-    told = [_favourite(t.case, rng) if isinstance(t.case, RankingCase) else "3" for t in tasks]
+    told = [_favourite(evidence.support(t.case), rng) if isinstance(t.case, RankingCase) else "3" for t in tasks]
     written = template.write([t.case for t in tasks], told, int(rng.integers(2**31)))
     change = level.change > 0 and rng.random() < level.change
     for task, (thought, answer) in zip(tasks, written, strict=True):
@@ -125,9 +125,12 @@ def _traits(item: Item) -> str:
     return ", ".join(evidence.traits(item))
 
 
-def _favourite(case: RankingCase, rng: np.random.Generator) -> str:
-    """What a teacher is told, now and then: any of the candidates, so that no rule of who was right is learned."""
-    return LABELS[rng.integers(len(case.candidates))] if rng.random() < TOLD else ""
+def _favourite(support: dict[str, evidence.Counted], rng: np.random.Generator) -> str:
+    """What a teacher is told, now and then: any of the candidates that it could put first, so that no rule of who was
+    right is learned, and lists that do not begin with the best are."""
+    score = evidence.scores(support)
+    close = [label for label in score if evidence.is_close(score, label)]
+    return close[rng.integers(len(close))] if close and rng.random() < TOLD else ""
 
 
 def _conclusion(level: Level, rng: np.random.Generator) -> Example:
@@ -136,8 +139,7 @@ def _conclusion(level: Level, rng: np.random.Generator) -> Example:
     pool = {naming.word(draw): max(0, int(rng.geometric(0.3)) - 3) for _ in range(int(rng.integers(8, 16)))}
     shelf = [draw.sample(sorted(pool), draw.randint(1, 3)) for _ in range(max(2, _upto(level.candidates, rng)))]
     support = {label: [(name, pool[name]) for name in names] for label, names in zip(LABELS, shelf, strict=False)}
-    favourite = draw.choice(list(support)) if draw.random() < TOLD else ""
-    counted, best, answer = template.conclusion(support, favourite, rng)
+    counted, best, answer = template.conclusion(support, _favourite(support, rng), rng)
     step = draw.randint(1, 8)
     if rng.random() < level.change:
         best, answer = _least(evidence.scores(support))

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from functools import cache, lru_cache
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from omegaconf import DictConfig
@@ -34,19 +35,24 @@ def show(item: Item, length: int = 80) -> str:
     return f"[{attributes}] {title}" if attributes else title
 
 
-def render(case: RankingCase | RatingCase, prompt: DictConfig, words: DictConfig) -> str:
+def render(case: RankingCase | RatingCase, prompt: DictConfig, words: DictConfig, ask: bool = True) -> str:
     """The user message of a case.
 
     Args:
         prompt: Group `prompt`: what is shown, and whether a thought is asked for.
         words: `dataset.words`: how the domain is spoken of.
+        ask: Say how to answer, at the end.
     """
     name = "ranking" if isinstance(case, RankingCase) else "chain_rating"
     shown = _shown(case, prompt)
-    text = _template(name).render(
-        case=shown, labels=LABELS, reasoning=prompt.reasoning, items=words.plural, verb=words.verb
+    return plain(
+        name, case=shown, labels=LABELS, ask=ask, reasoning=prompt.reasoning, items=words.plural, verb=words.verb
     )
-    return text.rstrip()
+
+
+def plain(name: str, **values: Any) -> str:
+    """The text of a template; what `values` have from data went through `clean`."""
+    return _template(name).render(**values).rstrip()
 
 
 def _shown(case: RankingCase | RatingCase, prompt: DictConfig) -> dict:

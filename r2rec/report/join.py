@@ -22,6 +22,7 @@ class Joined(NamedTuple):
     record: dict[str, Any]
     rankings: Path
     label: str
+    job: str  # what its job has otherwise than the first
 
 
 class Join(Callback):
@@ -42,6 +43,7 @@ def join(folder: Path) -> list[dict[str, Any]]:
     in a sweep over rewards, say in `variant` what they have otherwise than the first job's.
     """
     from r2rec.report import tables
+    from r2rec.report.grid import write_grid_page
     from r2rec.store import write_json
 
     arms = collected(folder)
@@ -54,8 +56,11 @@ def join(folder: Path) -> list[dict[str, Any]]:
     lines = [_line(row) for row in compared]
     tables.write_text(folder / "tables" / "differences.txt", "\n".join(lines) + "\n")
     write_json(folder / "tables" / "differences.json", compared)
-    write_json(folder / "tables" / "variation.json", variations(arms))
+    varied = variations(arms)
+    write_json(folder / "tables" / "variation.json", varied)
     curves(folder)
+    jobs = {arm.rankings.parent.name: arm.job for arm in arms}
+    write_grid_page(folder, records=records, differences=compared, variations=varied, jobs=jobs)
     told = [line for line, row in zip(lines, compared, strict=True) if row["method"].startswith("R2Rec")]
     print("\n".join(["", tables.results_table(records), "", *told, str(folder)]))
     return records
@@ -72,8 +77,9 @@ def collected(folder: Path) -> list[Joined]:
     told = labels([yaml.safe_load(path.read_text()) if path.exists() else {} for path in configs])
     found: dict[tuple[Any, ...], dict[str, dict[int, Joined]]] = {}
     order: dict[int, int] = {}
-    for job, label in zip(jobs, told, strict=True):
+    for job, of_job in zip(jobs, told, strict=True):
         for record in json.loads(job.read_text()):
+            label = of_job
             of_arm = found.setdefault(tuple(record[key] for key in ARM), {})
             known = of_arm.setdefault(label, {}).get(record["seed"])
             if known and known.record != record:  # what sets them apart is no choice of a method
@@ -81,7 +87,7 @@ def collected(folder: Path) -> list[Joined]:
                 known = of_arm.setdefault(label, {}).get(record["seed"])
             if known is None:
                 order[id(record)] = len(order)
-                of_arm[label][record["seed"]] = Joined(record, job.parent / "rankings.parquet", label)
+                of_arm[label][record["seed"]] = Joined(record, job.parent / "rankings.parquet", label, of_job)
     arms = [arm for of_arm in found.values() for arm in _distinct(of_arm)]
     return [named(arm) for arm in sorted(arms, key=lambda arm: order[id(arm.record)])]
 

@@ -6,7 +6,7 @@ readers can tell the hues apart, and lines differ in their dashes too. The same 
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from r2rec.errors import R2RecError
-from r2rec.report.tables import Record, over_seeds, write_text
+from r2rec.report.tables import write_text
 
 WIDTH = 4.4  # inches: at the width of a phone, text of 9 pt is still about 10 px
 INK, FAINT = "#010203", "#040506"  # stand for the page's own colours until the SVG is written
@@ -44,6 +44,8 @@ STYLE: Any = {
     "svg.hashsalt": "r2rec",
 }
 
+FEW = 12  # points of a curve that are marked one by one
+
 NamedLogs = Mapping[str, pl.DataFrame]
 Logs = pl.DataFrame | NamedLogs
 TITLES = {
@@ -53,29 +55,10 @@ TITLES = {
     "entropy": "entropy",
     "completions/mean_length": "completion tokens",
     "completions/clipped_ratio": "completions cut off",
+    "clip_ratio/region_mean": "tokens with a clipped ratio",
     "probe/hr@1": "HR@1, validation",
     "probe/valid": "valid answers, validation",
 }
-
-
-def forest(records: Sequence[Record], folder: Path | None = None) -> str:
-    """HR@1 of every arm with its 95% interval, one panel per data set and one scale for all."""
-    rows = over_seeds(records)
-    if not rows:
-        raise R2RecError("forest plot: no results to draw; rank with at least one method first")
-    panels: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        panels.setdefault(row["dataset"], []).append(row)
-
-    def draw(figure: Any) -> None:
-        heights = [len(panel) + 0.6 for panel in panels.values()]
-        figure.set_size_inches(WIDTH, 0.55 + 0.42 * sum(heights))
-        axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-        for ax, (dataset, panel) in zip(axes, panels.items(), strict=True):
-            _forest_panel(ax, dataset, panel)
-        axes[-1].set_xlabel("HR@1, with 95% interval over users")
-
-    return _figure("forest", draw, folder)
 
 
 def reward_curve(log: Logs, folder: Path | None = None) -> str:
@@ -96,29 +79,9 @@ def loss_curve(log: Logs, folder: Path | None = None) -> str:
     """Training loss over `step`, of one log or of several by name; steps without a loss are left out."""
     probed = {name: title for name, title in TITLES.items() if name.startswith("probe/")}
     validated = {"ndcg": "NDCG, validation", "hr@1": "HR@1, validation"}
-    return _curves("loss", _named(log), {"loss": "loss", **probed, **validated}, folder)
-
-
-def _forest_panel(ax: Any, dataset: str, panel: Sequence[Record]) -> None:
-    """One line per arm: its name above the interval, where a narrow screen has room for it."""
-    across = ax.get_yaxis_transform()
-    for place, row in enumerate(panel):
-        value, (low, high) = row["hr@1"], row["ci95"]["hr@1"]
-        ax.plot([0, 1], [place, place], transform=across, color=FAINT, alpha=0.15, linewidth=2)
-        ax.plot([low, high], [place, place], color=HUES[0], linewidth=2, solid_capstyle="butt")
-        ax.plot([value], [place], "o", color=HUES[0], markersize=5)
-        ax.text(0, place - 0.17, _label(row), transform=across)
-        ax.text(1, place - 0.17, f"{value:.3f}", transform=across, ha="right")
-    ax.set_title(dataset, fontweight="bold")
-    ax.set(ylim=(len(panel) - 0.6, -0.6), yticks=[])
-    ax.spines["left"].set_visible(False)
-    ax.margins(x=0.04)
-
-
-def _label(row: Record) -> str:
-    source = f", from {row['train_dataset']}" if row["train_dataset"] != row["dataset"] else ""
-    text = f"{row['method']} {row['variant']}{source}".strip()
-    return text if len(text) <= 42 else text[:41] + "…"
+    return _curves(
+        "loss", _named(log), {"loss": "loss", "mean_token_accuracy": "next token right", **probed, **validated}, folder
+    )
 
 
 def _curves(kind: str, logs: NamedLogs, titles: Mapping[str, str], folder: Path | None) -> str:
@@ -130,9 +93,9 @@ def _curves(kind: str, logs: NamedLogs, titles: Mapping[str, str], folder: Path 
     columns = min(2, len(drawn))
     rows = -(-len(drawn) // columns)
 
-    def draw(figure: Any) -> None:
-        figure.set_size_inches(WIDTH, 0.35 + (1.5 if columns == 2 else 2.2) * rows)
-        axes = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
+    def draw(canvas: Any) -> None:
+        canvas.set_size_inches(WIDTH, 0.35 + (1.5 if columns == 2 else 2.2) * rows)
+        axes = canvas.subplots(rows, columns, squeeze=False, sharex=True).ravel()
         for ax, (name, title) in zip(axes, drawn.items(), strict=False):
             _curve_panel(ax, name, logs)
             ax.set_title(title)
@@ -142,21 +105,24 @@ def _curves(kind: str, logs: NamedLogs, titles: Mapping[str, str], folder: Path 
             ax.set_xlabel("step")
             ax.tick_params(labelbottom=True)
         if len(logs) > 1:
-            figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
+            canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
-    return _figure(f"{kind}_curve", draw, folder)
+    return figure(f"{kind}_curve", draw, folder)
 
 
 def _curve_panel(ax: Any, name: str, logs: NamedLogs) -> None:
     for place, (label, frame) in enumerate(logs.items()):
         points = _points(frame, name)
         look = {"color": HUES[place % len(HUES)], "linestyle": DASHES[place % len(DASHES)]}
-        alone = "o" if len(points) == 1 else ""  # a line through one point would not be seen
-        ax.plot(points["step"], points[name], label=label, marker=alone, markersize=4, **look)
+        few = "o" if len(points) <= FEW else ""  # as a probe's: a line alone would not say where it asked
+        ax.plot(points["step"], points[name], label=label, marker=few, markersize=4, **look)
         if name == "reward" and "reward_std" in frame.columns:
             band = _points(frame.select("step", name, spread="reward_std"), name).fill_null(0)
             low, high = band[name] - band["spread"], band[name] + band["spread"]
             ax.fill_between(band["step"], low, high, color=look["color"], alpha=0.18, linewidth=0)
+    flat = {value for frame in logs.values() for value in _points(frame, name)[name]}
+    if len(flat) == 1 and min(flat) >= 0:  # nothing here is below 0, where matplotlib would put half of the panel
+        ax.set_ylim(0, 2 * min(flat) or 1)
     ax.locator_params(axis="both", nbins=4)
     ax.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
 
@@ -176,21 +142,21 @@ def _named(log: Logs) -> NamedLogs:
     return logs
 
 
-def _figure(name: str, draw: Callable[[Any], None], folder: Path | None) -> str:
+def figure(name: str, draw: Callable[[Any], None], folder: Path | None) -> str:
     """Draw in our style, without touching matplotlib's own state or needing a display."""
     import matplotlib
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(layout="constrained")
-        draw(figure)
+        canvas = Figure(layout="constrained")
+        draw(canvas)
         text = StringIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
+        canvas.savefig(text, format="svg", transparent=True, metadata=nothing)
         svg = _theme(text.getvalue(), name)
         if folder is not None:
             write_text(folder / f"{name}.svg", svg)
-            figure.savefig(folder / f"{name}.png", dpi=200, facecolor="white", metadata={"Software": None})
+            canvas.savefig(folder / f"{name}.png", dpi=200, facecolor="white", metadata={"Software": None})
     return svg
 
 

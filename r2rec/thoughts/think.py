@@ -1,5 +1,6 @@
 """Stage `think`: a teacher turns training tasks into interaction-of-thoughts, and the audit accepts or rejects them."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from r2rec.data.targets import for_rl, for_sft
 from r2rec.errors import R2RecError
 from r2rec.prompts.render import render
 from r2rec.thoughts.audit import audit, rates
+from r2rec.thoughts.lesson import accepted, lessons, start
 from r2rec.thoughts.tasks import Task, load, ranking_tasks, rating_tasks, targets
 
 SHARES = {"ranking": (1.0, 0.0), "chain_rating": (0.0, 1.0), "mix": (0.5, 0.5)}
@@ -26,15 +28,14 @@ def think(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
     tasks = training_tasks(cfg, inputs)
     if not tasks:
         raise R2RecError("no train rating has a history before it to make a training prompt of; give more data")
-    teacher = get_method(cfg.teacher._target_)
-    written = teacher(
-        [t.case for t in tasks],
-        [t.truth for t in tasks],
-        seeds.integer(cfg.seed, "think.teacher"),
-        **cfg.teacher.params,
-    )
-    pairs = zip(tasks, written, strict=True)
-    reasons = [audit(task.case, thought, answer, task.truth) for task, (thought, answer) in pairs]
+    facts: dict[str, Any] = {}
+    if cfg.teacher.generation:
+        tasks, written, reasons, facts = learned(cfg, inputs, tasks, folder.parents[1] / "responses")
+    else:
+        teacher, seed = get_method(cfg.teacher._target_), seeds.integer(cfg.seed, "think.teacher")
+        written = teacher([t.case for t in tasks], [t.truth for t in tasks], seed, **cfg.teacher.params)
+        pairs = zip(tasks, written, strict=True)
+        reasons = [audit(task.case, thought, answer, task.truth) for task, (thought, answer) in pairs]
     traces = pl.DataFrame(
         {
             "user": [t.user for t in tasks],
@@ -43,19 +44,36 @@ def think(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
             "prompt": [render(t.case, cfg.prompt, cfg.dataset.words) for t in tasks],
             "thought": [thought if cfg.prompt.reasoning else None for thought, _ in written],
             "answer": [answer for _, answer in written],
-            "accepted": [not r for r in reasons],
+            "accepted": [accepted(cfg, r) for r in reasons],
             "reasons": reasons,
         },
         schema_overrides={"user": pl.UInt32, "item": pl.UInt32, "thought": pl.String, "reasons": pl.List(pl.String)},
     )
     traces.write_parquet(folder / "traces.parquet")
-    accepted = int(traces["accepted"].sum())
-    if not accepted:
+    kept = int(traces["accepted"].sum())
+    if not kept:
         raise R2RecError(f"the audit rejected all {len(tasks)} traces of teacher={cfg.teacher.name}: {reasons[0][0]}")
     notes = []
-    if accepted < cfg.sft.samples:
-        notes = [f"only {accepted} of sft.samples={cfg.sft.samples} traces were accepted; raise teacher.oversample"]
-    return {"traces": len(tasks), "accepted": accepted, "rates": rates(reasons), "notes": notes}
+    if kept < cfg.sft.samples:
+        notes = [f"only {kept} of sft.samples={cfg.sft.samples} traces were accepted; raise teacher.oversample"]
+    return {"traces": len(tasks), "accepted": kept, **facts, "rates": rates(reasons), "notes": notes}
+
+
+def learned(
+    cfg: DictConfig, inputs: dict[str, Path], tasks: list[Task], responses: Path
+) -> tuple[list[Task], list[tuple[str, str]], list[list[str]], dict[str, Any]]:
+    """Tasks that a language model was asked for, (thought, answer) and audit's reasons of each, and what it cost."""
+    engine = start(cfg, inputs, responses)
+    kinds: dict[type, list[Task]] = {}
+    for task in tasks:
+        kinds.setdefault(type(task.case), []).append(task)
+    done, traces, facts = [], [], Counter[str]()
+    for some in kinds.values():
+        found, cost = lessons(some, -(-cfg.sft.samples // len(kinds)), cfg, engine)
+        done += [some[k] for k in sorted(found)]
+        traces += [found[k] for k in sorted(found)]
+        facts.update(cost)
+    return done, [(t.thought, t.answer) for t in traces], [t.reasons for t in traces], dict(facts)
 
 
 def training_tasks(cfg: DictConfig, inputs: dict[str, Path]) -> list[Task]:

@@ -9,6 +9,9 @@ import polars as pl
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from r2rec.store import write_json
+from r2rec.train.card import named
+
 CHECKPOINTS = "checkpoints"
 STATE = "trainer_state.json"
 
@@ -58,11 +61,17 @@ def write_log(history: list[dict[str, Any]], folder: Path) -> pl.DataFrame:
     return log
 
 
-def save_adapter(model: Any, tokenizer: Any, folder: Path) -> None:
-    """The trained adapter, in PEFT's layout, without the frozen reference that TRL keeps beside it."""
+def save_adapter(model: Any, tokenizer: Any, folder: Path, base: DictConfig) -> None:
+    """The trained adapter, in PEFT's layout, without the frozen reference that TRL keeps beside it.
+
+    Its base is named as the configuration names it: where this machine keeps the weights is of no use elsewhere.
+    """
     model.save_pretrained(folder, selected_adapters=["default"])
     tokenizer.save_pretrained(folder)
-    (folder / "README.md").unlink(missing_ok=True)
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's own; ours is `card.write`
+    settings = json.loads((folder / "adapter_config.json").read_text())
+    settings["base_model_name_or_path"] = named(base)
+    write_json(folder / "adapter_config.json", settings)
 
 
 def lora(cfg: DictConfig) -> Any:

@@ -16,6 +16,7 @@ from r2rec.llm import chat, load, runtime
 from r2rec.prompts.render import render
 from r2rec.thoughts.tasks import Task, ranking_tasks, targets
 from r2rec.thoughts.tasks import load as load_source
+from r2rec.train import card
 from r2rec.train.common import common_arguments, lora, save_adapter, train
 from r2rec.train.probe import probes
 
@@ -49,8 +50,10 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
     )
     log = train(trainer, "rl", folder, probes(cfg, inputs, tokenizer))
     _check_reference(log)
-    save_adapter(trainer.model, tokenizer, folder)
-    return {"prompts": len(rows), "steps": trainer.state.global_step, **summary(log), "notes": notes + warnings(log)}
+    save_adapter(trainer.model, tokenizer, folder, cfg.model)
+    facts = {"prompts": len(rows), "steps": trainer.state.global_step, **summary(log), "notes": notes + warnings(log)}
+    card.write(folder, "rl", cfg, inputs, facts)
+    return facts
 
 
 def _tasks(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any) -> tuple[list[Task], list[str]]:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from r2rec import seeds
 from r2rec.errors import R2RecError
 from r2rec.llm import chat, load, runtime
+from r2rec.train import card
 from r2rec.train.common import common_arguments, lora, save_adapter, train
 from r2rec.train.probe import probes
 
@@ -35,15 +36,17 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         peft_config=None if cfg.model.adapter else lora(cfg.model.lora),
     )
     log = train(trainer, "sft", folder, probes(cfg, inputs, tokenizer))
-    save_adapter(trainer.model, tokenizer, folder)
+    save_adapter(trainer.model, tokenizer, folder, cfg.model)
     losses, left_out = log["loss"].drop_nulls(), len(rows) - len(short)
-    return {
+    facts = {
         "samples": len(short),
         "steps": trainer.state.global_step,
         "loss_first": losses[0],
         "loss_last": losses[-1],
         "notes": [f"{left_out} traces longer than model.max_length were left out"] if left_out else [],
     }
+    card.write(folder, "sft", cfg, inputs, facts)
+    return facts
 
 
 def examples(traces: pl.DataFrame, samples: int) -> list[dict[str, chat.Messages]]:

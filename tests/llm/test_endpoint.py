@@ -1,12 +1,6 @@
 """The endpoint client against a server that misbehaves: nothing lost, nothing asked twice once answered."""
 
-import json
 import re
-import threading
-import time
-from collections import Counter
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import polars as pl
 import pytest
@@ -17,85 +11,10 @@ from r2rec.errors import R2RecError
 from r2rec.llm.chat import ask
 from r2rec.llm.endpoint import answers
 from r2rec.prompts.cases import Item, RankingCase
+from tests.llm.faulty import FAULTS, KEY, Server
 from tests.small import composed, go
 
 pytest.importorskip("openai", reason="needs the openai extra")
-KEY = "sk-planted-0123456789"
-
-
-class Server:
-    """Answers "echo: <prompt>" - after the faults that are planned for each prompt."""
-
-    def __init__(self):
-        self.faults: dict[str, list] = {}
-        self.asked, self.answered = Counter(), Counter()
-        self.now = self.most = 0
-        self.delay = 0.01
-        self.times: list[float] = []
-        self.reply = "echo: {}".format
-        lock = threading.Lock()
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def do_POST(self):
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                prompt = body["messages"][-1]["content"]
-                with lock:
-                    server.now += 1
-                    server.most = max(server.most, server.now)
-                    server.asked[prompt] += 1
-                    server.times.append(time.monotonic())
-                    plan = server.faults.get(prompt, [])
-                    fault = plan.pop(0) if plan else None
-                time.sleep(server.delay)
-                with lock:  # before the answer: a client that stopped waiting for it is no longer in flight
-                    server.now -= 1
-                with suppress(ConnectionError):
-                    self.answer(prompt, fault)
-
-            def answer(self, prompt, fault):
-                usage = {"prompt_tokens": 1000, "completion_tokens": 100}
-                message = {"role": "assistant", "content": server.reply(prompt)}
-                if fault == "thinks":
-                    message["reasoning_content"] = "well"
-                text = json.dumps({"id": "1", "choices": [{"index": 0, "message": message}], "usage": usage}).encode()
-                if isinstance(fault, tuple):  # status, headers
-                    error = json.dumps({"error": {"message": f"fault {fault[0]} for {KEY}", "code": None}}).encode()
-                    return self.send(fault[0], error, fault[1])
-                if fault == "cut":
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(text)))
-                    self.end_headers()
-                    self.wfile.write(text[:20])
-                    return self.connection.close()
-                if fault == "hang":
-                    time.sleep(1.5)
-                bad = {
-                    "half": (200, text[:-30]),
-                    "html": (200, b"<html>busy</html>"),
-                    "empty": (200, b'{"choices": []}'),
-                }
-                if fault not in bad:
-                    server.answered[prompt] += 1
-                return self.send(*bad.get(fault, (200, text)), {"Content-Type": "text/html"} if fault == "html" else {})
-
-            def send(self, status, body, headers):
-                self.send_response(status)
-                for name, value in {"Content-Type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.http.server_port}/v1"
 
 
 @pytest.fixture
@@ -103,8 +22,7 @@ def server(monkeypatch):
     monkeypatch.setenv("R2REC_TEST_KEY", KEY)
     server = Server()
     yield server
-    server.http.shutdown()
-    server.http.server_close()
+    server.close()
 
 
 def spec(server, **changes):
@@ -117,9 +35,6 @@ def spec(server, **changes):
 
 def prompts(n):
     return [ask(f"q{k}") for k in range(n)]
-
-
-FAULTS = [(429, {}), (429, {"Retry-After": "0.1"}), (500, {}), (503, {}), "cut", "hang", "half", "html", "empty"]
 
 
 def test_every_fault_is_sat_out_and_nothing_is_asked_twice(server, tmp_path):

@@ -40,7 +40,7 @@ def test_a_killed_run_goes_on_as_it_would_have(spec, tmp_path, monkeypatch):
 
 def test_levels_come_in_order_and_end_at_the_protocol():
     rng = np.random.default_rng(0)
-    seen = [{tiny.LEVELS.index(tiny.level_at(at, rng)) for _ in range(200)} for at in (0, 0.2, 0.99)]
+    seen = [{tiny.LEVELS.index(tiny.level_at(at, rng)) for _ in range(1000)} for at in (0, 0.2, 0.99)]
     assert seen[0] == {0}
     assert seen[2] == set(range(len(tiny.LEVELS)))
     assert max(seen[1]) < len(tiny.LEVELS) - 1

@@ -39,6 +39,7 @@ def test_whole_tasks_are_answered_in_form(level):
 @pytest.mark.parametrize(("change", "named"), [(0.0, ("Best supported", "Strongest")), (1.0, ("Newest",))])
 def test_conclusions_follow_what_was_read(change, named):
     """The last step names the candidates with most, or with least, for them, each with its own sum."""
+    favourites = []
     for prompt, completion, _ in drawn(Level(20, 3, 3, change=change)):
         if "Rank the candidates" not in prompt or "First reason" not in prompt:
             continue
@@ -47,10 +48,14 @@ def test_conclusions_follow_what_was_read(change, named):
         chosen = [(label, int(n)) for label, n in re.findall(r"([A-T]) (\d+)", last)]
         assert last.split(":")[0].endswith(named)
         assert all(sums[label] == n for label, n in chosen)
-        order = sorted(sums.values(), reverse=not change)
-        assert [n for _, n in chosen] == [n for n in order if n or change][: evidence.BEST]
+        if change:
+            assert [n for _, n in chosen] == sorted(sums.values())[: evidence.BEST]
+        elif chosen:  # a favourite comes first where it is close to the best
+            assert [label for label, _ in chosen] == evidence.best(sums, chosen[0][0])
+            favourites.append(chosen[0][1] < max(sums.values()))
         ranking = parse_ranking(completion, len(sums), True).labels
         assert list(ranking[: len(chosen)]) == [label for label, _ in chosen]
+    assert change or 0.05 < np.mean(favourites) < 0.5
 
 
 def test_drills_of_conclusions_give_the_counts_and_ask_for_what_follows():
@@ -60,7 +65,7 @@ def test_drills_of_conclusions_give_the_counts_and_ask_for_what_follows():
         answer = parse_ranking(completion, len(sums), True)
         assert sorted(answer.labels) == sorted(sums)
         best = max(sums.values())
-        assert sums[answer.labels[0]] == best
+        assert best - sums[answer.labels[0]] <= evidence.CLOSE
         assert ("none" in completion[len(given) :]) == (best == 0)
         assert prompt.count("\n") == 0
 

@@ -1,3 +1,4 @@
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 
 from r2rec.errors import R2RecError
 from r2rec.prompts.cases import Chain, Item
-from r2rec.report import page, plots, tables
+from r2rec.report import forest, page, plots, tables
+from r2rec.report.cases import Browser, Case, Told
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -51,22 +53,13 @@ def record(method: str, dataset: str = "ml_1m", value: float = 0.4) -> dict[str,
     return {**arm, "n_users": 1000, **metrics, "valid_ratio": 1.0, "ci95": ends}
 
 
-def case(text: str, **changes: Any) -> page.Case:
+def browser(text: str, **changes: Any) -> Browser:
+    """One case that two arms told; `changes` are to what the last one told."""
     item = Item(text, (text, text))
-    base = page.Case(
-        user=text,
-        profile=text,
-        history=[text],
-        chains=[Chain(item, 5, 4, 2.5, item, 4)],
-        candidates=[item] * 4,
-        completion=text,
-        thought_steps=[text, text],
-        ranking=["C", "A"],
-        positive="A",
-        correct=False,
-        valid=True,
-    )
-    return base | changes  # type: ignore[return-value]
+    first = Told("right", text, (1, 2, 3, 4), text, [(text, [(text, "c1"), ("A", "kA")])], text)
+    told = [first, Told("wrong", "ranked 2 of 4", (2, 0, 1, 0), "", [(text, [])], text)._replace(**changes)]
+    chains = [Chain(item, 5, 4, 2.5, item, 4), Chain(item, 5, 4, 2.5, item, None)]
+    return Browser([text, text], [Case(text, text, [item], chains, [item] * 4, 0, told)], 0, 7)
 
 
 def written(path: Path, text: str, **changes: Any) -> str:
@@ -75,7 +68,7 @@ def written(path: Path, text: str, **changes: Any) -> str:
         "records": [record(text)],
         "published": tables.published("ml_1m"),
         "figures": {text: '<svg viewBox="0 0 1 1"></svg>'},
-        "case": case(text),
+        "browser": browser(text),
         "facts": {"seed": text},
         "notes": [text],
     }
@@ -108,7 +101,7 @@ def test_no_text_changes_the_page(tmp_path: Path, text: str) -> None:
 
 
 def test_page_reaches_for_nothing_outside(tmp_path: Path) -> None:
-    html = written(tmp_path / "report.html", "calm", figures={"HR@1": plots.forest([record("x")])})
+    html = written(tmp_path / "report.html", "calm", figures={"HR@1": forest.forest([record("x")])})
     policy = html.index("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
     assert policy < html.index("<style>")
     found = skeleton(html)
@@ -122,29 +115,44 @@ def test_page_tells_the_results(tmp_path: Path) -> None:
     text = skeleton(written(tmp_path / "report.html", "calm")).text
     for part in ("0.400", "0.370–0.430", "1,000 users", "100.0%", "GraphSAGE †", tables.FOOTNOTE):
         assert part in text
-    html = written(tmp_path / "bare.html", "calm", records=[], published=[], figures={}, case=None, notes=[])
+    html = written(tmp_path / "bare.html", "calm", records=[], published=[], figures={}, browser=None, notes=[])
     assert "No method has been ranked yet" in html
     assert "<h2>Figures" not in html
     assert tables.DAGGER not in skeleton(html).text.split("Results")[1]
 
 
-@pytest.mark.parametrize(
-    ("changes", "verdict", "places"),
-    [
-        ({}, "ranked 2 of 4", "12––"),
-        ({"ranking": ["C"]}, "leaves the held-out item out", "1–––"),
-        ({"ranking": [], "valid": False}, "could not be read", "––––"),
-    ],
-)
-def test_case_says_what_became_of_the_answer(
-    changes: dict[str, Any], verdict: str, places: str, tmp_path: Path
-) -> None:
-    html = written(tmp_path / "report.html", "calm", case=case("calm", **changes))
-    assert verdict in html
-    shown = [part.split("</span>")[0] for part in html.split('<span class="place">')[1:]]
-    assert "".join(shown) == places
-    assert html.count('class="tag">held out') == 1
-    assert [f">{rating}</span>" in html for rating in ("5", "4", "2.5")] == [True] * 3
+@pytest.mark.parametrize("places", [(2, 0, 1, 0), (0, 0, 0, 0)])
+def test_case_has_the_places_of_every_arm(places: tuple[int, ...], tmp_path: Path) -> None:
+    html = written(tmp_path / "report.html", "calm", browser=browser("calm", places=places))
+    shown = re.findall(r'style="--p0:(\d+);--p1:(\d+);"', html)
+    assert [(int(a), int(b)) for a, b in shown] == [(n, place or 99) for n, place in enumerate(places, 1)]
+    assert html.count('class="truth"') == 1
+    assert [f">{rating}</i>" in html for rating in ("5", "4", "2.5")] == [True] * 3
+    assert html.count('class="open"') == 1
+    assert "first 1 of 7 users" in html
+
+
+def test_every_link_leads_somewhere(tmp_path: Path) -> None:
+    html = written(tmp_path / "report.html", "calm")
+    links, places = re.findall(r'href="#([^"]+)"', html), re.findall(r' id="([^"]+)"', html)
+    assert set(links) == {"1-c1", "1-kA"}
+    assert set(links) <= set(places)
+    assert len(places) == len(set(places))
+
+
+def test_counts_and_classes_follow_the_verdicts(tmp_path: Path) -> None:
+    html = written(tmp_path / "report.html", "calm")
+    assert 'class="case r0 w1" open' in html
+    counts = re.findall(r'id="(right|wrong|invalid)">\w+ <b class="a0">(\d)</b> <b class="a1">(\d)</b>', html)
+    assert counts == [("right", "1", "0"), ("wrong", "0", "1"), ("invalid", "0", "0")]
+
+
+def test_ours_stand_against_the_published_row_of_their_name(tmp_path: Path) -> None:
+    rows = [record("graphsage", value=0.5), record("R2Rec without RL", value=0.5)]
+    text = skeleton(written(tmp_path / "report.html", "calm", records=rows)).text
+    assert "GraphSAGE †0.313+0.1870.491+0.0090.461+0.039" in text
+    assert "stage:no_rl0.320+0.180" in text
+    assert "NGCF †0.3580.512" in text
 
 
 def test_only_an_svg_is_taken_as_a_figure(tmp_path: Path) -> None:
@@ -188,9 +196,25 @@ def test_reward_curve_draws_what_there_is() -> None:
             plots.reward_curve(empty)
 
 
+def test_differences_are_filled_where_they_are_sure() -> None:
+    row = {
+        "dataset": "toy",
+        "method": "$a_b$",
+        "against": "<b>",
+        "difference": -0.1,
+        "ci95": (-0.2, 0.0),
+        "p_holm": 0.2,
+    }
+    hollow = forest.differences([row, row], 0.05)
+    assert ">−0.100</text>" in hollow
+    assert hollow != forest.differences([row, row | {"p_holm": 0.01}], 0.05)
+    with pytest.raises(R2RecError, match="no differences"):
+        forest.differences([], 0.05)
+
+
 def test_forest_takes_any_name(tmp_path: Path) -> None:
-    svg = plots.forest([record(text) for text in HOSTILE[:-1]] + [record("a_b", "toy", 0.1)], tmp_path)
+    svg = forest.forest([record(text) for text in HOSTILE[:-1]] + [record("a_b", "toy", 0.1)], tmp_path)
     tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(svg).iter()}
     assert not tags & {"script", "img", "meta", "foreignObject"}
     with pytest.raises(R2RecError, match="no results"):
-        plots.forest([])
+        forest.forest([])

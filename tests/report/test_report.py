@@ -1,4 +1,4 @@
-"""Stage `report`: records from rankings, and the case that a reader is shown."""
+"""Stage `report`: records from rankings, and the cases that a reader is shown."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,8 @@ import pytest
 from r2rec.evaluate.rank import evaluated
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
-from r2rec.report.report import Row, first_case, report
+from r2rec.report.cases import browser
+from r2rec.report.report import Row, report
 from tests.small import Done, composed, go
 
 THOUGHT = "Step 1: the user liked it.\nStep 2: so did the neighbour."
@@ -37,38 +38,64 @@ def rankings(world: Done, method: str, places: list[int | None], written: bool =
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-CASES = {
+FIRST = {
     "the first right answer": ([1, 0, 0], 1),
     "a valid one where none is right": ([None, 2, 1], 1),
     "an invalid one where there is no other": ([None, None], 0),
 }
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_the_case_shown(world: Done, name: str) -> None:
-    places, expected = CASES[name]
-    table = rankings(world, "R2Rec", places)
-    case = first_case(composed(), [table], world.folders())
-    assert case is not None
-    row = table.row(expected, named=True)
-    assert case["user"] == row["user"]
-    assert case["valid"] == row["valid"]
-    assert case["correct"] == (places[expected] == 0)
-    assert case["positive"] == LABELS[row["candidates"].index(row["positive"])]
-    assert [row["candidates"][LABELS.index(label)] for label in case["ranking"]] == row["ranking"]
-    assert case["thought_steps"] == ["the user liked it.", "so did the neighbour."]
-    assert len(case["candidates"]) == len(row["candidates"])
-    assert case["chains"]
-    assert case["history"]
+@pytest.mark.parametrize("name", FIRST)
+def test_the_case_that_is_open_at_first(world: Done, name: str) -> None:
+    places, expected = FIRST[name]
+    shown = browser(composed(), {"R2Rec": rankings(world, "R2Rec", places)}, world.folders())
+    assert shown is not None
+    assert shown.first == expected
 
 
-def test_the_case_is_of_the_last_arm_that_wrote(world: Done) -> None:
-    wrong, right = rankings(world, "one", [1]), rankings(world, "two", [0])
-    silent = rankings(world, "popularity", [0], written=False)
-    case = first_case(composed(), [right, wrong, silent], world.folders())
-    assert case is not None
-    assert not case["correct"]
-    assert first_case(composed(), [silent], world.folders()) is None
+def test_every_user_is_a_case_as_the_rankings_have_it(world: Done) -> None:
+    table = rankings(world, "R2Rec", [0, 3, None])
+    shown = browser(composed(), {"R2Rec": table}, world.folders())
+    assert shown is not None
+    assert [case.told[0].verdict for case in shown.cases] == ["right", "wrong", "invalid"]
+    assert [case.told[0].about for case in shown.cases] == ["ranked 1 of 5", "ranked 4 of 5", "invalid: none found"]
+    for case, row in zip(shown.cases, table.iter_rows(named=True), strict=True):
+        told = case.told[0]
+        assert case.user == row["user"]
+        assert row["candidates"][case.positive] == row["positive"]
+        by_place = [item for place, item in sorted(zip(told.places, row["candidates"], strict=True)) if place]
+        assert by_place == row["ranking"]
+        assert [text for text, _ in told.steps] == ["the user liked it.", "so did the neighbour."]
+        assert told.tail == row["completion"].rpartition("</think>")[2].strip()
+        assert case.chains
+        assert case.history
+
+
+def test_arms_that_wrote_are_told_side_by_side(world: Done) -> None:
+    tables = {"one": rankings(world, "one", [1, 0]), "two": rankings(world, "two", [0])}
+    silent = {"popularity": rankings(world, "popularity", [0], written=False)}
+    shown = browser(composed(), tables | silent, world.folders())
+    assert shown is not None
+    assert shown.arms == ["one", "two"]
+    assert [[told.verdict for told in case.told] for case in shown.cases] == [["wrong", "right"]]
+    assert browser(composed(), silent, world.folders()) is None
+
+
+def test_a_case_shows_what_the_prompt_shows(world: Done) -> None:
+    table = {"R2Rec": rankings(world, "R2Rec", [0])}
+    shown = browser(composed("prompt.chains=false", "prompt.profile=false"), table, world.folders(), limit=1)
+    assert shown is not None
+    assert not shown.cases[0].chains
+    assert shown.cases[0].profile is None
+
+
+def test_long_texts_are_cut_and_say_so(world: Done) -> None:
+    table = rankings(world, "R2Rec", [0]).with_columns(completion=pl.lit("a" * 10_000_000))
+    shown = browser(composed(), {"R2Rec": table}, world.folders())
+    assert shown is not None
+    (told,) = shown.cases[0].told
+    assert len(told.before + told.tail) < 6_100_000
+    assert "rankings.parquet has all of it" in told.before + told.tail
 
 
 def test_records_are_in_the_order_of_rows_and_follow_the_places(world: Done, tmp_path: Path) -> None:
@@ -81,7 +108,15 @@ def test_records_are_in_the_order_of_rows_and_follow_the_places(world: Done, tmp
     out = tmp_path / "out"
     out.mkdir()
     cfg = composed("seed=5")
-    records = report(cfg, rows, world.folders(), out, {"leakage": "none seen"}, ["a note to read"])
+    records = report(
+        cfg,
+        rows,
+        world.folders(),
+        out,
+        {"leakage": "none seen"},
+        ["a note to read"],
+        {"more": "<svg><title>of a diagnostic</title></svg>"},
+    )
     assert json.loads((out / "metrics.json").read_text()) == records
     assert [(r["method"], r["variant"], r["dataset"], r["seed"], r["n_users"]) for r in records] == [
         ("a", "variant", "toy", 5, 4), ("b", "variant", "toy", 5, 4),
@@ -92,5 +127,6 @@ def test_records_are_in_the_order_of_rows_and_follow_the_places(world: Done, tmp
     page = (out / "report.html").read_text()
     assert "none seen" in page
     assert "a note to read" in page
+    assert "of a diagnostic" in page
     assert {path.name for path in (out / "tables").iterdir()} == {"results.md", "results.csv", "results.tex"}
     assert list((out / "plots").glob("*.svg"))

@@ -1,0 +1,91 @@
+"""Generation engine `vllm`: vLLM in this process (`pip install 'r2rec[vllm]'`). Its server: `generation=openai`.
+
+A constrained answer is written freely up to its marker and then token by token: custom logits processors change from
+one release of vLLM to the next, `allowed_token_ids` does not, and with prefix caching a step costs one token.
+"""
+
+from typing import Any
+
+from r2rec.errors import R2RecError
+from r2rec.llm.constrain import Grammar, listed
+from r2rec.llm.engine import Engine, Setup, on_tokens
+from r2rec.prompts.cases import LABELS
+
+RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM takes them
+MARKER = "Ranking:"
+
+
+def engine(setup: Setup) -> Engine:
+    """vLLM's own copy of the weights; an adapter stays beside them."""
+    try:
+        from vllm import LLM, SamplingParams
+        from vllm.lora.request import LoRARequest
+    except ImportError as error:
+        said = " ".join(str(error).split())
+        raise R2RecError(f"generation=vllm: {said}; pip install 'r2rec[vllm]', or use generation=hf") from error
+    from r2rec.llm import load
+
+    spec, model = setup.generation, setup.model
+    assert model is not None
+    tokenizer = load.tokenizer(model, setup.made)
+    adapter = setup.adapter or model.adapter
+    lora = LoRARequest("adapter", 1, str(adapter)) if adapter else None
+    llm = LLM(
+        load.source_of(model, setup.made), revision=model.revision, dtype=model.dtype, max_model_len=model.max_length,
+        trust_remote_code=False, enable_prefix_caching=True, max_num_seqs=spec.batch_size, max_logprobs=len(LABELS),
+        logprobs_mode="processed_logprobs", **({"enable_lora": True, "max_lora_rank": _rank(adapter)} if lora else {}),
+    )  # fmt: skip
+    drawing = {"temperature": spec.temperature, "top_p": spec.top_p} if spec.temperature > 0 else {"temperature": 0.0}
+
+    def run(prompts: list[list[int]], params: list[Any]) -> list[Any]:
+        asked = [{"prompt_token_ids": ids} for ids in prompts]
+        return [done.outputs[0] for done in llm.generate(asked, params, lora_request=lora, use_tqdm=False)]
+
+    def texts(prompts: list[list[int]], seed: int, labels: list[int]) -> list[str]:
+        """A seed for each request: what is drawn does not depend on what else is batched."""
+        room, written = [spec.max_new_tokens] * len(prompts), [""] * len(prompts)
+        grammar = Grammar(tokenizer, setup.reasoning) if spec.constrained else None
+        stop = {"stop": [MARKER], "include_stop_str_in_output": True} if grammar else {}
+        going = list(range(len(prompts)))
+        while going:
+            behind = {k: tokenizer.encode(written[k], add_special_tokens=False) for k in going}
+            allowed = {k: grammar.allowed(written[k], labels[k]) if grammar else None for k in going}
+            params = [
+                SamplingParams(**drawing, **stop, seed=seed + k, max_tokens=room[k])
+                if allowed[k] is None
+                else SamplingParams(
+                    **drawing, seed=seed + k + len(behind[k]), max_tokens=1, allowed_token_ids=allowed[k]
+                )
+                for k in going
+            ]
+            done = run([prompts[k] + behind[k] for k in going], params)
+            for k, out in zip(going, done, strict=True):
+                written[k] += out.text
+                room[k] -= len(out.token_ids)
+            begun = {k: bool(out.text) and grammar is not None and _begun(written[k], out.text, setup.reasoning)
+                     for k, out in zip(going, done, strict=True)}  # fmt: skip
+            going = [k for k in going if begun[k] and room[k] > 0]
+        return written
+
+    def weigh(prompts: list[list[int]], options: list[list[int]]) -> list[list[float]]:
+        if any(len(option) != 1 for option in options):
+            raise R2RecError("generation=vllm weighs labels of one token alone; this tokenizer splits them: use hf")
+        tokens = [option[0] for option in options]
+        one = SamplingParams(temperature=1.0, max_tokens=1, logprobs=len(tokens), allowed_token_ids=tokens, seed=0)
+        found = [out.logprobs[0] for out in run(prompts, [one] * len(prompts))]
+        return [[row[t].logprob if t in row else -float("inf") for t in tokens] for row in found]
+
+    return on_tokens(setup, tokenizer, texts, weigh)
+
+
+def _begun(text: str, new: str, reasoned: bool) -> bool:
+    """Whether there is more to come: a list has begun, or a marker inside a thought stopped the writing."""
+    return listed(text, reasoned) is not None or new.endswith(MARKER)
+
+
+def _rank(adapter: Any) -> int:
+    """The least rank that vLLM has room for."""
+    from peft import PeftConfig
+
+    own = PeftConfig.from_pretrained(str(adapter)).r
+    return next((rank for rank in RANKS if rank >= own), own)

@@ -1,0 +1,114 @@
+"""The pages in a real browser: nothing is asked for, nothing complains, and a keyboard is enough."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from r2rec.prompts.cases import Chain, Item
+from r2rec.report.cases import Browser, Case, Told
+from tests.report import chromium
+from tests.report.test_grid import written as grid
+from tests.report.test_page import HOSTILE, written
+
+pytestmark = pytest.mark.skipif(not chromium.FOUND, reason="no chromium on this machine: pages were not opened in one")
+
+VERDICTS = ["right", "wrong", "invalid", "right"]
+SHOWN = "[...document.querySelectorAll('.case')].filter(c => c.checkVisibility()).length"
+FOCUS = "document.activeElement.id || document.activeElement.tagName + document.activeElement.textContent"
+
+
+def cases() -> Browser:
+    """Four users under two arms; the second arm has the verdicts in reverse."""
+    items = [Item(f"{text} {n}", (text,)) for n, text in enumerate(HOSTILE[:4])]
+    chains = [Chain(items[0], 5, 4, 2.5, items[1], 4)]
+    told = [
+        Told(verdict, verdict, (4, 3, 0, 1), "", [(HOSTILE[0], [("chain 1", "c1")]), ("a\nb", [])], HOSTILE[1])
+        for verdict in VERDICTS
+    ]
+    made = [Case(n, HOSTILE[0], items, chains, items, 1, [told[n], told[::-1][n]]) for n in range(4)]
+    return Browser(["one", "two"], made, 0, 4)
+
+
+@pytest.fixture(scope="module")
+def tab() -> Iterator[chromium.Tab]:
+    with chromium.tab() as opened:
+        yield opened
+
+
+@pytest.fixture
+def opened(tab: chromium.Tab, tmp_path: Path) -> chromium.Tab:
+    tab.requests.clear()
+    tab.complaints.clear()
+    written(tmp_path / "report.html", HOSTILE[0], browser=cases())
+    tab.open(tmp_path / "report.html")
+    return tab
+
+
+def test_no_request_leaves_the_file_and_nothing_complains(opened: chromium.Tab) -> None:
+    assert {url.rpartition("/")[2] for url in opened.requests if not url.startswith("data:")} == {"report.html"}
+    assert opened.complaints == []
+    assert opened.ask("document.querySelectorAll('script, img, iframe').length") == 0
+
+
+def test_a_grids_page_as_well(tab: chromium.Tab, tmp_path: Path) -> None:
+    tab.requests.clear()
+    tab.complaints.clear()
+    grid(tmp_path, HOSTILE[3])
+    tab.open(tmp_path / "report.html")
+    assert {url.rpartition("/")[2] for url in tab.requests if not url.startswith("data:")} == {"report.html"}
+    assert tab.complaints == []
+
+
+@pytest.mark.parametrize(("arm", "kept"), [("arm0", [0, 3]), ("arm1", [0, 3])])
+def test_filters_keep_what_they_name(opened: chromium.Tab, arm: str, kept: list[int]) -> None:
+    opened.ask(f"document.getElementById('{arm}').click()")
+    assert opened.ask(SHOWN) == 4
+    for verdict, count in {"right": 2, "wrong": 1, "invalid": 1, "all": 4}.items():
+        opened.ask(f"document.getElementById('{verdict}').click()")
+        assert opened.ask(SHOWN) == count, verdict
+    opened.ask("document.getElementById('right').click()")
+    rows = "[...document.querySelectorAll('.case')].flatMap((c, n) => c.checkVisibility() ? [n] : [])"
+    assert opened.ask(rows) == kept
+
+
+def test_a_case_is_in_the_order_of_the_chosen_arm(opened: chromium.Tab) -> None:
+    places = "[...document.querySelectorAll('.case[open] .ranking li')].map(l => getComputedStyle(l).order)"
+    assert opened.ask(places) == ["4", "3", "99", "1"]
+    top = "[...document.querySelectorAll('.case[open] .ranking li')].map(l => l.getBoundingClientRect().top)"
+    fourth, third, left_out, first = opened.ask(top)
+    assert first <= third
+    assert max(first, third) <= max(fourth, left_out)
+
+
+def test_a_keyboard_is_enough(opened: chromium.Tab) -> None:
+    opened.press("Tab")
+    assert opened.ask(FOCUS) == "arm1"
+    opened.press("Tab")
+    assert opened.ask(FOCUS) == "all"
+    opened.press("ArrowRight")
+    assert opened.ask(FOCUS) == "right"
+    assert opened.ask(SHOWN) == 2
+    opened.press("Tab")
+    assert opened.ask(FOCUS).startswith("SUMMARY")
+    opened.press("Tab")
+    assert opened.ask(FOCUS).startswith("Achain 1")
+    opened.press("Enter")
+    assert opened.ask("location.hash") == "#1-c1"
+    opened.press("Tab")  # from the chain on: the link again
+    opened.press("Tab")
+    opened.press("Enter")
+    assert opened.ask("document.querySelectorAll('.case')[3].open") is True
+    assert opened.ask("document.querySelectorAll('.case[open]').length") == 1
+
+
+def test_it_fits_a_phone_and_prints_the_open_case_alone(opened: chromium.Tab) -> None:
+    opened.send("Emulation.setDeviceMetricsOverride", width=360, height=640, deviceScaleFactor=1, mobile=False)
+    assert opened.ask("document.documentElement.scrollWidth <= 360")
+    opened.send("Emulation.clearDeviceMetricsOverride")
+    opened.send("Emulation.setEmulatedMedia", media="print")
+    assert opened.ask(SHOWN) == 1
+    opened.ask("document.querySelector('.case[open]').open = false")
+    assert opened.ask(SHOWN) == 1
+    assert opened.ask("document.querySelector('.case .loops').checkVisibility()")
+    opened.send("Emulation.setEmulatedMedia", media="")
