@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 
 import hydra
@@ -41,7 +42,7 @@ def _job(cfg: DictConfig) -> None:
     from r2rec.pipeline import run
 
     try:
-        run(cfg, Path(HydraConfig.get().runtime.output_dir))
+        run(cfg, Path(HydraConfig.get().runtime.output_dir), partial(print, flush=True))  # a log shows it at once
     except (R2RecError, OmegaConfBaseException) as error:  # here already: Hydra prints the overrides, then passes it on
         _fail(_one_line(error))
 
