@@ -76,7 +76,7 @@ STAGES = (
         "r2rec.thoughts.think:think",
         needs=("prepare", "split"),
         choices=(*TASK, "teacher", "sft.samples", "sft.task"),
-        version=3,
+        version=4,
     ),
     Stage(
         "sft",

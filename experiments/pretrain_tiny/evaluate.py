@@ -60,24 +60,29 @@ def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
 
     for target, got in zip(wanted, written, strict=True):
         theirs, ours = (list(map(plain, thought_steps(split_thought(text, True)[0] or ""))) for text in (target, got))
-        for step in theirs[:-2]:
+        counted = next(n for n, step in enumerate(theirs) if "Candidates:" in step)
+        for step in theirs[:counted]:
             add("history read" if "Liked 1:" in step else "chain read", step in ours)
         mine = next((step for step in ours if "Candidates:" in step), "")
         sums = {label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*?= (\d+)", mine)}
-        for entry, own in zip_longest(theirs[-2].split("; "), mine.split("; ")[: theirs[-2].count("; ") + 1]):
+        n = theirs[counted].count("; ") + 1
+        for entry, own in zip_longest(theirs[counted].split("; "), mine.split("; ")[:n]):
             add("candidate read and summed", entry == own)
-        answer = parse_ranking(got, theirs[-2].count("; ") + 1, True)
-        chosen = re.findall(r"([A-T]) (\d+)", ours[-1]) if ours else []
-        values, up = [int(n) for _, n in chosen], bool(ours) and "Newest" in ours[-1]
-        best = sorted((n for n in sums.values() if n or up), reverse=not up)[: max(len(chosen), evidence.BEST)]
-        own = all(sums.get(label) == int(n) for label, n in chosen) and len({label for label, _ in chosen}) == len(
-            chosen
-        )
-        add("best (or least), in order", own and values == best)
-        add("first of them", bool(chosen) and bool(best) and sums.get(chosen[0][0]) == best[0])
+        answer = parse_ranking(got, n, True)
+        named = next((step for step in ours if step.startswith(("Best supported:", "Newest:"))), "")
+        chosen, up = [(label, int(value)) for label, value in re.findall(r"([A-T]) (\d+)", named)], "Newest" in named
+        order = sorted(sums.values(), reverse=not up)
+        wanted_values = [value for value in order if value or up][: evidence.BEST]
+        once = len({label for label, _ in chosen}) == len(chosen)
+        own = bool(named) and once and all(sums.get(label) == value for label, value in chosen)
+        add("best (or least), in order", own and [value for _, value in chosen] == wanted_values)
+        add("none named twice", once)
+        picked = re.fullmatch(r"First: ([A-T])\.", ours[-1] if ours else "")
+        add("first is one of them", picked is not None and picked[1] in dict(chosen))
+        add("answer begins with it", picked is not None and answer.labels[:1] == (picked[1],))
         add("concludes with more of the same", not up)
         add("answer valid", answer.valid)
-        add("answer complete", answer.valid and len(answer.labels) == theirs[-2].count("; ") + 1)
+        add("answer complete", answer.valid and len(answer.labels) == n)
     return {part: right[part] / n for part, n in total.items()}
 
 

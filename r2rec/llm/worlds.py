@@ -19,9 +19,9 @@ from r2rec.data import toy
 from r2rec.data.interactions import Raw, index
 from r2rec.data.targets import training_targets
 from r2rec.llm import naming
-from r2rec.prompts.answer import render_completion, render_ranking
+from r2rec.prompts.answer import render_completion
 from r2rec.prompts.assemble import texts
-from r2rec.prompts.cases import LABELS, Item, RankingCase
+from r2rec.prompts.cases import LABELS, Item, RankingCase, RatingCase
 from r2rec.prompts.render import render
 from r2rec.thoughts import evidence, template
 from r2rec.thoughts.tasks import Source, Task, ranking_tasks, rating_tasks, touched_keys
@@ -52,7 +52,7 @@ LEVELS = (
 """From easy to the protocol's size. Nothing in a prompt of the last three says what its users look for: a backbone
 learns to read and to conclude, and which conclusion recommends is left to training on a data set."""
 TOLD = 0.5
-"""Share of prompts with a favourite: one of those close to the best, which then comes first (`evidence.best`)."""
+"""Share of prompts with a favourite, one of those close to the best, which then comes first (`evidence.choices`)."""
 
 
 class Example(NamedTuple):
@@ -78,14 +78,14 @@ def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example
     if cfg.prompt.chains:
         tasks += rating_tasks(source, pool.head(0).select("user", "item"), n_rating, cfg, rng)
     tasks = _named(tasks, rng)
-    told = [_favourite(evidence.support(t.case), rng) if isinstance(t.case, RankingCase) else "3" for t in tasks]
+    told = [_told(t.case, rng) for t in tasks]
     written = template.write([t.case for t in tasks], told, int(rng.integers(2**31)))
     change = level.change > 0 and rng.random() < level.change
     for task, (thought, answer) in zip(tasks, written, strict=True):
         if not isinstance(task.case, RankingCase):
             answer = f"Rating: {_expected(task)}"
         elif change:
-            thought, answer = _for_a_change(task.case, thought)
+            thought, answer = _for_a_change(task.case, thought, rng)
         yield Example(render(task.case, cfg.prompt, cfg.dataset.words), _completion(thought, answer, cfg))
 
 
@@ -125,11 +125,14 @@ def _traits(item: Item) -> str:
     return ", ".join(evidence.traits(item))
 
 
-def _favourite(support: dict[str, evidence.Counted], rng: np.random.Generator) -> str:
-    """What a teacher is told, now and then: any of the candidates that it could put first, so that no rule of who was
-    right is learned, and lists that do not begin with the best are."""
-    score = evidence.scores(support)
-    close = [label for label in score if evidence.is_close(score, label)]
+def _told(case: RankingCase | RatingCase, rng: np.random.Generator) -> str:
+    if not isinstance(case, RankingCase):
+        return "3"
+    return _favourite(evidence.choices(evidence.scores(evidence.support(case))), rng)
+
+
+def _favourite(close: list[str], rng: np.random.Generator) -> str:
+    """What a teacher is told, now and then: any that it could put first, so that no rule of who is right is learned."""
     return close[rng.integers(len(close))] if close and rng.random() < TOLD else ""
 
 
@@ -139,26 +142,29 @@ def _conclusion(level: Level, rng: np.random.Generator) -> Example:
     pool = {naming.word(draw): max(0, int(rng.geometric(0.3)) - 3) for _ in range(int(rng.integers(8, 16)))}
     shelf = [draw.sample(sorted(pool), draw.randint(1, 3)) for _ in range(max(2, _upto(level.candidates, rng)))]
     support = {label: [(name, pool[name]) for name in names] for label, names in zip(LABELS, shelf, strict=False)}
-    counted, best, answer = template.conclusion(support, _favourite(support, rng), rng)
-    step = draw.randint(1, 8)
+    score, n = evidence.scores(support), draw.randint(1, 8)
+    (counted, *rest), answer = template.conclusion(support, _favourite(evidence.choices(score), rng), rng)
     if rng.random() < level.change:
-        best, answer = _least(evidence.scores(support))
-    given = f"<think>\nStep {step}: {counted}\nStep {step + 1}:"
-    completion = f"{given} {best}\n</think>\n{answer}"
-    return Example("Rank the candidates for this user, best first.", completion, given)
+        rest, answer = _least(score, rng)
+    steps = "\n".join(f"Step {k}: {text}" for k, text in enumerate([counted, *rest], n))
+    given = f"<think>\nStep {n}: {counted}\nStep {n + 1}:"
+    return Example("Rank the candidates for this user, best first.", f"<think>\n{steps}\n</think>\n{answer}", given)
 
 
-def _for_a_change(case: RankingCase, thought: str) -> tuple[str, str]:
+def _for_a_change(case: RankingCase, thought: str, rng: np.random.Generator) -> tuple[str, str]:
     """The same reading, with what is least like the user's past in front."""
-    read, _, last = thought.rpartition("\n")
-    best, answer = _least(evidence.scores(evidence.support(case)))
-    return f"{read}\n{last.partition(':')[0]}: {best}", answer
+    steps = thought.split("\n")
+    read = next(n for n, step in enumerate(steps, 1) if ": Candidates: " in step)
+    concluded, answer = _least(evidence.scores(evidence.support(case)), rng)
+    return "\n".join([*steps[:read], *(f"Step {n}: {text}" for n, text in enumerate(concluded, read + 1))]), answer
 
 
-def _least(score: dict[str, int]) -> tuple[str, str]:
+def _least(score: dict[str, int], rng: np.random.Generator) -> tuple[list[str], str]:
+    """The steps after the candidates, and the answer."""
     least = sorted(score, key=lambda label: score[label])[: evidence.BEST]
-    named = ", ".join(f"{label} {score[label]}" for label in least)
-    return f"Newest: {named}.", render_ranking([*least, *(k for k in score if k not in least)])
+    close = [label for label in least if score[label] - score[least[0]] <= evidence.CLOSE]
+    first = _favourite(close, rng) or least[0]
+    return [f"Newest: {template.listed(score, least)}.", f"First: {first}."], template.ranked(score, least, first)
 
 
 def _expected(task) -> int:  # type: ignore[no-untyped-def]

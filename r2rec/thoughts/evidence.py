@@ -62,12 +62,12 @@ def scores(support: dict[str, Counted]) -> dict[str, int]:
     return {label: sum(count for _, count in counted) for label, counted in support.items()}
 
 
-def is_close(scores: dict[str, int], label: str) -> bool:
-    """Whether a candidate has nearly as much support as the best: evidence leaves a choice between these."""
-    return scores[label] > 0 and max(scores.values()) - scores[label] <= CLOSE
+def best(scores: dict[str, int]) -> list[str]:
+    """The labels with most support, none without any, equals as listed."""
+    return sorted(filter(scores.get, scores), key=lambda label: -scores[label])[:BEST]
 
 
-def best(scores: dict[str, int], favourite: str) -> list[str]:
-    """The labels with most support, none without any, equals as listed; a favourite that is close comes first."""
-    first = favourite if favourite in scores and is_close(scores, favourite) else None
-    return sorted(filter(scores.get, scores), key=lambda label: (label != first, -scores[label]))[:BEST]
+def choices(scores: dict[str, int]) -> list[str]:
+    """Of the best, those nearly as good as the first: evidence leaves a choice between these."""
+    order = best(scores)
+    return [label for label in order if scores[order[0]] - scores[label] <= CLOSE]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 from r2rec.thoughts import evidence
-from r2rec.thoughts.template import AGREES, BEST, VERDICT
+from r2rec.thoughts.template import AGREES, BEST, VERDICT, listed
 
 _ALIKE = {other: one for one, other in (*VERDICT.values(), *AGREES.values(), BEST)}
 _OTHER = re.compile("|".join(sorted(_ALIKE, key=len, reverse=True)))
@@ -26,6 +26,7 @@ _FORMS = {  # how statements look, true or not; each rests on those before it
         r"Chain \d+: user \S+ (?:liked|neutral|disliked): .*; neighbour gave \S+, (?:agrees|differs); then .*\.",
         rf"Candidates: {_SUM}(?:; {_SUM})*\.",
         r"Best supported: (?:none|[A-Z] -?\d+(?:, [A-Z] -?\d+)*)\.",
+        r"First: [A-Z]\.",
     ),
 }
 
@@ -82,10 +83,10 @@ def _of_ranking(case: RankingCase) -> Iterator[tuple[int, str, str]]:
     total = {label: f" = {score[label]}" if pairs else "" for label, pairs in support.items()}
     every = "; ".join(f"{label} {_counts(pairs)}{total[label]}" for label, pairs in support.items())
     yield 2, f"Candidates: {every}.", f"Candidates: {', '.join(support)}."
-    for favourite in score:  # of those with its score
-        order = evidence.best(score, favourite)
-        best = f"Best supported: {', '.join(f'{label} {score[label]}' for label in order) or 'none'}."
-        yield 3, best, best
+    best = f"Best supported: {listed(score, evidence.best(score))}."
+    yield 3, best, best
+    for label in evidence.choices(score):
+        yield 4, f"First: {label}.", f"First: {label}."
 
 
 def _in_one_wording(text: str) -> str:

@@ -1,7 +1,7 @@
 """The `template` teacher: rule-based, offline, grounded in the chain; its wording varies, its facts don't.
 
 It keeps the paper's rules (3.2.2, A.1): steps rest on earlier steps, a chain is read hop by hop, and the answer
-guides only where the evidence leaves a choice - which of the candidates close to the best comes first. Where the
+guides only where the evidence leaves a choice - which of the best comes first, of those that are close. Where the
 evidence speaks against the answer it says what it sees, and the audit turns the trace down.
 """
 
@@ -39,18 +39,31 @@ def _ranking(case: RankingCase, positive: str, rng: np.random.Generator) -> tupl
         liked = "; ".join(f"Liked {n}: {_counts(next(counted))}" for n, _ in enumerate(case.history, 1))
         steps.append(f"{liked}.")
     steps += [_read(n, c, next(counted), next(counted), rng) for n, c in enumerate(case.chains, 1)]
-    *concluded, answer = conclusion(evidence.support(case), positive, rng)
+    concluded, answer = conclusion(evidence.support(case), positive, rng)
     return _numbered([*steps, *concluded]), answer
 
 
-def conclusion(support: dict[str, evidence.Counted], positive: str, rng: np.random.Generator) -> tuple[str, str, str]:
-    """The candidates, each counted; the best of them; and the answer, the rest as listed."""
+def conclusion(support: dict[str, evidence.Counted], positive: str, rng: np.random.Generator) -> tuple[list[str], str]:
+    """Three steps and the answer: candidates counted; the best in order; which comes first, where any has support.
+
+    The answer has that one, the other best in order, and the rest as listed.
+    """
     counted = "; ".join(f"{label} {_sum(pairs)}" for label, pairs in support.items())
     score = evidence.scores(support)
-    best = evidence.best(score, positive)
-    named = ", ".join(f"{label} {score[label]}" for label in best) or "none"
-    rest = [label for label in score if label not in best]
-    return f"Candidates: {counted}.", f"{_pick(BEST, rng)}: {named}.", render_ranking([*best, *rest])
+    best = evidence.best(score)
+    first = positive if positive in evidence.choices(score) else next(iter(best), None)
+    steps = [f"Candidates: {counted}.", f"{_pick(BEST, rng)}: {listed(score, best)}."]
+    return [*steps, *([f"First: {first}."] if first else [])], ranked(score, best, first)
+
+
+def listed(score: dict[str, int], best: Sequence[str]) -> str:
+    return ", ".join(f"{label} {score[label]}" for label in best) or "none"
+
+
+def ranked(score: dict[str, int], best: Sequence[str], first: str | None) -> str:
+    """The answer: one in front, the other best, then the rest as listed."""
+    front = sorted(best, key=lambda label: label != first)
+    return render_ranking([*front, *(label for label in score if label not in front)])
 
 
 def _read(n: int, chain: Chain, first: evidence.Counted, second: evidence.Counted, rng: np.random.Generator) -> str:

@@ -38,24 +38,27 @@ def test_whole_tasks_are_answered_in_form(level):
 
 @pytest.mark.parametrize(("change", "named"), [(0.0, ("Best supported", "Strongest")), (1.0, ("Newest",))])
 def test_conclusions_follow_what_was_read(change, named):
-    """The last step names the candidates with most, or with least, for them, each with its own sum."""
+    """Three with most, or with least, for them, each with its own sum; one of those close to the first comes first."""
     favourites = []
     for prompt, completion, _ in drawn(Level(20, 3, 3, change=change)):
         if "Rank the candidates" not in prompt or "First reason" not in prompt:
             continue
-        *_, counted, last = thought_steps(split_thought(completion, True)[0])
-        sums = {label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*?= (\d+)[;.]", counted)}
-        chosen = [(label, int(n)) for label, n in re.findall(r"([A-T]) (\d+)", last)]
-        assert last.split(":")[0].endswith(named)
-        assert all(sums[label] == n for label, n in chosen)
-        if change:
-            assert [n for _, n in chosen] == sorted(sums.values())[: evidence.BEST]
-        elif chosen:  # a favourite comes first where it is close to the best
-            assert [label for label, _ in chosen] == evidence.best(sums, chosen[0][0])
-            favourites.append(chosen[0][1] < max(sums.values()))
+        told = thought_steps(split_thought(completion, True)[0])
+        counted = next(n for n, step in enumerate(told) if step.startswith("Candidates:"))
+        sums = {label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*?= (\d+)[;.]", told[counted])}
+        chosen = {label: int(n) for label, n in re.findall(r"([A-T]) (\d+)", told[counted + 1])}
+        assert told[counted + 1].split(":")[0].endswith(named)
+        assert all(sums[label] == n for label, n in chosen.items())
+        order = sorted(sums.values(), reverse=not change)
+        assert list(chosen.values()) == [n for n in order if n or change][: evidence.BEST]
         ranking = parse_ranking(completion, len(sums), True).labels
-        assert list(ranking[: len(chosen)]) == [label for label, _ in chosen]
-    assert change or 0.05 < np.mean(favourites) < 0.5
+        if chosen:
+            assert told[counted + 2] == f"First: {ranking[0]}."
+            assert abs(chosen[ranking[0]] - order[0]) <= evidence.CLOSE
+            assert list(ranking[1 : len(chosen)]) == [label for label in chosen if label != ranking[0]]
+            favourites.append(ranking[0] != next(iter(chosen)))
+        assert len(told) == counted + 2 + bool(chosen)
+    assert 0.05 < np.mean(favourites) < 0.5
 
 
 def test_drills_of_conclusions_give_the_counts_and_ask_for_what_follows():

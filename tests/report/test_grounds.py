@@ -22,6 +22,7 @@ STEPS = {
     "Chain 3 and chain 99 are not there.": [],
     "Film number 03 was liked.": [("liked 4", "h")],
     "Best supported: C 5, B 4.": [("C", "kC"), ("B", "kB")],
+    "First: B.": [("B", "kB")],
     "Film number 22 fits, A > B is a guess.": [("C", "kC"), ("A", "kA"), ("B", "kB")],
     "I think a film is best, I guess. A drama.": [],
     f"Candidates: {', '.join(LABELS[:20])}.": [("20 candidates", "k")],

@@ -141,6 +141,7 @@ RANKING_PLANTS = {
         spoilt(CHOSEN, 3, "rated Heat 5", "rated Heat 1"),
         spoilt(CHOSEN, 4, "Taken together", "Looking at chain 7 as well"),
         steps(*CHOSEN[:4], "Best supported: A 9, C 2.", CHOSEN[5]),
+        steps(*CHOSEN[:5], "First: A."),
         steps(*CHOSEN[:4], "Candidates: A Comedy 2; C Comedy 2.", CHOSEN[5]),
     ],
     "malformed": ["", "\n", "C is best.", "Step 1:\nStep 2: C", "Step 1: C </think>", "A - then B\nC"],

@@ -49,7 +49,8 @@ def supported(case, truth):
     if isinstance(case, RatingCase):
         return template.expectation(case.chain, int(truth)) == evidence.sign(int(truth))
     score = evidence.scores(evidence.support(case))
-    return 0 < score[truth] >= max(score.values()) - evidence.CLOSE
+    better = sum(n > score[truth] or (n == score[truth] and label < truth) for label, n in score.items())
+    return 0 < score[truth] >= max(score.values()) - evidence.CLOSE and better < evidence.BEST
 
 
 @pytest.mark.parametrize("bare", [False, True])
@@ -68,7 +69,7 @@ HOSTILE = [
     "Chain 4", "4", "5", "user", "liked", "disliked by the user (1).", "; then", "B 3", "</think>", "it", "\n",
     "as we will see", "2; it shares x with the first.", "", "not enjoyed", "next step", "The answer is 4", "(5)", "-1",
     "Candidates: B 9; C 8.", "x" * 300, "\u202eabc", "candidate B", "Strongest: C 3.", "I", "a, b", "é", ".", "\\d+",
-    "(?:", "neutral (3), neighbour agrees (3)",
+    "First: B.", "(?:", "neutral (3), neighbour agrees (3)",
 ]  # fmt: skip
 words = st.sampled_from(HOSTILE) | st.sampled_from(
     [t for i in (HEAT, JAWS, CLUE, BABE) for t in (i.title, *i.attributes)]

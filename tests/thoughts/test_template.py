@@ -82,15 +82,20 @@ def test_rankings_list_every_label_once(case, seed, data):
         assert read.valid
         assert sorted(read.labels) == list(labels)
     score = evidence.scores(evidence.support(case))
-    order = re.findall(r"\b[A-T]\b", answer)
-    best, rest = order[: evidence.BEST], order[evidence.BEST :]
-    if max(score.values()):
-        close = 0 < score[positive] >= max(score.values()) - evidence.CLOSE
-        assert (order[0] == positive) or not close
-        others = sorted((n for label, n in score.items() if not close or label != positive), reverse=True)
-        assert [score[k] for k in best[close:]] == others[: evidence.BEST - close]
-    assert rest == sorted(rest)
-    assert len(thought_steps(thought)) == thought.count("\n") + 1 == bool(case.history) + len(case.chains) + 2
+    order, most = re.findall(r"\b[A-T]\b", answer), sorted(score.values(), reverse=True)
+    told = thought_steps(thought)
+    assert len(told) == thought.count("\n") + 1 == bool(case.history) + len(case.chains) + 2 + bool(most[0])
+    if not most[0]:
+        assert order == list(labels)
+        return
+    *_, listed, first = told
+    best = [(label, int(n)) for label, n in re.findall(r"([A-T]) (\d+)", listed)]
+    assert [n for _, n in best] == [n for n in most if n][: evidence.BEST]
+    assert all(score[label] == n for label, n in best)
+    assert first == f"First: {order[0]}."
+    assert (order[0] == positive) or positive not in [label for label, n in best if most[0] - n <= evidence.CLOSE]
+    assert order[1 : len(best)] == [label for label, _ in best if label != order[0]]
+    assert order[len(best) :] == sorted(set(labels) - {label for label, _ in best})
 
 
 @given(rankings)
@@ -108,7 +113,7 @@ def test_support_counts_likes_and_dislikes_in_the_order_read(case):
 
 @given(rankings, seeds)
 def test_the_positive_changes_no_reading(case, seed):
-    """Up to the last step, which names the three best, a ranking thought is the same whoever the positive is."""
+    """Up to the last step, which names the first, a ranking thought is the same whoever the positive is."""
     told = {write([case], [label], seed)[0][0].rpartition("\n")[0] for label in LABELS[: len(case.candidates)]}
     assert len(told) == 1
 
