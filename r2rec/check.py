@@ -21,6 +21,7 @@ LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo")
 SCALES = ("group", "batch", "none")
 FIT_LOSSES = ("softmax", "bpr", "bce")
 TRACKERS = ("tensorboard", "wandb")
+MODES = ("offline", "online", "disabled")
 DTYPES = ("float32", "bfloat16", "float16")
 ANSWERS = ("text", "labels")
 ABOVE_ZERO = (
@@ -86,6 +87,8 @@ def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield several, f"hardware.processes={cfg.hardware.processes}: several processes are not supported yet; give 1"
     unknown = [name for name in cfg.logger.report_to if name not in TRACKERS]
     yield bool(unknown), f"logger.report_to has {', '.join(unknown)}; choose from {', '.join(TRACKERS)}"
+    yield cfg.logger.mode not in MODES, f"logger.mode={cfg.logger.mode}; choose from {', '.join(MODES)}"
+    yield not 0 < cfg.logger.patience < inf, f"logger.patience={cfg.logger.patience} should be above 0"
     share = cfg.noise.params.get("share", 0.0)
     yield isinstance(share, (int, float)) and not 0 <= share <= 1, f"noise.params.share={share} should be 0 to 1"
     yield cfg.dataset.name == "same", "dataset=same is for train_on alone; name a data set"

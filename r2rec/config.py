@@ -292,7 +292,10 @@ class Hardware:
 @dataclass
 class Logger:
     name: str = MISSING
-    report_to: list[str] = field(default_factory=list)  # trackers the trainers report to
+    report_to: list[str] = field(default_factory=list)  # wandb | tensorboard; what each stage says goes there as well
+    project: str = "r2rec"
+    mode: str = "offline"  # of wandb: offline | online | disabled
+    patience: float = 30.0  # seconds for wandb's server to answer; after that the run goes on offline
 
 
 @dataclass

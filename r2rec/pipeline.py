@@ -7,7 +7,9 @@ from urllib.parse import urlsplit
 
 from omegaconf import DictConfig, OmegaConf
 
+from r2rec import track
 from r2rec.check import check
+from r2rec.provenance import scrubbed
 from r2rec.runner import Run, Stage
 from r2rec.train.card import about
 from r2rec.train.push import push
@@ -272,10 +274,15 @@ def run(cfg: DictConfig, folder: Path, say: Callable[[str], None] = print) -> li
     """
     cfg = rooted(cfg)
     check(cfg, NAMES)
+    this = Run(cfg, folder, say)
+    with track.tracking(cfg, scrubbed(this.plain), folder, say):
+        return _stages(this, cfg, say)
+
+
+def _stages(this: Run, cfg: DictConfig, say: Callable[[str], None]) -> list[dict[str, Any]]:
     rows = arms(cfg)
     needed = wanted(cfg, rows)
     last = NAMES.index(cfg.until or "report")
-    this = Run(cfg, folder, say)
     if cfg.train_on.name not in ("same", cfg.dataset.name):
         for stage in (thinking(s, cfg) for s in STAGES[: NAMES.index("rl") + 1]):
             if stage.name in needed - {"chain", "fit"}:

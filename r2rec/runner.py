@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec import provenance, store
+from r2rec import provenance, store, track
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -86,8 +86,8 @@ class Run:
             "parents": {name: artefact.key for name, artefact in parents.items()},
             "raw": {name: store.checksum(path) for name, path in raw.items()} | self._weights(choices),
         }
-        # hardware and logger change where and how, never what: readable, and in no key
-        cfg = OmegaConf.create(choices | pick(self.plain, ("hardware", "logger")))
+        # hardware changes where and how, never what: readable, and in no key
+        cfg = OmegaConf.create(choices | pick(self.plain, ("hardware",)))
         OmegaConf.set_struct(cfg, True)  # a choice that was not declared cannot be read: no key would know of it
         folders = {name: artefact.path for name, artefact in parents.items()} | dict(raw)
         artefact = store.obtain(
@@ -101,6 +101,7 @@ class Run:
             say=self.say,
         )
         self._tell(label, artefact)
+        track.stage(label, artefact.facts, artefact.path, artefact.made)
         return artefact
 
     def _weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
@@ -168,6 +169,7 @@ class Run:
             artefacts_of = {method: artefact.path for method, artefact in self.diagnosed.items()}
             found = diagnosis(self.cfg.diagnostic.name, artefacts_of, self.folder)
         records = report(self.cfg, ranked, {**trained, **folders}, self.folder, facts, notes, found[1])
+        track.results(records, self.folder / "rankings.parquet")
         self.made["report"] = store.Artefact("report", "", self.folder, time.perf_counter() - begin, 0.0, True, {})
         self.write_manifest()
         self._tell("report", self.made["report"])

@@ -16,10 +16,11 @@ from hydra.utils import get_method
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec import seeds
+from r2rec import seeds, track
 from r2rec.baselines.ratings import Ratings, load
 from r2rec.errors import R2RecError
 
+COLUMNS = ("epoch", "loss", "ndcg", "hr@1", "seconds")
 WEIGHTS, BUILT, STATE = "model.safetensors", "model.json", "state.pt"
 
 
@@ -75,6 +76,7 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         model.eval()
         hit, ndcg = quality(model.scores(users, shown), place)
         run["rows"].append((epoch, torch.stack(losses).mean().item(), ndcg, hit, seconds))
+        track.step("fit", epoch, dict(zip(COLUMNS, run["rows"][-1], strict=True)))
         better = ndcg > run["best"]
         run["since"] = 0 if better else run["since"] + 1
         if better:
@@ -90,7 +92,7 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     model.load_state_dict(run["weights"])
     save_model(model, str(folder / WEIGHTS))
     (folder / BUILT).write_text(json.dumps(built))
-    log = pl.DataFrame(run["rows"], schema=["epoch", "loss", "ndcg", "hr@1", "seconds"], orient="row")
+    log = pl.DataFrame(run["rows"], schema=list(COLUMNS), orient="row")
     log.write_parquet(folder / "log.parquet")
     best = log.sort("ndcg", descending=True, maintain_order=True).row(0, named=True)
     return {

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec import seeds
+from r2rec import seeds, track
 from r2rec.llm import load
 from r2rec.llm.naming import WORDS
 from r2rec.llm.worlds import LEVELS, Example, Level, examples
@@ -160,6 +160,8 @@ def train(model, tokenizer, spec: DictConfig, snapshots: Path) -> pl.DataFrame: 
         optimizer.zero_grad()
         rows.append((step, loss.item(), tokens.numel(), time.perf_counter() - begin))
         bar.set_postfix(loss=f"{rows[-1][1]:.3f}", refresh=False)
+        if step % 10 == 0:
+            track.step("backbone", step, {"loss": rows[-1][1], "tokens": rows[-1][2]})
         if step % SNAPSHOT == SNAPSHOT - 1 and step + 1 < spec.steps:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rows": rows, "pool": pool}
             snapshots.mkdir(exist_ok=True)

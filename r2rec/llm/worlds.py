@@ -46,8 +46,8 @@ class Level(NamedTuple):
 
 LEVELS = (
     Level(20, 5, 5, lines=2), Level(20, 5, 5, lines=6), Level(20, 5, 5, lines=20),
-    Level(2, 1, 1), Level(5, 2, 2), Level(20, 0, 3), Level(20, 0, 0, change=0.6, counted=True),
-    Level(10, 3, 4, change=0.6), Level(20, 5, 5, change=0.6),
+    Level(2, 1, 1), Level(5, 2, 2), Level(20, 0, 3), Level(20, 0, 0, change=0.3, counted=True),
+    Level(10, 3, 4, change=0.3), Level(20, 5, 5, change=0.3),
 )  # fmt: skip
 """From easy to the protocol's size. Nothing in a prompt of the last three says what its users look for: a backbone
 learns to read and to conclude, and which conclusion recommends is left to training on a data set."""

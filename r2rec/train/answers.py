@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 from omegaconf import DictConfig
 
+from r2rec import track
 from r2rec.llm.scoring import batches, padded, parts
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt, and of its answer
@@ -54,6 +55,7 @@ def train(
         optimizer.step()
         optimizer.zero_grad()
         log.append((step, loss, rate))
+        track.step("adapt", step, {"loss": loss, "learning_rate": rate})
         bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
         if (step + 1) % spec.save_steps == 0 and step + 1 < steps:
             folder.mkdir(exist_ok=True)

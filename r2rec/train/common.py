@@ -9,6 +9,7 @@ import polars as pl
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from r2rec import track
 from r2rec.store import write_json
 from r2rec.train.card import named
 
@@ -45,7 +46,7 @@ def common_arguments(cfg: DictConfig, folder: Path, seed: int) -> dict[str, Any]
         "logging_steps": 1,
         "save_strategy": "steps",
         "save_total_limit": 2,
-        "report_to": list(cfg.logger.report_to),
+        "report_to": [],  # `track` tells trackers what is logged, each stage on its own steps
         "disable_tqdm": True,
         "dataloader_pin_memory": not on_cpu,
         "dataloader_num_workers": 0,
@@ -97,6 +98,9 @@ def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> 
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.update()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            track.step(name, state.global_step, logs or {})
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.close()
