@@ -126,6 +126,7 @@ EXPERIMENTS = {
     "paper": [*TINY, *FEW],
     "training": [*TINY, *FEW, "probe.users=2", "probe.max_new_tokens=16"],
     "baselines": ["baseline=sasrec", "baseline.fit.epochs=1", "evaluation.resamples=20"],
+    "main": [*TINY, *FEW],
     "seeds": [*TINY, *FEW],
     "robustness": ["baseline=item_knn", "noise=flip"],
     "ablation": [*TINY, *FEW, "+variant=chains_3"],

@@ -80,6 +80,12 @@ def _of_ranking(case: RankingCase) -> Iterator[tuple[int, str, str]]:
         again = "" if c.rating_u2 is None else f"; user {c.rating_u2:g} {_liked(c.rating_u2)}"
         text = f"Chain {n}: {user}; {neighbour}{again}: {second}."
         yield 1, text, f"chain {n}: user {mark(2 * n - 1)}, neighbour; then {mark(2 * n)}."
+        end = "" if c.rating_u2 is None else f"user {c.rating_u2:g} {_liked(c.rating_u2)}, "
+        text = (
+            f"Chain {n}: from its end {end}{second}; neighbour gave {c.rating_v2:g}; "
+            f"before it {c.rating_v1:g}, {AGREES[_alike(c)][0]}; {user}."
+        )
+        yield 1, text, f"chain {n}: {mark(2 * n)}, neighbour; {mark(2 * n - 1)}, user."
     total = {label: f" = {score[label]}" if pairs else "" for label, pairs in support.items()}
     every = "; ".join(f"{label} {_counts(pairs)}{total[label]}" for label, pairs in support.items())
     yield 2, f"Candidates: {every}.", f"Candidates: {', '.join(support)}."

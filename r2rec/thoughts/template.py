@@ -19,28 +19,36 @@ BEST = ("Best supported", "Strongest")
 AGREES = {True: ("agrees", "sees it alike"), False: ("differs", "sees it otherwise")}
 
 
-def write(cases: Sequence[RankingCase | RatingCase], answers: Sequence[str], seed: int) -> list[tuple[str, str]]:
+def write(
+    cases: Sequence[RankingCase | RatingCase],
+    answers: Sequence[str],
+    seed: int,
+    masked: bool = True,
+    progressive: bool = True,
+) -> list[tuple[str, str]]:
     """(thought, answer) of each case.
 
     Args:
         answers: What the user did, to guide the writer: the positive's label, or the rating as a digit.
+        masked: False, to see what the rule is worth: a chain is read from its end, in a RankingCase.
+        progressive: False: chains are counted on top of a history that is told after them, in a RankingCase.
     """
     rng = np.random.default_rng(seed)
     return [
-        _ranking(c, a, rng) if isinstance(c, RankingCase) else _rating(c, a, rng)
+        _ranking(c, a, rng, masked, progressive) if isinstance(c, RankingCase) else _rating(c, a, rng)
         for c, a in zip(cases, answers, strict=True)
     ]
 
 
-def _ranking(case: RankingCase, positive: str, rng: np.random.Generator) -> tuple[str, str]:
-    counted = evidence.running(evidence.verdicts(case))
-    steps = []
-    if case.history:
-        liked = "; ".join(f"Liked {n}: {_counts(next(counted))}" for n, _ in enumerate(case.history, 1))
-        steps.append(f"{liked}.")
-    steps += [_read(n, c, next(counted), next(counted), rng) for n, c in enumerate(case.chains, 1)]
+def _ranking(
+    case: RankingCase, positive: str, rng: np.random.Generator, masked: bool, progressive: bool
+) -> tuple[str, str]:
+    counted, tell = evidence.running(evidence.verdicts(case)), _read if masked else _read_from_its_end
+    liked = [f"{'; '.join(f'Liked {n}: {_counts(next(counted))}' for n, _ in enumerate(case.history, 1))}."]
+    told = liked if case.history else []
+    read = [tell(n, c, next(counted), next(counted), rng) for n, c in enumerate(case.chains, 1)]
     concluded, answer = conclusion(evidence.support(case), positive, rng)
-    return _numbered([*steps, *concluded]), answer
+    return _numbered([*(told + read if progressive else read + told), *concluded]), answer
 
 
 def conclusion(support: dict[str, evidence.Counted], positive: str, rng: np.random.Generator) -> tuple[list[str], str]:
@@ -76,6 +84,18 @@ def _read(n: int, chain: Chain, first: evidence.Counted, second: evidence.Counte
     if chain.rating_u2 is not None:
         text += f"; user {chain.rating_u2:g} {_verdict(chain.rating_u2, rng)}"
     return f"{text}: {_counts(second)}."
+
+
+def _read_from_its_end(
+    n: int, chain: Chain, first: evidence.Counted, second: evidence.Counted, rng: np.random.Generator
+) -> str:
+    """The same the other way round: what the chain leads to is told before what leads there."""
+    end = "" if chain.rating_u2 is None else f"user {chain.rating_u2:g} {_verdict(chain.rating_u2, rng)}, "
+    return (
+        f"Chain {n}: from its end {end}{_counts(second)}; neighbour gave {chain.rating_v2:g}; "
+        f"before it {chain.rating_v1:g}, {_agreement(chain.rating_u1, chain.rating_v1, rng)}; "
+        f"user {chain.rating_u1:g} {_verdict(chain.rating_u1, rng)}: {_counts(first)}."
+    )
 
 
 def _rating(case: RatingCase, answer: str, rng: np.random.Generator) -> tuple[str, str]:

@@ -158,3 +158,11 @@ def test_changed_numbering_is_caught(asked, data):
     n = data.draw(st.integers(1, thought.count("\n") + 1))
     changed = thought.replace(f"Step {n}:", f"Step {data.draw(st.integers(0, 20).filter(lambda m: m != n))}:")
     assert rules(asked[0], changed, answer, asked[1]) >= {"progressive"}
+
+
+@pytest.mark.parametrize(("rule", "params"), [("masked", {"masked": False}), ("progressive", {"progressive": False})])
+def test_an_ablated_teacher_breaks_its_rule_and_no_other(rule, params):
+    cases = [c for c in supported_cases() if isinstance(c[0], RankingCase) and c[0].chains and c[0].history][:60]
+    written = template.write([c for c, _ in cases], [t for _, t in cases], seed=0, **params)
+    for (case, truth), (thought, answer) in zip(cases, written, strict=True):
+        assert {reason.partition(":")[0] for reason in audit(case, thought, answer, truth)} == {rule}, thought
