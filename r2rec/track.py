@@ -107,7 +107,7 @@ def _wandb(logger: DictConfig, plain: Mapping[str, Any], folder: Path, say: Say)
     except ImportError as error:
         raise R2RecError("logger=wandb: wandb is not installed; pip install 'r2rec[wandb]', or logger=none") from error
 
-    def begun(mode: str) -> Any:
+    def begun(mode: Any) -> Any:
         quiet = {"silent": True, "console": "off", "init_timeout": logger.patience, "disable_git": True}
         return wandb.init(
             project=logger.project, group=f"{plain['name']} {folder.parent.name}", name=folder.name, dir=str(folder),
