@@ -306,7 +306,7 @@ class Config:
     force: list[str] = field(default_factory=list)  # stages made again though they are there
     artefacts: str = "outputs/artefacts"
     push_to_hub: str | None = None  # repository that gets this run's last adapter; the token is $HF_TOKEN
-    roots: dict[str, str] = field(default_factory=dict)  # folders of raw files by data set, where dataset.root is null
+    roots: dict[str, Any] = field(default_factory=dict)  # folders of raw files by data set, where dataset.root is null
     dataset: Dataset = MISSING
     train_on: Dataset = MISSING  # SFT and GRPO on another data set than `dataset` (Table 3): dataset@train_on=...
     noise: Noise = MISSING

@@ -68,8 +68,8 @@ def stage(name: str, facts: Mapping[str, Any], path: Path, made: bool) -> None:
         import polars as pl
 
         log = pl.read_parquet(path / "log.parquet")
-        for n, row in enumerate(log.iter_rows(named=True)):
-            step(name, int(row.get("step", row.get("epoch", n)) or 0), row)
+        for row in log.iter_rows(named=True):
+            step(name, int(row.get("step", row.get("epoch", 0))), row)
     known = {f"{name}/{k}": v for k, v in facts.items() if isinstance(v, (int, float, str))}
     _each(lambda sink: sink.facts({**known, f"{name}/artefact": path.name}))
 

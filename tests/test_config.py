@@ -181,7 +181,7 @@ REFUSED = {
     "dataset.params.users=many": "dataset.params.users=many should be of type int",
     "dataset.params.items=x": "dataset.params.items=x should be of type int",
     "dataset.params.users=true": "dataset.params.users=True",
-    "+teacher.params.tone=kind": "teacher.params.tone.*no options",
+    "+teacher.params.tone=kind": "teacher.params.tone.*takes masked, progressive",
     "+reward.parts.step.params.hihg=3": "reward.parts.step.params.hihg",
     "baseline=random baseline._target_=r2rec.nope.score": "baseline._target_=r2rec.nope.score cannot be imported",
     "teacher._target_=write": "teacher._target_=write",

@@ -156,16 +156,16 @@ def test_moving_the_raw_files_remakes_nothing(store: Path, movielens: Path, tmp_
 
 
 def test_training_elsewhere_trains_there_once_and_ranks_here(store: Path, movielens: Path) -> None:
-    here = ("dataset=ml_1m", f"roots.ml_1m={movielens}", "evaluation.users=6")
-    there = go(store)
-    done = go(store, *here, "dataset@train_on=toy")
+    small, here = [*TINY, *FEW], ["dataset=ml_1m", f"roots.ml_1m={movielens}"]
+    there = go(store, *small, experiment="transfer")
+    done = go(store, *small, *here, "dataset@train_on=toy", experiment="transfer")
     assert not any(name.startswith("train_on/") for name in done.made())  # the run on toy has made all of it
     assert done.stages["train_on/rl"]["path"] == there.stages["rl"]["path"]
     trained = {r["method"]: r["train_dataset"] for r in done.records}
     assert {r["dataset"] for r in done.records} == {"ml_1m"}
     assert {name for name, data in trained.items() if data == "toy"} == {"R2Rec without RL", "R2Rec"}
     assert {name for name, data in trained.items() if data == "ml_1m"} == {*REFERENCES, "backbone"}
-    own = go(store, *here, "dataset@train_on=ml_1m", f"train_on.root={movielens}")
+    own = go(store, *small, *here, "dataset@train_on=ml_1m", experiment="transfer")
     assert own.stages["rl"]["path"] != there.stages["rl"]["path"]
     assert "train_on/rl" not in own.stages
 

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from omegaconf import DictConfig
 
-from r2rec import seeds
+from r2rec import seeds, track
 from r2rec.chains.chain import load_graph, sample
 from r2rec.chains.graph import queries
 from r2rec.llm import chat, hf
@@ -37,7 +37,7 @@ def questions(cfg: DictConfig, inputs: dict[str, Path]) -> tuple[list[str], list
     return [render(c, cfg.prompt, cfg.dataset.words) for c in cases], [LABELS[k] for k in place]
 
 
-def probes(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any) -> list[Any]:
+def probes(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any, stage: str) -> list[Any]:
     """The trainer callback that adds rows `probe/hr@1`, `probe/valid` to the log; none where no users are probed."""
     if not cfg.probe.users:
         return []
@@ -60,6 +60,7 @@ def probes(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any) -> list[Any
             valid = float(np.mean([a.valid for a in answers]))
             row = {"step": state.global_step, "probe/hr@1": float(np.mean(hits)), "probe/valid": valid}
             state.log_history.append(row)
+            track.step(stage, state.global_step, row)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
             self.ask(state, model)

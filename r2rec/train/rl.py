@@ -48,7 +48,7 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
         processing_class=tokenizer,
         peft_config=None if adapter or cfg.model.adapter else lora(cfg.model.lora),
     )
-    log = train(trainer, "rl", folder, probes(cfg, inputs, tokenizer))
+    log = train(trainer, "rl", folder, probes(cfg, inputs, tokenizer, "rl"))
     _check_reference(log)
     save_adapter(trainer.model, tokenizer, folder, cfg.model)
     facts = {"prompts": len(rows), "steps": trainer.state.global_step, **summary(log), "notes": notes + warnings(log)}

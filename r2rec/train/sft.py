@@ -35,7 +35,7 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         data_collator=unmasked(tokenizer.pad_token_id),
         peft_config=None if cfg.model.adapter else lora(cfg.model.lora),
     )
-    log = train(trainer, "sft", folder, probes(cfg, inputs, tokenizer))
+    log = train(trainer, "sft", folder, probes(cfg, inputs, tokenizer, "sft"))
     save_adapter(trainer.model, tokenizer, folder, cfg.model)
     losses, left_out = log["loss"].drop_nulls(), len(rows) - len(short)
     facts = {

@@ -40,7 +40,7 @@ def test_it_asks_about_validation_positives(smoke):
 
 
 def test_no_users_no_probe(smoke):
-    assert probes(composed("probe.users=0"), smoke.folders(), None) == []
+    assert probes(composed("probe.users=0"), smoke.folders(), None, "rl") == []
 
 
 @pytest.mark.slow
