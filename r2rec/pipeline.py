@@ -1,17 +1,16 @@
 """The method in order, as a table: what each stage makes, from what, and which choices it depends on."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from r2rec import track
+from r2rec.arms import Arm, arms, wanted
 from r2rec.check import check
 from r2rec.provenance import scrubbed
 from r2rec.runner import Run, Stage
-from r2rec.train.card import about
 from r2rec.train.push import push
 
 # What a training prompt depends on, wherever one is made.
@@ -24,6 +23,9 @@ TASK = (
     "evaluation.positive_above",
     "evaluation.min_history",
 )
+
+# What a ranking question to a language model depends on.
+QUESTION = ("seed", "dataset.words", "prompt", "evaluation.users", "evaluation.positive_above")
 
 # Ratings to results: Figure 1 of the paper, from left to right.
 STAGES = (
@@ -55,10 +57,10 @@ STAGES = (
             "baseline._target_",
             "baseline.params",
             "baseline.fit",
-            "baseline.endpoint",
             "evaluation.positive_above",
         ),
         keeps=("checkpoints",),
+        version=2,
     ),
     Stage(
         "chain",
@@ -117,15 +119,7 @@ STAGES = (
         "rank",
         "r2rec.evaluate.rank:rank_by_model",
         needs=("prepare", "split", "chain", "backbone"),
-        choices=(
-            "seed",
-            "dataset.words",
-            "prompt",
-            "evaluation.users",
-            "evaluation.positive_above",
-            "generation",
-            "model",
-        ),
+        choices=(*QUESTION, "generation", "model"),
         version=2,
     ),
     Stage("report", "r2rec.report.report:report"),
@@ -146,15 +140,7 @@ CHOOSE = Stage(
     "rank",
     "r2rec.evaluate.rank:rank_by_baseline",
     needs=("prepare", "split", "fit", "backbone"),
-    choices=(
-        "seed",
-        "dataset.words",
-        "prompt",
-        "evaluation.users",
-        "evaluation.positive_above",
-        "model",
-        "baseline.adapt.batch_tokens",
-    ),
+    choices=(*QUESTION, "model", "baseline.adapt.batch_tokens"),
 )
 
 # What an arm that writes is asked beyond its ranking.
@@ -162,91 +148,16 @@ DIAGNOSE = Stage(
     "diagnose",
     "r2rec.evaluate.diagnose:diagnose",
     needs=("prepare", "split", "chain", "backbone"),
-    choices=(
-        "seed", "dataset.words", "prompt", "evaluation.users", "evaluation.positive_above", "generation", "model",
-        "diagnostic",
-    ),
-)  # fmt: skip
+    choices=(*QUESTION, "generation", "model", "diagnostic"),
+)
 
 # How a baseline behind an endpoint ranks.
 ASK = Stage(
     "rank",
     "r2rec.evaluate.rank:rank_by_endpoint",
     needs=("prepare", "split", "chain"),
-    choices=(
-        "seed", "dataset.words", "prompt", "evaluation.users", "evaluation.positive_above", "baseline.endpoint",
-    ),
-)  # fmt: skip
-
-
-class Arm(NamedTuple):
-    """A row of the results: a model with an adapter or without, or a baseline function."""
-
-    method: str
-    variant: str
-    adapter: str | None = None  # the stage whose weights it takes: an adapter on the backbone, or a baseline's own
-    target: str | None = None  # a baseline's function or module
-    params: Mapping[str, Any] = {}
-
-
-def arms(cfg: DictConfig) -> list[Arm]:
-    """The rows of this run's results, in order: references first, the full method last."""
-    references = cfg.evaluation.references.items()
-    plain = [Arm(name, "", target=target) for name, target in references if name != cfg.baseline.name]
-    if cfg.baseline._target_ is not None:
-        params: Any = OmegaConf.to_container(cfg.baseline.params, resolve=True)
-        fitted = "fit" if cfg.baseline.fit else None
-        variant = _asked(cfg.baseline.endpoint) if cfg.baseline.endpoint else ""
-        if cfg.baseline.adapt:
-            fitted, variant = (None, _given(cfg.model.adapter)) if cfg.model.adapter else ("adapt", cfg.model.name)
-        return [*plain, Arm(cfg.baseline.name, variant, fitted, cfg.baseline._target_, params)]
-    after_rl = ("R2Rec", "sft+rl") if cfg.sft.enabled else ("R2Rec without SFT", "rl")
-    trained = {
-        "base": _base(cfg),
-        "sft": Arm("R2Rec without RL", "sft", adapter="sft") if cfg.sft.enabled else None,
-        "rl": Arm(*after_rl, adapter="rl") if cfg.rl.enabled else None,
-    }
-    return plain + [arm for name, arm in trained.items() if arm and name in cfg.evaluation.arms]
-
-
-def _base(cfg: DictConfig) -> Arm:
-    """The model as it is given: bare, with an adapter from elsewhere, or behind a server."""
-    if server := cfg.generation.endpoint:
-        return Arm("backbone", f"{server.model}, {_asked(server).removeprefix('zero-shot, ')}")
-    return Arm("adapter", _given(cfg.model.adapter)) if cfg.model.adapter else Arm("backbone", "base")
-
-
-def _asked(endpoint: DictConfig) -> str:
-    """How a row says who answered: figures of another server are not the named model's."""
-    return "zero-shot" if endpoint.base_url is None else f"zero-shot, {urlsplit(endpoint.base_url).netloc}"
-
-
-def _given(adapter: str) -> str:
-    """How a row names an adapter that was trained elsewhere: by what its card says of it, or by its name."""
-    if said := about(adapter):
-        return f"{said['stage']} on {said['dataset']}"
-    return Path(adapter).name if Path(adapter).is_dir() else adapter
-
-
-def wanted(cfg: DictConfig, rows: list[Arm]) -> set[str]:
-    """Stages before `rank` that these rows need: chains come with a model, training with its adapter."""
-    names = {"prepare", "split"}
-    if cfg.baseline.endpoint:
-        names.add("chain")
-    asks_model = any(arm.target is None for arm in rows)
-    if asks_model:
-        names.add("chain")
-    if ((asks_model and not cfg.generation.endpoint) or cfg.baseline.adapt) and cfg.model.path is None:
-        names.add("backbone")
-    adapters = {arm.adapter for arm in rows if arm.adapter}
-    names |= adapters & {"fit", "adapt"}
-    if cfg.baseline.vectors:
-        names.add("fit")
-    if "rl" in adapters:
-        names.add("rl")
-    if cfg.sft.enabled and adapters & {"sft", "rl"}:
-        names |= {"think", "sft"}
-    return names
+    choices=(*QUESTION, "baseline.endpoint"),
+)
 
 
 def rooted(cfg: DictConfig) -> DictConfig:
@@ -282,25 +193,32 @@ def run(cfg: DictConfig, folder: Path, say: Callable[[str], None] = print) -> li
 def _stages(this: Run, cfg: DictConfig, say: Callable[[str], None]) -> list[dict[str, Any]]:
     rows = arms(cfg)
     needed = wanted(cfg, rows)
-    last = NAMES.index(cfg.until or "report")
+    todo = [thinking(stage, cfg) for stage in STAGES[: NAMES.index(cfg.until or "report") + 1]]
     if cfg.train_on.name not in ("same", cfg.dataset.name):
-        for stage in (thinking(s, cfg) for s in STAGES[: NAMES.index("rl") + 1]):
-            if stage.name in needed - {"chain", "fit"}:
+        for stage in todo:
+            if stage.name in needed - {"chain"}:
                 this.make(stage, {"dataset": this.plain["train_on"]})
         this.move()
         needed -= {"think", "sft", "rl"}
-    for stage in (thinking(s, cfg) for s in STAGES[: last + 1]):
+    for stage in todo:
         if stage.name in needed:
             fitted = this.plain["baseline"]["vectors"] if stage.name == "fit" else None
             this.make(stage, {"baseline": fitted} if fitted else {})
         elif stage.name == "rank":
             for arm in rows:
-                own = arm.target and arm.method == cfg.baseline.name
-                how = ASK if own and cfg.baseline.endpoint else CHOOSE if own and cfg.baseline.adapt else SCORE
-                this.rank(how if arm.target else stage, arm)
+                this.rank(_how(cfg, arm, stage), arm)
                 if cfg.diagnostic._target_ and arm.target is None:
                     this.diagnose(DIAGNOSE, arm)
     if cfg.push_to_hub:
-        trained = [name for name in TRAINED if name in this.made]
-        say(f"pushed {trained[-1]} to {push(this.made[trained[-1]].path, cfg.push_to_hub)}")
-    return this.report(rows) if last == NAMES.index("report") else []
+        trained = [name for name in TRAINED if name in this.made or name in this.elsewhere]
+        last = {**this.elsewhere, **this.made}[trained[-1]]
+        say(f"pushed {trained[-1]} to {push(last.path, cfg.push_to_hub)}")
+    return this.report(rows) if todo[-1].name == "report" else []
+
+
+def _how(cfg: DictConfig, arm: Arm, by_model: Stage) -> Stage:
+    """The stage by which an arm ranks."""
+    if arm.target is None:
+        return by_model
+    own = arm.method == cfg.baseline.name
+    return ASK if own and cfg.baseline.endpoint else CHOOSE if own and cfg.baseline.adapt else SCORE

@@ -58,7 +58,7 @@ class Run:
         self.elsewhere, self.made = self.made, {k: v for k, v in self.made.items() if k == "backbone"}
 
     def rank(self, stage: Stage, arm: Any) -> None:
-        """The rankings of one arm (a `pipeline.Arm`), reused or made."""
+        """The rankings of one arm (an `arms.Arm`), reused or made."""
         self.ranked[arm.method] = self._obtain(stage, f"{stage.name} {arm.method}", {}, arm)
         self.write_manifest()
 

@@ -33,3 +33,17 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set R2REC_DATA to its folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-def]
+    """The whole method on as little as can be, made once (`small.Done`)."""
+    from tests.small import smoke_run
+
+    return smoke_run(tmp_path_factory.getbasetemp())
+
+
+@pytest.fixture(scope="session")
+def store(smoke) -> Path:  # type: ignore[no-untyped-def]
+    """Its artefacts: what a test's run shares with it is reused."""
+    return smoke.folder.parent / "store"

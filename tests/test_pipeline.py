@@ -9,22 +9,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from r2rec.pipeline import NAMES
-from tests.small import SECRET, Done, go, smoke_run
+from tests.small import SECRET, Done, go
 
 METHOD = tuple(name for name in NAMES if name not in ("fit", "adapt"))  # these are baselines'
 UP_TO_THINK = ("prepare", "split", "chain", "think")
 ARMS = ["random", "popularity", "backbone", "R2Rec without RL", "R2Rec"]
 U32, F32, TEXT = pl.UInt32(), pl.Float32(), pl.String()
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    return smoke_run(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="module")
-def store(smoke: Done) -> Path:
-    return smoke.folder.parent / "store"
 
 
 def test_a_run_leaves_what_is_promised(smoke: Done) -> None:

@@ -9,15 +9,10 @@ import pytest
 
 from r2rec.__main__ import CONF
 from r2rec.errors import R2RecError
-from tests.small import Done, go, smoke_run
+from tests.small import Done, go
 
 REFERENCES = ["random", "popularity"]
 SFT, RL, NO_SFT = "R2Rec without RL", "R2Rec", "R2Rec without SFT"
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return smoke_run(tmp_path_factory.getbasetemp()).folder.parent / "store"
 
 
 def traces(done: Done) -> pl.DataFrame:
@@ -65,12 +60,12 @@ def test_without_a_sampler_there_are_no_chains(store: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_a_baseline_enters_after_split_and_ranks_as_it_does_elsewhere(store: Path, name: str) -> None:
+def test_a_baseline_enters_after_split_and_ranks_as_it_does_elsewhere(smoke: Done, store: Path, name: str) -> None:
     done = go(store, f"baseline={name}")
     assert set(done.stages) == {"prepare", "split", "rank", "report"}
     assert sorted(record["method"] for record in done.records) == sorted(REFERENCES)
     assert done.records[-1]["method"] == name
-    reference = smoke_run(store.parent.parent).by_method()[name]
+    reference = smoke.by_method()[name]
     assert done.by_method()[name] == reference
 
 

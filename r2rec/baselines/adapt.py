@@ -54,14 +54,13 @@ def adapt(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
     model = model.to(device)
     if device.type != "cpu":
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    rng, each = seeds.generator(cfg.seed, "adapt.order"), spec.batch_size
-    order = np.concatenate([rng.permutation(len(kept)) for _ in range(int(np.ceil(spec.epochs)))])
-    order = order[: max(1, round(spec.epochs * len(kept)))]
-    steps = -(-len(order) // each)
+    rng = seeds.generator(cfg.seed, "adapt.order")
+    of_step = ordered(len(kept), spec.epochs, spec.batch_size, rng)
+    steps = len(of_step)
     shows = hybrid_steps(steps, rng.random(steps)) if shown else np.zeros(steps, bool)
 
     def rows(step: int) -> list[tuple[list[int], list[int]]]:
-        chosen = [kept[i] for i in order[step * each : (step + 1) * each]]
+        chosen = [kept[i] for i in of_step[step]]
         return [(whole if shows[step] else text, answered) for whole, text, answered in chosen]
 
     bf16 = cfg.hardware.bf16 and device.type != "cpu"
@@ -80,6 +79,13 @@ def adapt(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
     }
     card.write(folder, "adapt", cfg, inputs, facts)
     return facts
+
+
+def ordered(n: int, epochs: float, each: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Which of n questions each step learns from: every epoch in an order of its own, the last perhaps in part."""
+    order = np.concatenate([rng.permutation(n) for _ in range(int(np.ceil(epochs)))])
+    order = order[: max(1, round(epochs * n))]
+    return np.split(order, range(each, len(order), each))
 
 
 def training_views(source: Source, cfg: DictConfig) -> list[View]:

@@ -58,23 +58,12 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         run = saved["run"]
     bar = tqdm(total=spec.epochs, initial=len(run["rows"]), desc="fit", leave=False, disable=None)
     for epoch in range(len(run["rows"]), spec.epochs):
-        begin, losses = time.perf_counter(), []
-        rng, draw = seeds.generator(cfg.seed, f"fit.{epoch}"), torch.Generator().manual_seed(epoch)
-        torch.manual_seed(seeds.integer(cfg.seed, f"fit.{epoch}"))
-        model.train()
-        for batch in model.batches(spec.batch_size, rng):
-            on_device = tuple(part.to(accelerator.device) for part in batch)
-            with accelerator.autocast():
-                loss = model(on_device, spec.loss, spec.negatives, draw)
-            accelerator.backward(loss)
-            optimizer.step()
-            optimizer.zero_grad()
-            losses.append(loss.detach())
+        begin = time.perf_counter()
+        losses = _epoch(model, optimizer, accelerator, spec, cfg.seed, epoch)
         if not losses:
             raise R2RecError(f"baseline={cfg.baseline.name} finds nothing to learn: no user has two train ratings")
         seconds = time.perf_counter() - begin
-        model.eval()
-        hit, ndcg = quality(model.scores(users, shown), place)
+        hit, ndcg = quality(model.eval().scores(users, shown), place)
         run["rows"].append((epoch, torch.stack(losses).mean().item(), ndcg, hit, seconds))
         track.step("fit", epoch, dict(zip(COLUMNS, run["rows"][-1], strict=True)))
         better = ndcg > run["best"]
@@ -92,17 +81,42 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     model.load_state_dict(run["weights"])
     save_model(model, str(folder / WEIGHTS))
     (folder / BUILT).write_text(json.dumps(built))
+    facts = _written(run, folder)
+    rose = [] if run["since"] else [f"validation still rose at baseline.fit.epochs={spec.epochs}; give more"]
+    return {"parameters": sum(p.numel() for p in parameters), **facts, "notes": rose}
+
+
+def _epoch(model: Any, optimizer: Any, accelerator: Any, spec: DictConfig, seed: int, epoch: int) -> list[Any]:
+    """Train on all batches once; their losses."""
+    import torch
+
+    rng, own = seeds.generator(seed, f"fit.{epoch}"), seeds.integer(seed, f"fit.{epoch}")
+    torch.manual_seed(own)
+    draw = torch.Generator().manual_seed(own)  # of negatives
+    losses = []
+    model.train()
+    for batch in model.batches(spec.batch_size, rng):
+        on_device = tuple(part.to(accelerator.device) for part in batch)
+        with accelerator.autocast():
+            loss = model(on_device, spec.loss, spec.negatives, draw)
+        accelerator.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.detach())
+    return losses
+
+
+def _written(run: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Leave log.parquet; what it comes to."""
     log = pl.DataFrame(run["rows"], schema=list(COLUMNS), orient="row")
     log.write_parquet(folder / "log.parquet")
     best = log.sort("ndcg", descending=True, maintain_order=True).row(0, named=True)
     return {
-        "parameters": sum(p.numel() for p in parameters),
         "epochs": log.height,
         "best_epoch": best["epoch"],
         "validation_ndcg": best["ndcg"],
         "validation_hr@1": best["hr@1"],
         "seconds_per_epoch": log["seconds"].median(),
-        "notes": [] if run["since"] else [f"validation still rose at baseline.fit.epochs={spec.epochs}; give more"],
     }
 
 

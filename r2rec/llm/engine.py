@@ -72,6 +72,24 @@ def on_tokens(setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) ->
     return Engine(write, weighed)
 
 
+def in_process(setup: Setup, generate: Callable[..., list[str]]) -> Engine:
+    """The engine on weights that are loaded here; `generate` is called as `hf.generate`."""
+    from r2rec.llm.scoring import option_logprobs
+
+    tokenizer, model = loaded(setup)
+    spec = setup.generation
+
+    def texts(prompts: list[list[int]], seed: int, labels: list[int]) -> list[str]:
+        ranked = labels if spec.constrained else None
+        return generate(model, tokenizer, prompts, spec, seed, ranked, setup.reasoning)
+
+    def weigh(prompts: list[list[int]], options: list[list[int]]) -> Any:
+        longest = max(map(len, prompts)) + max(map(len, options))
+        return option_logprobs(model, tokenizer, prompts, options, spec.batch_size * longest)
+
+    return on_tokens(setup, tokenizer, texts, weigh)
+
+
 def loaded(setup: Setup) -> tuple[Any, Any]:
     """Tokenizer and weights, on the device, with the adapter merged."""
     from r2rec.llm import load, runtime

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from r2rec.llm.engine import Engine, Setup, loaded, on_tokens
+from r2rec.llm.engine import Engine, Setup, in_process
 
 LIKELY = 128  # tokens that nearly always hold the nucleus: sorting these is enough
 
@@ -38,25 +38,7 @@ def nucleus(temperature: float, top_p: float) -> Callable[[Any, Any], Any]:
 
 def engine(setup: Setup) -> Engine:
     """Weights and tokenizer in this process."""
-    tokenizer, model = loaded(setup)
-    spec = setup.generation
-
-    def texts(prompts: list[list[int]], seed: int, labels: list[int]) -> list[str]:
-        ranked = labels if spec.constrained else None
-        return generate(model, tokenizer, prompts, spec, seed, ranked, setup.reasoning)
-
-    return on_tokens(setup, tokenizer, texts, weigher(model, tokenizer, spec.batch_size))
-
-
-def weigher(model: Any, tokenizer: Any, batch_size: int) -> Callable[[list[list[int]], list[list[int]]], Any]:
-    """Log-probabilities [prompts, options] of what may follow each prompt, by one prefill."""
-    from r2rec.llm.scoring import option_logprobs
-
-    def weigh(prompts: list[list[int]], options: list[list[int]]) -> Any:
-        longest = max(map(len, prompts)) + max(map(len, options))
-        return option_logprobs(model, tokenizer, prompts, options, batch_size * longest)
-
-    return weigh
+    return in_process(setup, generate)
 
 
 def generate(

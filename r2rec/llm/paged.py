@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from r2rec.errors import R2RecError
-from r2rec.llm.engine import Engine, Setup, loaded, on_tokens
+from r2rec.llm.engine import Engine, Setup, in_process
 
 PAGE = 32  # tokens
 TOKENS = 512  # of prompts, read in one step on a CPU; more make all requests wait for them
@@ -17,16 +17,7 @@ TOGETHER = 4  # requests on a CPU: without flash attention each looks at the pag
 
 def engine(setup: Setup) -> Engine:
     """Weights and tokenizer in this process."""
-    from r2rec.llm.hf import weigher
-
-    tokenizer, model = loaded(setup)
-    spec = setup.generation
-
-    def texts(prompts: list[list[int]], seed: int, labels: list[int]) -> list[str]:
-        ranked = labels if spec.constrained else None
-        return generate(model, tokenizer, prompts, spec, seed, ranked, setup.reasoning)
-
-    return on_tokens(setup, tokenizer, texts, weigher(model, tokenizer, spec.batch_size))
+    return in_process(setup, generate)
 
 
 def generate(

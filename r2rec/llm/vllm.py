@@ -4,7 +4,10 @@ A constrained answer is written freely up to its marker and then token by token:
 one release of vLLM to the next, `allowed_token_ids` does not, and with prefix caching a step costs one token.
 """
 
+from collections.abc import Callable
 from typing import Any
+
+from omegaconf import DictConfig
 
 from r2rec.errors import R2RecError
 from r2rec.llm.constrain import Grammar, listed
@@ -13,6 +16,8 @@ from r2rec.prompts.cases import LABELS
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM takes them
 MARKER = "Ranking:"
+
+Run = Callable[[list[list[int]], list[Any]], list[Any]]  # prompts and how to sample each, to what was written
 
 
 def engine(setup: Setup) -> Engine:
@@ -35,37 +40,14 @@ def engine(setup: Setup) -> Engine:
         trust_remote_code=False, enable_prefix_caching=True, max_num_seqs=spec.batch_size, max_logprobs=len(LABELS),
         logprobs_mode="processed_logprobs", **({"enable_lora": True, "max_lora_rank": _rank(adapter)} if lora else {}),
     )  # fmt: skip
-    drawing = {"temperature": spec.temperature, "top_p": spec.top_p} if spec.temperature > 0 else {"temperature": 0.0}
 
     def run(prompts: list[list[int]], params: list[Any]) -> list[Any]:
         asked = [{"prompt_token_ids": ids} for ids in prompts]
         return [done.outputs[0] for done in llm.generate(asked, params, lora_request=lora, use_tqdm=False)]
 
     def texts(prompts: list[list[int]], seed: int, labels: list[int]) -> list[str]:
-        """A seed for each request: what is drawn does not depend on what else is batched."""
-        room, written = [spec.max_new_tokens] * len(prompts), [""] * len(prompts)
         grammar = Grammar(tokenizer, setup.reasoning) if spec.constrained else None
-        stop = {"stop": [MARKER], "include_stop_str_in_output": True} if grammar else {}
-        going = list(range(len(prompts)))
-        while going:
-            behind = {k: tokenizer.encode(written[k], add_special_tokens=False) for k in going}
-            allowed = {k: grammar.allowed(written[k], labels[k]) if grammar else None for k in going}
-            params = [
-                SamplingParams(**drawing, **stop, seed=seed + k, max_tokens=room[k])
-                if allowed[k] is None
-                else SamplingParams(
-                    **drawing, seed=seed + k + len(behind[k]), max_tokens=1, allowed_token_ids=allowed[k]
-                )
-                for k in going
-            ]
-            done = run([prompts[k] + behind[k] for k in going], params)
-            for k, out in zip(going, done, strict=True):
-                written[k] += out.text
-                room[k] -= len(out.token_ids)
-            begun = {k: bool(out.text) and grammar is not None and _begun(written[k], out.text, setup.reasoning)
-                     for k, out in zip(going, done, strict=True)}  # fmt: skip
-            going = [k for k in going if begun[k] and room[k] > 0]
-        return written
+        return written(run, SamplingParams, tokenizer, spec, prompts, seed, labels, grammar)
 
     def weigh(prompts: list[list[int]], options: list[list[int]]) -> list[list[float]]:
         if any(len(option) != 1 for option in options):
@@ -76,6 +58,40 @@ def engine(setup: Setup) -> Engine:
         return [[row[t].logprob if t in row else -float("inf") for t in tokens] for row in found]
 
     return on_tokens(setup, tokenizer, texts, weigh)
+
+
+def written(
+    run: Run,
+    sampling: Any,
+    tokenizer: Any,
+    spec: DictConfig,
+    prompts: list[list[int]],
+    seed: int,
+    labels: list[int],
+    grammar: Grammar | None,
+) -> list[str]:
+    """A text for each prompt; a seed for each request: what is drawn does not depend on what else is batched."""
+    drawing = {"temperature": spec.temperature, "top_p": spec.top_p} if spec.temperature > 0 else {"temperature": 0.0}
+    stop = {"stop": [MARKER], "include_stop_str_in_output": True} if grammar else {}
+    room, texts = [spec.max_new_tokens] * len(prompts), [""] * len(prompts)
+    going = list(range(len(prompts)))
+    while going:
+        behind = {k: tokenizer.encode(texts[k], add_special_tokens=False) for k in going}
+        allowed = {k: grammar.allowed(texts[k], labels[k]) if grammar else None for k in going}
+        params = [
+            sampling(**drawing, **stop, seed=seed + k, max_tokens=room[k])
+            if allowed[k] is None
+            else sampling(**drawing, seed=seed + k + len(behind[k]), max_tokens=1, allowed_token_ids=allowed[k])
+            for k in going
+        ]
+        more = []
+        for k, out in zip(going, run([prompts[k] + behind[k] for k in going], params), strict=True):
+            texts[k] += out.text
+            room[k] -= len(out.token_ids)
+            if grammar and out.text and room[k] > 0 and _begun(texts[k], out.text, grammar.reasoned):
+                more.append(k)
+        going = more
+    return texts
 
 
 def _begun(text: str, new: str, reasoned: bool) -> bool:

@@ -19,22 +19,12 @@ from r2rec.pipeline import NAMES
 from r2rec.prompts.assemble import Texts
 from r2rec.prompts.cases import Item
 from r2rec.thoughts.tasks import load as load_source
-from tests.small import Done, composed, go, smoke_run
+from tests.small import Done, composed, go
 
 METHODS = ("tallrec", "llara")
 FEW = ("evaluation.users=6", "baseline.adapt.samples=6", "baseline.adapt.epochs=1", "baseline.adapt.batch_size=4",
        "evaluation.arms=[]")  # fmt: skip
 QUICK_FIT = ("baseline.vectors.fit.epochs=2",)
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    return smoke_run(tmp_path_factory.getbasetemp())
-
-
-@pytest.fixture(scope="module")
-def store(smoke: Done) -> Path:
-    return smoke.folder.parent / "store"
 
 
 CFG = composed()

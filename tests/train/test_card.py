@@ -13,14 +13,9 @@ from r2rec.check import check
 from r2rec.errors import R2RecError
 from r2rec.pipeline import NAMES
 from r2rec.train import card
-from tests.small import Done, composed, go, smoke_run
+from tests.small import Done, composed, go
 
 TOKEN = "hf_correcthorsebattery"
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Done:
-    return smoke_run(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +30,7 @@ def front(folder: Path):
 @pytest.mark.parametrize("stage", ["sft", "rl"])
 def test_the_card_says_what_it_was_made_of(smoke: Done, stage: str) -> None:
     folder = smoke.folders()[stage]
-    assert front(folder).library_name == "peft"
+    assert front(folder)["library_name"] == "peft"
     assert card.about(str(folder)) == {"stage": stage, "dataset": "toy", "seed": "0"}
     text = (folder / card.CARD).read_text()
     for part in ("## Data", "## Configuration", "## Training figures", "## Limits", "toy (60 users", "samples:"):

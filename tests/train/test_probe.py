@@ -6,12 +6,7 @@ from safetensors.torch import load_file
 
 from r2rec.prompts.cases import LABELS
 from r2rec.train.probe import probes, questions
-from tests.small import composed, go, smoke_run
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory):
-    return smoke_run(tmp_path_factory.getbasetemp())
+from tests.small import composed, go
 
 
 def log(done, stage):
