@@ -53,6 +53,12 @@ def ndcg(
     return [1 / math.log2(rank + 1) if rank else 0.0 for rank in ranks(completions, positive, n_candidates, reasoned)]
 
 
+def complete(completions: Sequence[str], *, n_candidates: Sequence[int], reasoned: bool = True) -> list[float]:
+    """1 where the answer names every candidate, each once; 0 for any other."""
+    answers = (parse_ranking(text, n, reasoned).labels for text, n in zip(completions, n_candidates, strict=True))
+    return [float(len(labels) == n) for labels, n in zip(answers, n_candidates, strict=True)]
+
+
 def _n_steps(completion: str) -> int:
     thought, _ = split_thought(completion, reasoned=True)
     return 0 if thought is None or unfinished(completion) else len(thought_steps(thought))

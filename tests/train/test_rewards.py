@@ -104,6 +104,15 @@ def test_one_candidate(shape):
     assert got == [1, 0, 0]
 
 
+@given(order=orders, cut=st.integers(1, 19), reasoned=st.booleans())
+def test_a_complete_answer_names_everyone_once(order, cut, reasoned):
+    lists = [order, order[:cut], [*order[:cut], order[0]], order[:cut] + order]
+    texts = [completion(labels=labels) if reasoned else render_ranking(labels) for labels in lists]
+    assert rewards.complete(texts, n_candidates=[20] * 4, reasoned=reasoned) == [1, 0, 0, 0]
+    first = set(order[:cut]) == set(LABELS[:cut])
+    assert rewards.complete(texts[1:2], n_candidates=[cut], reasoned=reasoned) == [first]
+
+
 def test_ranks_by_column():
     texts = ["Ranking: B > A", "Ranking: B > A", "Ranking: C > A", "Ranking: A"]
     got = rewards.ranks(texts, ["A", "B", "A", "B"], [20, 2, 2, 2], reasoned=False)
