@@ -19,6 +19,7 @@ ARMS = ("base", "sft", "rl")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo")
 SCALES = ("group", "batch", "none")
+SCHEDULES = ("constant", "linear", "cosine")
 FIT_LOSSES = ("softmax", "bpr", "bce")
 TRACKERS = ("tensorboard", "wandb")
 MODES = ("offline", "online", "disabled")
@@ -137,6 +138,7 @@ def _training(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
         yield rollouts % rl.micro_batch_size != 0, uneven
         yield rl.loss not in LOSSES, f"rl.loss={rl.loss}; choose from {', '.join(LOSSES)}"
         yield rl.scale_rewards not in SCALES, f"rl.scale_rewards={rl.scale_rewards}; choose from {', '.join(SCALES)}"
+        yield rl.schedule not in SCHEDULES, f"rl.schedule={rl.schedule}; choose from {', '.join(SCHEDULES)}"
 
 
 def _model(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:

@@ -139,6 +139,7 @@ class Rl:
     epsilon: float = 0.2  # clip range
     scale_rewards: str = "group"  # divide by the group's standard deviation (paper eq. 4)
     warmup: float = 0.0
+    schedule: str = "constant"  # of the learning rate after warm-up: constant | linear (to 0) | cosine
     save_steps: int = 20
 
 

@@ -159,6 +159,7 @@ REFUSED = {
     "sft.task=chain_rating chain_sampler.per_user=0": "asks about chains",
     "sft.task=mix chain_sampler=open": "chain_sampler=open",
     "rl.loss=foo": "rl.loss=foo",
+    "rl.schedule=foo": "rl.schedule=foo",
     "rl.scale_rewards=foo": "rl.scale_rewards=foo",
     "logger.report_to=[nope]": "report_to has nope",
     "sft.batch_size=10 sft.micro_batch_size=4": "sft.batch_size=10",

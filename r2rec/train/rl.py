@@ -30,7 +30,8 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
     """
     runtime.settle(cfg.hardware)
     from datasets import Dataset
-    from trl import GRPOTrainer
+
+    from r2rec.train.shared_prompt import SharedPromptGRPO
 
     made, adapter = inputs.get("backbone"), inputs.get("sft")
     tokenizer = load.tokenizer(cfg.model, made)
@@ -40,7 +41,7 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
         for t in tasks
         if (n := cfg.evaluation.negatives + 1)
     ]
-    trainer = GRPOTrainer(
+    trainer = SharedPromptGRPO(
         model=load.weights(cfg.model, made, adapter, train=True),
         reward_funcs=[reward_function(name, part, cfg.prompt.reasoning) for name, part in cfg.reward.parts.items()],
         args=_arguments(cfg, folder),
@@ -94,7 +95,7 @@ def _arguments(cfg: DictConfig, folder: Path) -> Any:
         **common_arguments(cfg, folder, seeds.integer(cfg.seed, "rl")),
         num_train_epochs=group.epochs,
         learning_rate=group.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
+        lr_scheduler_type="constant_with_warmup" if group.schedule == "constant" else group.schedule,
         warmup_steps=group.warmup,
         per_device_train_batch_size=group.micro_batch_size,
         gradient_accumulation_steps=rollouts // (group.micro_batch_size * cfg.hardware.processes),

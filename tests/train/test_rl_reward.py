@@ -54,10 +54,10 @@ def test_the_last_message_is_the_completion() -> None:
     assert reward_function("ranking", part("linear"), True)(talk, positive=["B"], n_candidates=[3]) == [1]
 
 
-@pytest.mark.parametrize("group", ["paper", "ndcg", "reciprocal"])
+@pytest.mark.parametrize("group", ["paper", "ndcg", "reciprocal", "complete"])
 def test_every_configured_part_is_callable_under_its_name(group: str) -> None:
     cfg = composed(f"reward={group}")
     functions = [reward_function(name, part, reasoned=True) for name, part in cfg.reward.parts.items()]
-    assert [function.__name__ for function in functions] == ["step", "ranking"]
+    assert [function.__name__ for function in functions] == ["step", "ranking", *["complete"] * (group == "complete")]
     for function in functions:
         assert function(messages(TEXTS), **COLUMNS, **EXTRA)[0] == 1
