@@ -114,8 +114,12 @@ def _curve_panel(ax: Any, name: str, logs: NamedLogs) -> None:
     for place, (label, frame) in enumerate(logs.items()):
         points = _points(frame, name)
         look = {"color": HUES[place % len(HUES)], "linestyle": DASHES[place % len(DASHES)]}
-        few = "o" if len(points) <= FEW else ""  # as a probe's: a line alone would not say where it asked
-        ax.plot(points["step"], points[name], label=label, marker=few, markersize=4, **look)
+        if len(points) <= FEW:  # as a probe's: a line alone would not say where it asked
+            ax.plot(points["step"], points[name], label=label, marker="o", markersize=4, **look)
+        else:  # every step is of other prompts: the trend is in the mean over an eighth of them
+            ax.plot(points["step"], points[name], color=look["color"], alpha=0.35, linewidth=0.8)
+            trend = points[name].rolling_mean(max(2, len(points) // 8), min_samples=1, center=True)
+            ax.plot(points["step"], trend, label=label, **look)
         if name == "reward" and "reward_std" in frame.columns:
             band = _points(frame.select("step", name, spread="reward_std"), name).fill_null(0)
             low, high = band[name] - band["spread"], band[name] + band["spread"]
