@@ -124,8 +124,10 @@ def _training(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
         yield sft.samples < 1, "sft.samples must be 1 or more; leave SFT out with sft=off"
         no_chain = f"sft.task={sft.task} asks about chains, but chain_sampler={cfg.chain_sampler.name} makes none"
         yield sft.task != "ranking" and not chains, no_chain
-        unanswered = f"sft.task={sft.task} asks for the last rating of a chain, which chain_sampler=open does not have"
-        yield sft.task != "ranking" and cfg.chain_sampler.name == "open", unanswered
+        unanswered = (
+            f"sft.task={sft.task} asks for the last rating of a chain; chain_sampler={cfg.chain_sampler.name} has none"
+        )
+        yield sft.task != "ranking" and cfg.chain_sampler.name in ("open", "retrieval"), unanswered
         uneven = f"sft.batch_size={sft.batch_size} is not a multiple of sft.micro_batch_size={sft.micro_batch_size}"
         yield sft.batch_size % sft.micro_batch_size != 0, uneven
     if rl.enabled:

@@ -55,6 +55,7 @@ class ChainSampler:
     name: str = MISSING
     _target_: str | None = None  # (graph, queries, per_query, rng, **params) -> chains; null: no chains
     per_user: int = 5  # chains per user (paper 4.1.2); users with fewer neighbours get fewer
+    forward: bool = False  # chains lead to the candidates: only users that are ranked have any
     params: dict[str, Any] = field(default_factory=dict)
 
 

@@ -28,6 +28,7 @@ def traces(done: Done) -> pl.DataFrame:
         ("evaluation.arms=[rl]", [RL]),
         ("chain_sampler=none", ["backbone", SFT, RL]),
         ("chain_sampler=open", ["backbone", SFT, RL]),
+        ("chain_sampler=retrieval", ["backbone", SFT, RL]),
         ("sft.task=mix", ["backbone", SFT, RL]),
         ("reward=reciprocal", ["backbone", SFT, RL]),
     ],
@@ -57,6 +58,14 @@ def test_without_chains_no_prompt_shows_one(store: Path) -> None:
 def test_without_a_sampler_there_are_no_chains(store: Path) -> None:
     done = go(store, "chain_sampler=none", "until=chain")
     assert done.table("chain", "chains").is_empty()
+
+
+def test_forward_chains_lead_to_what_is_ranked(store: Path) -> None:
+    done = go(store, "chain_sampler=retrieval", "until=chain")
+    shown = done.table("split", "candidates").select("user", item2="items").explode("item2")
+    chains = done.table("chain", "chains")
+    assert chains.height > 0
+    assert chains.join(shown, on=["user", "item2"], how="anti").is_empty()
 
 
 @pytest.mark.parametrize("name", REFERENCES)

@@ -31,8 +31,12 @@ def load_graph(prepare: Path, split: Path) -> graphs.Graph:
 def chain(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write chains.parquet: user, item1, rating_u1, neighbour, rating_v1, rating_v2, item2, rating_u2."""
     graph = load_graph(inputs["prepare"], inputs["split"])
-    users = np.flatnonzero(np.diff(graph.start))
-    chains = sample(cfg.chain_sampler, graph, graphs.queries(graph, users), seeds.generator(cfg.seed, "chain"))
+    users, shown = np.flatnonzero(np.diff(graph.start)), None
+    if cfg.chain_sampler.forward:
+        asked = pl.read_parquet(inputs["split"] / "candidates.parquet").sort("user")
+        users, shown = asked["user"].to_numpy().astype(np.int64), np.array(asked["items"].to_list(), np.uint32)
+    queries = graphs.queries(graph, users, candidates=shown)
+    chains = sample(cfg.chain_sampler, graph, queries, seeds.generator(cfg.seed, "chain"))
     chains.drop("query").write_parquet(folder / "chains.parquet")
     per_user = np.bincount(chains["query"].to_numpy(), minlength=len(users))
     fewer = int((per_user < cfg.chain_sampler.per_user).sum())

@@ -13,6 +13,7 @@ class Queries(NamedTuple):
 
     user: NDArray[np.int64]  # [q]
     past: csr_matrix  # [q, items] the query user's ratings that chains may use
+    candidates: NDArray[np.uint32] | None = None  # [q, k] as shown, where a sampler leads to them
 
 
 class Graph(NamedTuple):
@@ -38,16 +39,16 @@ def build(train: pl.DataFrame, n_users: int, n_items: int) -> Graph:
     return Graph(ratings, ratings.T.tocsr(), item, rating, start)
 
 
-def queries(graph: Graph, user: NDArray, length: NDArray | None = None) -> Queries:
+def queries(graph: Graph, user: NDArray, length: NDArray | None = None, candidates: NDArray | None = None) -> Queries:
     """Queries of these users. `length` [q] keeps only their first so many ratings in time; None keeps all."""
     user = np.asarray(user, np.int64)
     if length is None:
-        return Queries(user, graph.ratings[user])
+        return Queries(user, graph.ratings[user], candidates)
     begin = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
     place = np.arange(begin[-1]) + np.repeat(graph.start[user] - begin[:-1], length)
     past = csr_matrix((graph.rating[place], graph.item[place], begin), shape=(len(user), graph.n_items))
     past.sort_indices()
-    return Queries(user, past)
+    return Queries(user, past, candidates)
 
 
 def shared(asked: Queries, graph: Graph, query: NDArray, neighbour: NDArray) -> csr_matrix:

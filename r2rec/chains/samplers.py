@@ -46,10 +46,11 @@ def open_ended(graph: Graph, asked: Queries, per_query: int, rng: np.random.Gene
     new.eliminate_zeros()
     has_new = np.diff(new.indptr) > 0
     query, neighbour, common, new = query[has_new], neighbour[has_new], common[has_new], new[has_new]
-    return Chains(query, _one_of_each_row(common, rng), neighbour, _one_of_each_row(new, rng))
+    return Chains(query, one_of_each_row(common, rng), neighbour, one_of_each_row(new, rng))
 
 
-def _one_of_each_row(rows: csr_matrix, rng: np.random.Generator) -> NDArray[np.int64]:
+def one_of_each_row(rows: csr_matrix, rng: np.random.Generator) -> NDArray[np.int64]:
+    """A stored column of each row [n], uniform; every row has one."""
     size = np.diff(rows.indptr)
     return rows.indices[rows.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)].astype(np.int64)
 

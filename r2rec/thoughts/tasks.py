@@ -65,7 +65,7 @@ def ranking_tasks(source: Source, chosen: pl.DataFrame, cfg: DictConfig, rng: np
     user, length = chosen["user"].to_numpy().astype(np.int64), chosen["position"].to_numpy()
     positive = chosen["item"].to_numpy()
     shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
-    chains = sample(cfg.chain_sampler, graph, queries(graph, user, length), rng)
+    chains = sample(cfg.chain_sampler, graph, queries(graph, user, length, shown), rng)
     cases = ranking_cases(
         Asked(user, length, shown), chains, graph, source.known,
         history=cfg.prompt.history, positive_above=cfg.evaluation.positive_above,

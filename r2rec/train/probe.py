@@ -29,8 +29,9 @@ def questions(cfg: DictConfig, inputs: dict[str, Path]) -> tuple[list[str], list
     graph = load_graph(inputs["prepare"], inputs["split"])
     user, shown = table["user"].to_numpy().astype(np.int64), np.array(table["items"].to_list(), np.uint32)
     length = np.diff(graph.start)[user]
+    chains = sample(cfg.chain_sampler, graph, queries(graph, user, length, shown), rng)
     cases = ranking_cases(
-        Asked(user, length, shown), sample(cfg.chain_sampler, graph, queries(graph, user, length), rng), graph,
+        Asked(user, length, shown), chains, graph,
         load_texts(inputs["prepare"]), history=cfg.prompt.history, positive_above=cfg.evaluation.positive_above,
     )  # fmt: skip
     place = (shown == table["positive"].to_numpy()[:, None]).argmax(1)
