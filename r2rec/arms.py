@@ -37,6 +37,11 @@ def arms(cfg: DictConfig) -> list[Arm]:
         "sft": Arm("R2Rec without RL", "sft", adapter="sft") if cfg.sft.enabled else None,
         "rl": Arm(*after_rl, adapter="rl") if cfg.rl.enabled else None,
     }
+    if cfg.fusion._target_:
+        given: Any = OmegaConf.to_container(cfg.fusion.params, resolve=True)
+        fitted = "fit" if cfg.fusion.fit else None
+        plain = [arm for arm in plain if arm.method != cfg.fusion.name]
+        plain.append(Arm(cfg.fusion.name, "", fitted, cfg.fusion._target_, given))
     return plain + [arm for name, arm in trained.items() if arm and name in cfg.evaluation.arms]
 
 
@@ -71,7 +76,7 @@ def wanted(cfg: DictConfig, rows: list[Arm]) -> set[str]:
         names.add("backbone")
     adapters = {arm.adapter for arm in rows if arm.adapter}
     names |= adapters & {"fit", "adapt"}
-    if cfg.baseline.vectors:
+    if cfg.baseline.vectors or cfg.fusion.fit:
         names.add("fit")
     if "rl" in adapters:
         names.add("rl")

@@ -96,6 +96,11 @@ def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     moved, trains = cfg.train_on.name not in ("same", cfg.dataset.name), cfg.sft.enabled or cfg.rl.enabled
     own = cfg.baseline._target_ is not None or not trains
     yield moved and own, f"dataset@train_on={cfg.train_on.name} needs SFT or GRPO to train there; a baseline can't move"
+    scorer = cfg.fusion._target_ and not (cfg.fusion.endpoint or cfg.fusion.adapt)
+    odd = f"baseline@fusion={cfg.fusion.name} has no scores; choose one that has, e.g. sasrec or ease"
+    yield bool(cfg.fusion._target_) and not scorer, odd
+    both = f"baseline@fusion={cfg.fusion.name} joins answers of R2Rec; leave baseline={cfg.baseline.name} out"
+    yield bool(cfg.fusion._target_ and cfg.baseline._target_), both
     nameless = cfg.dataset.name.startswith("amazon") and not cfg.dataset.category
     yield nameless, "dataset=amazon needs dataset.category, e.g. dataset.category=Office_Products"
 
@@ -110,6 +115,8 @@ def _protocol(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield group.users < 1, f"evaluation.users={group.users}; rank at least one"
     yield group.min_positives < 3, "evaluation.min_positives must be 3 or more: test, validation, one to learn from"
     yield group.resamples < 1, "evaluation.resamples must be 1 or more"
+    unlearnt = cfg.fusion._target_ is not None and group.validation_users < 1
+    yield unlearnt, "evaluation.validation_users must be 1 or more: a fusion's weight is learnt on them"
     unknown = [arm for arm in group.arms if arm not in ARMS]
     nobody = cfg.baseline._target_ is None and not group.references and not group.arms
     yield nobody, "nobody to rank: evaluation.arms and evaluation.references are empty, and baseline=none"
@@ -229,6 +236,8 @@ def _leaves(cfg: DictConfig) -> Iterator[tuple[str, str, DictConfig, int]]:
     """(where, dotted path, params, how many arguments the pipeline gives) of each leaf in use."""
     teacher = 4 if cfg.teacher.generation else 3
     scorer = 1 if cfg.baseline.fit else 3 if cfg.baseline.endpoint else 4
+    if cfg.fusion._target_:
+        yield "fusion", cfg.fusion._target_, cfg.fusion.params, 1 if cfg.fusion.fit else 4
     if cfg.baseline.vectors:
         yield "baseline.vectors", cfg.baseline.vectors._target_, cfg.baseline.vectors.params, 1
     given_to = {"dataset": 2, "noise": 4, "teacher": teacher, "chain_sampler": 4, "baseline": scorer}

@@ -244,6 +244,7 @@ class Evaluation:
     arms: list[str] = field(default_factory=lambda: ["base", "sft", "rl"])  # stages of R2Rec that are ranked
     references: dict[str, str] = field(default_factory=dict)  # name -> baseline function, printed in every table
     resamples: int = 1000  # bootstrap resamples over users
+    validation_users: int = 200  # whose validation positives say how much a fused answer weighs
 
 
 @dataclass
@@ -321,6 +322,7 @@ class Config:
     reward: Reward = MISSING
     probe: Probe = MISSING
     baseline: Baseline = MISSING
+    fusion: Baseline = MISSING  # each arm that writes is ranked once more, together with this: baseline@fusion=sasrec
     evaluation: Evaluation = MISSING
     diagnostic: Diagnostic = MISSING
     generation: Generation = MISSING

@@ -151,6 +151,22 @@ DIAGNOSE = Stage(
     choices=(*QUESTION, "generation", "model", "diagnostic"),
 )
 
+# An arm that writes and a baseline, ranking together.
+FUSE = Stage(
+    "fuse",
+    "r2rec.evaluate.fuse:fuse",
+    needs=("prepare", "split", "fit", "backbone"),
+    choices=(
+        *QUESTION,
+        "generation",
+        "model",
+        "chain_sampler",
+        "evaluation.negatives",
+        "evaluation.validation_users",
+        "fusion",
+    ),
+)
+
 # How a baseline behind an endpoint ranks.
 ASK = Stage(
     "rank",
@@ -196,19 +212,22 @@ def _stages(this: Run, cfg: DictConfig, say: Callable[[str], None]) -> list[dict
     todo = [thinking(stage, cfg) for stage in STAGES[: NAMES.index(cfg.until or "report") + 1]]
     if cfg.train_on.name not in ("same", cfg.dataset.name):
         for stage in todo:
-            if stage.name in needed - {"chain"}:
+            if stage.name in needed - {"chain", "fit"}:
                 this.make(stage, {"dataset": this.plain["train_on"]})
         this.move()
         needed -= {"think", "sft", "rl"}
     for stage in todo:
         if stage.name in needed:
-            fitted = this.plain["baseline"]["vectors"] if stage.name == "fit" else None
-            this.make(stage, {"baseline": fitted} if fitted else {})
+            fitted = this.plain["fusion" if cfg.fusion.fit else "baseline"]
+            fitted = fitted["vectors"] or fitted
+            this.make(stage, {"baseline": fitted} if stage.name == "fit" else {})
         elif stage.name == "rank":
             for arm in rows:
                 this.rank(_how(cfg, arm, stage), arm)
                 if cfg.diagnostic._target_ and arm.target is None:
                     this.diagnose(DIAGNOSE, arm)
+            if cfg.fusion._target_:
+                rows += [this.fuse(FUSE, arm) for arm in rows if arm.target is None]
     if cfg.push_to_hub:
         trained = [name for name in TRAINED if name in this.made or name in this.elsewhere]
         last = {**this.elsewhere, **this.made}[trained[-1]]

@@ -67,6 +67,14 @@ class Run:
         ranked = {"rank": self.ranked[arm.method]}
         self.diagnosed[arm.method] = self._obtain(stage, f"{stage.name} {arm.method}", {}, arm, more=ranked)
 
+    def fuse(self, stage: Stage, arm: Any) -> Any:
+        """The arm that ranks as this one and baseline `fusion` together do, reused or made."""
+        fused = arm._replace(method=f"{arm.method} + {self.cfg.fusion.name}")
+        ranked = {"rank": self.ranked[arm.method]}
+        self.ranked[fused.method] = self._obtain(stage, f"{stage.name} {arm.method}", {}, arm, more=ranked)
+        self.write_manifest()
+        return fused
+
     def _obtain(
         self,
         stage: Stage,

@@ -52,7 +52,7 @@ def changed(*overrides: str) -> DictConfig:
 
 def test_the_folders_are_the_groups_of_the_schema() -> None:
     groups = {key for key, value in composed().items() if OmegaConf.is_dict(value)}
-    assert set(GROUPS) == groups - {"train_on", "roots"}
+    assert set(GROUPS) == groups - {"train_on", "fusion", "roots"}
     assert EXPERIMENTS
 
 

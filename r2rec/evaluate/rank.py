@@ -96,7 +96,7 @@ def read_weights(cfg: DictConfig, candidates: pl.DataFrame, weights: list[Any]) 
     asked = [row is not None for row in weights]
     ranked = rank_by_score(np.array([row or [0.0] * shown.shape[1] for row in weights]), shown, rng)
     rankings = [row if there else [] for row, there in zip(ranked, asked, strict=True)]
-    table = _table(cfg.arm.method, candidates, rankings, asked, [None] * len(shown))
+    table = ranked_table(cfg.arm.method, candidates, rankings, asked, [None] * len(shown))
     return table, {"unasked": asked.count(False)}
 
 
@@ -107,7 +107,7 @@ def read_answers(method: str, candidates: pl.DataFrame, completions: list[str | 
         answer = parse_ranking(text or "", len(items), reasoned)
         rankings.append([items[LABELS.index(label)] for label in answer.labels])
         valid.append(answer.valid)
-    return _table(method, candidates, rankings, valid, completions)
+    return ranked_table(method, candidates, rankings, valid, completions)
 
 
 def rank_by_endpoint(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
@@ -143,12 +143,15 @@ def rank_by_baseline(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> 
         train = pl.read_parquet(inputs["split"] / "train.parquet")
         scores = get_method(cfg.arm.target)(train, users, shown, rng, **cfg.arm.params)
     rankings = rank_by_score(scores, shown, rng)
-    table = _table(cfg.arm.method, candidates, rankings, [True] * len(shown), [None] * len(shown))
+    table = ranked_table(cfg.arm.method, candidates, rankings, [True] * len(shown), [None] * len(shown))
     table.write_parquet(folder / "rankings.parquet")
     return {"users": len(shown)}
 
 
-def _table(method: str, candidates: pl.DataFrame, rankings: Any, valid: list[bool], completions: list) -> pl.DataFrame:
+def ranked_table(
+    method: str, candidates: pl.DataFrame, rankings: Any, valid: list[bool], completions: list
+) -> pl.DataFrame:
+    """The rankings table: method, user, positive, candidates as shown, ranking (best first), valid, completion."""
     ranked = pl.Series("ranking", [list(r) for r in rankings], dtype=pl.List(pl.UInt32))
     return candidates.select(pl.lit(method).alias("method"), "user", "positive", candidates="items").with_columns(
         ranked, pl.Series("valid", valid, dtype=pl.Boolean), pl.Series("completion", completions, dtype=pl.String)

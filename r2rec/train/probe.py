@@ -8,32 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 from omegaconf import DictConfig
 
-from r2rec import seeds, track
-from r2rec.chains.chain import load_graph, sample
-from r2rec.chains.graph import queries
+from r2rec import track
+from r2rec.evaluate.validation import validation
 from r2rec.llm import chat, hf
 from r2rec.prompts.answer import parse_ranking
-from r2rec.prompts.assemble import Asked, load_texts, ranking_cases
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import render
 
 
 def questions(cfg: DictConfig, inputs: dict[str, Path]) -> tuple[list[str], list[str]]:
     """Ranking prompts of `probe.users` validation positives, and the labels of these."""
-    table = pl.read_parquet(inputs["split"] / "validation_candidates.parquet")
-    rng = seeds.generator(cfg.seed, "probe")
-    table = table[np.sort(rng.permutation(table.height)[: cfg.probe.users])]
-    graph = load_graph(inputs["prepare"], inputs["split"])
-    user, shown = table["user"].to_numpy().astype(np.int64), np.array(table["items"].to_list(), np.uint32)
-    length = np.diff(graph.start)[user]
-    chains = sample(cfg.chain_sampler, graph, queries(graph, user, length, shown), rng)
-    cases = ranking_cases(
-        Asked(user, length, shown), chains, graph,
-        load_texts(inputs["prepare"]), history=cfg.prompt.history, positive_above=cfg.evaluation.positive_above,
-    )  # fmt: skip
+    table, cases = validation(cfg, inputs, cfg.probe.users, "probe")
+    shown = np.array(table["items"].to_list())
     place = (shown == table["positive"].to_numpy()[:, None]).argmax(1)
     return [render(c, cfg.prompt, cfg.dataset.words) for c in cases], [LABELS[k] for k in place]
 
