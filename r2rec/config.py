@@ -64,6 +64,7 @@ class Prompt:
     name: str = MISSING
     reasoning: bool = True  # ask for, train and require a thought before the answer
     chains: bool = True  # show the user's interaction chains
+    compact: bool = False  # a chain in about half as many words: "user 5, neighbour 4: item; neighbour 3, user 2: item"
     profile: bool = True  # show the profile where the data has one
     history: int = 5  # recently liked items shown (paper 4.1.2)
     title_length: int = 80  # characters of a title shown; data is untrusted and may be endless

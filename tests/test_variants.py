@@ -29,6 +29,7 @@ def traces(done: Done) -> pl.DataFrame:
         ("chain_sampler=none", ["backbone", SFT, RL]),
         ("chain_sampler=open", ["backbone", SFT, RL]),
         ("chain_sampler=retrieval", ["backbone", SFT, RL]),
+        ("prompt=compact", ["backbone", SFT, RL]),
         ("sft.task=mix", ["backbone", SFT, RL]),
         ("reward=reciprocal", ["backbone", SFT, RL]),
     ],

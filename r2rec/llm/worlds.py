@@ -187,7 +187,7 @@ def _config(rng: np.random.Generator, level: Level) -> DictConfig:
             "chain_sampler": {"_target_": f"r2rec.chains.samplers.{sampler}", "per_user": chains, "params": {}},
             "prompt": {
                 "reasoning": bool(rng.random() < 0.95), "chains": chains > 0, "profile": True,
-                "history": max(1, _upto(level.history, rng)), "title_length": 80,
+                "history": max(1, _upto(level.history, rng)), "title_length": 80, "compact": False,
             },
         }
     )  # fmt: skip

@@ -46,8 +46,9 @@ def render(case: RankingCase | RatingCase, prompt: DictConfig, words: DictConfig
     name = "ranking" if isinstance(case, RankingCase) else "chain_rating"
     shown = _shown(case, prompt)
     return plain(
-        name, case=shown, labels=LABELS, ask=ask, reasoning=prompt.reasoning, items=words.plural, verb=words.verb
-    )
+        name, case=shown, labels=LABELS, ask=ask, reasoning=prompt.reasoning, compact=prompt.compact,
+        items=words.plural, verb=words.verb,
+    )  # fmt: skip
 
 
 def plain(name: str, **values: Any) -> str:

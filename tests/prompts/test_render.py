@@ -38,7 +38,7 @@ RANKING = RankingCase("female, writer", (HEAT,), (CHAIN, CHAIN._replace(rating_u
 
 
 def options(**changed):
-    shown = {"reasoning": True, "chains": True, "profile": True, "history": 5, "title_length": 80}
+    shown = {"reasoning": True, "chains": True, "profile": True, "history": 5, "title_length": 80, "compact": False}
     return OmegaConf.create(shown | changed)
 
 
@@ -60,9 +60,9 @@ def skeleton(prompt):
     return re.sub(r"^User: .*$", "User:", re.sub(r'(?:\[[^\]\n]*\] )?"[^"\n]*"(?=[ ;.?\n])', '""', prompt), flags=re.M)
 
 
-@given(cases, st.booleans(), st.booleans(), st.booleans())
-def test_hostile_texts_leave_the_structure_alone(case, reasoning, with_chains, profile):
-    prompt = options(reasoning=reasoning, chains=with_chains, profile=profile)
+@given(cases, st.booleans(), st.booleans(), st.booleans(), st.booleans())
+def test_hostile_texts_leave_the_structure_alone(case, reasoning, with_chains, profile, compact):
+    prompt = options(reasoning=reasoning, chains=with_chains, profile=profile, compact=compact)
     got, want = render(case, prompt, WORDS), render(benign(case), prompt, WORDS)
     assert skeleton(got) == skeleton(want)
     assert len(got.splitlines()) == len(want.splitlines())
@@ -130,6 +130,15 @@ def test_a_ranking_prompt_as_it_reads():
         '- A: "Jaws (1975)"',
         '- B: [Crime, 1990s] "Heat (1995)"',
     ]
+
+
+def test_a_compact_prompt_as_it_reads():
+    full, compact = (render(RANKING, options(compact=on), WORDS).split("\n") for on in (False, True))
+    assert compact[5:7] == [
+        '- Chain 1: user 5, neighbour 4: [Crime, 1990s] "Heat (1995)"; neighbour 3.5, user 2: "Jaws (1975)".',
+        '- Chain 2: user 5, neighbour 4: [Crime, 1990s] "Heat (1995)"; neighbour 3.5: "Jaws (1975)".',
+    ]
+    assert compact[:5] + compact[7:] == full[:5] + full[7:]
 
 
 @pytest.mark.parametrize("case", [RANKING, RatingCase("female, writer", CHAIN)])
