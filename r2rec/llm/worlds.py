@@ -33,6 +33,9 @@ KINDS = (
 )  # fmt: skip
 
 
+SAMPLERS = {"samplers.closed": 0.55, "samplers.open_ended": 0.1, "retrieval.retrieved": 0.35}  # shares of worlds
+
+
 class Level(NamedTuple):
     """How hard the prompts of a world are, up to the protocol's own size."""
 
@@ -73,9 +76,9 @@ def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example
         tasks = _named(ranking_tasks(source, pool.head(n), cfg, rng), rng)
         yield from _lookups(tasks, cfg, level.lines, rng)
         return
-    n_rating = int(n * 0.1)
+    n_rating = 0 if cfg.chain_sampler.forward else int(n * 0.1)
     tasks = ranking_tasks(source, pool.head(n - n_rating), cfg, rng)
-    if cfg.prompt.chains:
+    if cfg.prompt.chains and n_rating:
         tasks += rating_tasks(source, pool.head(0).select("user", "item"), n_rating, cfg, rng)
     tasks = _named(tasks, rng)
     told = [_told(t.case, rng) for t in tasks]
@@ -142,6 +145,10 @@ def _conclusion(level: Level, rng: np.random.Generator) -> Example:
     pool = {naming.word(draw): max(0, int(rng.geometric(0.3)) - 3) for _ in range(int(rng.integers(8, 16)))}
     shelf = [draw.sample(sorted(pool), draw.randint(1, 3)) for _ in range(max(2, _upto(level.candidates, rng)))]
     support = {label: [(name, pool[name]) for name in names] for label, names in zip(LABELS, shelf, strict=False)}
+    if rng.random() < SAMPLERS["retrieval.retrieved"]:
+        led_to = draw.sample(sorted(support), min(len(support), draw.randint(1, 5)))
+        for n, label in enumerate(led_to, 1):
+            support[label].append((evidence.LINKED, evidence.LINK * n))
     score, n = evidence.scores(support), draw.randint(1, 8)
     (counted, *rest), answer = template.conclusion(support, _favourite(evidence.choices(score), rng), rng)
     if rng.random() < level.change:
@@ -178,16 +185,19 @@ def _completion(thought: str, answer: str, cfg: DictConfig) -> str:
 def _config(rng: np.random.Generator, level: Level) -> DictConfig:
     """What the pipeline's own functions read of a configuration, at this level, with parts left out at times."""
     singular, plural, verb = KINDS[rng.integers(len(KINDS))]
-    chains, sampler = _upto(level.chains, rng), "open_ended" if rng.random() < 0.1 else "closed"
+    chains, sampler = _upto(level.chains, rng), rng.choice(list(SAMPLERS), p=list(SAMPLERS.values()))
     return OmegaConf.create(
         {
             "seed": 0,
             "dataset": {"words": {"singular": singular, "plural": plural, "verb": verb}},
             "evaluation": {"negatives": max(1, _upto(level.candidates, rng) - 1), "positive_above": 3.0},
-            "chain_sampler": {"_target_": f"r2rec.chains.samplers.{sampler}", "per_user": chains, "params": {}},
+            "chain_sampler": {
+                "_target_": f"r2rec.chains.{sampler}", "per_user": chains, "params": {},
+                "forward": "retrieval" in sampler,
+            },
             "prompt": {
                 "reasoning": bool(rng.random() < 0.95), "chains": chains > 0, "profile": True,
-                "history": max(1, _upto(level.history, rng)), "title_length": 80, "compact": False,
+                "history": max(1, _upto(level.history, rng)), "title_length": 80, "compact": bool(rng.random() < 0.2),
             },
         }
     )  # fmt: skip

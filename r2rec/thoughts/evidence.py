@@ -10,6 +10,8 @@ from r2rec.prompts.render import clean
 
 BEST = 3  # candidates are put in order: as many as metrics look at
 CLOSE = 2  # sums this near to the best are as good: one rating read otherwise would turn them round
+LINK = 2  # the last of n chains that lead to candidates counts for so much, the one before it for twice that
+LINKED = "linked"
 TRAITS = 3  # of an item are read: what comes after says little, and costs tokens
 SMALL = frozenset("a an and at by for from in of on or the to with vol part pack set inch count size".split())
 
@@ -52,14 +54,21 @@ def running(read: Iterable[tuple[Item, int]]) -> Iterator[Counted]:
 
 
 def support(case: RankingCase) -> dict[str, Counted]:
-    """Label -> the candidate's traits, each with what history and chains in all say for it."""
+    """Label -> the candidate's traits, each with what history and chains in all say for it.
+
+    A candidate that a chain leads to is `LINKED` as well: the more, the earlier the chain.
+    """
     sums = dict(pair for counted in running(verdicts(case)) for pair in counted)
-    return {LABELS[k]: [(t, sums.get(t, 0)) for t in traits(item)] for k, item in enumerate(case.candidates)}
+    ends = {c.item2: LINK * n for n, c in enumerate(reversed(case.chains), 1) if c.rating_u2 is None}
+    return {
+        LABELS[k]: [*((t, sums.get(t, 0)) for t in traits(item)), *([(LINKED, ends[item])] if item in ends else [])]
+        for k, item in enumerate(case.candidates)
+    }
 
 
 def scores(support: dict[str, Counted]) -> dict[str, int]:
-    """Label -> sum of what speaks for its traits."""
-    return {label: sum(count for _, count in counted) for label, counted in support.items()}
+    """Label -> what speaks for it: a trait counts from its second mention on, or an item of many would always win."""
+    return {label: max(0, sum(count - 1 for _, count in counted)) for label, counted in support.items()}
 
 
 def best(scores: dict[str, int]) -> list[str]:
