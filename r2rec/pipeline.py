@@ -120,7 +120,7 @@ STAGES = (
         "r2rec.evaluate.rank:rank_by_model",
         needs=("prepare", "split", "chain", "backbone"),
         choices=(*QUESTION, "generation", "model"),
-        version=2,
+        version=3,
     ),
     Stage("report", "r2rec.report.report:report"),
 )

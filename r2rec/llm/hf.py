@@ -10,30 +10,39 @@ from r2rec.llm.engine import Engine, Setup, in_process
 LIKELY = 128  # tokens that nearly always hold the nucleus: sorting these is enough
 
 
-def nucleus(temperature: float, top_p: float) -> Callable[[Any, Any], Any]:
-    """Temperature, then the smallest set of most likely tokens that holds `top_p`, as transformers' own warpers.
+def nucleus(scores: Any, temperature: float, top_p: float) -> tuple[Any, Any]:
+    """(logits, tokens), [n, k] each: the smallest sets of most likely tokens that hold `top_p`, others at -inf.
 
-    Those sort the whole vocabulary at every token, which costs as much as a small model's forward pass.
+    These are transformers' own temperature and nucleus, which sort the whole vocabulary at every token: as much work
+    as a small model's forward pass.
+    """
+    scores = scores / temperature
+    size = min(LIKELY, scores.shape[-1]) if top_p < 1 else scores.shape[-1]
+    norm = scores.logsumexp(-1, keepdim=True)
+    while True:
+        best, place = scores.topk(size)
+        probability = (best - norm).exp()
+        before = probability.cumsum(-1) - probability  # what the more likely ones hold
+        if size == scores.shape[-1] or bool((before[:, -1] + probability[:, -1] >= top_p).all()):
+            break
+        size = scores.shape[-1]
+    return best if top_p >= 1 else best.masked_fill(before >= top_p, -float("inf")), place
+
+
+def drawing(temperature: float, top_p: float) -> Callable[[Any, Any], Any]:
+    """A logits processor that leaves one token in each row, drawn from its nucleus: greedy decoding then takes it.
+
+    Gumbel noise on what is left and the largest sum: the same draw as from their probabilities, without one for
+    every token of the vocabulary.
     """
     import torch
 
-    def warp(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        scores = scores / temperature
-        if top_p >= 1:
-            return scores
-        size = min(LIKELY, scores.shape[-1])
-        norm = scores.logsumexp(-1, keepdim=True)
-        while True:
-            best, place = scores.topk(size)
-            probability = (best - norm).exp()
-            before = probability.cumsum(-1) - probability  # what the more likely ones hold
-            if size == scores.shape[-1] or bool((before[:, -1] + probability[:, -1] >= top_p).all()):
-                break
-            size = scores.shape[-1]
-        kept = torch.full_like(scores, -torch.inf)
-        return kept.scatter_(-1, place, best.masked_fill(before >= top_p, -torch.inf))
+    def draw(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        kept, place = nucleus(scores, temperature, top_p)
+        chosen = (kept - torch.empty_like(kept).exponential_().log_()).argmax(-1, keepdim=True)
+        return torch.full_like(scores, -torch.inf).scatter_(-1, place.gather(-1, chosen), 0.0)
 
-    return warp
+    return draw
 
 
 def engine(setup: Setup) -> Engine:
@@ -66,23 +75,22 @@ def generate(
     model.eval()
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     completions = [""] * len(prompts)
-    sampling: dict[str, Any] = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
-    draw = [nucleus(generation.temperature, generation.top_p)] if generation.temperature > 0 else []
-    if draw:
-        sampling = {"do_sample": True, "temperature": 1.0, "top_p": 1.0, "top_k": 0, "logits_processor": draw}
+    draw = [drawing(generation.temperature, generation.top_p)] if generation.temperature > 0 else []
     for start in tqdm(range(0, len(order), generation.batch_size), desc="rank", leave=False, disable=None):
         batch = order[start : start + generation.batch_size]
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, return_tensors="pt").to(model.device)
-        if labels:
-            rules = constrain.processor(tokenizer, [labels[i] for i in batch], reasoned)
-            sampling["logits_processor"] = [rules, *draw]
+        rules = [constrain.processor(tokenizer, [labels[i] for i in batch], reasoned)] if labels else []
         with torch.inference_mode():
             output = model.generate(
                 **inputs,
                 max_new_tokens=generation.max_new_tokens,
                 pad_token_id=tokenizer.pad_token_id,
                 eos_token_id=tokenizer.eos_token_id,
-                **sampling,
+                do_sample=False,
+                temperature=None,
+                top_p=None,
+                top_k=None,
+                logits_processor=[*rules, *draw],
             )
         texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for i, text in zip(batch, texts, strict=True):

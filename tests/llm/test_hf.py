@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from scipy.stats import chisquare
 from transformers.generation import TemperatureLogitsWarper, TopPLogitsWarper
 
 from r2rec.llm import hf
@@ -15,12 +16,27 @@ def test_the_nucleus_is_what_transformers_keeps(temperature, top_p, spread):
     want = TemperatureLogitsWarper(temperature)(None, scores)
     if top_p < 1:
         want = TopPLogitsWarper(top_p)(None, want)
-    got = hf.nucleus(temperature, top_p)(None, scores)
+    kept, place = hf.nucleus(scores, temperature, top_p)
+    got = torch.full_like(scores, -torch.inf).scatter_(-1, place, kept)
     close = torch.isclose(got, want) | (got == want)
     assert (~close).sum() <= 1  # a token on the border may fall to either side by rounding
     assert (got > -torch.inf).any(-1).all()
 
 
 def test_fewer_tokens_than_are_looked_at():
-    got = hf.nucleus(1.0, 0.5)(None, torch.tensor([[0.0, 5.0, 1.0]]))
-    assert got.tolist() == [[-torch.inf, 5.0, -torch.inf]]
+    kept, place = hf.nucleus(torch.tensor([[0.0, 5.0, 1.0]]), 1.0, 0.5)
+    assert place[kept > -torch.inf].tolist() == [1]
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.9), (2.0, 0.7)])
+def test_tokens_are_drawn_by_their_probabilities(temperature, top_p):
+    n, one = 20_000, torch.tensor([[2.0, 1.0, -1.0, 0.5, 1.5]])
+    kept, place = hf.nucleus(one, temperature, top_p)
+    wanted = torch.zeros(5).double().scatter_(0, place[0], kept[0].double().softmax(-1))
+    torch.manual_seed(0)
+    left = hf.drawing(temperature, top_p)(None, one.expand(n, -1))
+    assert (left == 0).sum(-1).eq(1).all()
+    assert (left[left != 0] == -torch.inf).all()
+    counts = (left == 0).sum(0)
+    assert (counts[wanted == 0] == 0).all()
+    assert chisquare(counts[wanted > 0].numpy(), (wanted[wanted > 0] * n).numpy()).pvalue > 0.001
