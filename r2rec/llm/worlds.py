@@ -45,10 +45,11 @@ class Level(NamedTuple):
     lines: int = 0  # only look up what this many lines of a prompt say; 0: the whole task
     change: float = 0.0  # share of worlds whose users look for a change, and not for more of the same
     counted: bool = False  # only conclude: the candidates are counted already
+    links: bool = False  # only look up which candidates chains lead to
 
 
 LEVELS = (
-    Level(20, 5, 5, lines=2), Level(20, 5, 5, lines=6), Level(20, 5, 5, lines=20),
+    Level(20, 5, 5, lines=2), Level(20, 5, 5, lines=6), Level(20, 5, 5, lines=20), Level(20, 5, 1, links=True),
     Level(2, 1, 1), Level(5, 2, 2), Level(20, 0, 3), Level(20, 0, 0, change=0.3, counted=True),
     Level(10, 3, 4, change=0.3), Level(20, 5, 5, change=0.3),
 )  # fmt: skip
@@ -72,6 +73,10 @@ def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example
     cfg = _config(rng, level)
     source = _source(rng, cfg)
     pool = training_targets(source.train, positive_above=3.0, min_history=min(2, level.history), rng=rng)
+    if level.links:
+        tasks = _named(ranking_tasks(source, pool.head(n), cfg, rng), rng)
+        yield from _linked(tasks, cfg, rng)
+        return
     if level.lines:
         tasks = _named(ranking_tasks(source, pool.head(n), cfg, rng), rng)
         yield from _lookups(tasks, cfg, level.lines, rng)
@@ -111,6 +116,19 @@ def _lookups(tasks: list[Task], cfg: DictConfig, most: int, rng: np.random.Gener
             yield Example(prompt, "\n".join(f"Step {n}: {facts[k]}" for n, k in enumerate(picked, 1)))
 
 
+def _linked(tasks: list[Task], cfg: DictConfig, rng: np.random.Generator) -> Iterator[Example]:
+    """Each prompt's chains and a handful of candidates, those that chains lead to among them, told apart."""
+    for case in (task.case for task in tasks if isinstance(task.case, RankingCase)):
+        lines = [text for text in render(case, cfg.prompt, cfg.dataset.words).split("\n") if text.startswith("- ")]
+        chains, shelf, link = lines[len(case.history) : -len(case.candidates)], case.candidates, evidence.links(case)
+        for _ in range(2):
+            kept = [k for k, item in enumerate(shelf) if rng.random() < (0.7 if item in link else rng.random() * 0.6)]
+            ends = {k: f", {evidence.LINKED} {link[shelf[k]]}" for k in kept if shelf[k] in link}
+            facts = [f"{LABELS[k]} {_traits(shelf[k])}{ends.get(k, '')}." for k in kept]
+            prompt = "\n".join(["Read these lines.", *chains, *(lines[k - len(shelf)] for k in kept)])
+            yield Example(prompt, "\n".join(f"Step {n}: {fact}" for n, fact in enumerate(facts, 1)))
+
+
 def _facts(case: RankingCase) -> Iterator[str]:
     for n, item in enumerate(case.history, 1):
         yield f"Liked {n}: {_traits(item)}."
@@ -148,7 +166,7 @@ def _conclusion(level: Level, rng: np.random.Generator) -> Example:
     if rng.random() < SAMPLERS["retrieval.retrieved"]:
         led_to = draw.sample(sorted(support), min(len(support), draw.randint(1, 5)))
         for n, label in enumerate(led_to, 1):
-            support[label].append((evidence.LINKED, evidence.LINK * n))
+            support[label].append((evidence.LINKED, evidence.LINKS[n - 1]))
     score, n = evidence.scores(support), draw.randint(1, 8)
     (counted, *rest), answer = template.conclusion(support, _favourite(evidence.choices(score), rng), rng)
     if rng.random() < level.change:
@@ -186,6 +204,7 @@ def _config(rng: np.random.Generator, level: Level) -> DictConfig:
     """What the pipeline's own functions read of a configuration, at this level, with parts left out at times."""
     singular, plural, verb = KINDS[rng.integers(len(KINDS))]
     chains, sampler = _upto(level.chains, rng), rng.choice(list(SAMPLERS), p=list(SAMPLERS.values()))
+    sampler = "retrieval.retrieved" if level.links else sampler
     return OmegaConf.create(
         {
             "seed": 0,
