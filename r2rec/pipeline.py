@@ -73,14 +73,14 @@ STAGES = (
         "r2rec.llm.tiny:backbone",
         choices=("model.tiny",),
         keeps=("checkpoints",),
-        version=4,
+        version=3,
     ),
     Stage(
         "think",
         "r2rec.thoughts.think:think",
         needs=("prepare", "split"),
         choices=(*TASK, "teacher", "sft.samples", "sft.task"),
-        version=5,
+        version=4,
     ),
     Stage(
         "sft",

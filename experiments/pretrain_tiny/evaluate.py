@@ -49,13 +49,6 @@ def prompts(n: int, seed: int):  # type: ignore[no-untyped-def]
                 n -= 1
 
 
-LINK = f", {evidence.LINKED} "
-
-
-def link(entry: str) -> str:
-    return entry.split(LINK)[1].split()[0]
-
-
 def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
     """Share of each part that is right. What concludes is held against what the model itself had read."""
     right: Counter[str] = Counter()
@@ -75,8 +68,6 @@ def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
         n = theirs[counted].count("; ") + 1
         for entry, own in zip_longest(theirs[counted].split("; "), mine.split("; ")[:n]):
             add("candidate read and summed", entry == own)
-            if LINK in (entry or ""):
-                add("end of a chain known again", LINK in (own or "") and link(own) == link(entry))
         answer = parse_ranking(got, n, True)
         named = next((step for step in ours if step.startswith(("Best supported:", "Newest:"))), "")
         chosen, up = [(label, int(value)) for label, value in re.findall(r"([A-T]) (\d+)", named)], "Newest" in named

@@ -33,8 +33,7 @@ PIECES = (
 PARTS = ("Liked", "Chain", "Step", "neighbour", "Neighbour")
 SNAPSHOT, STATE = 250, "state.pt"  # steps from one to the next
 DRILL = next(n for n, level in enumerate(LEVELS) if level.counted)
-LINKS = next(n for n, level in enumerate(LEVELS) if level.links)
-SHARES = (0.03, 0.05, 0.04, 0.04, 0.03, 0.05, 0.15, 0.10, 0.12, 0.39)  # of all steps, spent on each level
+SHARES = (0.03, 0.05, 0.04, 0.03, 0.05, 0.16, 0.10, 0.12, 0.42)  # of all steps, spent on each level
 
 
 def backbone(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
@@ -227,12 +226,12 @@ def batches(tokenizer, spec: DictConfig, made: int = 0) -> Iterator[tuple]:  # t
 def level_at(progress: float, rng: np.random.Generator) -> Level:
     """The level of this share of training; now and then an earlier one, so that nothing is forgotten.
 
-    Drills go on to the end: they are short, and concluding and links are where whole tasks fail.
+    Drills that only conclude go on to the end: they are short, and concluding is where whole tasks fail.
     """
     highest = int(np.searchsorted(np.cumsum(SHARES)[:-1], progress, side="right"))
     draw = rng.random()
-    if draw < 0.4 and highest > DRILL:
-        return LEVELS[DRILL if draw < 0.2 else LINKS]
+    if draw < 0.3 and highest > DRILL:
+        return LEVELS[DRILL]
     return LEVELS[highest if draw < 0.85 else rng.integers(highest + 1)]
 
 

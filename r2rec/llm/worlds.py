@@ -33,9 +33,6 @@ KINDS = (
 )  # fmt: skip
 
 
-SAMPLERS = {"samplers.closed": 0.55, "samplers.open_ended": 0.1, "retrieval.retrieved": 0.35}  # shares of worlds
-
-
 class Level(NamedTuple):
     """How hard the prompts of a world are, up to the protocol's own size."""
 
@@ -45,11 +42,10 @@ class Level(NamedTuple):
     lines: int = 0  # only look up what this many lines of a prompt say; 0: the whole task
     change: float = 0.0  # share of worlds whose users look for a change, and not for more of the same
     counted: bool = False  # only conclude: the candidates are counted already
-    links: bool = False  # only look up which candidates chains lead to
 
 
 LEVELS = (
-    Level(20, 5, 5, lines=2), Level(20, 5, 5, lines=6), Level(20, 5, 5, lines=20), Level(20, 5, 1, links=True),
+    Level(20, 5, 5, lines=2), Level(20, 5, 5, lines=6), Level(20, 5, 5, lines=20),
     Level(2, 1, 1), Level(5, 2, 2), Level(20, 0, 3), Level(20, 0, 0, change=0.3, counted=True),
     Level(10, 3, 4, change=0.3), Level(20, 5, 5, change=0.3),
 )  # fmt: skip
@@ -73,17 +69,13 @@ def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example
     cfg = _config(rng, level)
     source = _source(rng, cfg)
     pool = training_targets(source.train, positive_above=3.0, min_history=min(2, level.history), rng=rng)
-    if level.links:
-        tasks = _named(ranking_tasks(source, pool.head(n), cfg, rng), rng)
-        yield from _linked(tasks, cfg, rng)
-        return
     if level.lines:
         tasks = _named(ranking_tasks(source, pool.head(n), cfg, rng), rng)
         yield from _lookups(tasks, cfg, level.lines, rng)
         return
-    n_rating = 0 if cfg.chain_sampler.forward else int(n * 0.1)
+    n_rating = int(n * 0.1)
     tasks = ranking_tasks(source, pool.head(n - n_rating), cfg, rng)
-    if cfg.prompt.chains and n_rating:
+    if cfg.prompt.chains:
         tasks += rating_tasks(source, pool.head(0).select("user", "item"), n_rating, cfg, rng)
     tasks = _named(tasks, rng)
     told = [_told(t.case, rng) for t in tasks]
@@ -114,19 +106,6 @@ def _lookups(tasks: list[Task], cfg: DictConfig, most: int, rng: np.random.Gener
         for picked in (sorted(order[at : at + size]) for at in range(0, len(order), size)[:4]):
             prompt = "\n".join(["Read these lines.", *(lines[k] for k in picked)])
             yield Example(prompt, "\n".join(f"Step {n}: {facts[k]}" for n, k in enumerate(picked, 1)))
-
-
-def _linked(tasks: list[Task], cfg: DictConfig, rng: np.random.Generator) -> Iterator[Example]:
-    """Each prompt's chains and a handful of candidates, those that chains lead to among them, told apart."""
-    for case in (task.case for task in tasks if isinstance(task.case, RankingCase)):
-        lines = [text for text in render(case, cfg.prompt, cfg.dataset.words).split("\n") if text.startswith("- ")]
-        chains, shelf, link = lines[len(case.history) : -len(case.candidates)], case.candidates, evidence.links(case)
-        for _ in range(2):
-            kept = [k for k, item in enumerate(shelf) if rng.random() < (0.7 if item in link else rng.random() * 0.6)]
-            ends = {k: f", {evidence.LINKED} {link[shelf[k]]}" for k in kept if shelf[k] in link}
-            facts = [f"{LABELS[k]} {_traits(shelf[k])}{ends.get(k, '')}." for k in kept]
-            prompt = "\n".join(["Read these lines.", *chains, *(lines[k - len(shelf)] for k in kept)])
-            yield Example(prompt, "\n".join(f"Step {n}: {fact}" for n, fact in enumerate(facts, 1)))
 
 
 def _facts(case: RankingCase) -> Iterator[str]:
@@ -163,10 +142,6 @@ def _conclusion(level: Level, rng: np.random.Generator) -> Example:
     pool = {naming.word(draw): max(0, int(rng.geometric(0.3)) - 3) for _ in range(int(rng.integers(8, 16)))}
     shelf = [draw.sample(sorted(pool), draw.randint(1, 3)) for _ in range(max(2, _upto(level.candidates, rng)))]
     support = {label: [(name, pool[name]) for name in names] for label, names in zip(LABELS, shelf, strict=False)}
-    if rng.random() < SAMPLERS["retrieval.retrieved"]:
-        led_to = draw.sample(sorted(support), min(len(support), draw.randint(1, 5)))
-        for n, label in enumerate(led_to, 1):
-            support[label].append((evidence.LINKED, evidence.LINKS[n - 1]))
     score, n = evidence.scores(support), draw.randint(1, 8)
     (counted, *rest), answer = template.conclusion(support, _favourite(evidence.choices(score), rng), rng)
     if rng.random() < level.change:
@@ -203,20 +178,16 @@ def _completion(thought: str, answer: str, cfg: DictConfig) -> str:
 def _config(rng: np.random.Generator, level: Level) -> DictConfig:
     """What the pipeline's own functions read of a configuration, at this level, with parts left out at times."""
     singular, plural, verb = KINDS[rng.integers(len(KINDS))]
-    chains, sampler = _upto(level.chains, rng), rng.choice(list(SAMPLERS), p=list(SAMPLERS.values()))
-    sampler = "retrieval.retrieved" if level.links else sampler
+    chains, sampler = _upto(level.chains, rng), "open_ended" if rng.random() < 0.1 else "closed"
     return OmegaConf.create(
         {
             "seed": 0,
             "dataset": {"words": {"singular": singular, "plural": plural, "verb": verb}},
             "evaluation": {"negatives": max(1, _upto(level.candidates, rng) - 1), "positive_above": 3.0},
-            "chain_sampler": {
-                "_target_": f"r2rec.chains.{sampler}", "per_user": chains, "params": {},
-                "forward": "retrieval" in sampler,
-            },
+            "chain_sampler": {"_target_": f"r2rec.chains.samplers.{sampler}", "per_user": chains, "params": {}},
             "prompt": {
                 "reasoning": bool(rng.random() < 0.95), "chains": chains > 0, "profile": True,
-                "history": max(1, _upto(level.history, rng)), "title_length": 80, "compact": bool(rng.random() < 0.2),
+                "history": max(1, _upto(level.history, rng)), "title_length": 80, "compact": False,
             },
         }
     )  # fmt: skip

@@ -10,7 +10,6 @@ from r2rec.prompts.render import clean
 
 BEST = 3  # candidates are put in order: as many as metrics look at
 CLOSE = 2  # sums this near to the best are as good: one rating read otherwise would turn them round
-LINKED, LINKS = "linked", (10, 8, 6, 4, 2)  # what it counts for that the first, second, ... chain leads to a candidate
 TRAITS = 3  # of an item are read: what comes after says little, and costs tokens
 SMALL = frozenset("a an and at by for from in of on or the to with vol part pack set inch count size".split())
 
@@ -53,33 +52,14 @@ def running(read: Iterable[tuple[Item, int]]) -> Iterator[Counted]:
 
 
 def support(case: RankingCase) -> dict[str, Counted]:
-    """Label -> the candidate's traits, each with what history and chains in all say for it.
-
-    A candidate that a chain leads to is `LINKED` as well: the more, the earlier the chain.
-    """
+    """Label -> the candidate's traits, each with what history and chains in all say for it."""
     sums = dict(pair for counted in running(verdicts(case)) for pair in counted)
-    link = links(case)
-    return {
-        LABELS[k]: [*((t, sums.get(t, 0)) for t in traits(item)), *([(LINKED, link[item])] if item in link else [])]
-        for k, item in enumerate(case.candidates)
-    }
-
-
-def links(case: RankingCase) -> dict[Item, int]:
-    """What it counts for that a chain leads to an item that the user has not rated."""
-    ends = [(c.item2, LINKS[min(n, len(LINKS) - 1)]) for n, c in enumerate(case.chains) if c.rating_u2 is None]
-    return dict(reversed(ends))
+    return {LABELS[k]: [(t, sums.get(t, 0)) for t in traits(item)] for k, item in enumerate(case.candidates)}
 
 
 def scores(support: dict[str, Counted]) -> dict[str, int]:
-    """Label -> what speaks for it: mentions of its traits, and one for each trait short of three.
-
-    Without the latter an item of many traits would nearly always win. An item without any has nothing for it.
-    """
-    return {
-        label: sum(count for _, count in counted) + TRAITS - len(counted) if counted else 0
-        for label, counted in support.items()
-    }
+    """Label -> sum of what speaks for its traits."""
+    return {label: sum(count for _, count in counted) for label, counted in support.items()}
 
 
 def best(scores: dict[str, int]) -> list[str]:

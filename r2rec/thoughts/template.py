@@ -56,9 +56,8 @@ def conclusion(support: dict[str, evidence.Counted], positive: str, rng: np.rand
 
     The answer has that one, the other best in order, and the rest as listed.
     """
+    counted = "; ".join(f"{label} {_sum(pairs)}" for label, pairs in support.items())
     score = evidence.scores(support)
-    total = {label: f" = {score[label]}" if pairs else "" for label, pairs in support.items()}
-    counted = "; ".join(f"{label} {_counts(pairs)}{total[label]}" for label, pairs in support.items())
     best = evidence.best(score)
     first = positive if positive in evidence.choices(score) else next(iter(best), None)
     steps = [f"Candidates: {counted}.", f"{_pick(BEST, rng)}: {listed(score, best)}."]
@@ -145,6 +144,10 @@ def _pick(options: Sequence[str], rng: np.random.Generator) -> str:
 
 def _traits(item: Item) -> str:
     return ", ".join(evidence.traits(item)) or "an item"
+
+
+def _sum(counted: evidence.Counted) -> str:
+    return _counts(counted) + (f" = {sum(count for _, count in counted)}" if counted else "")
 
 
 def _counts(pairs: evidence.Counted) -> str:

@@ -12,8 +12,7 @@ from r2rec.prompts.answer import parse_ranking, parse_rating, split_thought, tho
 from r2rec.prompts.cases import Chain, Item, RankingCase
 from r2rec.thoughts import evidence
 
-WHOLE = [level for level in LEVELS if not (level.lines or level.counted or level.links)]
-LINKS = next(level for level in LEVELS if level.links)
+WHOLE = [level for level in LEVELS if not level.lines and not level.counted]
 
 
 def drawn(level, n=20, seed=0):
@@ -59,7 +58,7 @@ def test_conclusions_follow_what_was_read(change, named):
             assert list(ranking[1 : len(chosen)]) == [label for label in chosen if label != ranking[0]]
             favourites.append(ranking[0] != next(iter(chosen)))
         assert len(told) == counted + 2 + bool(chosen)
-    assert 0.05 < np.mean(favourites) < 0.6
+    assert 0.05 < np.mean(favourites) < 0.5
 
 
 def test_drills_of_conclusions_give_the_counts_and_ask_for_what_follows():
@@ -72,20 +71,6 @@ def test_drills_of_conclusions_give_the_counts_and_ask_for_what_follows():
         assert best - sums[answer.labels[0]] <= evidence.CLOSE
         assert ("none" in completion[len(given) :]) == (best == 0)
         assert prompt.count("\n") == 0
-
-
-def test_links_are_the_candidates_that_chains_lead_to():
-    found = 0
-    for prompt, completion, _ in drawn(LINKS):
-        shown = [line for line in prompt.split("\n") if line.startswith("- ")]
-        ends = [re.findall(r'(?:\[[^\]]*\] )?"[^"]*"', line)[-1] for line in shown if line.startswith("- Chain")]
-        shelf = {line[2]: line[5:] for line in shown if not line.startswith("- Chain")}
-        linked = {label: (10, 8, 6, 4, 2)[ends.index(item)] for label, item in shelf.items() if item in ends}
-        said = {label: int(n) for label, n in re.findall(r"Step \d+: ([A-T]) .*, linked (\d+)\.", completion)}
-        assert said == linked
-        assert len(completion.split("\n")) == max(1, len(shelf))
-        found += len(said)
-    assert found > 20
 
 
 @pytest.mark.parametrize("level", [level for level in LEVELS if level.lines], ids=str)
