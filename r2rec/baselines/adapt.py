@@ -29,14 +29,12 @@ PROJECTOR = "projector.safetensors"
 def adapt(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write the adapter, the projector where there is one, and log.parquet: step, loss, learning rate, hybrid."""
     device = runtime.settle(cfg.hardware)
-    import torch
-    from peft import get_peft_model
     from safetensors.torch import save_model
 
     from r2rec.baselines.llara import hybrid_steps
     from r2rec.train import card
     from r2rec.train.answers import train
-    from r2rec.train.common import CHECKPOINTS, lora, save_adapter
+    from r2rec.train.common import CHECKPOINTS, save_adapter
 
     spec, seed = cfg.baseline.adapt, seeds.integer(cfg.seed, "adapt")
     made, fitted = inputs.get("backbone"), inputs.get("fit")
@@ -48,12 +46,7 @@ def adapt(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
     kept = [row for row in known if len(row[0]) + len(row[2]) <= cfg.model.max_length]
     if not kept:
         raise R2RecError(f"no question fits into model.max_length={cfg.model.max_length} tokens; raise it")
-    torch.manual_seed(seed)
-    model = get_peft_model(load.weights(cfg.model, made, train=True), lora(spec.lora))
-    projector = show_items(model, fitted) if fitted else None
-    model = model.to(device)
-    if device.type != "cpu":
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    model, projector = _learner(cfg, made, fitted, device, seed)
     rng = seeds.generator(cfg.seed, "adapt.order")
     of_step = ordered(len(kept), spec.epochs, spec.batch_size, rng)
     steps = len(of_step)
@@ -79,6 +72,22 @@ def adapt(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
     }
     card.write(folder, "adapt", cfg, inputs, facts)
     return facts
+
+
+def _learner(cfg: DictConfig, made: Path | None, fitted: Path | None, device: Any, seed: int) -> tuple[Any, Any]:
+    """The backbone under a fresh adapter, and the projector of items, where a model of these is fitted."""
+    import torch
+    from peft import get_peft_model
+
+    from r2rec.train.common import lora
+
+    torch.manual_seed(seed)
+    model = get_peft_model(load.weights(cfg.model, made, train=True), lora(cfg.baseline.adapt.lora))
+    projector = show_items(model, fitted) if fitted else None
+    model = model.to(device)
+    if device.type != "cpu":
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model, projector
 
 
 def ordered(n: int, epochs: float, each: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:

@@ -51,11 +51,7 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     run: dict[str, Any] = {"rows": [], "best": -1.0, "since": 0, "weights": _copy(model)}
     (folder / "checkpoints").mkdir(exist_ok=True)
     state = folder / "checkpoints" / STATE
-    if state.exists():
-        saved = torch.load(state, map_location=accelerator.device, weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        run = saved["run"]
+    run = _resumed(state, model, optimizer, accelerator.device) or run
     bar = tqdm(total=spec.epochs, initial=len(run["rows"]), desc="fit", leave=False, disable=None)
     for epoch in range(len(run["rows"]), spec.epochs):
         begin = time.perf_counter()
@@ -72,9 +68,7 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
             run |= {"best": ndcg, "weights": _copy(model)}
         bar.update()
         bar.set_postfix(ndcg=f"{ndcg:.3f}", best=f"{run['best']:.3f}", refresh=False)
-        whole = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "run": run}
-        torch.save(whole, state.with_suffix(".part"))
-        os.replace(state.with_suffix(".part"), state)
+        _keep(state, model, optimizer, run)
         if run["since"] >= spec.patience:
             break
     bar.close()
@@ -104,6 +98,28 @@ def _epoch(model: Any, optimizer: Any, accelerator: Any, spec: DictConfig, seed:
         optimizer.zero_grad()
         losses.append(loss.detach())
     return losses
+
+
+def _keep(state: Path, model: Any, optimizer: Any, run: dict[str, Any]) -> None:
+    """Leave all that the next epoch needs, under its name only when whole."""
+    import torch
+
+    torch.save(
+        {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "run": run}, state.with_suffix(".part")
+    )
+    os.replace(state.with_suffix(".part"), state)
+
+
+def _resumed(state: Path, model: Any, optimizer: Any, device: Any) -> dict[str, Any] | None:
+    """Go on from what a killed run kept, if it did; what it had found."""
+    import torch
+
+    if not state.exists():
+        return None
+    saved = torch.load(state, map_location=device, weights_only=True)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return saved["run"]
 
 
 def _written(run: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -9,14 +9,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from hydra.utils import get_method
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from r2rec import seeds
 from r2rec.baselines import fit
-from r2rec.evaluate.metrics import rank_by_score
-from r2rec.evaluate.rank import engine_of, ranked_table, read_answers
+from r2rec.evaluate.rank import engine_of, ranked_by, read_answers, scored
 from r2rec.evaluate.validation import validation
 from r2rec.llm.chat import ask
 from r2rec.llm.engine import Question
@@ -39,16 +37,13 @@ def fuse(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, An
     test = pl.read_parquet(inputs["rank"] / "rankings.parquet")
     candidates = test.select("user", "positive", items="candidates")
     fused = w * worth(test) + (1 - w) * worth_by_baseline(cfg, inputs, candidates)
-    shown = np.array(candidates["items"].to_list(), np.uint32)
-    rankings = rank_by_score(fused, shown, seeds.generator(cfg.seed, "fuse.ties"))
     name = f"{cfg.arm.method} + {cfg.fusion.name}"
-    ranked_table(name, candidates, rankings, [True] * len(shown), test["completion"].to_list()).write_parquet(
-        folder / "rankings.parquet"
-    )
+    table = ranked_by(name, candidates, fused, seeds.generator(cfg.seed, "fuse.ties"))
+    table.with_columns(test["completion"]).write_parquet(folder / "rankings.parquet")
     alone, answer = (fit.quality(part, place)[1] for part in known[::-1])
     said = f"{name}: weight of the answer {w:.2f}, by {len(place)} validation positives (NDCG {quality:.3f}; "
     said += f"{cfg.fusion.name} alone {alone:.3f}, the answer alone {answer:.3f})"
-    return {"users": len(shown), "weight": float(w), "notes": [said]}
+    return {"users": table.height, "weight": float(w), "notes": [said]}
 
 
 def learn(told: NDArray, scored: NDArray, place: NDArray) -> tuple[float, float]:
@@ -69,12 +64,6 @@ def worth(ranked: pl.DataFrame) -> NDArray[np.float64]:
 
 def worth_by_baseline(cfg: DictConfig, inputs: dict[str, Path], candidates: pl.DataFrame) -> NDArray[np.float64]:
     """1 / rank of each candidate [n, k] by the baseline's scores, equals at random."""
-    users, shown = candidates["user"].to_numpy(), np.array(candidates["items"].to_list(), np.uint32)
     rng, spec = seeds.generator(cfg.seed, f"fuse.{cfg.fusion.name}"), cfg.fusion
-    if "fit" in inputs:
-        scores = fit.scores(inputs["fit"], inputs["prepare"], inputs["split"], users, shown)
-    else:
-        train = pl.read_parquet(inputs["split"] / "train.parquet")
-        scores = get_method(spec._target_)(train, users, shown, rng, **spec.params)
-    rankings = rank_by_score(scores, shown, rng)
-    return worth(ranked_table(spec.name, candidates, rankings, [True] * len(shown), [None] * len(shown)))
+    scores = scored(spec._target_, spec.params, inputs.get("fit"), inputs, candidates, rng)
+    return worth(ranked_by(spec.name, candidates, scores, rng))

@@ -4,13 +4,14 @@ Every arm leaves the same table: method, user, positive, candidates (as shown), 
 completion (null where no text was written).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 from hydra.utils import get_method
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from r2rec import seeds
@@ -32,8 +33,8 @@ def evaluated(cfg: DictConfig, split: Path) -> pl.DataFrame:
 def evaluation_cases(cfg: DictConfig, inputs: dict[str, Path], candidates: pl.DataFrame) -> list[RankingCase]:
     """The ranking case of each row of `candidates`: all that its user did before the held-out items."""
     graph = load_graph(inputs["prepare"], inputs["split"])
-    user = candidates["user"].to_numpy().astype(np.int64)
-    shown = np.array(candidates["items"].to_list(), np.uint32)
+    users, shown = asked_of(candidates)
+    user = users.astype(np.int64)
     chains = (
         pl.read_parquet(inputs["chain"] / "chains.parquet")
         .join(candidates.select("user", query=pl.int_range(pl.len())), on="user", maintain_order="left")
@@ -131,21 +132,38 @@ def rank_by_endpoint(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> 
 
 def rank_by_baseline(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write rankings.parquet of a scorer; equal scores are ordered at random, by seed."""
-    candidates = evaluated(cfg, inputs["split"])
-    shown = np.array(candidates["items"].to_list(), np.uint32)
-    rng = seeds.generator(cfg.seed, f"rank.{cfg.arm.method}")
-    users = candidates["user"].to_numpy()
+    candidates, arm = evaluated(cfg, inputs["split"]), cfg.arm
+    rng = seeds.generator(cfg.seed, f"rank.{arm.method}")
     if "baseline" in cfg and cfg.baseline.adapt:  # a tuned language model
-        scores = adapt.scores(cfg, inputs, users, shown)
-    elif "adapter" in inputs:
-        scores = fit.scores(inputs["adapter"], inputs["prepare"], inputs["split"], users, shown)
+        scores = adapt.scores(cfg, inputs, *asked_of(candidates))
     else:
-        train = pl.read_parquet(inputs["split"] / "train.parquet")
-        scores = get_method(cfg.arm.target)(train, users, shown, rng, **cfg.arm.params)
-    rankings = rank_by_score(scores, shown, rng)
-    table = ranked_table(cfg.arm.method, candidates, rankings, [True] * len(shown), [None] * len(shown))
+        scores = scored(arm.target, arm.params, inputs.get("adapter"), inputs, candidates, rng)
+    table = ranked_by(arm.method, candidates, scores, rng)
     table.write_parquet(folder / "rankings.parquet")
-    return {"users": len(shown)}
+    return {"users": table.height}
+
+
+def scored(
+    target: str, params: Mapping[str, Any], fitted: Path | None, inputs: dict[str, Path], candidates: pl.DataFrame,
+    rng: np.random.Generator,
+) -> NDArray:  # fmt: skip
+    """Scores [n, k] by the weights in `fitted` or, where there are none, by the function that `target` names."""
+    users, shown = asked_of(candidates)
+    if fitted:
+        return fit.scores(fitted, inputs["prepare"], inputs["split"], users, shown)
+    train = pl.read_parquet(inputs["split"] / "train.parquet")
+    return get_method(target)(train, users, shown, rng, **params)
+
+
+def asked_of(candidates: pl.DataFrame) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Users [n] and their candidates as shown [n, k]."""
+    return candidates["user"].to_numpy(), np.array(candidates["items"].to_list(), np.uint32)
+
+
+def ranked_by(method: str, candidates: pl.DataFrame, scores: NDArray, rng: np.random.Generator) -> pl.DataFrame:
+    """The rankings table by scores [n, k], equals at random."""
+    rankings = rank_by_score(scores, asked_of(candidates)[1], rng)
+    return ranked_table(method, candidates, rankings, [True] * len(rankings), [None] * len(rankings))
 
 
 def ranked_table(
