@@ -66,8 +66,8 @@ def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
         mine = next((step for step in ours if "Candidates:" in step), "")
         sums = {label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*?= (\d+)", mine)}
         n = theirs[counted].count("; ") + 1
-        for entry, own in zip_longest(theirs[counted].split("; "), mine.split("; ")[:n]):
-            add("candidate read and summed", entry == own)
+        for entry, own in zip_longest(map(read, theirs[counted].split("; ")), map(read, mine.split("; ")[:n])):
+            add("candidate read and summed", entry is not None and entry == own)
         answer = parse_ranking(got, n, True)
         named = next((step for step in ours if step.startswith(("Best supported:", "Newest:"))), "")
         chosen, up = [(label, int(value)) for label, value in re.findall(r"([A-T]) (\d+)", named)], "Newest" in named
@@ -84,6 +84,12 @@ def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
         add("answer valid", answer.valid)
         add("answer complete", answer.valid and len(answer.labels) == n)
     return {part: right[part] / n for part, n in total.items()}
+
+
+def read(entry: str) -> tuple[str, bool]:
+    """What a candidate's entry counts, whether or not it counts what is missing, and whether it adds up."""
+    numbers = [int(n) for n in re.findall(r" (\d+)(?=[,.;]| =|$)", entry)]
+    return re.sub(r", other \d| = \d+\.?|\.$", "", entry), sum(numbers[:-1]) == numbers[-1] if numbers else True
 
 
 if __name__ == "__main__":

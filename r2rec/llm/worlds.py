@@ -5,6 +5,7 @@ together is the toy world's (`data/toy.py`), and prompts, chains and thoughts ar
 model learns to read prompts of this project in general, and never sees a data set that it is evaluated on.
 """
 
+import re
 from collections.abc import Iterator
 from random import Random
 from typing import NamedTuple
@@ -53,6 +54,10 @@ LEVELS = (
 learns to read and to conclude, and which conclusion recommends is left to training on a data set."""
 TOLD = 0.5
 """Share of prompts with a favourite, one of those close to the best, which then comes first (`evidence.choices`)."""
+PLAIN = 0.85
+"""Share of worlds that add up without `evidence.OTHER`: what a trait that is missing counts for is left to SFT."""
+TWICE = 0.3
+"""Share of drills whose thought has already named a label twice, so that the answer names it once all the same."""
 
 
 class Example(NamedTuple):
@@ -80,12 +85,12 @@ def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example
     tasks = _named(tasks, rng)
     told = [_told(t.case, rng) for t in tasks]
     written = template.write([t.case for t in tasks], told, int(rng.integers(2**31)))
-    change = level.change > 0 and rng.random() < level.change
+    change, plain = rng.random() < level.change, rng.random() < PLAIN
     for task, (thought, answer) in zip(tasks, written, strict=True):
         if not isinstance(task.case, RankingCase):
             answer = f"Rating: {_expected(task)}"
-        elif change:
-            thought, answer = _for_a_change(task.case, thought, rng)
+        elif change or plain:
+            thought, answer = _otherwise(task.case, thought, change, rng)
         yield Example(render(task.case, cfg.prompt, cfg.dataset.words), _completion(thought, answer, cfg))
 
 
@@ -128,7 +133,7 @@ def _traits(item: Item) -> str:
 def _told(case: RankingCase | RatingCase, rng: np.random.Generator) -> str:
     if not isinstance(case, RankingCase):
         return "3"
-    return _favourite(evidence.choices(evidence.scores(evidence.support(case))), rng)
+    return _favourite(evidence.choices(evidence.scores(evidence.filled(evidence.support(case)))), rng)
 
 
 def _favourite(close: list[str], rng: np.random.Generator) -> str:
@@ -142,29 +147,42 @@ def _conclusion(level: Level, rng: np.random.Generator) -> Example:
     pool = {naming.word(draw): max(0, int(rng.geometric(0.3)) - 3) for _ in range(int(rng.integers(8, 16)))}
     shelf = [draw.sample(sorted(pool), draw.randint(1, 3)) for _ in range(max(2, _upto(level.candidates, rng)))]
     support = {label: [(name, pool[name]) for name in names] for label, names in zip(LABELS, shelf, strict=False)}
-    score, n = evidence.scores(support), draw.randint(1, 8)
-    (counted, *rest), answer = template.conclusion(support, _favourite(evidence.choices(score), rng), rng)
-    if rng.random() < level.change:
-        rest, answer = _least(score, rng)
-    steps = "\n".join(f"Step {k}: {text}" for k, text in enumerate([counted, *rest], n))
-    given = f"<think>\nStep {n}: {counted}\nStep {n + 1}:"
-    return Example("Rank the candidates for this user, best first.", f"<think>\n{steps}\n</think>\n{answer}", given)
+    if rng.random() > PLAIN:
+        support = evidence.filled(support)
+    (counted, best, *rest), answer = _concluded(support, rng.random() < level.change, rng)
+    n, given = draw.randint(1, 8), 1
+    named = re.findall(r"([A-T]) \d", best)
+    if len(named) > 1 and rng.random() < TWICE:
+        again = int(rng.integers(1, len(named)))
+        named[again], score = named[rng.integers(again)], evidence.scores(support)
+        best, given = f"{best.partition(':')[0]}: {template.listed(score, named)}.", 2
+        first = named[rng.integers(len(named))]
+        rest, answer = [f"First: {first}."], template.ranked(score, list(dict.fromkeys(named)), first)
+    steps = [f"Step {k}: {text}" for k, text in enumerate([counted, best, *rest], n)]
+    head = "<think>\n" + "\n".join(steps[:given]) + f"\nStep {n + given}:"
+    whole = "<think>\n" + "\n".join(steps) + f"\n</think>\n{answer}"
+    return Example("Rank the candidates for this user, best first.", whole, head if whole.startswith(head) else "")
 
 
-def _for_a_change(case: RankingCase, thought: str, rng: np.random.Generator) -> tuple[str, str]:
-    """The same reading, with what is least like the user's past in front."""
+def _otherwise(case: RankingCase, thought: str, change: bool, rng: np.random.Generator) -> tuple[str, str]:
+    """The same reading added up without what is missing and, for a change, what is least like the past in front."""
     steps = thought.split("\n")
-    read = next(n for n, step in enumerate(steps, 1) if ": Candidates: " in step)
-    concluded, answer = _least(evidence.scores(evidence.support(case)), rng)
+    read = next(n for n, step in enumerate(steps, 1) if ": Candidates: " in step) - 1
+    concluded, answer = _concluded(evidence.support(case), change, rng)
     return "\n".join([*steps[:read], *(f"Step {n}: {text}" for n, text in enumerate(concluded, read + 1))]), answer
 
 
-def _least(score: dict[str, int], rng: np.random.Generator) -> tuple[list[str], str]:
-    """The steps after the candidates, and the answer."""
+def _concluded(support: dict[str, evidence.Counted], change: bool, rng: np.random.Generator) -> tuple[list[str], str]:
+    """The steps from the candidates on, and the answer."""
+    score = evidence.scores(support)
+    steps, answer = template.conclusion(support, _favourite(evidence.choices(score), rng), rng)
+    if not change:
+        return steps, answer
     least = sorted(score, key=lambda label: score[label])[: evidence.BEST]
     close = [label for label in least if score[label] - score[least[0]] <= evidence.CLOSE]
     first = _favourite(close, rng) or least[0]
-    return [f"Newest: {template.listed(score, least)}.", f"First: {first}."], template.ranked(score, least, first)
+    named = [f"Newest: {template.listed(score, least)}.", f"First: {first}."]
+    return [steps[0], *named], template.ranked(score, least, first)
 
 
 def _expected(task) -> int:  # type: ignore[no-untyped-def]
@@ -187,7 +205,7 @@ def _config(rng: np.random.Generator, level: Level) -> DictConfig:
             "chain_sampler": {"_target_": f"r2rec.chains.samplers.{sampler}", "per_user": chains, "params": {}},
             "prompt": {
                 "reasoning": bool(rng.random() < 0.95), "chains": chains > 0, "profile": True,
-                "history": max(1, _upto(level.history, rng)), "title_length": 80, "compact": False,
+                "history": max(1, _upto(level.history, rng)), "title_length": 80, "compact": bool(rng.random() < 0.1),
             },
         }
     )  # fmt: skip

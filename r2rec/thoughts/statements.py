@@ -4,12 +4,12 @@ Data texts may read like anything, so statements are compared whole, before any 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 from r2rec.thoughts import evidence
-from r2rec.thoughts.template import AGREES, BEST, VERDICT, listed
+from r2rec.thoughts.template import AGREES, BEST, VERDICT, counts, listed, summed
 
 _ALIKE = {other: one for one, other in (*VERDICT.values(), *AGREES.values(), BEST)}
 _OTHER = re.compile("|".join(sorted(_ALIKE, key=len, reverse=True)))
@@ -47,9 +47,9 @@ def mark(place: int, is_title: int = 0) -> str:
 
 def stated(steps: list[str], case: RankingCase | RatingCase) -> list[Statement | None]:
     """What each step states, if it has one of the forms."""
-    true = _of_question(case.chain) if isinstance(case, RatingCase) else _of_ranking(case)
-    known = {_in_one_wording(text.strip(MARKUP)): Statement(stage, plain) for stage, text, plain in true}
     worded = [_in_one_wording(step) for step in steps]
+    true = _of_question(case.chain) if isinstance(case, RatingCase) else _of_ranking(case, worded)
+    known = {_in_one_wording(text.strip(MARKUP)): Statement(stage, plain) for stage, text, plain in true}
     untrue = [
         [Statement(n, None) for n, f in enumerate(_FORMS[type(case)]) if re.fullmatch(f, text)] for text in worded
     ]
@@ -67,10 +67,8 @@ def _of_question(c: Chain) -> Iterator[tuple[int, str, str]]:
     yield 2, text, f"neighbour gave {mark(2)} {again}."
 
 
-def _of_ranking(case: RankingCase) -> Iterator[tuple[int, str, str]]:
-    counted = [_counts(pairs) for pairs in evidence.running(evidence.verdicts(case))]
-    support = evidence.support(case)
-    score = evidence.scores(support)
+def _of_ranking(case: RankingCase, worded: list[str]) -> Iterator[tuple[int, str, str]]:
+    counted = [counts(pairs) for pairs in evidence.running(evidence.verdicts(case))]
     liked = "; ".join(f"Liked {n}: {counted[n - 1]}" for n, _ in enumerate(case.history, 1))
     yield 0, f"{liked}.", "user."
     for n, c in enumerate(case.chains, 1):
@@ -86,13 +84,22 @@ def _of_ranking(case: RankingCase) -> Iterator[tuple[int, str, str]]:
             f"before it {c.rating_v1:g}, {AGREES[_alike(c)][0]}; {user}."
         )
         yield 1, text, f"chain {n}: {mark(2 * n)}, neighbour; {mark(2 * n - 1)}, user."
-    total = {label: f" = {score[label]}" if pairs else "" for label, pairs in support.items()}
-    every = "; ".join(f"{label} {_counts(pairs)}{total[label]}" for label, pairs in support.items())
-    yield 2, f"Candidates: {every}.", f"Candidates: {', '.join(support)}."
+    plain = evidence.support(case)
+    yield from _of_support(plain if _in_one_wording(_candidates(plain)) in worded else evidence.filled(plain))
+
+
+def _of_support(support: dict[str, evidence.Counted]) -> Iterator[tuple[int, str, str]]:
+    """What follows from what speaks for the candidates: with what they have not, as the teacher counts, or without."""
+    score = evidence.scores(support)
+    yield 2, _candidates(support), f"Candidates: {', '.join(support)}."
     best = f"Best supported: {listed(score, evidence.best(score))}."
     yield 3, best, best
     for label in evidence.choices(score):
         yield 4, f"First: {label}.", f"First: {label}."
+
+
+def _candidates(support: dict[str, evidence.Counted]) -> str:
+    return f"Candidates: {'; '.join(f'{label} {summed(pairs)}' for label, pairs in support.items())}."
 
 
 def _in_one_wording(text: str) -> str:
@@ -109,7 +116,3 @@ def _liked(rating: float) -> str:
 
 def _alike(chain: Chain) -> bool:
     return evidence.sign(chain.rating_u1) == evidence.sign(chain.rating_v1)
-
-
-def _counts(pairs: Sequence[tuple[str, int]]) -> str:
-    return ", ".join(f"{trait} {count}" for trait, count in pairs) or "-"

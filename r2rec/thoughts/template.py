@@ -44,10 +44,10 @@ def _ranking(
     case: RankingCase, positive: str, rng: np.random.Generator, masked: bool, progressive: bool
 ) -> tuple[str, str]:
     counted, tell = evidence.running(evidence.verdicts(case)), _read if masked else _read_from_its_end
-    liked = [f"{'; '.join(f'Liked {n}: {_counts(next(counted))}' for n, _ in enumerate(case.history, 1))}."]
+    liked = [f"{'; '.join(f'Liked {n}: {counts(next(counted))}' for n, _ in enumerate(case.history, 1))}."]
     told = liked if case.history else []
     read = [tell(n, c, next(counted), next(counted), rng) for n, c in enumerate(case.chains, 1)]
-    concluded, answer = conclusion(evidence.support(case), positive, rng)
+    concluded, answer = conclusion(evidence.filled(evidence.support(case)), positive, rng)
     return _numbered([*(told + read if progressive else read + told), *concluded]), answer
 
 
@@ -56,7 +56,7 @@ def conclusion(support: dict[str, evidence.Counted], positive: str, rng: np.rand
 
     The answer has that one, the other best in order, and the rest as listed.
     """
-    counted = "; ".join(f"{label} {_sum(pairs)}" for label, pairs in support.items())
+    counted = "; ".join(f"{label} {summed(pairs)}" for label, pairs in support.items())
     score = evidence.scores(support)
     best = evidence.best(score)
     first = positive if positive in evidence.choices(score) else next(iter(best), None)
@@ -77,13 +77,13 @@ def ranked(score: dict[str, int], best: Sequence[str], first: str | None) -> str
 def _read(n: int, chain: Chain, first: evidence.Counted, second: evidence.Counted, rng: np.random.Generator) -> str:
     """One chain, hop by hop, with what each item adds up to: the user, the neighbour, the second item, the user."""
     text = (
-        f"Chain {n}: user {chain.rating_u1:g} {_verdict(chain.rating_u1, rng)}: {_counts(first)}; "
+        f"Chain {n}: user {chain.rating_u1:g} {_verdict(chain.rating_u1, rng)}: {counts(first)}; "
         f"neighbour gave {chain.rating_v1:g}, {_agreement(chain.rating_u1, chain.rating_v1, rng)}; "
         f"then {chain.rating_v2:g}"
     )
     if chain.rating_u2 is not None:
         text += f"; user {chain.rating_u2:g} {_verdict(chain.rating_u2, rng)}"
-    return f"{text}: {_counts(second)}."
+    return f"{text}: {counts(second)}."
 
 
 def _read_from_its_end(
@@ -92,9 +92,9 @@ def _read_from_its_end(
     """The same the other way round: what the chain leads to is told before what leads there."""
     end = "" if chain.rating_u2 is None else f"user {chain.rating_u2:g} {_verdict(chain.rating_u2, rng)}, "
     return (
-        f"Chain {n}: from its end {end}{_counts(second)}; neighbour gave {chain.rating_v2:g}; "
+        f"Chain {n}: from its end {end}{counts(second)}; neighbour gave {chain.rating_v2:g}; "
         f"before it {chain.rating_v1:g}, {_agreement(chain.rating_u1, chain.rating_v1, rng)}; "
-        f"user {chain.rating_u1:g} {_verdict(chain.rating_u1, rng)}: {_counts(first)}."
+        f"user {chain.rating_u1:g} {_verdict(chain.rating_u1, rng)}: {counts(first)}."
     )
 
 
@@ -146,11 +146,11 @@ def _traits(item: Item) -> str:
     return ", ".join(evidence.traits(item)) or "an item"
 
 
-def _sum(counted: evidence.Counted) -> str:
-    return _counts(counted) + (f" = {sum(count for _, count in counted)}" if counted else "")
+def summed(counted: evidence.Counted) -> str:
+    return counts(counted) + (f" = {sum(count for _, count in counted)}" if counted else "")
 
 
-def _counts(pairs: evidence.Counted) -> str:
+def counts(pairs: evidence.Counted) -> str:
     return ", ".join(f"{trait} {count}" for trait, count in pairs) or "-"
 
 

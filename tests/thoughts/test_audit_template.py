@@ -48,7 +48,7 @@ def supported(case, truth):
     """Whether the evidence speaks for the truth, read without the teacher's sentences."""
     if isinstance(case, RatingCase):
         return template.expectation(case.chain, int(truth)) == evidence.sign(int(truth))
-    score = evidence.scores(evidence.support(case))
+    score = evidence.scores(evidence.filled(evidence.support(case)))
     better = sum(n > score[truth] or (n == score[truth] and label < truth) for label, n in score.items())
     return 0 < score[truth] >= max(score.values()) - evidence.CLOSE and better < evidence.BEST
 
@@ -62,6 +62,24 @@ def test_toy_traces_are_accepted_iff_supported(bare):
     assert [not reasons for reasons in got] == [supported(*c) for c in cases]
     assert 0.2 < rates(got)["accepted"] < 0.9
     assert {reason.partition(":")[0] for reasons in got for reason in reasons} == {"inconsistent"}
+
+
+def test_plain_sums_are_as_true_but_go_with_no_other_count():
+    """A thought may leave out what an item has not; all that it concludes then follows from that."""
+    mixed = 0
+    for case, truth in (pair for pair in toy_cases(1, False) if isinstance(pair[0], RankingCase)):
+        plain = evidence.support(case)
+        if truth not in evidence.choices(evidence.scores(plain)):
+            continue
+        ((theirs, _),) = template.write([case], [truth], seed=0)
+        concluded, answer = template.conclusion(plain, truth, np.random.default_rng(0))
+        read = [step.partition(": ")[2] for step in theirs.split("\n")]
+        at = next(n for n, step in enumerate(read) if step.startswith("Candidates:"))
+        assert audit(case, steps(*read[:at], *concluded), answer, truth) == []
+        if read[at + 1].partition(": ")[2] != concluded[1].partition(": ")[2]:
+            assert audit(case, steps(*read[:at], concluded[0], *read[at + 1 :]), answer, truth)
+            mixed += 1
+    assert mixed > 10
 
 
 HOSTILE = [

@@ -81,7 +81,7 @@ def test_rankings_list_every_label_once(case, seed, data):
     if len(labels) > 1:
         assert read.valid
         assert sorted(read.labels) == list(labels)
-    score = evidence.scores(evidence.support(case))
+    score = evidence.scores(evidence.filled(evidence.support(case)))
     order, most = re.findall(r"\b[A-T]\b", answer), sorted(score.values(), reverse=True)
     told = thought_steps(thought)
     assert len(told) == thought.count("\n") + 1 == bool(case.history) + len(case.chains) + 2 + bool(most[0])
@@ -109,6 +109,15 @@ def test_support_counts_likes_and_dislikes_in_the_order_read(case):
                 if trait in evidence.traits(item):
                     expected = max(0, expected + verdict)
             assert count == expected
+
+
+@given(rankings)
+def test_a_trait_that_an_item_has_not_counts_as_mentioned_once(case):
+    support = evidence.filled(evidence.support(case))
+    for label, score in evidence.scores(support).items():
+        named = evidence.traits(case.candidates[LABELS.index(label)])
+        assert support[label][len(named) :] == ([("other", 3 - len(named))] if 0 < len(named) < 3 else [])
+        assert score == sum(count for _, count in support[label])
 
 
 @given(rankings, seeds)
