@@ -288,7 +288,12 @@ class Teacher:
 class Hardware:
     name: str = MISSING
     device: str = "auto"  # auto | cpu | cuda | mps
-    processes: int = 1
+    processes: int = 1  # over all nodes; more than one are started by `accelerate launch`
+    strategy: str = "ddp"  # of several: ddp (a copy each), fsdp, zero2, zero3 (parts of the weights each; DeepSpeed)
+    nodes: int = 1
+    node: int = 0  # which of them this is; the same command runs on each
+    address: str = "127.0.0.1"  # of node 0
+    port: int = 0  # on it; 0: any free one, which several nodes cannot agree on
     threads: int | None = None  # CPU threads; null: as many as there are cores
     bf16: bool = False
 

@@ -54,6 +54,13 @@ def common_arguments(cfg: DictConfig, folder: Path, seed: int) -> dict[str, Any]
     }
 
 
+def per_device(batch: int, most: int, processes: int) -> tuple[int, int]:
+    """(rows at once on a device, how often before a step) that make up a batch over all processes; at most `most`."""
+    each = batch // processes
+    at_once = max(n for n in range(1, min(most, each) + 1) if each % n == 0)
+    return at_once, each // at_once
+
+
 def write_log(history: list[dict[str, Any]], folder: Path) -> pl.DataFrame:
     """One row per logged step, to log.parquet; the summary rows at the end are left out."""
     rows = [row for row in history if "train_runtime" not in row]
@@ -62,12 +69,17 @@ def write_log(history: list[dict[str, Any]], folder: Path) -> pl.DataFrame:
     return log
 
 
-def save_adapter(model: Any, tokenizer: Any, folder: Path, base: DictConfig) -> None:
+def gathered(trainer: Any) -> dict[str, Any]:
+    """The trained weights, whole, where each process may hold a part of them; all processes ask together."""
+    return trainer.accelerator.get_state_dict(trainer.model_wrapped)
+
+
+def save_adapter(model: Any, tokenizer: Any, folder: Path, base: DictConfig, weights: Any = None) -> None:
     """The trained adapter, in PEFT's layout, without the frozen reference that TRL keeps beside it.
 
     Its base is named as the configuration names it: where this machine keeps the weights is of no use elsewhere.
     """
-    model.save_pretrained(folder, selected_adapters=["default"])
+    model.save_pretrained(folder, selected_adapters=["default"], state_dict=weights)
     tokenizer.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's own; ours is `card.write`
     settings = json.loads((folder / "adapter_config.json").read_text())
