@@ -104,6 +104,7 @@ class Model:
     chat_template: str | None = None  # template for training and rollouts: a file of r2rec/llm/templates or TRL's
     adapter: str | None = None  # start from this adapter (folder or hub id) in place of a fresh one
     dtype: str = "float32"
+    architecture: dict[str, Any] = field(default_factory=dict)  # random weights of this config in place of the path's
     max_length: int = 2048  # tokens of prompt and completion; longer prompts are left out, and counted
     lora: Lora = field(default_factory=Lora)
     tiny: TinySpec | None = None
@@ -308,6 +309,18 @@ class Logger:
 
 
 @dataclass
+class Plan:
+    """The full run whose cost `+experiment=throughput` foretells (paper 4.1.2)."""
+
+    enabled: bool = False
+    sft_samples: int = 500
+    sft_epochs: float = 10.0
+    rl_samples: int = 500
+    users: int = 1000
+    dollars_per_hour: float = 0.0  # of one device; 0: no cost is told
+
+
+@dataclass
 class Config:
     name: str = "run"  # first folder under outputs/
     seed: int = 0
@@ -334,6 +347,7 @@ class Config:
     generation: Generation = MISSING
     hardware: Hardware = MISSING
     logger: Logger = MISSING
+    plan: Plan = field(default_factory=Plan)
 
 
 def register() -> None:

@@ -184,7 +184,12 @@ class Run:
         self.made["report"] = store.Artefact("report", "", self.folder, time.perf_counter() - begin, 0.0, True, {})
         self.write_manifest()
         self._tell("report", self.made["report"])
-        told = "\n\n".join(filter(None, [results_table(records), found[0]]))
+        planned = ""
+        if self.cfg.plan.enabled:
+            from r2rec.report.plan import plan
+
+            planned = plan(self.cfg, {**self.elsewhere, **self.made}, self.ranked)
+        told = "\n\n".join(filter(None, [results_table(records), found[0], planned]))
         self.say(f"\n{told}\n\nleakage check: {facts['leakage']}\n{self.folder / 'report.html'}")
         return records
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from r2rec import track
 from r2rec.store import write_json
 from r2rec.train.card import named
+from r2rec.train.clock import Clock
 
 CHECKPOINTS = "checkpoints"
 STATE = "trainer_state.json"
@@ -101,22 +102,29 @@ def lora(cfg: DictConfig) -> Any:
 
 
 def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> pl.DataFrame:
-    """Run a trainer, from its newest complete checkpoint where there is one, with one bar; returns its log."""
+    """Run a trainer, from its newest complete checkpoint where there is one, with one bar and a clock; its log."""
     from transformers import PrinterCallback, TrainerCallback
 
     class Bar(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=name, leave=False, disable=None)
 
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            clock.start()
+
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.update()
+            self.taken = clock.taken()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if "train_runtime" not in (logs or {}):
+                state.log_history[-1] |= self.taken
             track.step(name, state.global_step, logs or {})
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.close()
 
+    clock = Clock(trainer)
     trainer.remove_callback(PrinterCallback)
     for callback in (Bar, *probes):
         trainer.add_callback(callback)

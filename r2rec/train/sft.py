@@ -24,7 +24,8 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     made = inputs.get("backbone")
     tokenizer = load.tokenizer(cfg.model, made)
     rows = examples(pl.read_parquet(inputs["think"] / "traces.parquet"), cfg.sft.samples)
-    short = [r for r in rows if _length(tokenizer, r) <= cfg.model.max_length]
+    lengths = [_length(tokenizer, row) for row in rows]
+    short = [row for row, length in zip(rows, lengths, strict=True) if length <= cfg.model.max_length]
     if not short:
         raise R2RecError(f"no trace fits into model.max_length={cfg.model.max_length} tokens; raise it")
     trainer = SFTTrainer(
@@ -40,6 +41,7 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     losses, left_out = log["loss"].drop_nulls(), len(rows) - len(short)
     facts = {
         "samples": len(short),
+        "tokens": sum(length for length in lengths if length <= cfg.model.max_length),
         "steps": trainer.state.global_step,
         "loss_first": losses[0],
         "loss_last": losses[-1],
