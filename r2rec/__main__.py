@@ -10,8 +10,8 @@ import hydra
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from r2rec import config
-from r2rec.errors import R2RecError
+from r2rec import config, together
+from r2rec.errors import R2RecError, one_line
 
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # in the wheel; in the checkout
@@ -19,14 +19,17 @@ CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # in
 
 def main() -> None:
     """Compose, run, and tell a user's mistake in one line with exit status 2."""
+    if not together.is_first():
+        return together.follow()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come up to here, to be told in our way
     config.register()
     from hydra.errors import HydraException
 
     try:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
+        together.dismiss()
     except (R2RecError, HydraException, OmegaConfBaseException) as error:
-        _fail(_one_line(error))
+        _fail(one_line(error))
     except OSError as error:
         if any(frame.name == _job.__name__ for frame in traceback.extract_tb(error.__traceback__)):
             raise
@@ -41,26 +44,23 @@ def _job(cfg: DictConfig) -> None:
 
     from r2rec.pipeline import run
 
+    folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        run(cfg, Path(HydraConfig.get().runtime.output_dir), partial(print, flush=True))  # a log shows it at once
+        if together.processes() > 1:
+            cfg.hardware.processes = together.processes()  # whoever launched them has said how many
+        if cfg.hardware.processes == together.processes():
+            run(cfg, folder, partial(print, flush=True))  # a log shows it at once
+        else:
+            from r2rec.launch import launch
+
+            launch(cfg, folder)
     except (R2RecError, OmegaConfBaseException) as error:  # here already: Hydra prints the overrides, then passes it on
-        _fail(_one_line(error))
+        _fail(one_line(error))
 
 
 def _fail(line: str) -> None:
     print(f"error: {line}", file=sys.stderr)
     sys.exit(2)
-
-
-def _one_line(error: Exception) -> str:
-    """A message on one line; Hydra's and OmegaConf's with the cause they keep behind it, and without their advice."""
-    if isinstance(error, R2RecError):
-        return " ".join(str(error).split())
-    texts = [str(error), str(error.__cause__ or "")]
-    lines = [line.strip() for text in texts for line in text.splitlines()]
-    noise = ("To append to your config", "reference_type", "object_type", "Config search path", "provider=")
-    kept = dict.fromkeys(line for line in lines if line and not line.startswith(noise))
-    return "; ".join(kept)
 
 
 if __name__ == "__main__":

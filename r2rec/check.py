@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from importlib.util import find_spec
 from inspect import Parameter, signature
 from math import inf, isfinite
 from typing import Any
@@ -21,6 +22,7 @@ LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo")
 SCALES = ("group", "batch", "none")
 SCHEDULES = ("constant", "linear", "cosine")
 FIT_LOSSES = ("softmax", "bpr", "bce")
+STRATEGIES = ("ddp", "fsdp", "zero2", "zero3")
 TRACKERS = ("tensorboard", "wandb")
 MODES = ("offline", "online", "disabled")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -84,8 +86,7 @@ def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield bool(unknown), f"no stage {', '.join(unknown)}; there are {', '.join(stages)}"
     device = cfg.hardware.device
     yield device not in DEVICES, f"hardware.device={device}; choose from {', '.join(DEVICES)}"
-    several = cfg.hardware.processes != 1
-    yield several, f"hardware.processes={cfg.hardware.processes}: several processes are not supported yet; give 1"
+    yield from _processes(cfg.hardware)
     unknown = [name for name in cfg.logger.report_to if name not in TRACKERS]
     yield bool(unknown), f"logger.report_to has {', '.join(unknown)}; choose from {', '.join(TRACKERS)}"
     yield cfg.logger.mode not in MODES, f"logger.mode={cfg.logger.mode}; choose from {', '.join(MODES)}"
@@ -103,6 +104,19 @@ def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield bool(cfg.fusion._target_ and cfg.baseline._target_), both
     nameless = cfg.dataset.name.startswith("amazon") and not cfg.dataset.category
     yield nameless, "dataset=amazon needs dataset.category, e.g. dataset.category=Office_Products"
+
+
+def _processes(hardware: DictConfig) -> Rules:
+    n, nodes = hardware.processes, hardware.nodes
+    yield n < 1 or nodes < 1 or n % nodes != 0, f"hardware.processes={n} cannot be shared out over {nodes} nodes"
+    yield not 0 <= hardware.node < nodes, f"hardware.node={hardware.node}: nodes count from 0 to {nodes - 1}"
+    yield nodes > 1 and not hardware.port, "several nodes need a port that all know: hardware.port=29500"
+    unknown = hardware.strategy not in STRATEGIES
+    yield unknown, f"hardware.strategy={hardware.strategy}; choose from {', '.join(STRATEGIES)}"
+    sharded = hardware.strategy != "ddp" and hardware.device == "cpu"
+    yield sharded, f"hardware.strategy={hardware.strategy} shares out the memory of GPUs; on a CPU there is ddp"
+    missing = hardware.strategy.startswith("zero") and find_spec("deepspeed") is None
+    yield missing, f"hardware.strategy={hardware.strategy} needs DeepSpeed: pip install 'r2rec[deepspeed]'"
 
 
 def _protocol(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
@@ -125,6 +139,7 @@ def _protocol(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
 
 def _training(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     sft, rl = cfg.sft, cfg.rl
+    processes = cfg.hardware.processes
     if sft.enabled:
         chains = cfg.chain_sampler._target_ is not None and cfg.chain_sampler.per_user > 0
         yield sft.task not in TASKS, f"sft.task={sft.task}; choose from {', '.join(TASKS)}"
@@ -137,6 +152,8 @@ def _training(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
         yield sft.task != "ranking" and cfg.chain_sampler.name in ("open", "retrieval"), unanswered
         uneven = f"sft.batch_size={sft.batch_size} is not a multiple of sft.micro_batch_size={sft.micro_batch_size}"
         yield sft.batch_size % sft.micro_batch_size != 0, uneven
+        uneven = f"sft.batch_size={sft.batch_size} cannot be shared out over hardware.processes={processes}"
+        yield sft.batch_size % processes != 0, uneven
     if rl.enabled:
         rollouts, few = rl.prompts_per_step * rl.group_size, rl.samples < rl.prompts_per_step
         yield not cfg.reward.parts, "rl needs a reward; choose reward=paper, or leave RL out with rl=off"
@@ -145,6 +162,7 @@ def _training(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
         made = f"rl.prompts_per_step x rl.group_size = {rollouts}"
         uneven = f"{made} is not a multiple of rl.micro_batch_size={rl.micro_batch_size}"
         yield rollouts % rl.micro_batch_size != 0, uneven
+        yield rollouts % processes != 0, f"{made} cannot be shared out over hardware.processes={processes}"
         yield rl.loss not in LOSSES, f"rl.loss={rl.loss}; choose from {', '.join(LOSSES)}"
         yield rl.scale_rewards not in SCALES, f"rl.scale_rewards={rl.scale_rewards}; choose from {', '.join(SCALES)}"
         yield rl.schedule not in SCHEDULES, f"rl.schedule={rl.schedule}; choose from {', '.join(SCHEDULES)}"

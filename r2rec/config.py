@@ -104,6 +104,7 @@ class Model:
     chat_template: str | None = None  # template for training and rollouts: a file of r2rec/llm/templates or TRL's
     adapter: str | None = None  # start from this adapter (folder or hub id) in place of a fresh one
     dtype: str = "float32"
+    architecture: dict[str, Any] = field(default_factory=dict)  # random weights of this config in place of the path's
     max_length: int = 2048  # tokens of prompt and completion; longer prompts are left out, and counted
     lora: Lora = field(default_factory=Lora)
     tiny: TinySpec | None = None
@@ -288,7 +289,12 @@ class Teacher:
 class Hardware:
     name: str = MISSING
     device: str = "auto"  # auto | cpu | cuda | mps
-    processes: int = 1
+    processes: int = 1  # over all nodes; more than one are started by `accelerate launch`
+    strategy: str = "ddp"  # of several: ddp (a copy each), fsdp, zero2, zero3 (parts of the weights each; DeepSpeed)
+    nodes: int = 1
+    node: int = 0  # which of them this is; the same command runs on each
+    address: str = "127.0.0.1"  # of node 0
+    port: int = 0  # on it; 0: any free one, which several nodes cannot agree on
     threads: int | None = None  # CPU threads; null: as many as there are cores
     bf16: bool = False
 
@@ -300,6 +306,18 @@ class Logger:
     project: str = "r2rec"
     mode: str = "offline"  # of wandb: offline | online | disabled
     patience: float = 30.0  # seconds for wandb's server to answer; after that the run goes on offline
+
+
+@dataclass
+class Plan:
+    """The full run whose cost `+experiment=throughput` foretells (paper 4.1.2)."""
+
+    enabled: bool = False
+    sft_samples: int = 500
+    sft_epochs: float = 10.0
+    rl_samples: int = 500
+    users: int = 1000
+    dollars_per_hour: float = 0.0  # of one device; 0: no cost is told
 
 
 @dataclass
@@ -329,6 +347,7 @@ class Config:
     generation: Generation = MISSING
     hardware: Hardware = MISSING
     logger: Logger = MISSING
+    plan: Plan = field(default_factory=Plan)
 
 
 def register() -> None:

@@ -59,6 +59,7 @@ STAGES = (
             "baseline.fit",
             "evaluation.positive_above",
         ),
+        together=True,
         keeps=("checkpoints",),
         version=2,
     ),
@@ -87,6 +88,7 @@ STAGES = (
         "r2rec.train.sft:sft",
         needs=("prepare", "split", "think", "backbone"),
         choices=(*TASK, "sft", "model", "probe"),
+        together=True,
         keeps=("checkpoints",),
     ),
     Stage(
@@ -94,8 +96,9 @@ STAGES = (
         "r2rec.train.rl:rl",
         needs=("prepare", "split", "sft", "backbone"),
         choices=(*TASK, "rl", "reward", "model", "probe"),
+        together=True,
         keeps=("checkpoints",),
-        version=2,
+        version=3,
     ),
     Stage(
         "adapt",
@@ -118,6 +121,7 @@ STAGES = (
     Stage(
         "rank",
         "r2rec.evaluate.rank:rank_by_model",
+        together=True,
         needs=("prepare", "split", "chain", "backbone"),
         choices=(*QUESTION, "generation", "model"),
         version=3,
@@ -147,6 +151,7 @@ CHOOSE = Stage(
 DIAGNOSE = Stage(
     "diagnose",
     "r2rec.evaluate.diagnose:diagnose",
+    together=True,
     needs=("prepare", "split", "chain", "backbone"),
     choices=(*QUESTION, "generation", "model", "diagnostic"),
 )
@@ -155,6 +160,7 @@ DIAGNOSE = Stage(
 FUSE = Stage(
     "fuse",
     "r2rec.evaluate.fuse:fuse",
+    together=True,
     needs=("prepare", "split", "fit", "backbone"),
     choices=(
         *QUESTION,

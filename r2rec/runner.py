@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec import provenance, store, track
+from r2rec import provenance, store, together, track
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -23,6 +23,7 @@ class Stage(NamedTuple):
     choices: tuple[str, ...] = ()  # config keys it may read; they name its artefact
     keeps: tuple[str, ...] = ()  # what an interrupted run leaves for the next
     version: int = 1  # raised when the function's result changes
+    together: bool = False  # run by all processes of the run, where it has several
 
 
 class Run:
@@ -98,11 +99,13 @@ class Run:
         cfg = OmegaConf.create(choices | pick(self.plain, ("hardware",)))
         OmegaConf.set_struct(cfg, True)  # a choice that was not declared cannot be read: no key would know of it
         folders = {name: artefact.path for name, artefact in parents.items()} | dict(raw)
+        alone = not stage.together or OmegaConf.select(cfg, "generation.endpoint") is not None
+        perform = together.alone if alone else together.perform
         artefact = store.obtain(
             self.store,
             stage.name,
             store.key_of(stage.name, **inputs),
-            lambda folder: function(stage.run)(cfg, folders, folder),
+            lambda folder: perform(function(stage.run), cfg, folders, folder),
             inputs=provenance.scrubbed(inputs),
             force=stage.name in self.cfg.force,
             keeps=stage.keeps,
@@ -181,7 +184,12 @@ class Run:
         self.made["report"] = store.Artefact("report", "", self.folder, time.perf_counter() - begin, 0.0, True, {})
         self.write_manifest()
         self._tell("report", self.made["report"])
-        told = "\n\n".join(filter(None, [results_table(records), found[0]]))
+        planned = ""
+        if self.cfg.plan.enabled:
+            from r2rec.report.plan import plan
+
+            planned = plan(self.cfg, {**self.elsewhere, **self.made}, self.ranked)
+        told = "\n\n".join(filter(None, [results_table(records), found[0], planned]))
         self.say(f"\n{told}\n\nleakage check: {facts['leakage']}\n{self.folder / 'report.html'}")
         return records
 

@@ -16,7 +16,7 @@ from hydra.utils import get_method
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec import seeds, track
+from r2rec import seeds, together, track
 from r2rec.baselines.ratings import Ratings, load
 from r2rec.errors import R2RecError
 
@@ -47,11 +47,12 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     mixed = "bf16" if cfg.hardware.bf16 and device.type != "cpu" else "no"
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)
     model, optimizer = accelerator.prepare(model, optimizer)
+    plain, first = accelerator.unwrap_model(model), accelerator.is_main_process
     users, shown, place = _validation(inputs["split"])
-    run: dict[str, Any] = {"rows": [], "best": -1.0, "since": 0, "weights": _copy(model)}
+    run: dict[str, Any] = {"rows": [], "best": -1.0, "since": 0, "weights": _copy(plain)}
     (folder / "checkpoints").mkdir(exist_ok=True)
     state = folder / "checkpoints" / STATE
-    run = _resumed(state, model, optimizer, accelerator.device) or run
+    run = _resumed(state, plain, optimizer, accelerator.device) or run
     bar = tqdm(total=spec.epochs, initial=len(run["rows"]), desc="fit", leave=False, disable=None)
     for epoch in range(len(run["rows"]), spec.epochs):
         begin = time.perf_counter()
@@ -59,21 +60,22 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         if not losses:
             raise R2RecError(f"baseline={cfg.baseline.name} finds nothing to learn: no user has two train ratings")
         seconds = time.perf_counter() - begin
-        hit, ndcg = quality(model.eval().scores(users, shown), place)
+        hit, ndcg = quality(plain.eval().scores(users, shown), place)
         run["rows"].append((epoch, torch.stack(losses).mean().item(), ndcg, hit, seconds))
         track.step("fit", epoch, dict(zip(COLUMNS, run["rows"][-1], strict=True)))
         better = ndcg > run["best"]
         run["since"] = 0 if better else run["since"] + 1
         if better:
-            run |= {"best": ndcg, "weights": _copy(model)}
+            run |= {"best": ndcg, "weights": _copy(plain)}
         bar.update()
         bar.set_postfix(ndcg=f"{ndcg:.3f}", best=f"{run['best']:.3f}", refresh=False)
-        _keep(state, model, optimizer, run)
+        if first:
+            _keep(state, plain, optimizer, run)
         if run["since"] >= spec.patience:
             break
     bar.close()
-    model.load_state_dict(run["weights"])
-    save_model(model, str(folder / WEIGHTS))
+    plain.load_state_dict(run["weights"])
+    save_model(plain, str(folder / WEIGHTS))
     (folder / BUILT).write_text(json.dumps(built))
     facts = _written(run, folder)
     rose = [] if run["since"] else [f"validation still rose at baseline.fit.epochs={spec.epochs}; give more"]
@@ -89,8 +91,8 @@ def _epoch(model: Any, optimizer: Any, accelerator: Any, spec: DictConfig, seed:
     draw = torch.Generator().manual_seed(own)  # of negatives
     losses = []
     model.train()
-    for batch in model.batches(spec.batch_size, rng):
-        on_device = tuple(part.to(accelerator.device) for part in batch)
+    for batch in accelerator.unwrap_model(model).batches(spec.batch_size, rng):
+        on_device = tuple(part.to(accelerator.device) for part in together.part_of(batch))
         with accelerator.autocast():
             loss = model(on_device, spec.loss, spec.negatives, draw)
         accelerator.backward(loss)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
+from r2rec import together
 from r2rec.llm.chat import Messages, encode, opened
 from r2rec.llm.endpoint import Answer
 from r2rec.prompts.answer import render_completion, render_ranking
@@ -54,7 +55,8 @@ def on_tokens(setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) ->
     def write(questions: Sequence[Question], seed: int) -> list[Answer | None]:
         asked = [encode(tokenizer, q.messages, setup.reasoning) for q in questions]
         prompts = fitting(asked, setup.generation.max_new_tokens)
-        texts = generate([*prompts.values()], seed, [questions[k].labels for k in prompts])
+        rows = [(ids, questions[k].labels) for k, ids in prompts.items()]
+        texts = together.shared(rows, lambda part: generate([r[0] for r in part], seed, [r[1] for r in part]))
         spent = {
             k: Answer(t, len(prompts[k]), len(tokenizer.encode(t)), 0.0) for k, t in zip(prompts, texts, strict=True)
         }

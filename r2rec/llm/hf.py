@@ -29,17 +29,21 @@ def nucleus(scores: Any, temperature: float, top_p: float) -> tuple[Any, Any]:
     return best if top_p >= 1 else best.masked_fill(before >= top_p, -float("inf")), place
 
 
-def drawing(temperature: float, top_p: float) -> Callable[[Any, Any], Any]:
+def drawing(temperature: float, top_p: float, noise: Callable[[Any], Any] | None = None) -> Callable[[Any, Any], Any]:
     """A logits processor that leaves one token in each row, drawn from its nucleus: greedy decoding then takes it.
 
     Gumbel noise on what is left and the largest sum: the same draw as from their probabilities, without one for
     every token of the vocabulary.
+
+    Args:
+        noise: Gives exponential noise [n, vocabulary] for scores of that shape; None: torch's own generator does.
     """
     import torch
 
     def draw(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         kept, place = nucleus(scores, temperature, top_p)
-        chosen = (kept - torch.empty_like(kept).exponential_().log_()).argmax(-1, keepdim=True)
+        drawn = noise(scores).gather(-1, place) if noise else torch.empty_like(kept).exponential_()
+        chosen = (kept - drawn.log()).argmax(-1, keepdim=True)
         return torch.full_like(scores, -torch.inf).scatter_(-1, place.gather(-1, chosen), 0.0)
 
     return draw

@@ -5,7 +5,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from r2rec.errors import R2RecError
 from r2rec.store import checksum
@@ -53,9 +53,11 @@ def weights(model: DictConfig, made: Path | None, adapter: Path | str | None = N
     import torch
     from transformers import AutoModelForCausalLM
 
-    base = _load(
-        AutoModelForCausalLM.from_pretrained, model, made, dtype=getattr(torch, model.dtype), use_safetensors=True
-    )
+    dtype = getattr(torch, model.dtype)
+    if model.get("architecture"):
+        base = imagined(model.architecture, dtype)
+    else:
+        base = _load(AutoModelForCausalLM.from_pretrained, model, made, dtype=dtype, use_safetensors=True)
     adapter = adapter or model.adapter
     if adapter is None:
         return base
@@ -69,6 +71,24 @@ def weights(model: DictConfig, made: Path | None, adapter: Path | str | None = N
         raise R2RecError(f"adapter {adapter} does not load on {source_of(model, made)}: {_line(error)}") from error
     tuned.peft_config["default"].base_model_name_or_path = source_of(model, made)  # PEFT looks there when it saves
     return tuned
+
+
+def imagined(architecture: DictConfig, dtype: Any) -> Any:
+    """A causal language model of this architecture with random weights: nothing to rank with, all there is to time.
+
+    Raises:
+        R2RecError: transformers knows no such architecture.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    known: Any = OmegaConf.to_container(architecture, resolve=True)
+    torch.manual_seed(0)
+    try:
+        with torch.device("cuda" if torch.cuda.is_available() else "cpu"):
+            return AutoModelForCausalLM.from_config(AutoConfig.for_model(**known), dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise R2RecError(f"model.architecture describes no model of transformers: {_line(error)}") from error
 
 
 def _load(loader: Any, model: DictConfig, made: Path | None, **options: Any) -> Any:

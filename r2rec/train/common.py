@@ -12,6 +12,7 @@ from tqdm import tqdm
 from r2rec import track
 from r2rec.store import write_json
 from r2rec.train.card import named
+from r2rec.train.clock import Clock
 
 CHECKPOINTS = "checkpoints"
 STATE = "trainer_state.json"
@@ -54,6 +55,13 @@ def common_arguments(cfg: DictConfig, folder: Path, seed: int) -> dict[str, Any]
     }
 
 
+def per_device(batch: int, most: int, processes: int) -> tuple[int, int]:
+    """(rows at once on a device, how often before a step) that make up a batch over all processes; at most `most`."""
+    each = batch // processes
+    at_once = max(n for n in range(1, min(most, each) + 1) if each % n == 0)
+    return at_once, each // at_once
+
+
 def write_log(history: list[dict[str, Any]], folder: Path) -> pl.DataFrame:
     """One row per logged step, to log.parquet; the summary rows at the end are left out."""
     rows = [row for row in history if "train_runtime" not in row]
@@ -62,12 +70,17 @@ def write_log(history: list[dict[str, Any]], folder: Path) -> pl.DataFrame:
     return log
 
 
-def save_adapter(model: Any, tokenizer: Any, folder: Path, base: DictConfig) -> None:
+def gathered(trainer: Any) -> dict[str, Any]:
+    """The trained weights, whole, where each process may hold a part of them; all processes ask together."""
+    return trainer.accelerator.get_state_dict(trainer.model_wrapped)
+
+
+def save_adapter(model: Any, tokenizer: Any, folder: Path, base: DictConfig, weights: Any = None) -> None:
     """The trained adapter, in PEFT's layout, without the frozen reference that TRL keeps beside it.
 
     Its base is named as the configuration names it: where this machine keeps the weights is of no use elsewhere.
     """
-    model.save_pretrained(folder, selected_adapters=["default"])
+    model.save_pretrained(folder, selected_adapters=["default"], state_dict=weights)
     tokenizer.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's own; ours is `card.write`
     settings = json.loads((folder / "adapter_config.json").read_text())
@@ -89,22 +102,29 @@ def lora(cfg: DictConfig) -> Any:
 
 
 def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> pl.DataFrame:
-    """Run a trainer, from its newest complete checkpoint where there is one, with one bar; returns its log."""
+    """Run a trainer, from its newest complete checkpoint where there is one, with one bar and a clock; its log."""
     from transformers import PrinterCallback, TrainerCallback
 
     class Bar(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=name, leave=False, disable=None)
 
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            clock.start()
+
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.update()
+            self.taken = clock.taken()
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            if "train_runtime" not in (logs or {}):
+                state.log_history[-1] |= self.taken
             track.step(name, state.global_step, logs or {})
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.close()
 
+    clock = Clock(trainer)
     trainer.remove_callback(PrinterCallback)
     for callback in (Bar, *probes):
         trainer.add_callback(callback)

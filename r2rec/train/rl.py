@@ -17,7 +17,7 @@ from r2rec.prompts.render import render
 from r2rec.thoughts.tasks import Task, ranking_tasks, targets
 from r2rec.thoughts.tasks import load as load_source
 from r2rec.train import card
-from r2rec.train.common import common_arguments, lora, save_adapter, train
+from r2rec.train.common import common_arguments, gathered, lora, per_device, save_adapter, train
 from r2rec.train.probe import probes
 
 KL_AT_START = 1e-3  # nats a token; above it the reference is not the policy that training starts from
@@ -51,7 +51,7 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
     )
     log = train(trainer, "rl", folder, probes(cfg, inputs, tokenizer, "rl"))
     _check_reference(log)
-    save_adapter(trainer.model, tokenizer, folder, cfg.model)
+    save_adapter(trainer.model, tokenizer, folder, cfg.model, gathered(trainer))
     facts = {"prompts": len(rows), "steps": trainer.state.global_step, **summary(log), "notes": notes + warnings(log)}
     card.write(folder, "rl", cfg, inputs, facts)
     return facts
@@ -91,14 +91,15 @@ def _arguments(cfg: DictConfig, folder: Path) -> Any:
 
     group = cfg.rl
     rollouts = group.prompts_per_step * group.group_size
+    at_once, times = per_device(rollouts, group.micro_batch_size, cfg.hardware.processes)
     return GRPOConfig(
         **common_arguments(cfg, folder, seeds.integer(cfg.seed, "rl")),
         num_train_epochs=group.epochs,
         learning_rate=group.learning_rate,
         lr_scheduler_type="constant_with_warmup" if group.schedule == "constant" else group.schedule,
         warmup_steps=group.warmup,
-        per_device_train_batch_size=group.micro_batch_size,
-        gradient_accumulation_steps=rollouts // (group.micro_batch_size * cfg.hardware.processes),
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=times,
         num_generations=group.group_size,
         max_completion_length=group.max_new_tokens,
         temperature=group.temperature,

@@ -11,7 +11,7 @@ from r2rec import seeds
 from r2rec.errors import R2RecError
 from r2rec.llm import chat, load, runtime
 from r2rec.train import card
-from r2rec.train.common import common_arguments, lora, save_adapter, train
+from r2rec.train.common import common_arguments, gathered, lora, per_device, save_adapter, train
 from r2rec.train.probe import probes
 
 
@@ -24,7 +24,8 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     made = inputs.get("backbone")
     tokenizer = load.tokenizer(cfg.model, made)
     rows = examples(pl.read_parquet(inputs["think"] / "traces.parquet"), cfg.sft.samples)
-    short = [r for r in rows if _length(tokenizer, r) <= cfg.model.max_length]
+    lengths = [_length(tokenizer, row) for row in rows]
+    short = [row for row, length in zip(rows, lengths, strict=True) if length <= cfg.model.max_length]
     if not short:
         raise R2RecError(f"no trace fits into model.max_length={cfg.model.max_length} tokens; raise it")
     trainer = SFTTrainer(
@@ -36,10 +37,11 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         peft_config=None if cfg.model.adapter else lora(cfg.model.lora),
     )
     log = train(trainer, "sft", folder, probes(cfg, inputs, tokenizer, "sft"))
-    save_adapter(trainer.model, tokenizer, folder, cfg.model)
+    save_adapter(trainer.model, tokenizer, folder, cfg.model, gathered(trainer))
     losses, left_out = log["loss"].drop_nulls(), len(rows) - len(short)
     facts = {
         "samples": len(short),
+        "tokens": sum(length for length in lengths if length <= cfg.model.max_length),
         "steps": trainer.state.global_step,
         "loss_first": losses[0],
         "loss_last": losses[-1],
@@ -88,15 +90,16 @@ def _length(tokenizer: Any, row: dict[str, chat.Messages]) -> int:
 def _arguments(cfg: DictConfig, folder: Path) -> Any:
     from trl import SFTConfig
 
-    group, processes = cfg.sft, cfg.hardware.processes
+    group = cfg.sft
+    at_once, times = per_device(group.batch_size, group.micro_batch_size, cfg.hardware.processes)
     return SFTConfig(
         **common_arguments(cfg, folder, seeds.integer(cfg.seed, "sft")),
         num_train_epochs=group.epochs,
         learning_rate=group.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=group.warmup,
-        per_device_train_batch_size=group.micro_batch_size,
-        gradient_accumulation_steps=max(1, group.batch_size // (group.micro_batch_size * processes)),
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=times,
         save_steps=group.save_steps,
         max_length=cfg.model.max_length,
         packing=False,

@@ -5,15 +5,48 @@ the reference. Here the rows of a batch that have the same prompt attend to one 
 gradient adds up in that copy. Same numbers, fewer tokens.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 from trl import GRPOTrainer
 
+from r2rec.llm.hf import drawing
+
 
 class SharedPromptGRPO(GRPOTrainer):
-    """`GRPOTrainer` that reads a prompt once where it can, and as TRL does elsewhere."""
+    """`GRPOTrainer` that reads a prompt once where it can, and as TRL does elsewhere.
+
+    Its rollouts depend on the seed, the step and their place in the batch: not on how many processes share that, nor
+    on what was drawn before a resumed step.
+    """
+
+    def _generate_single_turn(self, *args: Any, **others: Any) -> Any:
+        """Token ids of the rollouts, as TRL's, drawn by our own noise where a model here writes them."""
+        if self.use_vllm:
+            return super()._generate_single_turn(*args, **others)
+        plain = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}  # of greedy decoding
+        self.generation_config.update(**plain)
+        model = self.accelerator.unwrap_model(self.model_wrapped)
+        model.generate = partial(
+            model.generate, logits_processor=[drawing(self.temperature, self.top_p, self._noise())]
+        )
+        try:
+            return super()._generate_single_turn(*args, **others)
+        finally:
+            del model.generate  # the instance's; the class's own is back
+
+    def _noise(self) -> Any:
+        """Noise for this process's rows of the batch at each token; every process draws all rows', from one seed."""
+        draw = torch.Generator(self.accelerator.device).manual_seed((self.args.seed << 20) + self.state.global_step)
+        own, n = self.accelerator.process_index, self.accelerator.num_processes
+
+        def noise(scores: torch.Tensor) -> torch.Tensor:
+            every = torch.empty(n, *scores.shape, device=scores.device).exponential_(generator=draw)
+            return every[own]
+
+        return noise
 
     def _get_per_token_logps_and_entropies(
         self,

@@ -1,0 +1,113 @@
+"""Starting several processes: what was composed once is frozen, and `accelerate launch` runs it."""
+
+import ctypes
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from r2rec.errors import R2RecError
+
+KINDS = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED"}
+FSDP = {
+    "fsdp_version": 2,
+    "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+    "fsdp_reshard_after_forward": True,
+    "fsdp_state_dict_type": "FULL_STATE_DICT",
+    "fsdp_cpu_ram_efficient_loading": False,
+    "fsdp_activation_checkpointing": False,  # the trainers' own is on
+}
+
+
+def settings(hardware: DictConfig, port: int) -> dict[str, Any]:
+    """What `accelerate launch --config_file` reads; DDP on a CPU is MULTI_GPU with `use_cpu`: MULTI_CPU starts one."""
+    from r2rec.llm.runtime import device
+
+    on_cpu, strategy = device(hardware) == "cpu", hardware.strategy
+    known: dict[str, Any] = {
+        "compute_environment": "LOCAL_MACHINE",
+        "distributed_type": KINDS[strategy],
+        "use_cpu": on_cpu,
+        "mixed_precision": "bf16" if hardware.bf16 and not on_cpu else "no",
+        "num_processes": hardware.processes,
+        "num_machines": hardware.nodes,
+        "machine_rank": hardware.node,
+        "main_process_ip": hardware.address,
+        "main_process_port": hardware.port or port,
+        "main_training_function": "main",
+        "rdzv_backend": "static",
+        "same_network": True,
+    }
+    if strategy == "fsdp":
+        known["fsdp_config"] = FSDP
+    if strategy.startswith("zero"):
+        stage = int(strategy[-1])
+        known["deepspeed_config"] = {
+            "zero_stage": stage, "zero3_init_flag": stage == 3, "zero3_save_16bit_model": stage == 3,
+            "offload_optimizer_device": "none", "offload_param_device": "none", "gradient_clipping": "auto",
+        }  # fmt: skip
+    return known
+
+
+def launch(cfg: DictConfig, folder: Path) -> None:
+    """Run the pipeline on `cfg` in `hardware.processes` processes, and end as they do.
+
+    Raises:
+        R2RecError: One of them ended in a user's mistake, or was killed.
+    """
+    with TemporaryDirectory() as name:
+        place = Path(name)
+        OmegaConf.save(OmegaConf.create({"cfg": OmegaConf.to_container(cfg, resolve=True)}), place / "frozen.yaml")
+        OmegaConf.save(OmegaConf.create(settings(cfg.hardware, _free_port())), place / "accelerate.yaml")
+        command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(place / "accelerate.yaml"),
+                   "-m", "r2rec.process", str(place / "frozen.yaml"), str(folder.absolute())]  # fmt: skip
+        said, ours = place / "stderr.txt", os.environ | {"R2REC_ERRORS": name, "PYTHONUNBUFFERED": "1"}
+        if sys.stderr.isatty():
+            ours["R2REC_STDERR"] = os.ttyname(sys.stderr.fileno())
+        with said.open("wb") as stream:
+            running = subprocess.Popen(command, stderr=stream, env=ours, preexec_fn=_ends_with_us)
+            status = _waited(running)
+        if status:
+            raise _failure(place, said.read_text(errors="replace"))
+
+
+def _waited(running: subprocess.Popen[bytes]) -> int:
+    """Its exit status; what interrupts us interrupts it, and we leave when it has."""
+    try:
+        return running.wait()
+    except BaseException:
+        running.terminate()
+        running.wait()
+        raise
+
+
+def _failure(place: Path, said: str) -> Exception:
+    """What ended the run: the first process's own words, or any other's, or what the launcher saw."""
+    told = [path.read_text() for path in sorted(place.glob("[0-9]*.txt"), key=lambda path: path.stat().st_mtime_ns)]
+    if told:
+        line = told[0].removeprefix("error: ")
+        return R2RecError(line) if told[0].startswith("error: ") else RuntimeError(line)
+    if dead := re.search(r"rank\s*:\s*(\d+).*?\n\s*exitcode\s*:\s*-(\d+)", said):
+        number = int(dead[2])
+        why = f"process {dead[1]} was killed ({signal.Signals(number).name})"
+        return R2RecError(f"{why}, and the run with it; the same command goes on from its last checkpoint")
+    return RuntimeError(said[-4000:])
+
+
+def _ends_with_us() -> None:
+    """In the child, before it runs: end when its parent does, however that ends (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
+def _free_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])

@@ -1,0 +1,38 @@
+"""One of several processes that `launch` started: the first runs the pipeline, the others follow it."""
+
+import os
+import sys
+import traceback
+from functools import partial
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from r2rec import together
+from r2rec.errors import R2RecError, one_line
+
+
+def main() -> None:
+    """Run `r2rec.process FROZEN FOLDER`: the frozen configuration in the run's folder."""
+    frozen, folder = map(Path, sys.argv[1:])
+    try:
+        if not together.is_first():
+            together.follow()
+            return
+        from r2rec.pipeline import run
+
+        if terminal := os.environ.get("R2REC_STDERR"):
+            os.dup2(os.open(terminal, os.O_WRONLY), 2)  # its bars
+        run(OmegaConf.load(frozen).cfg, folder, partial(print, flush=True))
+        together.dismiss()
+    except (R2RecError, OmegaConfBaseException) as error:
+        together.tell_error(f"error: {one_line(error)}")
+        os._exit(2)  # at once: the others may be waiting in the middle of something
+    except Exception:
+        together.tell_error(traceback.format_exc())
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

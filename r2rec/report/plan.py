@@ -1,0 +1,72 @@
+"""What a full run would take: the seconds that a small one took, at the sizes of `cfg.plan`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+from omegaconf import DictConfig
+
+from r2rec.report.tables import aligned
+
+HEADER = ("stage", "measured here", "a full run", "peak GB", "hours")
+
+
+class Line(NamedTuple):
+    stage: str
+    measured: str
+    full: str
+    memory: str
+    seconds: float  # of the full run
+
+
+def plan(cfg: DictConfig, made: Mapping[str, Any], ranked: Mapping[str, Any]) -> str:
+    """A table of SFT, GRPO and ranking: measured here, and in full.
+
+    Args:
+        made: Stage -> artefact (`store.Artefact`).
+        ranked: Method -> artefact of its ranking; the last one's counts.
+    """
+    lines = [_sft(cfg, steps(made["sft"].path), made["sft"].facts)] if "sft" in made else []
+    lines += [_rl(cfg, steps(made["rl"].path))] if "rl" in made else []
+    lines += [_rank(cfg, artefact) for artefact in list(ranked.values())[-1:] if "new_tokens" in artefact.facts]
+    total = sum(line.seconds for line in lines)
+    dollars = total / 3600 * cfg.plan.dollars_per_hour * cfg.hardware.processes
+    lines.append(Line("together", "", f"${dollars:,.2f}" if dollars else "", "", total))
+    cells = [(*line[:-1], f"{line.seconds / 3600:.2f}") for line in lines]
+    return aligned([HEADER, *cells], texts=3)
+
+
+def _sft(cfg: DictConfig, log: pl.DataFrame, facts: Mapping[str, Any]) -> Line:
+    each = np.median(log["seconds"].to_numpy()) / cfg.sft.batch_size
+    said = f"{each:.3f} s a sample, {facts['tokens'] / facts['samples'] / each:,.0f} tokens/s"
+    n = cfg.plan.sft_samples * cfg.plan.sft_epochs
+    return Line("SFT", said, f"{cfg.plan.sft_samples} samples x {cfg.plan.sft_epochs:g} epochs", _memory(log), each * n)
+
+
+def _rl(cfg: DictConfig, log: pl.DataFrame) -> Line:
+    seconds = log["seconds"].to_numpy()
+    parts = [name for name in log.columns if name.startswith("seconds/")]
+    shares = {name.removeprefix("seconds/").replace("_", "-"): log[name].sum() / seconds.sum() for name in parts}
+    told = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
+    n = -(-cfg.plan.rl_samples // cfg.rl.prompts_per_step)
+    each = np.median(seconds)
+    return Line("GRPO", f"{each:.2f} s a step: {told}", f"{n} steps", _memory(log), each * n)
+
+
+def _rank(cfg: DictConfig, artefact: Any) -> Line:
+    each = artefact.seconds / max(1, artefact.facts["users"])
+    speed = artefact.facts["new_tokens"] / artefact.seconds
+    said = f"{1 / each:.2f} users/s, {speed:,.0f} new tokens/s, loading included"
+    return Line("ranking", said, f"{cfg.plan.users:,} users", "", each * cfg.plan.users)
+
+
+def steps(folder: Path) -> pl.DataFrame:
+    """A trainer's steps but the first, which warms up; all where there is but one."""
+    log = pl.read_parquet(folder / "log.parquet").drop_nulls("seconds")
+    return log[1:] if log.height > 1 else log
+
+
+def _memory(log: pl.DataFrame) -> str:
+    return f"{log['memory_gb'].to_numpy().max():.1f}" if "memory_gb" in log.columns else ""
