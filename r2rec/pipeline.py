@@ -74,14 +74,14 @@ STAGES = (
         "r2rec.llm.tiny:backbone",
         choices=("model.tiny",),
         keeps=("checkpoints",),
-        version=3,
+        version=4,
     ),
     Stage(
         "think",
         "r2rec.thoughts.think:think",
         needs=("prepare", "split"),
         choices=(*TASK, "teacher", "sft.samples", "sft.task"),
-        version=4,
+        version=5,
     ),
     Stage(
         "sft",
