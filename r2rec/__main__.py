@@ -1,6 +1,7 @@
 """`python -m r2rec [overrides]`: Hydra in, pipeline out. Nothing heavy is imported before it is needed."""
 
 import os
+import re
 import sys
 import traceback
 from functools import partial
@@ -34,6 +35,13 @@ def main() -> None:
         if any(frame.name == _job.__name__ for frame in traceback.extract_tb(error.__traceback__)):
             raise
         _fail(f"cannot make the run folder {error.filename}: {error.strerror}; set hydra.run.dir=FOLDER")
+    except Exception as error:
+        told = re.search(r"^error: (.*)$", str(error), re.MULTILINE)  # by a job that a launcher ran elsewhere
+        if told and type(error).__module__.startswith("submitit."):
+            _fail(told[1])
+        if str(error).startswith("Only one of --run"):  # Hydra's, of its own options
+            _fail(str(error))
+        raise
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -22,6 +22,7 @@ LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo")
 SCALES = ("group", "batch", "none")
 SCHEDULES = ("constant", "linear", "cosine")
 FIT_LOSSES = ("softmax", "bpr", "bce")
+ROLLOUTS = ("hf", "vllm", "server")
 STRATEGIES = ("ddp", "fsdp", "zero2", "zero3")
 TRACKERS = ("tensorboard", "wandb")
 MODES = ("offline", "online", "disabled")
@@ -115,6 +116,18 @@ def _processes(hardware: DictConfig) -> Rules:
     yield unknown, f"hardware.strategy={hardware.strategy}; choose from {', '.join(STRATEGIES)}"
     sharded = hardware.strategy != "ddp" and hardware.device == "cpu"
     yield sharded, f"hardware.strategy={hardware.strategy} shares out the memory of GPUs; on a CPU there is ddp"
+    rollouts = hardware.rollouts
+    yield rollouts not in ROLLOUTS, f"hardware.rollouts={rollouts}; choose from {', '.join(ROLLOUTS)}"
+    yield (
+        rollouts != "hf" and find_spec("vllm") is None,
+        f"hardware.rollouts={rollouts} needs pip install 'r2rec[vllm]'",
+    )
+    homeless = rollouts == "server" and not hardware.vllm_server
+    yield (
+        homeless,
+        "hardware.rollouts=server needs hardware.vllm_server=http://HOST:8000, where `trl vllm-serve` listens",
+    )
+    yield not 0 < hardware.vllm_memory < 1, f"hardware.vllm_memory={hardware.vllm_memory} should be a share of 1"
     missing = hardware.strategy.startswith("zero") and find_spec("deepspeed") is None
     yield missing, f"hardware.strategy={hardware.strategy} needs DeepSpeed: pip install 'r2rec[deepspeed]'"
 

@@ -295,6 +295,9 @@ class Hardware:
     node: int = 0  # which of them this is; the same command runs on each
     address: str = "127.0.0.1"  # of node 0
     port: int = 0  # on it; 0: any free one, which several nodes cannot agree on
+    rollouts: str = "hf"  # GRPO's, written by: hf (the model trained), vllm (on the same GPUs), server (trl vllm-serve)
+    vllm_memory: float = 0.3  # share of a GPU that rollouts=vllm may take; it sleeps while the model learns
+    vllm_server: str | None = None  # of rollouts=server: http://HOST:8000
     threads: int | None = None  # CPU threads; null: as many as there are cores
     bf16: bool = False
 

@@ -75,6 +75,7 @@ MISTAKES = {
     "-m seed=0,x": "seed=x",
     "-m seed=0,-1 until=split": "seed=-1",
     "-m sedd=0,1": "sedd",
+    "-m --cfg job": "Only one of --run, --multirun, --cfg",
 }
 
 

@@ -16,8 +16,11 @@ def nucleus(scores: Any, temperature: float, top_p: float) -> tuple[Any, Any]:
     These are transformers' own temperature and nucleus, which sort the whole vocabulary at every token: as much work
     as a small model's forward pass.
     """
-    scores = scores / temperature
-    size = min(LIKELY, scores.shape[-1]) if top_p < 1 else scores.shape[-1]
+    import torch
+
+    scores, size = scores / temperature, min(LIKELY, scores.shape[-1])
+    if top_p >= 1:  # nothing is left out: no need to sort
+        return scores, torch.arange(scores.shape[-1], device=scores.device).expand_as(scores)
     norm = scores.logsumexp(-1, keepdim=True)
     while True:
         best, place = scores.topk(size)
@@ -26,7 +29,7 @@ def nucleus(scores: Any, temperature: float, top_p: float) -> tuple[Any, Any]:
         if size == scores.shape[-1] or bool((before[:, -1] + probability[:, -1] >= top_p).all()):
             break
         size = scores.shape[-1]
-    return best if top_p >= 1 else best.masked_fill(before >= top_p, -float("inf")), place
+    return best.masked_fill(before >= top_p, -float("inf")), place
 
 
 def drawing(temperature: float, top_p: float, noise: Callable[[Any], Any] | None = None) -> Callable[[Any, Any], Any]:

@@ -94,6 +94,7 @@ def _arguments(cfg: DictConfig, folder: Path) -> Any:
     at_once, times = per_device(rollouts, group.micro_batch_size, cfg.hardware.processes)
     return GRPOConfig(
         **common_arguments(cfg, folder, seeds.integer(cfg.seed, "rl")),
+        **_rollouts(cfg.hardware),
         num_train_epochs=group.epochs,
         learning_rate=group.learning_rate,
         lr_scheduler_type="constant_with_warmup" if group.schedule == "constant" else group.schedule,
@@ -113,6 +114,20 @@ def _arguments(cfg: DictConfig, folder: Path) -> Any:
         mask_truncated_completions=False,
         save_steps=group.save_steps,
     )
+
+
+def _rollouts(hardware: DictConfig) -> dict[str, Any]:
+    """TRL's settings for who writes the rollouts; vLLM gets the adapter anew before each step."""
+    if hardware.rollouts == "hf":
+        return {}
+    if hardware.rollouts == "server":
+        return {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": hardware.vllm_server}
+    return {
+        "use_vllm": True,
+        "vllm_mode": "colocate",
+        "vllm_gpu_memory_utilization": hardware.vllm_memory,
+        "vllm_enable_sleep_mode": True,
+    }
 
 
 def _check_reference(log: pl.DataFrame) -> None:
