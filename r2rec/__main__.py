@@ -3,7 +3,6 @@
 import os
 import sys
 import traceback
-from functools import partial
 from pathlib import Path
 
 import hydra
@@ -12,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from r2rec import config
 from r2rec.errors import R2RecError
+from r2rec.provenance import hidden
 
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # in the wheel; in the checkout
@@ -42,13 +42,17 @@ def _job(cfg: DictConfig) -> None:
     from r2rec.pipeline import run
 
     try:
-        run(cfg, Path(HydraConfig.get().runtime.output_dir), partial(print, flush=True))  # a log shows it at once
+        run(cfg, Path(HydraConfig.get().runtime.output_dir), _say)
     except (R2RecError, OmegaConfBaseException) as error:  # here already: Hydra prints the overrides, then passes it on
         _fail(_one_line(error))
 
 
+def _say(text: str) -> None:
+    print(hidden(text), flush=True)  # a log shows it at once, and keeps no secret
+
+
 def _fail(line: str) -> None:
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {hidden(line)}", file=sys.stderr)
     sys.exit(2)
 
 

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from r2rec.errors import R2RecError
 from r2rec.llm.chat import Messages
+from r2rec.provenance import hidden
 from r2rec.store import write_json
 
 LONGEST_WAIT = 60.0  # seconds between two tries
@@ -176,7 +177,7 @@ class _Asking:
         if said.startswith("Error code") and (reply := getattr(error, "response", None)) is not None:
             said = f"{said}, {reply.text}"  # in a form that the client doesn't know, as of servers other than OpenAI's
         said = " ".join(said.split())[:300]
-        return f"{self.spec.model} at {where}: {said}".replace(self.key, "***")
+        return hidden(f"{self.spec.model} at {where}: {said}".replace(self.key, "***"))
 
 
 def _seconds(header: str | None) -> float:
