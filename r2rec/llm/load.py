@@ -105,10 +105,12 @@ def _no_adapter(where: str, revision: str | None) -> None:
 
 
 def _load(loader: Any, model: DictConfig, made: Path | None, **options: Any) -> Any:
+    from safetensors import SafetensorError
+
     where = source_of(model, made)
     try:
         return loader(where, revision=model.revision, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         hint = "give model.path=FOLDER with config.json and safetensors, or check the hub id and the network"
         raise R2RecError(f"cannot load model {where}: {_line(error)}; {hint}") from error
 
