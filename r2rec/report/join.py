@@ -9,6 +9,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from r2rec.errors import R2RecError
 from r2rec.report.labels import labels
 
 if TYPE_CHECKING:
@@ -211,6 +212,8 @@ def _hits(record: dict[str, Any], path: Path) -> "pl.DataFrame":
     table = pl.read_parquet(path).filter(pl.col("method") == record["method"])
     first = pl.col("ranking").list.get(0, null_on_oob=True) == pl.col("positive")
     hit = (first.fill_null(False) & pl.col("valid")).cast(pl.Float64)
+    if abs((table.select(hit.mean()).item() or 0.0) - record["hr@1"]) > 1e-9:
+        raise R2RecError(f"{path} and the metrics.json beside it disagree on {record['method']}: run that job again")
     shown = pl.col("candidates").list.sort().cast(pl.List(pl.String)).list.join(" ")
     return table.select("user", "positive", shown=shown, hit=hit, seed=pl.lit(record["seed"]))
 

@@ -12,23 +12,15 @@ from tqdm import tqdm
 from r2rec import track
 from r2rec.store import write_json
 from r2rec.train.card import named
+from r2rec.train.state import seal, sealed
 
 CHECKPOINTS = "checkpoints"
-STATE = "trainer_state.json"
 
 
 def newest_complete(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end, or None. Incomplete ones are left alone.
-
-    The trainer writes its state file last, and a killed run may leave a checkpoint without a readable one.
-    """
-    for path in sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.split("-")[1])):
-        try:
-            json.loads((path / STATE).read_text())
-        except (OSError, ValueError):
-            continue
-        return str(path)
-    return None
+    """The newest checkpoint that is whole and as it was written, or None; others are left alone."""
+    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.split("-")[1]))
+    return next((str(path) for path in newest_first if sealed(path)), None)
 
 
 def common_arguments(cfg: DictConfig, folder: Path, seed: int) -> dict[str, Any]:
@@ -101,6 +93,9 @@ def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> 
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             track.step(name, state.global_step, logs or {})
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.close()
