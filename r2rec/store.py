@@ -105,19 +105,24 @@ def obtain(
             part.rename(final)
             return artefact._replace(path=final)
     except Exception as error:
-        if not (reason := _said_by_disk(error)):
+        if not (reason := said_by_disk(error)):
             raise
         where = getattr(error, "filename", None) or final
         what = f"cannot write artefact {where}: {reason}"
         raise R2RecError(f"{what}; free it or set artefacts=FOLDER") from error
 
 
-def _said_by_disk(error: Exception) -> str | None:
+def said_by_disk(error: Exception) -> str | None:
     """What the operating system said of a file; None where it said nothing (a library's own OSError too)."""
+    if isinstance(error, R2RecError):
+        return None
     if isinstance(error, OSError) and error.errno is not None:
         return error.strerror
     rust = re.search(r"([^:]+) \(os error \d+\)", str(error))  # Polars sets no errno
-    return rust[1].strip() if rust else None
+    if rust:
+        return rust[1].strip()
+    torn = "inline_container" in str(error)  # torch's writer, which tells no more
+    return "a file could not be written to its end" if torn else None
 
 
 def _make(part: Path, stage: str, key: str, build, inputs, keeps) -> Artefact:  # type: ignore[no-untyped-def]

@@ -40,7 +40,7 @@ def campaign(place: Path, kills: int, each: int, draw: random.Random) -> int:
     expected, lasted = forked.results(calm), forked.seconds(calm)
     print(f"undisturbed: {time.perf_counter() - begin:.1f} s; " + ", ".join(f"{k} {v:.2f}" for k, v in lasted.items()))
     done, resumed, wrong, rounds = Counter(), 0, [], 0
-    while done.total() < kills:
+    while done.total() < kills and not wrong:
         rounds += 1
         here = place / f"round-{rounds}"
         stages = sorted(draw.choices(forked.STAGES, k=min(each, kills - done.total())), key=forked.STAGES.index)
