@@ -4,7 +4,6 @@ import os
 import re
 import sys
 import traceback
-from functools import partial
 from pathlib import Path
 
 import hydra
@@ -13,6 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from r2rec import config, together
 from r2rec.errors import R2RecError, one_line
+from r2rec.provenance import hidden
 
 HERE = Path(__file__).resolve().parent
 CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # in the wheel; in the checkout
@@ -57,7 +57,7 @@ def _job(cfg: DictConfig) -> None:
         if together.processes() > 1:
             cfg.hardware.processes = together.processes()  # whoever launched them has said how many
         if cfg.hardware.processes == together.processes():
-            run(cfg, folder, partial(print, flush=True))  # a log shows it at once
+            run(cfg, folder, _say)
         else:
             from r2rec.launch import launch
 
@@ -66,8 +66,12 @@ def _job(cfg: DictConfig) -> None:
         _fail(one_line(error))
 
 
+def _say(text: str) -> None:
+    print(hidden(text), flush=True)  # a log shows it at once, and keeps no secret
+
+
 def _fail(line: str) -> None:
-    print(f"error: {line}", file=sys.stderr)
+    print(f"error: {hidden(line)}", file=sys.stderr)
     sys.exit(2)
 
 

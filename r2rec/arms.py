@@ -54,7 +54,11 @@ def _base(cfg: DictConfig) -> Arm:
 
 def _asked(endpoint: DictConfig) -> str:
     """How a row says who answered: figures of another server are not the named model's."""
-    return "zero-shot" if endpoint.base_url is None else f"zero-shot, {urlsplit(endpoint.base_url).netloc}"
+    return (
+        "zero-shot"
+        if endpoint.base_url is None
+        else f"zero-shot, {urlsplit(endpoint.base_url).netloc.rpartition('@')[2]}"
+    )
 
 
 def _given(adapter: str) -> str:

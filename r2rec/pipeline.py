@@ -9,8 +9,10 @@ from omegaconf import DictConfig
 from r2rec import track
 from r2rec.arms import Arm, arms, wanted
 from r2rec.check import check
+from r2rec.errors import R2RecError
 from r2rec.provenance import scrubbed
 from r2rec.runner import Run, Stage
+from r2rec.store import said_by_disk
 from r2rec.train.push import push
 
 # What a training prompt depends on, wherever one is made.
@@ -207,9 +209,15 @@ def run(cfg: DictConfig, folder: Path, say: Callable[[str], None] = print) -> li
     """
     cfg = rooted(cfg)
     check(cfg, NAMES)
-    this = Run(cfg, folder, say)
-    with track.tracking(cfg, scrubbed(this.plain), folder, say):
-        return _stages(this, cfg, say)
+    try:
+        this = Run(cfg, folder, say)
+        with track.tracking(cfg, scrubbed(this.plain), folder, say):
+            return _stages(this, cfg, say)
+    except Exception as error:  # in the run's folder: the store tells of its own
+        reason, where = said_by_disk(error), getattr(error, "filename", None) or folder
+        if not reason or isinstance(error, ConnectionError):
+            raise
+        raise R2RecError(f"cannot write {where}: {reason}; free it or set hydra.run.dir=FOLDER") from error
 
 
 def _stages(this: Run, cfg: DictConfig, say: Callable[[str], None]) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 import os
 import sys
 import traceback
-from functools import partial
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -11,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from r2rec import together
 from r2rec.errors import R2RecError, one_line
+from r2rec.provenance import hidden
 
 
 def main() -> None:
@@ -24,10 +24,10 @@ def main() -> None:
 
         if terminal := os.environ.get("R2REC_STDERR"):
             os.dup2(os.open(terminal, os.O_WRONLY), 2)  # its bars
-        run(OmegaConf.load(frozen).cfg, folder, partial(print, flush=True))
+        run(OmegaConf.load(frozen).cfg, folder, lambda text: print(hidden(text), flush=True))
         together.dismiss()
     except (R2RecError, OmegaConfBaseException) as error:
-        together.tell_error(f"error: {one_line(error)}")
+        together.tell_error(f"error: {hidden(one_line(error))}")
         os._exit(2)  # at once: the others may be waiting in the middle of something
     except Exception:
         together.tell_error(traceback.format_exc())

@@ -1,5 +1,6 @@
 """What a run was: its configuration without secrets, its code's revision, and the versions it ran with."""
 
+import os
 import platform
 import re
 import subprocess
@@ -20,6 +21,7 @@ SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|credential
 LOOKS_SECRET = re.compile(r"\b(sk|hf|ghp|wandb)[-_][A-Za-z0-9_-]{12,}|://[^/\s:@]+:[^/\s@]+@")
 NAMED_SECRET = re.compile(r"((?:key|token|secret|password|passwd|credential)s?['\"]?: ?)[^\s,}]+", re.IGNORECASE)
 HIDDEN = "(hidden)"
+LEAST = 8  # characters of a secret in the environment: shorter ones would hide common words
 
 
 def collect(cfg: DictConfig) -> dict[str, Any]:
@@ -64,11 +66,19 @@ def scrubbed(value: Any, name: str = "") -> Any:
     return value
 
 
+def hidden(text: str) -> str:
+    """The text without what looks like a secret, or is one: the value of a variable of the environment named so."""
+    known = [value for name, value in os.environ.items() if SECRET.search(name) and len(value) >= LEAST]
+    for value in sorted(known, key=len, reverse=True):
+        text = text.replace(value, HIDDEN)
+    return LOOKS_SECRET.sub(HIDDEN, text)
+
+
 def _hide(text: str) -> str:
     name, found, value = text.partition("=")
     if found and SECRET.search(name.lstrip("+").rsplit(".", 1)[-1]) and not value.isdigit():
         return f"{name}={HIDDEN}"
-    return LOOKS_SECRET.sub(HIDDEN, NAMED_SECRET.sub(rf"\1{HIDDEN}", text))
+    return hidden(NAMED_SECRET.sub(rf"\1{HIDDEN}", text))
 
 
 def _git(folder: Path, *words: str) -> str:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from r2rec.errors import R2RecError
 
 MANIFEST = "manifest.json"
+WRITTEN = {"stage", "key", "inputs", "files", "facts", "seconds", "peak_memory_mb"}  # in each, beside its seal
 
 
 class Artefact(NamedTuple):
@@ -104,19 +105,24 @@ def obtain(
             part.rename(final)
             return artefact._replace(path=final)
     except Exception as error:
-        if not (reason := _said_by_disk(error)):
+        if not (reason := said_by_disk(error)):
             raise
         where = getattr(error, "filename", None) or final
         what = f"cannot write artefact {where}: {reason}"
         raise R2RecError(f"{what}; free it or set artefacts=FOLDER") from error
 
 
-def _said_by_disk(error: Exception) -> str | None:
+def said_by_disk(error: Exception) -> str | None:
     """What the operating system said of a file; None where it said nothing (a library's own OSError too)."""
+    if isinstance(error, R2RecError):
+        return None
     if isinstance(error, OSError) and error.errno is not None:
         return error.strerror
     rust = re.search(r"([^:]+) \(os error \d+\)", str(error))  # Polars sets no errno
-    return rust[1].strip() if rust else None
+    if rust:
+        return rust[1].strip()
+    torn = "inline_container" in str(error)  # torch's writer, which tells no more
+    return "a file could not be written to its end" if torn else None
 
 
 def _make(part: Path, stage: str, key: str, build, inputs, keeps) -> Artefact:  # type: ignore[no-untyped-def]
@@ -131,7 +137,7 @@ def _make(part: Path, stage: str, key: str, build, inputs, keeps) -> Artefact:  
         "stage": stage, "key": key, "inputs": inputs, "files": files, "facts": facts,
         "seconds": seconds, "peak_memory_mb": peak,
     }  # fmt: skip
-    write_json(part / MANIFEST, manifest)
+    write_json(part / MANIFEST, manifest | {"seal": _seal(manifest)})
     return Artefact(stage, key, part, seconds, peak, True, facts)
 
 
@@ -140,7 +146,7 @@ def _sound(final: Path, stage: str, key: str, say: Callable[[str], None]) -> Art
     if not final.exists():
         return None
     try:
-        manifest = json.loads((final / MANIFEST).read_text())
+        manifest = _manifest(final / MANIFEST)
         files = {str(p.relative_to(final)) for p in final.rglob("*") if p.is_file()} - {MANIFEST}
         listed = manifest["files"]
         altered = [n for n in listed if n not in files or checksum(final / n) != listed[n]]
@@ -149,10 +155,29 @@ def _sound(final: Path, stage: str, key: str, say: Callable[[str], None]) -> Art
             facts = manifest["facts"]
             return Artefact(stage, key, final, manifest["seconds"], manifest["peak_memory_mb"], False, facts)
         broken = ", ".join(altered) or "another artefact's manifest"
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         broken = f"{MANIFEST}: {type(error).__name__}"
     say(f"{stage}: {final} was altered ({broken}), made again")
     return None
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    """What `_make` wrote; ValueError where a byte of it is another.
+
+    Manifests of before there were seals have none: they are held to their form alone.
+    """
+    text = path.read_text(encoding="utf-8")
+    manifest = json.loads(text)
+    whole = manifest.keys() - {"seal"} == WRITTEN and as_json(manifest) == text
+    sealed = manifest.pop("seal", None)
+    if not whole or (sealed is not None and sealed != _seal(manifest)):
+        raise ValueError("altered")
+    return manifest
+
+
+def _seal(manifest: Mapping[str, Any]) -> str:
+    """SHA-256 of a manifest as it is written, without its seal."""
+    return hashlib.sha256(as_json(json.loads(as_json(manifest))).encode()).hexdigest()
 
 
 def _clear(part: Path, keeps: Iterable[str]) -> None:
@@ -170,12 +195,16 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def as_json(value: Any) -> str:
+    """The text of a JSON file, one entry a line."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write JSON so that a reader meets the old file or the new one, never a part."""
     aside = path.with_name(path.name + ".tmp")
     with aside.open("w", encoding="utf-8") as stream:
-        json.dump(value, stream, indent=2, ensure_ascii=False)
-        stream.write("\n")
+        stream.write(as_json(value))
         stream.flush()
         os.fsync(stream.fileno())
     aside.replace(path)

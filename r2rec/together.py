@@ -124,6 +124,12 @@ def _told(call: list[Any] | None) -> list[Any] | None:
     return None if said[0] == [None] else said[0]
 
 
+def meet() -> None:
+    """Wait until all processes are here, where all are at work on a stage."""
+    if _joined:
+        _settled()
+
+
 def _settled() -> None:
     """Wait until all processes are here."""
     import torch.distributed as dist

@@ -109,6 +109,7 @@ def _wandb(logger: DictConfig, plain: Mapping[str, Any], folder: Path, say: Say)
 
     def begun(mode: Any) -> Any:
         quiet = {"silent": True, "console": "off", "init_timeout": logger.patience, "disable_git": True}
+        quiet["x_disable_meta"] = True  # it has the command line as it was typed; the run's manifest has more
         return wandb.init(
             project=logger.project, group=f"{plain['name']} {folder.parent.name}", name=folder.name, dir=str(folder),
             config=dict(plain), mode=mode, reinit="finish_previous", settings=wandb.Settings(**quiet),

@@ -81,3 +81,15 @@ def test_the_revision_is_that_of_this_project_alone(tmp_path: Path) -> None:
     assert provenance.git_revision(package) == {"revision": git("rev-parse", "HEAD"), "dirty": True}
     assert provenance.git_revision(package / "deep" / "r2rec") is None  # installed inside another project's checkout
     assert provenance.git_revision(tmp_path / "nowhere") is None
+
+
+def test_a_secret_of_the_environment_is_hidden_wherever_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MY_SERVICE_TOKEN", "grey squirrel, blue door")
+    monkeypatch.setenv("SHORT_KEY", "full")  # as common words are: not hidden
+    cfg = OmegaConf.create({"name": "run of ${oc.env:MY_SERVICE_TOKEN}!", "prompt": "full", "n": 3})
+    provenance.write_config(cfg, tmp_path / "config.yaml")
+    written = OmegaConf.load(tmp_path / "config.yaml")
+    assert written == {"name": "run of (hidden)!", "prompt": "full", "n": 3}
+    assert provenance.hidden("see grey squirrel, blue door") == "see (hidden)"

@@ -5,7 +5,6 @@ Every epoch draws from a seed of its own, so a killed run goes on exactly as it 
 """
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from r2rec import seeds, together, track
 from r2rec.baselines.ratings import Ratings, load
 from r2rec.errors import R2RecError
+from r2rec.train.state import keep, kept
 
 COLUMNS = ("epoch", "loss", "ndcg", "hr@1", "seconds")
 WEIGHTS, BUILT, STATE = "model.safetensors", "model.json", "state.pt"
@@ -50,7 +50,6 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     plain, first = accelerator.unwrap_model(model), accelerator.is_main_process
     users, shown, place = _validation(inputs["split"])
     run: dict[str, Any] = {"rows": [], "best": -1.0, "since": 0, "weights": _copy(plain)}
-    (folder / "checkpoints").mkdir(exist_ok=True)
     state = folder / "checkpoints" / STATE
     run = _resumed(state, plain, optimizer, accelerator.device) or run
     bar = tqdm(total=spec.epochs, initial=len(run["rows"]), desc="fit", leave=False, disable=None)
@@ -70,7 +69,7 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         bar.update()
         bar.set_postfix(ndcg=f"{ndcg:.3f}", best=f"{run['best']:.3f}", refresh=False)
         if first:
-            _keep(state, plain, optimizer, run)
+            keep(state, {"model": plain.state_dict(), "optimizer": optimizer.state_dict(), "run": run})
         if run["since"] >= spec.patience:
             break
     bar.close()
@@ -102,23 +101,10 @@ def _epoch(model: Any, optimizer: Any, accelerator: Any, spec: DictConfig, seed:
     return losses
 
 
-def _keep(state: Path, model: Any, optimizer: Any, run: dict[str, Any]) -> None:
-    """Leave all that the next epoch needs, under its name only when whole."""
-    import torch
-
-    torch.save(
-        {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "run": run}, state.with_suffix(".part")
-    )
-    os.replace(state.with_suffix(".part"), state)
-
-
 def _resumed(state: Path, model: Any, optimizer: Any, device: Any) -> dict[str, Any] | None:
     """Go on from what a killed run kept, if it did; what it had found."""
-    import torch
-
-    if not state.exists():
+    if (saved := kept(state, device)) is None:
         return None
-    saved = torch.load(state, map_location=device, weights_only=True)
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
     return saved["run"]

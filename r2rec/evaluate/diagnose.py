@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from r2rec import seeds
 from r2rec.evaluate.diagnostics import Asked, Diagnosis, Reply
-from r2rec.evaluate.rank import engine_of, evaluated, evaluation_cases
+from r2rec.evaluate.rank import engine_of, evaluated, evaluation_cases, read_rankings
 from r2rec.llm.chat import ask
 from r2rec.llm.engine import Question
 from r2rec.prompts.answer import parse_ranking
@@ -40,7 +40,7 @@ def diagnose(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str
         return [reply(a.text, case, a.completion_tokens) if a else reply(None, case) for a, case in pairs]
 
     wrote = candidates.select("user").join(
-        pl.read_parquet(inputs["rank"] / "rankings.parquet"), on="user", maintain_order="left"
+        read_rankings(inputs["rank"], cfg, inputs["split"]), on="user", maintain_order="left"
     )["completion"]
     shown, positive = np.array(candidates["items"].to_list()), candidates["positive"].to_numpy()
     rated = np.bincount(

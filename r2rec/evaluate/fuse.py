@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from r2rec import seeds
 from r2rec.baselines import fit
-from r2rec.evaluate.rank import engine_of, ranked_by, read_answers, scored
+from r2rec.evaluate.rank import engine_of, ranked_by, read_answers, read_rankings, scored
 from r2rec.evaluate.validation import validation
 from r2rec.llm.chat import ask
 from r2rec.llm.engine import Question
@@ -34,7 +34,7 @@ def fuse(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, An
     place = (np.array(asked["items"].to_list()) == asked["positive"].to_numpy()[:, None]).argmax(1)
     w, quality = learn(*known, place)
 
-    test = pl.read_parquet(inputs["rank"] / "rankings.parquet")
+    test = read_rankings(inputs["rank"], cfg, inputs["split"])
     candidates = test.select("user", "positive", items="candidates")
     fused = w * worth(test) + (1 - w) * worth_by_baseline(cfg, inputs, candidates)
     name = f"{cfg.arm.method} + {cfg.fusion.name}"

@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from r2rec import seeds
 from r2rec.baselines import adapt, fit
 from r2rec.chains.chain import load_graph
+from r2rec.errors import R2RecError
 from r2rec.evaluate.metrics import rank_by_score
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.assemble import Asked, load_texts, ranking_cases
@@ -28,6 +29,24 @@ def evaluated(cfg: DictConfig, split: Path) -> pl.DataFrame:
     candidates = pl.read_parquet(split / "candidates.parquet")
     order = seeds.generator(cfg.seed, "evaluation.users").permutation(candidates.height)
     return candidates[np.sort(order[: cfg.evaluation.users])]
+
+
+def read_rankings(folder: Path, cfg: DictConfig, split: Path) -> pl.DataFrame:
+    """A stored rankings table, once it is known to be of this run's users and candidates.
+
+    Raises:
+        R2RecError: It ranks others: its figures could not be compared with the run's.
+    """
+    table, own = pl.read_parquet(folder / "rankings.parquet"), evaluated(cfg, split)
+    if missing := {"method", "user", "positive", "candidates"} - set(table.columns):
+        raise R2RecError(f"{folder} holds no rankings: {', '.join(sorted(missing))} missing; force=[rank] makes them")
+    told = table.select("user", "positive", items="candidates")
+    if not told.equals(own):
+        raise R2RecError(
+            f"{folder} ranks other users or candidates than {split / 'candidates.parquet'} has for this run; "
+            "remove the folder, or force=[rank]"
+        )
+    return table
 
 
 def evaluation_cases(cfg: DictConfig, inputs: dict[str, Path], candidates: pl.DataFrame) -> list[RankingCase]:

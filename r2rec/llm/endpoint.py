@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from r2rec.errors import R2RecError
 from r2rec.llm.chat import Messages
+from r2rec.provenance import hidden
 from r2rec.store import write_json
 
 LONGEST_WAIT = 60.0  # seconds between two tries
@@ -47,9 +48,9 @@ def answers(prompts: Sequence[Messages], spec: DictConfig, folder: Path) -> list
     if missing and spec.replay:
         raise R2RecError(f"{len(missing)} of {len(wanted)} answers are not in {folder}; replay=false asks for them")
     if missing:
-        paid = [_read(folder / f"{key}.json").cost for key in wanted.keys() - set(missing)]
+        paid = [_read(folder / f"{key}.json", spec).cost for key in wanted.keys() - set(missing)]
         asyncio.run(_Asking(spec, folder, paid).all({key: wanted[key] for key in missing}))
-    known = {key: _read(folder / f"{key}.json") for key in wanted}
+    known = {key: _read(folder / f"{key}.json", spec) for key in wanted}
     return [known[address(body, spec)] for body in asked]
 
 
@@ -65,11 +66,21 @@ def address(body: dict[str, Any], spec: DictConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _read(path: Path) -> Answer:
+def _read(path: Path, spec: DictConfig) -> Answer:
+    """A kept answer, to the request that its file is named after."""
     try:
-        return Answer(**json.loads(path.read_text())["answer"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        sealed = told.pop("seal", None)  # answers of before there were seals have none
+        if sealed not in (None, _seal(told)) or address(told["request"], spec) != path.stem:
+            raise ValueError("altered")
+        return Answer(**told["answer"])
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise R2RecError(f"{path} holds no answer ({type(error).__name__}); delete it to ask again") from error
+
+
+def _seal(told: dict[str, Any]) -> str:
+    """SHA-256 of a request and its answer."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 class _Asking:
@@ -125,7 +136,8 @@ class _Asking:
             self.reserved -= most
         self.spent, self.dearest = self.spent + answer.cost, max(self.dearest, answer.cost)
         self.answered += 1
-        write_json(self.folder / f"{key}.json", {"request": body, "answer": answer._asdict()})
+        told = {"request": body, "answer": answer._asdict()}
+        write_json(self.folder / f"{key}.json", told | {"seal": _seal(told)})
 
     async def _insist(self, client: Any, body: dict[str, Any]) -> Answer:
         """The answer, after as many tries as it takes, up to `retries` more than one."""
@@ -176,7 +188,7 @@ class _Asking:
         if said.startswith("Error code") and (reply := getattr(error, "response", None)) is not None:
             said = f"{said}, {reply.text}"  # in a form that the client doesn't know, as of servers other than OpenAI's
         said = " ".join(said.split())[:300]
-        return f"{self.spec.model} at {where}: {said}".replace(self.key, "***")
+        return hidden(f"{self.spec.model} at {where}: {said}".replace(self.key, "***"))
 
 
 def _seconds(header: str | None) -> float:

@@ -1,6 +1,7 @@
 """Weights, tokenizer and adapter: from a local folder or the hub, safetensors only, no code of theirs run."""
 
 import hashlib
+import json
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from r2rec.errors import R2RecError
 from r2rec.store import checksum
 
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors")  # all that is ever read of one
 WHOLE = 64 * 2**20  # bytes; of larger files, only size and both ends enter a fingerprint
 
 
@@ -57,17 +59,18 @@ def weights(model: DictConfig, made: Path | None, adapter: Path | str | None = N
     if model.get("architecture"):
         base = imagined(model.architecture, dtype)
     else:
+        _no_adapter(source_of(model, made), model.revision)
         base = _load(AutoModelForCausalLM.from_pretrained, model, made, dtype=dtype, use_safetensors=True)
     adapter = adapter or model.adapter
     if adapter is None:
         return base
     from peft import PeftModel
+    from safetensors import SafetensorError
 
-    if Path(adapter).is_dir() and not (Path(adapter) / "adapter_model.safetensors").is_file():
-        raise R2RecError(f"adapter {adapter} has no adapter_model.safetensors; other formats are not loaded")
+    folder = adapter_folder(adapter)
     try:
-        tuned = PeftModel.from_pretrained(base, str(adapter), is_trainable=train)
-    except (OSError, ValueError) as error:
+        tuned = PeftModel.from_pretrained(base, str(folder), is_trainable=train)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:  # of any damaged file
         raise R2RecError(f"adapter {adapter} does not load on {source_of(model, made)}: {_line(error)}") from error
     tuned.peft_config["default"].base_model_name_or_path = source_of(model, made)  # PEFT looks there when it saves
     return tuned
@@ -91,11 +94,43 @@ def imagined(architecture: DictConfig, dtype: Any) -> Any:
         raise R2RecError(f"model.architecture describes no model of transformers: {_line(error)}") from error
 
 
+def adapter_folder(adapter: Path | str) -> Path:
+    """A folder with an adapter's weights in safetensors; of a hub id, its settings and these are fetched, no more.
+
+    Raises:
+        R2RecError: There are none, or its settings ask for code to be imported.
+    """
+    from huggingface_hub import snapshot_download
+
+    folder = Path(adapter)
+    try:
+        if not folder.is_dir():
+            folder = Path(snapshot_download(str(adapter), allow_patterns=list(ADAPTER)))
+        settings = json.loads((folder / ADAPTER[0]).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise R2RecError(f"adapter {adapter} cannot be read: {_line(error)}; give model.adapter=FOLDER") from error
+    if not (folder / ADAPTER[1]).is_file():
+        raise R2RecError(f"adapter {adapter} has no {ADAPTER[1]}; other formats are not loaded")
+    if not isinstance(settings, dict) or settings.get("megatron_config") is not None:  # PEFT imports what it names
+        raise R2RecError(f"adapter {adapter}: its {ADAPTER[0]} is none, or asks for megatron; such are not loaded")
+    return folder
+
+
+def _no_adapter(where: str, revision: str | None) -> None:
+    """transformers would follow an adapter's settings to another model, and read its weights in any format."""
+    from transformers.utils.peft_utils import find_adapter_config_file
+
+    if find_adapter_config_file(where, revision=revision) is not None:
+        raise R2RecError(f"model.path={where} holds an adapter: name its backbone there, and it in model.adapter")
+
+
 def _load(loader: Any, model: DictConfig, made: Path | None, **options: Any) -> Any:
+    from safetensors import SafetensorError
+
     where = source_of(model, made)
     try:
         return loader(where, revision=model.revision, trust_remote_code=False, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
         hint = "give model.path=FOLDER with config.json and safetensors, or check the hub id and the network"
         raise R2RecError(f"cannot load model {where}: {_line(error)}; {hint}") from error
 

@@ -5,7 +5,6 @@ trainers on top, a thousandth of the size. LoRA on random weights teaches nothin
 """
 
 import math
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from r2rec import seeds, track
 from r2rec.llm import load
 from r2rec.llm.naming import WORDS
 from r2rec.llm.worlds import LEVELS, Example, Level, examples
+from r2rec.train.state import keep, kept
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 TAGS = ("<think>", "</think>")  # plain added tokens: special ones would be stripped before a reward sees them
@@ -137,8 +137,7 @@ def train(model, tokenizer, spec: DictConfig, snapshots: Path) -> pl.DataFrame: 
     optimizer = torch.optim.AdamW(model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
     rows: list[tuple[int, float, int, float]] = []
     pool = 0
-    if (saved := snapshots / STATE).exists():
-        state = torch.load(saved, weights_only=True)
+    if state := kept(snapshots / STATE):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         rows, pool = state["rows"], state["pool"]
@@ -164,9 +163,7 @@ def train(model, tokenizer, spec: DictConfig, snapshots: Path) -> pl.DataFrame: 
             track.step("backbone", step, {"loss": rows[-1][1], "tokens": rows[-1][2]})
         if step % SNAPSHOT == SNAPSHOT - 1 and step + 1 < spec.steps:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "rows": rows, "pool": pool}
-            snapshots.mkdir(exist_ok=True)
-            torch.save(state, snapshots / "part")
-            os.replace(snapshots / "part", snapshots / STATE)
+            keep(snapshots / STATE, state)
     model.eval()
     return pl.DataFrame(rows, schema=["step", "loss", "tokens", "seconds"], orient="row")
 

@@ -34,6 +34,7 @@ def engine(setup: Setup) -> Engine:
     assert model is not None
     tokenizer = load.tokenizer(model, setup.made)
     adapter = setup.adapter or model.adapter
+    adapter = load.adapter_folder(adapter) if adapter else None
     lora = LoRARequest("adapter", 1, str(adapter)) if adapter else None
     llm = LLM(
         load.source_of(model, setup.made), revision=model.revision, dtype=model.dtype, max_model_len=model.max_length,

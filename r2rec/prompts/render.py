@@ -10,8 +10,13 @@ from omegaconf import DictConfig
 
 from r2rec.prompts.cases import LABELS, Item, RankingCase, RatingCase
 
-LOOKALIKES = str.maketrans({"<": "‹", ">": "›", "[": "(", "]": ")", '"': "'", "|": "/", "`": "'"})
+MARKS = {"<": "‹", ">": "›", "[": "(", "]": ")", '"': "'", "|": "/", "`": "'"}
 """What could open a special token, a thought tag, an attribute list or a quotation, and what it becomes."""
+
+FORMS = "≮≯﹇﹈﹤﹥＂＜＞［］｀｜\u1fef"
+"""Other forms of these marks: tokenizers that normalise their input make the marks of them again."""
+
+LOOKALIKES = str.maketrans(MARKS | {form: MARKS[unicodedata.normalize("NFKD", form)[0]] for form in FORMS})
 
 
 @lru_cache(maxsize=1 << 16)  # a data set shows the same titles over and over
@@ -23,7 +28,6 @@ def clean(text: str, length: int = 80) -> str:
     """
     text = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text[: 8 * length])
     text = re.sub(r"\s+", " ", text).strip().translate(LOOKALIKES)
-    text = text.replace("\uff5c", "/")  # the full-width bar of DeepSeek's special tokens
     return text if len(text) <= length else text[: length - 3].rstrip() + "..."
 
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from r2rec.errors import R2RecError
 from r2rec.report.labels import labels
 
 if TYPE_CHECKING:
@@ -25,12 +27,22 @@ class Joined(NamedTuple):
     job: str  # what its job has otherwise than the first
 
 
+def _forget(config: DictConfig) -> None:
+    """Remove what Hydra writes of a sweep: overrides as they were typed, secrets too. Each job has its own config."""
+    Path(config.hydra.sweep.dir, "multirun.yaml").unlink(missing_ok=True)
+
+
 class Join(Callback):
     """Hydra calls this when the last job has ended."""
+
+    def on_job_start(self, config: DictConfig, **_: Any) -> None:
+        if config.hydra.mode == RunMode.MULTIRUN:
+            _forget(config)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         from r2rec.report.tuning import tuning
 
+        _forget(config)
         folder = Path(config.hydra.sweep.dir)
         if not join(folder) and (table := tuning(folder)):
             print(f"\n{table}\n\n{folder}")
@@ -149,8 +161,8 @@ def differences(arms: Sequence[Joined]) -> list[dict[str, Any]]:
         same_setting, first = earlier.label == later.label, earlier.method == later.method and not earlier.label
         if earlier.dataset != later.dataset or not (same_setting or first):
             continue
-        pairs = pl.concat(b).join(pl.concat(a), on=("seed", "user", "positive"), suffix="_before")
-        if pairs.height:
+        pairs = pl.concat(b).join(pl.concat(a), on=("seed", "user", "positive", "shown"), suffix="_before")
+        if pairs.height:  # none where they ranked other candidates
             facts = paired_bootstrap(pairs["hit"], pairs["hit_before"])
             head = {"dataset": later.dataset, "method": later.name(), "against": earlier.name()}
             found.append({**head, "seeds": pairs["seed"].n_unique(), "pairs": pairs.height, **facts})
@@ -200,7 +212,10 @@ def _hits(record: dict[str, Any], path: Path) -> "pl.DataFrame":
     table = pl.read_parquet(path).filter(pl.col("method") == record["method"])
     first = pl.col("ranking").list.get(0, null_on_oob=True) == pl.col("positive")
     hit = (first.fill_null(False) & pl.col("valid")).cast(pl.Float64)
-    return table.select("user", "positive", hit=hit, seed=pl.lit(record["seed"]))
+    if abs((table.select(hit.mean()).item() or 0.0) - record["hr@1"]) > 1e-9:
+        raise R2RecError(f"{path} and the metrics.json beside it disagree on {record['method']}: run that job again")
+    shown = pl.col("candidates").list.sort().cast(pl.List(pl.String)).list.join(" ")
+    return table.select("user", "positive", shown=shown, hit=hit, seed=pl.lit(record["seed"]))
 
 
 def _line(row: dict[str, Any]) -> str:

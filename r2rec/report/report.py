@@ -8,6 +8,7 @@ import polars as pl
 from omegaconf import DictConfig
 
 from r2rec.evaluate.metrics import per_user, summarise
+from r2rec.evaluate.rank import read_rankings
 from r2rec.report import forest, plots, tables
 from r2rec.report.cases import browser
 from r2rec.report.page import write_page
@@ -37,7 +38,7 @@ def report(
     Args:
         drawn: More figures for the page: caption -> SVG.
     """
-    rankings = [pl.read_parquet(row.rankings / "rankings.parquet") for row in rows]
+    rankings = [read_rankings(row.rankings, cfg, inputs["split"]) for row in rows]
     pl.concat(rankings).write_parquet(folder / "rankings.parquet")
     records = [
         summarise(

@@ -5,7 +5,6 @@ exactly as it would have.
 """
 
 import math
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from omegaconf import DictConfig
 
 from r2rec import track
 from r2rec.llm.scoring import batches, padded, parts
+from r2rec.train.state import keep, kept
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt, and of its answer
 STATE = "state.pt"
@@ -37,8 +37,7 @@ def train(
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=spec.learning_rate, weight_decay=0.0)
     log: list[tuple[int, float, float]] = []
-    if (state := folder / STATE).exists():
-        saved = torch.load(state, map_location=model.device, weights_only=True)
+    if saved := kept(folder / STATE, model.device):
         model.load_state_dict(saved["weights"], strict=False)
         optimizer.load_state_dict(saved["optimizer"])
         log = saved["log"]
@@ -58,10 +57,8 @@ def train(
         track.step("adapt", step, {"loss": loss, "learning_rate": rate})
         bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
         if (step + 1) % spec.save_steps == 0 and step + 1 < steps:
-            folder.mkdir(exist_ok=True)
             weights = {name: p.detach() for name, p in trained.items()}
-            torch.save({"weights": weights, "optimizer": optimizer.state_dict(), "log": log}, folder / "part")
-            os.replace(folder / "part", state)
+            keep(folder / STATE, {"weights": weights, "optimizer": optimizer.state_dict(), "log": log})
     model.eval()
     return pl.DataFrame(log, schema=["step", "loss", "learning_rate"], orient="row")
 

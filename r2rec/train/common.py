@@ -9,27 +9,19 @@ import polars as pl
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from r2rec import track
+from r2rec import together, track
 from r2rec.store import write_json
 from r2rec.train.card import named
 from r2rec.train.clock import Clock
+from r2rec.train.state import seal, sealed
 
 CHECKPOINTS = "checkpoints"
-STATE = "trainer_state.json"
 
 
 def newest_complete(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end, or None. Incomplete ones are left alone.
-
-    The trainer writes its state file last, and a killed run may leave a checkpoint without a readable one.
-    """
-    for path in sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.split("-")[1])):
-        try:
-            json.loads((path / STATE).read_text())
-        except (OSError, ValueError):
-            continue
-        return str(path)
-    return None
+    """The newest checkpoint that is whole and as it was written, or None; others are left alone."""
+    newest_first = sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.split("-")[1]))
+    return next((str(path) for path in newest_first if sealed(path)), None)
 
 
 def common_arguments(cfg: DictConfig, folder: Path, seed: int) -> dict[str, Any]:
@@ -120,6 +112,11 @@ def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> 
             if "train_runtime" not in (logs or {}):
                 state.log_history[-1] |= self.taken
             track.step(name, state.global_step, logs or {})
+
+        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            together.meet()  # each process writes a part
+            if state.is_world_process_zero:
+                seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
         def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             self.bar.close()

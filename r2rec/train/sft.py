@@ -24,8 +24,9 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     made = inputs.get("backbone")
     tokenizer = load.tokenizer(cfg.model, made)
     rows = examples(pl.read_parquet(inputs["think"] / "traces.parquet"), cfg.sft.samples)
-    lengths = [_length(tokenizer, row) for row in rows]
-    short = [row for row, length in zip(rows, lengths, strict=True) if length <= cfg.model.max_length]
+    plain = [row for row in rows if not chat.spelled(tokenizer, row["prompt"] + row["completion"])]
+    lengths = [_length(tokenizer, row) for row in plain]
+    short = [row for row, length in zip(plain, lengths, strict=True) if length <= cfg.model.max_length]
     if not short:
         raise R2RecError(f"no trace fits into model.max_length={cfg.model.max_length} tokens; raise it")
     trainer = SFTTrainer(
@@ -38,14 +39,18 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     )
     log = train(trainer, "sft", folder, probes(cfg, inputs, tokenizer, "sft"))
     save_adapter(trainer.model, tokenizer, folder, cfg.model, gathered(trainer))
-    losses, left_out = log["loss"].drop_nulls(), len(rows) - len(short)
+    losses = log["loss"].drop_nulls()
+    left_out = {
+        "traces longer than model.max_length": len(plain) - len(short),
+        "traces that spell a control token of this model": len(rows) - len(plain),
+    }
     facts = {
         "samples": len(short),
         "tokens": sum(length for length in lengths if length <= cfg.model.max_length),
         "steps": trainer.state.global_step,
         "loss_first": losses[0],
         "loss_last": losses[-1],
-        "notes": [f"{left_out} traces longer than model.max_length were left out"] if left_out else [],
+        "notes": [f"{count} {what} were left out" for what, count in left_out.items() if count],
     }
     card.write(folder, "sft", cfg, inputs, facts)
     return facts

@@ -139,3 +139,13 @@ def test_rewards_with_and_without_sft_share_a_picture(sweep):
     assert "after SFT" in drawn
     assert "without SFT" in drawn
     assert (sweep / "plots" / "reward_curve.png").stat().st_size > 1_000
+
+
+def test_what_ranked_other_candidates_is_not_compared(tmp_path):
+    job(tmp_path / "0", 0, {BASE: set(range(5))})
+    job(tmp_path / "1", 0, {FULL: set(range(20))})
+    table = pl.read_parquet(tmp_path / "1" / "rankings.parquet")
+    changed = table.with_columns(pl.col("candidates").list.eval(pl.element().replace(100, 101)))
+    changed.write_parquet(tmp_path / "1" / "rankings.parquet")
+    join(tmp_path)
+    assert json.loads((tmp_path / "tables" / "differences.json").read_text()) == []

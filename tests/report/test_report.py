@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from r2rec.errors import R2RecError
 from r2rec.evaluate.rank import evaluated
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
@@ -24,7 +25,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Done:
 def rankings(world: Done, method: str, places: list[int | None], written: bool = True) -> pl.DataFrame:
     """A table in which user k has the positive at place `places[k]`, or an invalid answer where that is None."""
     rows = []
-    shown = evaluated(composed(), world.folders()["split"]).head(len(places))
+    shown = evaluated(composed("seed=5", f"evaluation.users={len(places)}"), world.folders()["split"])
     for (user, positive, items), place in zip(shown.iter_rows(), places, strict=True):
         others = [item for item in items if item != positive]
         ranking = [] if place is None else [*others[:place], positive, *others[place:]]
@@ -107,7 +108,7 @@ def test_records_are_in_the_order_of_rows_and_follow_the_places(world: Done, tmp
         rows.append(Row(name, "variant", tmp_path / name))
     out = tmp_path / "out"
     out.mkdir()
-    cfg = composed("seed=5")
+    cfg = composed("seed=5", "evaluation.users=4")
     records = report(
         cfg,
         rows,
@@ -130,3 +131,28 @@ def test_records_are_in_the_order_of_rows_and_follow_the_places(world: Done, tmp
     assert "of a diagnostic" in page
     assert {path.name for path in (out / "tables").iterdir()} == {"results.md", "results.csv", "results.tex"}
     assert list((out / "plots").glob("*.svg"))
+
+
+OTHERS = {
+    "another negative": lambda t: t.with_columns(pl.col("candidates").list.eval(pl.element() + 1)),
+    "another order": lambda t: t.with_columns(pl.col("candidates").list.reverse()),
+    "another positive": lambda t: t.with_columns(positive=pl.col("candidates").list.first()),
+    "fewer candidates": lambda t: t.with_columns(pl.col("candidates").list.head(4)),
+    "fewer users": lambda t: t.head(3),
+    "another user": lambda t: t.with_columns(user=pl.col("user") + 1),
+    "users twice": lambda t: pl.concat([t, t]),
+    "no users": lambda t: t.clear(),
+    "no such column": lambda t: t.drop("candidates"),
+}
+
+
+@pytest.mark.parametrize("changed", OTHERS.values(), ids=OTHERS)
+def test_rankings_of_other_candidates_are_refused(world: Done, tmp_path: Path, changed) -> None:  # type: ignore[no-untyped-def]
+    """An easier question is no way to a better figure."""
+    table = rankings(world, "a", [1, 0, 2, 3])
+    changed(table).write_parquet(tmp_path / "rankings.parquet")
+    cfg = composed("seed=5", "evaluation.users=4")
+    with pytest.raises(R2RecError, match=r"ranks other users or candidates|holds no rankings") as told:
+        report(cfg, [Row("a", "", tmp_path)], world.folders(), tmp_path, {}, [], {})
+    assert "\n" not in str(told.value)
+    assert not (tmp_path / "metrics.json").exists()

@@ -1,0 +1,133 @@
+"""Weights of others: safetensors alone, no code of theirs, no pickle, and one line where a folder is wrong."""
+
+import json
+import pickle
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from r2rec.errors import R2RecError
+from r2rec.llm import load
+from tests.small import Done, composed, go
+
+REACHED: list[str] = []
+
+
+class Trap:
+    """Unpickling this is noticed."""
+
+    def __reduce__(self):
+        return REACHED.append, ("unpickled",)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Done:
+    """A run with an SFT adapter."""
+    return go(tmp_path_factory.mktemp("load") / "store", "until=sft")
+
+
+@pytest.fixture
+def parts(trained: Done, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """Copies of a backbone and an adapter, to be tampered with."""
+    for stage in ("backbone", "sft"):
+        shutil.copytree(trained.stages[stage]["path"], tmp_path / stage)
+    REACHED.clear()
+    return tmp_path / "backbone", tmp_path / "sft"
+
+
+def weights(base: Path, adapter: Path | None = None):  # type: ignore[no-untyped-def]
+    model = OmegaConf.merge(composed().model, {"path": str(base), "tiny": None})
+    return load.weights(model, None, adapter)
+
+
+def only_pickled(folder: Path, name: str) -> None:
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
+    with (folder / name).open("wb") as file:
+        pickle.dump({"weight": Trap()}, file)
+
+
+def settings(folder: Path, **changes: object) -> None:
+    path = folder / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def of_another(base: Path, adapter: Path) -> None:
+    """A backbone's folder that names an adapter's settings as well."""
+    shutil.copy(adapter / "adapter_config.json", base)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+TAMPERED = {
+    "pickled backbone": (lambda b, a: only_pickled(b, "pytorch_model.bin"), "cannot load model"),
+    "pickled adapter": (lambda b, a: only_pickled(a, "adapter_model.bin"), "no adapter_model.safetensors"),
+    "pickle named safetensors": (lambda b, a: only_pickled(a, "adapter_model.safetensors"), "does not load"),
+    "adapter in the place of a model": (of_another, "holds an adapter"),
+    "settings that import": (
+        lambda b, a: settings(a, megatron_config={}, megatron_core="antigravity"), "asks for megatron",
+    ),
+    "settings of no kind": (lambda b, a: settings(a, peft_type="NOPE"), "does not load"),
+    "settings of another shape": (lambda b, a: settings(a, r=3), "does not load"),
+    "no settings": (lambda b, a: (a / "adapter_config.json").unlink(), "cannot be read"),
+    "settings that are a list": (lambda b, a: (a / "adapter_config.json").write_text("[]"), "is none"),
+    "adapter cut off": (lambda b, a: cut(a / "adapter_model.safetensors"), "does not load"),
+    "backbone cut off": (lambda b, a: cut(b / "model.safetensors"), "cannot load model"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tampered", TAMPERED)
+def test_what_is_no_safetensors_is_refused_in_one_line(parts, tampered: str) -> None:  # type: ignore[no-untyped-def]
+    change, said = TAMPERED[tampered]
+    change(*parts)
+    with pytest.raises(R2RecError, match=said) as told:
+        weights(*parts)
+    assert "\n" not in str(told.value)
+    assert not REACHED
+    assert "antigravity" not in sys.modules
+
+
+def test_a_fair_folder_loads(parts) -> None:  # type: ignore[no-untyped-def]
+    model = weights(*parts)
+    assert sum(p.numel() for name, p in model.named_parameters() if "lora" in name) > 0
+
+
+def test_code_beside_the_weights_is_not_run(parts) -> None:  # type: ignore[no-untyped-def]
+    base, _ = parts
+    (base / "theirs.py").write_text("import pathlib; pathlib.Path('reached').touch()\nclass Model: ...\n")
+    told = json.loads((base / "config.json").read_text())
+    told["auto_map"] = {"AutoModelForCausalLM": "theirs.Model", "AutoTokenizer": "theirs.Model"}
+    (base / "config.json").write_text(json.dumps(told))
+    weights(base)
+    load.tokenizer(OmegaConf.merge(composed().model, {"path": str(base), "tiny": None}), None)
+    assert not Path("reached").exists()
+    assert not [name for name in sys.modules if name.endswith("theirs")]
+    told["model_type"] = "theirs"  # known nowhere else: nothing is left but a line
+    (base / "config.json").write_text(json.dumps(told))
+    with pytest.raises(R2RecError, match="cannot load model"):
+        weights(base)
+
+
+@pytest.mark.slow
+def test_a_whole_run_unpickles_nothing(trained: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python tells of every class that a pickle names; torch is asked for weights alone."""
+    heard, listening, asked = [], [True], []
+    sys.addaudithook(lambda event, args: heard.append(args) if event == "pickle.find_class" and listening else None)
+    plain = torch.load
+    monkeypatch.setattr(torch, "load", lambda *a, **k: asked.append(k.get("weights_only")) or plain(*a, **k))
+    try:
+        pickle.loads(pickle.dumps(Path("x")))
+        assert heard.pop()[0].startswith("pathlib")
+        heard.clear()
+        done = go(trained.folder.parent / "store", "force=[sft]", "baseline@fusion=sasrec", "fusion.fit.epochs=2")
+    finally:
+        listening.clear()
+    assert done.records
+    assert heard == []
+    assert all(asked)
