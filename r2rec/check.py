@@ -78,6 +78,8 @@ def _keys(cfg: DictConfig, stages: tuple[str, ...], where: str = "") -> Rules:
     for key in map(str, cfg):
         known = {f.name for f in fields(kind)} if is_dataclass(kind) else {key}
         yield key not in known, f"{where}{key} is no key; there are {', '.join(sorted(known))}"
+        unset = OmegaConf.is_missing(cfg, key) and key != "category"  # `_run` says which there are
+        yield unset, f"{where}{key}=??? is no value; give it one"
         if not OmegaConf.is_missing(cfg, key) and OmegaConf.is_dict(cfg[key]):
             yield from _keys(cfg[key], stages, f"{where}{key}.")
 

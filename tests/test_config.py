@@ -136,6 +136,8 @@ REFUSED = {
     "++evaluation.user=3": "evaluation.user is no key; there are .*users",
     "+seeed=1": "seeed is no key",
     "+model.lora.rank=3": "model.lora.rank is no key",
+    "probe.every=???": r"probe.every=\?\?\? is no value",
+    "model.lora.r=???": r"model.lora.r=\?\?\? is no value",
     "until=chian": "no stage chian; there are prepare, split",
     "force=[split,nope]": "no stage nope",
     "seed=-1": "seed=-1",

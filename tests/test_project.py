@@ -137,6 +137,15 @@ def test_lock_pins_what_pyproject_asks_for() -> None:
     assert [name for name in pins if name.startswith("nvidia") or name == "triton"] == []
 
 
+def test_every_pinned_package_has_its_licence_listed() -> None:
+    pinned = re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+    told = re.findall(
+        r"^\| (\S+) \| (\S+) \| (.+) \|$", (ROOT / "experiments/trust/licences.md").read_text(), re.MULTILINE
+    )
+    assert sorted((name, version) for name, version, _ in told[1:]) == sorted((*pinned, ("---", "---")))
+    assert not [name for name, _, licence in told if "none told" in licence or "not installed" in licence]
+
+
 def _files(root: Path, folder: str) -> set[str]:
     """Files under root/folder, relative to root, without what Python leaves behind."""
     paths = (root / folder).rglob("*")

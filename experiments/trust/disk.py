@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 import forked
 from kill import differences
 
-ROOMS = ("16k", "64k", "128k", "256k", "512k", "768k", "1m", "1536k", "2m", "3m", "4m")
+ROOMS = {"store": ("16k", "128k", "512k", "1m", "2m"), "run": ("4k", "64k")}
 
 
 def main() -> int:
@@ -30,14 +30,12 @@ def main() -> int:
         assert forked.wait(calm) == 0, calm.log.read_text()
         expected = forked.results(calm)
         told: dict[str, list[str]] = {}
-        for room in ROOMS:
-            told[f"store of {room}"] = full(place / f"store-{room}", room, "store", expected)
-        for room in ROOMS[:6]:
-            told[f"run folder of {room}"] = full(place / f"run-{room}", room, "run", expected)
+        for which, rooms in ROOMS.items():
+            for room in rooms:
+                told[f"{which} of {room}"] = full(place / f"{which}-{room}", room, which, expected)
         told["read-only store"] = read_only(place / "locked", expected)
-        for stage in ("chain", "sft", "rl", "report"):
-            told[f"store gone in {stage}"] = gone(place / f"gone-{stage}", stage, "store", expected)
-        told["run folder gone in sft"] = gone(place / "gone-run", "sft", "run", expected)
+        for stage, which in (("backbone", "store"), ("sft", "store"), ("sft", "run"), ("report", "run")):
+            told[f"{which} gone in {stage}"] = gone(place / f"gone-{which}-{stage}", stage, which, expected)
     faults = {case: found for case, found in told.items() if found}
     print(json.dumps({"cases": len(told), "faults": faults}))
     return int(bool(faults))

@@ -24,7 +24,7 @@ for name, value in {
     os.environ.setdefault(name, value)
 
 STAGES = ("prepare", "split", "chain", "backbone", "think", "sft", "rl", "rank", "report")
-OFTEN = ("sft.epochs=4", "sft.save_steps=1", "rl.samples=6", "rl.save_steps=1", "model.tiny.steps=8", "probe.users=0")
+OFTEN = ("sft.epochs=2", "sft.save_steps=1", "rl.samples=3", "rl.save_steps=1", "probe.users=0")
 HEAVY = (
     "torch", "transformers", "trl", "peft", "datasets", "polars", "matplotlib.pyplot", "r2rec.train.sft",
     "r2rec.train.rl", "r2rec.llm.hf", "r2rec.evaluate.rank", "r2rec.report.report", "r2rec.thoughts.think",

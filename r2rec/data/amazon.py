@@ -18,6 +18,7 @@ from r2rec.errors import R2RecError
 
 MAX_ATTRIBUTES = 4
 CHUNK_BYTES = 1 << 22
+LINE_BYTES = 1 << 24  # far above any review; a parser needs several times a line's size
 BOM = b"\xef\xbb\xbf"
 
 
@@ -109,6 +110,7 @@ def _items(table: pl.DataFrame, rated: pl.Series) -> tuple[pl.DataFrame, int]:
 def _load(path: Path, form: _Format) -> pl.DataFrame:
     """The columns of `form`; the good path is one streamed scan, a bad line is looked for only afterwards."""
     try:
+        _check_lines(path)
         with _lines(path) as start:
             marked = start.tell() > 0
         # An open file instead of its path: Polars would take "[" or "*" in the path for a pattern.
@@ -121,6 +123,17 @@ def _load(path: Path, form: _Format) -> pl.DataFrame:
     if table.is_empty():
         raise R2RecError(f"{path} is empty: download it again")
     return table
+
+
+def _check_lines(path: Path) -> None:
+    """R2RecError where a line may be longer than LINE_BYTES: a few MB can be packed that unpack to more than memory."""
+    number = 1
+    with _lines(path) as text:
+        while block := text.read(LINE_BYTES):
+            ends = block.count(b"\n")
+            if not ends and len(block) == LINE_BYTES:
+                raise R2RecError(f"{path}:{number}: a line of {LINE_BYTES >> 20} MiB or more: download the file again")
+            number += ends
 
 
 def _parsed(source: IO[bytes] | bytes, form: _Format) -> pl.DataFrame | str:
