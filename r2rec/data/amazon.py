@@ -40,11 +40,16 @@ def _phrase(name: str) -> pl.Expr:
     return pl.when(text != "").then(text)
 
 
+def _known(text: pl.Expr) -> pl.Expr:
+    """An id that many rows name, each distinct one kept once."""
+    return text.cast(pl.Categorical)
+
+
 RATINGS = _Format(
     dict.fromkeys(["user_id", "parent_asin", "asin"], pl.String) | {"rating": pl.Float64, "timestamp": pl.Int64},
     [
-        _id("user_id").alias("user"),
-        pl.coalesce(_id("parent_asin"), _id("asin")).alias("item"),
+        _known(_id("user_id")).alias("user"),
+        _known(pl.coalesce(_id("parent_asin"), _id("asin"))).alias("item"),
         pl.col("rating").cast(pl.Float32),
         pl.col("timestamp").alias("time_ms"),
     ],
@@ -57,7 +62,7 @@ META = _Format(
     dict.fromkeys(["parent_asin", "asin", "title", "main_category", "store", "brand"], pl.String)
     | {"categories": pl.List(pl.String)},
     [
-        pl.coalesce(_id("parent_asin"), _id("asin")).alias("raw_id"),
+        _known(pl.coalesce(_id("parent_asin"), _id("asin"))).alias("raw_id"),
         _phrase("title"),
         _phrase("main_category"),
         pl.col("categories"),
@@ -97,7 +102,8 @@ def read(root: Path, category: str | None) -> Raw:
 
 def _items(table: pl.DataFrame, rated: pl.Series) -> tuple[pl.DataFrame, int]:
     """Titled items that were rated, first description of each, and how many others there were."""
-    titled = table.filter(pl.col("title").is_not_null(), pl.col("raw_id").is_in(rated.unique().implode()))
+    wanted = rated.unique().to_frame("raw_id")
+    titled = table.filter(pl.col("title").is_not_null()).join(wanted, on="raw_id", how="semi", maintain_order="left")
     once = titled.unique("raw_id", keep="first", maintain_order=True)
     tidy = pl.col("categories").fill_null([]).list.eval(_phrase(""))
     # The main category goes first, swallows its repetitions, and is cut off.

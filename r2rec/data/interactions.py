@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import polars as pl
 
 from r2rec.errors import R2RecError
@@ -20,6 +19,8 @@ class Raw(NamedTuple):
     users:   raw_id str, profile str or null (one readable phrase, such as "female, 25-34, writer").
     items:   raw_id str, title str, attributes list[str].
     notes:   one readable line per kind of skipped row, with its count; the run prints them.
+
+    Ids may be Categorical in place of str, on both sides: where millions of ratings name few ids, each is kept once.
     """
 
     ratings: pl.DataFrame
@@ -61,6 +62,7 @@ def index(raw: Raw) -> Tables:
     repeats = raw.ratings.height - known.height
     notes = [f"{repeats:,} later ratings of an already rated item skipped"] if repeats else []
     interactions = known.select("user", "item", "rating", timestamp=pl.col("time_ms") // 1000)
+    users, items = (table.cast({"raw_id": pl.String}) for table in (users, items))
     return Tables(interactions, users, items, raw.notes + notes)
 
 
@@ -75,21 +77,20 @@ def raw_file(root: Path, *names: str) -> Path:
 
 
 def _numbered(table: pl.DataFrame, used: pl.Series, name: str) -> pl.DataFrame:
-    rated = table.filter(pl.col("raw_id").is_in(used.unique().implode()))
+    rated = table.join(used.unique().to_frame("raw_id"), on="raw_id", how="semi", maintain_order="left")
     twice = rated.filter(pl.col("raw_id").is_duplicated())
     if not twice.is_empty():
         raise R2RecError(f"{name} {twice['raw_id'][0]!r} is described twice: remove one of the descriptions")
-    ordered = rated.sort(_id_order(rated["raw_id"]))
+    ordered = rated.sort(_id_order(rated["raw_id"].cast(pl.String)))
     return ordered.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias(name), pl.all())
 
 
-def _id_order(raw_ids: pl.Series) -> list[pl.Expr]:
+def _id_order(raw_ids: pl.Series) -> list[pl.Series]:
     """Sort keys; numbers are compared as (length, digits), which holds for numbers of any size."""
-    raw_id = pl.col("raw_id")
     if not raw_ids.str.contains("^[0-9]+$").all():
-        return [raw_id]
-    digits = raw_id.str.strip_chars_start("0")
-    return [digits.str.len_bytes(), digits, raw_id]
+        return [raw_ids]
+    digits = raw_ids.str.strip_chars_start("0")
+    return [digits.str.len_bytes(), digits.alias("digits"), raw_ids.alias("text")]
 
 
 def _with_ids(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
@@ -106,6 +107,7 @@ def _with_ids(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -
 
 def _earliest(ratings: pl.DataFrame) -> pl.DataFrame:
     """Sorted by user, time, file order; the first row of each user and item."""
-    # lexsort is stable, so rows of equal time keep the order of the file
-    order = np.lexsort((ratings["time_ms"].to_numpy(), ratings["user"].to_numpy()))
-    return ratings[order].filter(pl.col("item").is_first_distinct().over("user"))
+    ordered = ratings.sort("user", "time_ms", maintain_order=True)  # rows of equal time keep the order of the file
+    # as one number: `over("user")` takes four times as long
+    pair = pl.col("user").cast(pl.UInt64) * 2**32 + pl.col("item")
+    return ordered.filter(pair.is_first_distinct())
