@@ -15,9 +15,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 CATEGORY = "Generated"
-PER_USER, PER_ITEM = 3, 7.5  # ratings: Books has 29.5 million of 10.3 million users on 4.4 million items
+PER_ITEM = 7.5  # ratings; Books has 29.5 million, of 10.3 million users, on 4.4 million items
 BLOCK = 100_000  # users, or items, written at once
-TAIL = 1.4  # a share x ** -TAIL of users has more than x ratings: 3.1 on average
+TAIL = 1.42  # a share x ** -TAIL of users has more than x ratings: 3 on average
 MOST = 20_000  # ratings of the busiest user
 HEAD = 50  # items at the top that are about equally popular
 TASTES, KEEPS_TO = 40, 0.6  # kinds of taste; share of ratings that follow the user's own
@@ -41,7 +41,7 @@ def write(folder: Path, ratings: int, seed: int = 0) -> None:
 
 
 def _pack(path: Path, blocks: Iterator[pl.DataFrame]) -> None:
-    with gzip.open(path, "wb", compresslevel=1) as file:
+    with gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) as file:  # without the time, so the bytes are the seed's
         for block in blocks:
             text = io.BytesIO()
             block.write_ndjson(text)

@@ -40,16 +40,11 @@ def _phrase(name: str) -> pl.Expr:
     return pl.when(text != "").then(text)
 
 
-def _known(text: pl.Expr) -> pl.Expr:
-    """An id that many rows name, each distinct one kept once."""
-    return text.cast(pl.Categorical)
-
-
 RATINGS = _Format(
     dict.fromkeys(["user_id", "parent_asin", "asin"], pl.String) | {"rating": pl.Float64, "timestamp": pl.Int64},
     [
-        _known(_id("user_id")).alias("user"),
-        _known(pl.coalesce(_id("parent_asin"), _id("asin"))).alias("item"),
+        _id("user_id").alias("user"),
+        pl.coalesce(_id("parent_asin"), _id("asin")).alias("item"),
         pl.col("rating").cast(pl.Float32),
         pl.col("timestamp").alias("time_ms"),
     ],
@@ -62,7 +57,7 @@ META = _Format(
     dict.fromkeys(["parent_asin", "asin", "title", "main_category", "store", "brand"], pl.String)
     | {"categories": pl.List(pl.String)},
     [
-        _known(pl.coalesce(_id("parent_asin"), _id("asin"))).alias("raw_id"),
+        pl.coalesce(_id("parent_asin"), _id("asin")).alias("raw_id"),
         _phrase("title"),
         _phrase("main_category"),
         pl.col("categories"),

@@ -19,8 +19,6 @@ class Raw(NamedTuple):
     users:   raw_id str, profile str or null (one readable phrase, such as "female, 25-34, writer").
     items:   raw_id str, title str, attributes list[str].
     notes:   one readable line per kind of skipped row, with its count; the run prints them.
-
-    Ids may be Categorical in place of str, on both sides: where millions of ratings name few ids, each is kept once.
     """
 
     ratings: pl.DataFrame
@@ -62,7 +60,6 @@ def index(raw: Raw) -> Tables:
     repeats = raw.ratings.height - known.height
     notes = [f"{repeats:,} later ratings of an already rated item skipped"] if repeats else []
     interactions = known.select("user", "item", "rating", timestamp=pl.col("time_ms") // 1000)
-    users, items = (table.cast({"raw_id": pl.String}) for table in (users, items))
     return Tables(interactions, users, items, raw.notes + notes)
 
 
@@ -81,16 +78,17 @@ def _numbered(table: pl.DataFrame, used: pl.Series, name: str) -> pl.DataFrame:
     twice = rated.filter(pl.col("raw_id").is_duplicated())
     if not twice.is_empty():
         raise R2RecError(f"{name} {twice['raw_id'][0]!r} is described twice: remove one of the descriptions")
-    ordered = rated.sort(_id_order(rated["raw_id"].cast(pl.String)))
+    ordered = rated.sort(_id_order(rated["raw_id"]))
     return ordered.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias(name), pl.all())
 
 
-def _id_order(raw_ids: pl.Series) -> list[pl.Series]:
+def _id_order(raw_ids: pl.Series) -> list[pl.Expr]:
     """Sort keys; numbers are compared as (length, digits), which holds for numbers of any size."""
+    raw_id = pl.col("raw_id")
     if not raw_ids.str.contains("^[0-9]+$").all():
-        return [raw_ids]
-    digits = raw_ids.str.strip_chars_start("0")
-    return [digits.str.len_bytes(), digits.alias("digits"), raw_ids.alias("text")]
+        return [raw_id]
+    digits = raw_id.str.strip_chars_start("0")
+    return [digits.str.len_bytes(), digits, raw_id]
 
 
 def _with_ids(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:

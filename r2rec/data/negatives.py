@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-CELLS = 4_000_000  # of a block, users by draws or users by items, which bounds memory
+CELLS = 1_000_000  # of a block, users by draws or users by items, which bounds memory
 
 
 def untouched_counts(user: NDArray, n_users: int, n_items: int) -> NDArray[np.int64]:
