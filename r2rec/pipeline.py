@@ -1,6 +1,6 @@
 """The method in order, as a table: what each stage makes, from what, and which choices it depends on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from r2rec.check import check
 from r2rec.errors import R2RecError
 from r2rec.provenance import scrubbed
 from r2rec.runner import Run, Stage
-from r2rec.store import said_by_disk
+from r2rec.store import Artefact, said_by_disk
 from r2rec.train.push import push
 
 # What a training prompt depends on, wherever one is made.
@@ -133,6 +133,8 @@ STAGES = (
 NAMES = tuple(stage.name for stage in STAGES)
 TRAINED = ("sft", "rl", "adapt")  # the last of them is what a run can push
 
+EVERYONE = 10_000  # users; where there are more, `chain` draws for those that the run evaluates, and for no one else
+
 # How a baseline ranks: it enters after `split`, and leaves the same table.
 SCORE = Stage(
     "rank",
@@ -201,6 +203,13 @@ def thinking(stage: Stage, cfg: DictConfig) -> Stage:
     return stage._replace(needs=(*stage.needs, "backbone"), choices=(*stage.choices, *own))
 
 
+def narrowed(stage: Stage, made: Mapping[str, Artefact]) -> Stage:
+    """Stage `chain`, told whom the run evaluates where there are too many users to draw for all; others as are."""
+    if stage.name != "chain" or made["split"].facts["users"] <= EVERYONE:
+        return stage
+    return stage._replace(choices=(*stage.choices, "evaluation.users"))
+
+
 def run(cfg: DictConfig, folder: Path, say: Callable[[str], None] = print) -> list[dict[str, Any]]:
     """Run every stage up to `cfg.until` into `folder`; return the records of metrics.json.
 
@@ -234,7 +243,7 @@ def _stages(this: Run, cfg: DictConfig, say: Callable[[str], None]) -> list[dict
         if stage.name in needed:
             fitted = this.plain["fusion" if cfg.fusion.fit else "baseline"]
             fitted = fitted["vectors"] or fitted
-            this.make(stage, {"baseline": fitted} if stage.name == "fit" else {})
+            this.make(narrowed(stage, this.made), {"baseline": fitted} if stage.name == "fit" else {})
         elif stage.name == "rank":
             for arm in rows:
                 this.rank(_how(cfg, arm, stage), arm)

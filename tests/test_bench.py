@@ -1,3 +1,5 @@
+import gzip
+import json
 import os
 import subprocess
 import sys
@@ -45,3 +47,52 @@ def test_the_plain_version_leaves_what_the_stages_leave(tmp_path, monkeypatch):
         theirs, made = (pl.read_parquet(f / f"{name}.parquet") for f in (aside, ours[1]))
         assert theirs["positive"].to_list() == made["positive"].to_list()
         assert theirs["items"].list.n_unique().to_list() == made["items"].list.n_unique().to_list()
+
+
+def test_generated_reviews_are_read_whole_and_have_a_long_tail(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCH)
+    monkeypatch.setenv("POLARS_MAX_THREADS", "1")
+    import shop
+
+    from r2rec.data import amazon
+    from r2rec.data.interactions import index
+
+    for name in ("one", "again"):
+        (tmp_path / name).mkdir()
+        shop.write(tmp_path / name, ratings=30_000)
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
+    with gzip.open(tmp_path / "one" / "Generated.jsonl.gz") as lines:
+        rows = [json.loads(line) for line in lines]
+    raw = amazon.read(tmp_path / "one", shop.CATEGORY)
+    assert len(rows) == raw.ratings.height == 30_000
+    assert raw.notes == []
+    assert raw.ratings["user"].to_list() == [row["user_id"] for row in rows]
+    tables = index(raw)
+    assert (tables.items.height, tables.items["title"].n_unique()) == (4000, 4000)
+    assert 9_000 < tables.users.height < 11_000
+    per_user, per_item = (tables.interactions.group_by(side).len()["len"] for side in ("user", "item"))
+    assert per_user.median() == 1
+    assert per_user.max() > 100
+    assert per_item.median() <= 5
+    assert per_item.max() > 100
+
+
+def test_a_scale_run_reads_its_figures_from_the_manifest(tmp_path, monkeypatch, capsys):
+    monkeypatch.syspath_prepend(BENCH)
+    import scale
+
+    runs = []
+    for ratings in (20_000, 40_000):
+        folder = tmp_path / f"with a = {ratings}"
+        folder.mkdir()
+        runs.append(scale.measured(ratings, folder, users=50))
+        scale.show(runs[-1])
+        assert list(runs[-1].stages) == ["prepare", "split", "chain"]
+        assert runs[-1].peak_mb > 50
+        assert runs[-1].cpu_seconds > 0
+        assert runs[-1].seconds > runs[-1].stage_seconds()
+    assert "chain " in capsys.readouterr().out
+    sampler, everything, growth, _ = scale.verdict(*runs)
+    assert "MISSED" not in sampler + everything
+    assert growth.startswith("stages' time over linear: ")

@@ -13,7 +13,8 @@ from hydra import compose, initialize_config_dir
 
 from r2rec import config, pipeline
 from r2rec.__main__ import CONF
-from r2rec.evaluate.rank import engine_of, evaluated, evaluation_cases
+from r2rec.data.split import evaluated
+from r2rec.evaluate.rank import engine_of, evaluation_cases
 from r2rec.llm.chat import ask
 from r2rec.llm.engine import Question
 from r2rec.prompts.render import render

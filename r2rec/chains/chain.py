@@ -1,4 +1,8 @@
-"""Stage `chain`: interaction chains of every user with train ratings, from all that came before the held-out items."""
+"""Stage `chain`: interaction chains of users with train ratings, from all that came before the held-out items.
+
+Everybody gets some, so that a run that evaluates other users finds them made. Where there are too many users for that
+(`pipeline.EVERYONE`), the stage is told whom the run evaluates, and draws for those alone.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -11,6 +15,7 @@ from omegaconf import DictConfig
 from r2rec import seeds
 from r2rec.chains import graph as graphs
 from r2rec.chains.samplers import closed, table
+from r2rec.data.split import evaluated
 
 
 def sample(cfg: DictConfig, graph: graphs.Graph, asked: graphs.Queries, rng: np.random.Generator) -> pl.DataFrame:
@@ -31,13 +36,21 @@ def load_graph(prepare: Path, split: Path) -> graphs.Graph:
 def chain(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write chains.parquet: user, item1, rating_u1, neighbour, rating_v1, rating_v2, item2, rating_u2."""
     graph = load_graph(inputs["prepare"], inputs["split"])
-    users, shown = np.flatnonzero(np.diff(graph.start)), None
-    if cfg.chain_sampler.forward:
-        asked = pl.read_parquet(inputs["split"] / "candidates.parquet").sort("user")
-        users, shown = asked["user"].to_numpy().astype(np.int64), np.array(asked["items"].to_list(), np.uint32)
-    queries = graphs.queries(graph, users, candidates=shown)
+    queries = _queries(cfg, graph, inputs["split"])
     chains = sample(cfg.chain_sampler, graph, queries, seeds.generator(cfg.seed, "chain"))
     chains.drop("query").write_parquet(folder / "chains.parquet")
-    per_user = np.bincount(chains["query"].to_numpy(), minlength=len(users))
+    per_user = np.bincount(chains["query"].to_numpy(), minlength=len(queries.user))
     fewer = int((per_user < cfg.chain_sampler.per_user).sum())
-    return {"chains": chains.height, "users": len(users), "users_with_fewer": fewer}
+    return {"chains": chains.height, "users": len(queries.user), "users_with_fewer": fewer}
+
+
+def _queries(cfg: DictConfig, graph: graphs.Graph, split: Path) -> graphs.Queries:
+    """Whom the stage draws for: the evaluated users where `cfg` says how many, else all."""
+    if "evaluation" in cfg:
+        asked = evaluated(cfg, split)
+    elif cfg.chain_sampler.forward:
+        asked = pl.read_parquet(split / "candidates.parquet").sort("user")
+    else:
+        return graphs.queries(graph, np.flatnonzero(np.diff(graph.start)))
+    shown = np.array(asked["items"].to_list(), np.uint32) if cfg.chain_sampler.forward else None
+    return graphs.queries(graph, asked["user"].to_numpy(), candidates=shown)

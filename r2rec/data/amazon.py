@@ -98,7 +98,8 @@ def read(root: Path, category: str | None) -> Raw:
 
 def _items(table: pl.DataFrame, rated: pl.Series) -> tuple[pl.DataFrame, int]:
     """Titled items that were rated, first description of each, and how many others there were."""
-    titled = table.filter(pl.col("title").is_not_null(), pl.col("raw_id").is_in(rated.unique().implode()))
+    wanted = rated.unique().to_frame("raw_id")
+    titled = table.filter(pl.col("title").is_not_null()).join(wanted, on="raw_id", how="semi", maintain_order="left")
     once = titled.unique("raw_id", keep="first", maintain_order=True)
     tidy = pl.col("categories").fill_null([]).list.eval(_phrase(""))
     # The main category goes first, swallows its repetitions, and is cut off.

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-CELLS = 4_000_000  # of the dense block that serves users who touched almost everything
+CELLS = 1_000_000  # of a block, users by draws or users by items, which bounds memory
 
 
 def untouched_counts(user: NDArray, n_users: int, n_items: int) -> NDArray[np.int64]:
@@ -44,12 +44,12 @@ def draw(
     if near is not None:
         low = np.clip(near - rng.integers(width, size=len(near)), 0, n_items - width)
     for _ in range(2):
-        tries = low[todo, None] + rng.integers(width, size=(len(todo), 2 * k + 8))
-        good = ~_member(users[todo, None].astype(np.int64) * n_items + tries, touched) & _first(tries)
-        done = good.sum(1) >= k
-        place = np.argsort(~good[done], axis=1, kind="stable")[:, :k]
-        drawn[todo[done]] = np.take_along_axis(tries[done], place, axis=1)
-        todo = todo[~done]
+        left = []
+        for block in np.array_split(todo, len(todo) * (2 * k + 8) // CELLS + 1):
+            items, done = _tried(users[block], low[block], width, touched, n_items, k, rng)
+            drawn[block[done]] = items[done]
+            left.append(block[~done])
+        todo = np.concatenate(left)
     for block in np.array_split(todo, len(todo) * n_items // CELLS + 1):
         order = rng.random((len(block), n_items))
         if near is not None:
@@ -58,6 +58,16 @@ def draw(
         order[_member(keys, touched)] = np.inf
         drawn[block] = np.argsort(order, axis=1)[:, :k]
     return drawn
+
+
+def _tried(
+    user: NDArray, low: NDArray, width: int, touched: NDArray, n_items: int, k: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """2k + 8 draws per user from `width` ids after `low`: the first k that will do [n, k], and whether there are k."""
+    tries = low[:, None] + rng.integers(width, size=(len(low), 2 * k + 8))
+    good = ~_member(user[:, None].astype(np.int64) * n_items + tries, touched) & _first(tries)
+    place = np.argsort(~good, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(tries, place, axis=1), good.sum(1) >= k
 
 
 def by_popularity(item: NDArray, n_items: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

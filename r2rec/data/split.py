@@ -78,6 +78,13 @@ def with_candidates(
     )
 
 
+def evaluated(cfg: DictConfig, split: Path) -> pl.DataFrame:
+    """Candidates of the evaluated users, sorted by user: the first `evaluation.users` in a seeded order of all."""
+    candidates = pl.read_parquet(split / "candidates.parquet")
+    order = seeds.generator(cfg.seed, "evaluation.users").permutation(candidates.height)
+    return candidates[np.sort(order[: cfg.evaluation.users])]
+
+
 def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write train.parquet, heldout.parquet, candidates.parquet (test) and validation_candidates.parquet."""
     interactions = pl.read_parquet(inputs["prepare"] / "interactions.parquet")

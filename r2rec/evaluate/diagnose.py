@@ -10,8 +10,9 @@ from hydra.utils import get_method
 from omegaconf import DictConfig
 
 from r2rec import seeds
+from r2rec.data.split import evaluated
 from r2rec.evaluate.diagnostics import Asked, Diagnosis, Reply
-from r2rec.evaluate.rank import engine_of, evaluated, evaluation_cases, read_rankings
+from r2rec.evaluate.rank import engine_of, evaluation_cases, read_rankings
 from r2rec.llm.chat import ask
 from r2rec.llm.engine import Question
 from r2rec.prompts.answer import parse_ranking

@@ -17,18 +17,12 @@ from omegaconf import DictConfig
 from r2rec import seeds
 from r2rec.baselines import adapt, fit
 from r2rec.chains.chain import load_graph
+from r2rec.data.split import evaluated
 from r2rec.errors import R2RecError
 from r2rec.evaluate.metrics import rank_by_score
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.assemble import Asked, load_texts, ranking_cases
 from r2rec.prompts.cases import LABELS, RankingCase
-
-
-def evaluated(cfg: DictConfig, split: Path) -> pl.DataFrame:
-    """Candidates of the evaluated users, sorted by user: the first `evaluation.users` in a seeded order of all."""
-    candidates = pl.read_parquet(split / "candidates.parquet")
-    order = seeds.generator(cfg.seed, "evaluation.users").permutation(candidates.height)
-    return candidates[np.sort(order[: cfg.evaluation.users])]
 
 
 def read_rankings(folder: Path, cfg: DictConfig, split: Path) -> pl.DataFrame:

@@ -13,12 +13,15 @@ from r2rec.chains import graph as graphs
 from r2rec.chains import neighbours, samplers
 from r2rec.data import interactions, movielens, split
 
-# How neighbours are found: (PAYS, PATHS). A round of proposals pays 1 before the first.
+# How neighbours are found. A round of proposals pays 1 before the first; LONG = 0: every query has many paths.
 WAYS = {
-    "as configured": (neighbours.PAYS, neighbours.PATHS),
-    "rejection": (0.0, neighbours.PATHS),
-    "enumeration": (2.0, neighbours.PATHS),
-    "enumeration in blocks": (2.0, 7),
+    "as configured": {},
+    "rejection": {"PAYS": 0.0},
+    "enumeration": {"PAYS": 2.0},
+    "enumeration in blocks": {"PAYS": 2.0, "PATHS": 7},
+    "paths": {"PAYS": 2.0, "LONG": 0, "ROUNDS": 50},
+    "few paths in blocks, then enumeration": {"PAYS": 2.0, "LONG": 0, "TRIES": 1, "ROUNDS": 1, "PATHS": 7},
+    "users, then paths": {"PAYS": 0.9, "LONG": 0},
 }
 ways = pytest.mark.parametrize("way", WAYS)
 
@@ -26,8 +29,8 @@ ways = pytest.mark.parametrize("way", WAYS)
 @contextmanager
 def found_by(way):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(neighbours, "PAYS", WAYS[way][0])
-        patch.setattr(neighbours, "PATHS", WAYS[way][1])
+        for name, value in WAYS[way].items():
+            patch.setattr(neighbours, name, value)
         yield
 
 
@@ -149,6 +152,17 @@ def test_neighbours_are_uniform_in_any_order(crowd, way, per_query):
     assert uniform(ours[:, 0].tolist(), NEAR)
     first_two = min(size, 2)
     assert uniform(map(tuple, ours[:, :first_two].tolist()), itertools.permutations(NEAR, first_two))
+
+
+def test_paths_alone_find_the_neighbours_of_a_query_with_many(crowd, monkeypatch):
+    """What the ways above are worth: enumeration must not have served in their place."""
+    monkeypatch.setattr(neighbours, "_enumerated", lambda asked, graph, missing, *_: pytest.fail(str(missing.sum())))
+    monkeypatch.setattr(neighbours, "ROUNDS", 50)
+    monkeypatch.setattr(neighbours, "LONG", 0)
+    monkeypatch.setattr(neighbours, "PAYS", 2.0)
+    asked = graphs.queries(crowd[0], np.zeros(DRAWS, int))
+    query, _ = neighbours.draw(asked, crowd[0], 3, 2, np.random.default_rng(4))
+    assert np.bincount(query).tolist() == [3] * DRAWS
 
 
 @ways

@@ -67,6 +67,16 @@ def test_a_mixed_call_serves_each_user_uniformly():
     assert chisquare(np.bincount(drawn[1::2].ravel(), minlength=300)).pvalue > 0.001
 
 
+def test_blocks_change_no_draw(monkeypatch):
+    touched = [set(range(n)) for n in (0, 5, 30, 95)]
+    users = np.tile(np.arange(4), 50)
+    drawn = []
+    for cells in (100, 4_000_000):
+        monkeypatch.setattr(negatives, "CELLS", cells)
+        drawn.append(negatives.draw(users, keys(touched, 100), 100, 5, np.random.default_rng(2)).tolist())
+    assert drawn[0] == drawn[1]
+
+
 def test_untouched_items_are_counted():
     assert negatives.untouched_counts(np.array([0, 0, 2]), 4, 5).tolist() == [3, 5, 4, 5]
 

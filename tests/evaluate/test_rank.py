@@ -8,8 +8,9 @@ import polars as pl
 import pytest
 from omegaconf import OmegaConf
 
+from r2rec.data.split import evaluated
 from r2rec.evaluate.metrics import per_user
-from r2rec.evaluate.rank import evaluated, evaluation_cases, rank_by_baseline, read_answers
+from r2rec.evaluate.rank import evaluation_cases, rank_by_baseline, read_answers
 from r2rec.prompts.cases import RankingCase
 from tests.small import Done, composed, go
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from r2rec.data.split import evaluated
 from r2rec.errors import R2RecError
-from r2rec.evaluate.rank import evaluated
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
 from r2rec.report.cases import browser
