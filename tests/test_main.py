@@ -22,7 +22,7 @@ def call(
     """`python -m r2rec WORDS` in a folder; an environment variable of None is unset."""
     variables = os.environ | {"PYTHONPATH": str(SOURCE)} | env
     return subprocess.run(
-        [sys.executable, *python, "-m", "r2rec", *words], cwd=folder, capture_output=True, text=True, timeout=120,
+        [sys.executable, *python, "-m", "r2rec", *words], cwd=folder, capture_output=True, text=True, timeout=300,
         env={name: value for name, value in variables.items() if value is not None}, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 

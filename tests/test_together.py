@@ -30,7 +30,7 @@ TRAINING = (
 
 
 def artefact(folder: Path, stage: str) -> Path:
-    return Path(json.loads((folder / "run" / "manifest.json").read_text())["stages"][stage]["path"])
+    return folder / json.loads((folder / "run" / "manifest.json").read_text())["stages"][stage]["path"]
 
 
 @pytest.fixture(scope="module")
