@@ -10,7 +10,7 @@ ARGS   ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint bench bench-scale lock clean
+.PHONY: help run test lint bench bench-scale lock audit clean
 
 help: ## list the targets
 	@echo 'usage: make <target> [ARGS="..."] [PYTHON=python3]'
@@ -65,6 +65,13 @@ lock: ## resolve pyproject.toml anew and write requirements.lock
 	{ echo '# Written by `make lock`; `make run` and `make test` install exactly this.'; \
 	  sed -e 's/+[a-z0-9.]*$$//' -e '/^nvidia-/d' -e '/^cuda-/d' -e '/^triton==/d' "$$tmp/freeze"; } >"$$tmp/lock"; \
 	cp "$$tmp/lock" $(LOCK)
+
+# In a fresh environment too. --strict: a package that could not be looked up is a failure, not a clean bill.
+audit: ## look the pinned versions up for known holes (asks PyPI's advisory database)
+	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; trap 'exit 1' INT TERM; \
+	"$(PYTHON)" -m venv "$$tmp/venv"; \
+	"$$tmp/venv/bin/python" $(PIP) install pip-audit; \
+	"$$tmp/venv/bin/python" -m pip_audit --strict --no-deps --disable-pip -r $(LOCK)
 
 clean: ## remove .venv, caches and builds; outputs/ is kept
 	@rm -rf $(VENV) build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache

@@ -94,7 +94,8 @@ def _failure(place: Path, said: str) -> Exception:
     if told:
         line = told[0].removeprefix("error: ")
         return R2RecError(line) if told[0].startswith("error: ") else RuntimeError(line)
-    if dead := re.search(r"rank\s*:\s*(\d+).*?\n\s*exitcode\s*:\s*-(\d+)", said):
+    first = said.rpartition("Root Cause")[2]  # the others were ended by the launcher
+    if dead := re.search(r"rank\s*:\s*(\d+).*?\n\s*exitcode\s*:\s*-(\d+)", first):
         number = int(dead[2])
         why = f"process {dead[1]} was killed ({signal.Signals(number).name})"
         return R2RecError(f"{why}, and the run with it; the same command goes on from its last checkpoint")

@@ -121,7 +121,7 @@ def said_by_disk(error: Exception) -> str | None:
     rust = re.search(r"([^:]+) \(os error \d+\)", str(error))  # Polars sets no errno
     if rust:
         return rust[1].strip()
-    torn = "inline_container" in str(error)  # torch's writer, which tells no more
+    torn = "inline_container" in str(error) or "iostream error" in str(error)  # torch's writer, which tells no more
     return "a file could not be written to its end" if torn else None
 
 

@@ -265,6 +265,13 @@ def test_a_full_disk_is_one_line(store, write):
         store.obtain(lambda folder: write())
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_under_torch_is_one_line_too(store):
+    torch = pytest.importorskip("torch")
+    with pytest.raises(R2RecError, match=r"^cannot write artefact .*could not be written to its end; "):
+        store.obtain(lambda folder: torch.save({"a": torch.zeros(9)}, "/dev/full"))
+
+
 def test_a_library_s_own_oserror_is_not_blamed_on_the_disk(store):
     def build(folder):
         raise OSError("no such model")

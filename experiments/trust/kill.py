@@ -52,7 +52,7 @@ def campaign(place: Path, kills: int, each: int, draw: random.Random) -> int:
         if draw.random() < 0.2:
             wrong += both(here / "two", expected)
         shutil.rmtree(here)
-        print(f"round {rounds}: {done.total()} kills so far, {len(wrong)} faults", flush=True)
+        print(f"round {rounds}: {done.total()} kills so far {dict(done)}, {len(wrong)} faults", flush=True)
     told = {
         "kills": done.total(), "by_stage": dict(done), "with_checkpoints": resumed, "rounds": rounds,
         "faults": wrong, "seconds": round(time.perf_counter() - begin, 1),

@@ -108,11 +108,11 @@ def adapter_folder(adapter: Path | str) -> Path:
     try:
         if not folder.is_dir():
             folder = Path(snapshot_download(str(adapter), allow_patterns=list(ADAPTER)))
+        if not (folder / ADAPTER[1]).is_file():
+            raise R2RecError(f"adapter {adapter} has no {ADAPTER[1]}; other formats are not loaded")
         settings = json.loads((folder / ADAPTER[0]).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise R2RecError(f"adapter {adapter} cannot be read: {_line(error)}; give model.adapter=FOLDER") from error
-    if not (folder / ADAPTER[1]).is_file():
-        raise R2RecError(f"adapter {adapter} has no {ADAPTER[1]}; other formats are not loaded")
     if not isinstance(settings, dict) or settings.get("megatron_config") is not None:  # PEFT imports what it names
         raise R2RecError(f"adapter {adapter}: its {ADAPTER[0]} is none, or asks for megatron; such are not loaded")
     return folder

@@ -55,6 +55,26 @@ def test_the_same_question_is_asked_once(server, tmp_path):
     assert server.asked == {"q0": 1}
 
 
+def test_an_answer_that_was_altered_or_swapped_is_noticed(server, tmp_path):
+    """It is paid for, so it is not thrown away unasked."""
+    got = answers(prompts(3), spec(server), tmp_path)
+    one, two, _ = files = sorted(tmp_path.glob("*.json"))
+    whole = {path: path.read_bytes() for path in files}
+    damage = {
+        "a letter": whole[one].replace(b"echo", b"Echo"), "a number": whole[one].replace(b"1000", b"9000"),
+        "swapped": whole[two], "cut": whole[one][:40], "empty": b"", "a list": b"[]", "deep": b"[" * 100_000,
+        "not text": b"\xff\xfe",
+    }  # fmt: skip
+    for name, content in damage.items():
+        assert content != whole[one], name
+        one.write_bytes(content)
+        with pytest.raises(R2RecError, match=rf"^{re.escape(str(one))} holds no answer .*; delete it to ask again$"):
+            answers(prompts(3), spec(server), tmp_path)
+    one.unlink()
+    assert answers(prompts(3), spec(server), tmp_path) == got
+    assert sum(server.asked.values()) == 4
+
+
 def test_all_wait_when_told_to(server, tmp_path):
     server.faults = {"q0": [(429, {"Retry-After": "0.5"})]}
     answers(prompts(12), spec(server, concurrency=1), tmp_path)
