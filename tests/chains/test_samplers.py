@@ -20,7 +20,7 @@ WAYS = {
     "enumeration": {"PAYS": 2.0},
     "enumeration in blocks": {"PAYS": 2.0, "PATHS": 7},
     "paths": {"PAYS": 2.0, "LONG": 0, "TRIES": 4},
-    "few paths in blocks, then enumeration": {"PAYS": 2.0, "LONG": 0, "TRIES": 1, "ROUNDS": 1, "PATHS": 5000},
+    "few paths in blocks, then enumeration": {"PAYS": 2.0, "LONG": 0, "TRIES": 1, "ROUNDS": 1, "PATHS": 50_000},
     "users, then paths": {"PAYS": 0.9, "LONG": 0, "TRIES": 4},
 }
 ways = pytest.mark.parametrize("way", WAYS)
