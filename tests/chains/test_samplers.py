@@ -19,9 +19,9 @@ WAYS = {
     "rejection": {"PAYS": 0.0},
     "enumeration": {"PAYS": 2.0},
     "enumeration in blocks": {"PAYS": 2.0, "PATHS": 7},
-    "paths": {"PAYS": 2.0, "LONG": 0, "ROUNDS": 50},
-    "few paths in blocks, then enumeration": {"PAYS": 2.0, "LONG": 0, "TRIES": 1, "ROUNDS": 1, "PATHS": 7},
-    "users, then paths": {"PAYS": 0.9, "LONG": 0},
+    "paths": {"PAYS": 2.0, "LONG": 0, "TRIES": 4},
+    "few paths in blocks, then enumeration": {"PAYS": 2.0, "LONG": 0, "TRIES": 1, "ROUNDS": 1, "PATHS": 50_000},
+    "users, then paths": {"PAYS": 0.9, "LONG": 0, "TRIES": 4},
 }
 ways = pytest.mark.parametrize("way", WAYS)
 
