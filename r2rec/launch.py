@@ -89,17 +89,16 @@ def _waited(running: subprocess.Popen[bytes]) -> int:
 
 
 def _failure(place: Path, said: str) -> Exception:
-    """What ended the run: the first process's own words, or any other's, or what the launcher saw."""
+    """What ended the run: a mistake in its own words, or a kill, or what broke first."""
     told = [path.read_text() for path in sorted(place.glob("[0-9]*.txt"), key=lambda path: path.stat().st_mtime_ns)]
-    if told:
-        line = told[0].removeprefix("error: ")
-        return R2RecError(line) if told[0].startswith("error: ") else RuntimeError(line)
-    first = said.rpartition("Root Cause")[2]  # the others were ended by the launcher
-    if dead := re.search(r"rank\s*:\s*(\d+).*?\n\s*exitcode\s*:\s*-(\d+)", first):
-        number = int(dead[2])
-        why = f"process {dead[1]} was killed ({signal.Signals(number).name})"
+    if mistakes := [text for text in told if text.startswith("error: ")]:
+        return R2RecError(mistakes[0].removeprefix("error: "))
+    ends = [(rank, int(n)) for rank, n in re.findall(r"rank\s*:\s*(\d+).*\n\s*exitcode\s*:\s*-(\d+)", said)]
+    if killed := [end for end in ends if end[1] != signal.SIGTERM]:  # by that the launcher ends the others
+        rank, number = killed[0]
+        why = f"process {rank} was killed ({signal.Signals(number).name})"
         return R2RecError(f"{why}, and the run with it; the same command goes on from its last checkpoint")
-    return RuntimeError(said[-4000:])
+    return RuntimeError(told[0] if told else said[-4000:])
 
 
 def _ends_with_us() -> None:

@@ -52,8 +52,7 @@ def test_two_processes_learn_what_one_learns(runs, stage):
     assert (one.parent.name, one.name) == (two.parent.name, two.name)  # hardware is in no key
     weights, others = (load_file(path / "adapter_model.safetensors") for path in (one, two))
     assert weights.keys() == others.keys()
-    if stage == "sft":
-        assert max((weights[k] - others[k]).abs().max() for k in weights) < 1e-5
+    assert max((weights[k] - others[k]).abs().max() for k in weights) < 1e-4
     logs = [pl.read_parquet(path / "log.parquet") for path in (one, two)]
     assert logs[0]["step"].to_list() == logs[1]["step"].to_list()
     if stage == "rl":
@@ -61,9 +60,7 @@ def test_two_processes_learn_what_one_learns(runs, stage):
         assert logs[0]["reward_std"].max() > 0
         start = load_file(artefact(runs["one"], "sft") / "adapter_model.safetensors")
         moved, too = (torch.cat([(w[k] - start[k]).flatten() for k in start]) for w in (weights, others))
-        # Adam moves a weight whose gradient is nil by float error as far as any other
-        assert torch.cosine_similarity(moved, too, dim=0) > 0.98
-        assert moved.norm() == pytest.approx(too.norm(), rel=0.02)
+        assert max((weights[k] - start[k]).abs().max() for k in weights) > 1e-3
 
 
 @pytest.mark.slow
