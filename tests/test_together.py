@@ -59,7 +59,6 @@ def test_two_processes_learn_what_one_learns(runs, stage):
         assert logs[0]["reward"].drop_nulls().to_list() == pytest.approx(logs[1]["reward"].drop_nulls().to_list())
         assert logs[0]["reward_std"].max() > 0
         start = load_file(artefact(runs["one"], "sft") / "adapter_model.safetensors")
-        moved, too = (torch.cat([(w[k] - start[k]).flatten() for k in start]) for w in (weights, others))
         assert max((weights[k] - start[k]).abs().max() for k in weights) > 1e-3
 
 
