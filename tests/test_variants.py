@@ -129,6 +129,7 @@ EXPERIMENTS = {
     "smoke": [],
     "pretrain_tiny": TINY,
     "paper": [*TINY, *FEW],
+    "throughput": [*TINY, *FEW],
     "training": [*TINY, *FEW, "probe.users=2", "probe.max_new_tokens=16"],
     "baselines": ["baseline=sasrec", "baseline.fit.epochs=1", "evaluation.resamples=20"],
     "main": [*TINY, *FEW],
@@ -149,6 +150,7 @@ def test_every_experiment_runs_on_little(store: Path, movielens: Path, name: str
         assert done.records == []
     else:
         last = json.loads((done.folder / "metrics.json").read_text())[-1]["method"]
+        assert ("a full run" in done.lines[-1]) == (name == "throughput")
         assert last == {"baselines": "sasrec", "robustness": "item_knn"}.get(name, RL)
 
 

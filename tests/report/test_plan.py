@@ -8,7 +8,7 @@ from r2rec.errors import R2RecError
 from r2rec.llm import load
 from r2rec.report.plan import plan
 from r2rec.store import Artefact
-from tests.small import composed, go
+from tests.small import composed
 
 LLAMA = {
     "model_type": "llama", "vocab_size": 4096, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
@@ -62,12 +62,3 @@ def test_the_8b_architecture_has_8b_weights():
     with torch.device("meta"):
         made = load.imagined(composed("model=llama_8b_random").model.architecture, torch.bfloat16)
     assert made.num_parameters() == 8_030_261_248
-
-
-@pytest.mark.slow
-def test_the_throughput_experiment_ends_in_a_plan(tmp_path):
-    words = ["hardware=cpu", "sft=tiny", "rl=tiny", "model=tiny", *IMAGINED, "evaluation.users=2"]
-    short = ["sft.samples=4", "rl.samples=2", "rl.max_new_tokens=8", "generation.max_new_tokens=8"]
-    done = go(tmp_path / "store", *words, *short, experiment="throughput")
-    assert "a full run" in done.lines[-1]
-    assert done.lines[-1].count("users/s") == 1
