@@ -89,7 +89,7 @@ def alive(folder: Path) -> list[int]:
 def test_a_killed_process_ends_the_run_and_one_alone_goes_on(tmp_path):
     words = [
         *TRAINING,
-        "sft.epochs=20",
+        "sft.epochs=8",
         "sft.save_steps=2",
         "until=sft",
         f"hydra.run.dir={tmp_path}/run",
