@@ -54,11 +54,8 @@ def _base(cfg: DictConfig) -> Arm:
 
 def _asked(endpoint: DictConfig) -> str:
     """How a row says who answered: figures of another server are not the named model's."""
-    return (
-        "zero-shot"
-        if endpoint.base_url is None
-        else f"zero-shot, {urlsplit(endpoint.base_url).netloc.rpartition('@')[2]}"
-    )
+    host = urlsplit(endpoint.base_url or "").netloc.rpartition("@")[2]  # without a user and a password
+    return f"zero-shot, {host}" if host else "zero-shot"
 
 
 def _given(adapter: str) -> str:

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
-from importlib.util import find_spec
 from inspect import Parameter, signature
 from math import inf, isfinite
 from typing import Any
@@ -13,6 +12,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from r2rec.errors import R2RecError
+from r2rec.launch import refusals
 from r2rec.prompts.cases import LABELS
 
 TASKS = ("ranking", "chain_rating", "mix")
@@ -22,8 +22,6 @@ LOSSES = ("grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo")
 SCALES = ("group", "batch", "none")
 SCHEDULES = ("constant", "linear", "cosine")
 FIT_LOSSES = ("softmax", "bpr", "bce")
-ROLLOUTS = ("hf", "vllm", "server")
-STRATEGIES = ("ddp", "fsdp", "zero2", "zero3")
 TRACKERS = ("tensorboard", "wandb")
 MODES = ("offline", "online", "disabled")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -89,7 +87,7 @@ def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield bool(unknown), f"no stage {', '.join(unknown)}; there are {', '.join(stages)}"
     device = cfg.hardware.device
     yield device not in DEVICES, f"hardware.device={device}; choose from {', '.join(DEVICES)}"
-    yield from _processes(cfg.hardware)
+    yield from refusals(cfg.hardware)
     unknown = [name for name in cfg.logger.report_to if name not in TRACKERS]
     yield bool(unknown), f"logger.report_to has {', '.join(unknown)}; choose from {', '.join(TRACKERS)}"
     yield cfg.logger.mode not in MODES, f"logger.mode={cfg.logger.mode}; choose from {', '.join(MODES)}"
@@ -107,31 +105,6 @@ def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield bool(cfg.fusion._target_ and cfg.baseline._target_), both
     nameless = cfg.dataset.name.startswith("amazon") and not cfg.dataset.category
     yield nameless, "dataset=amazon needs dataset.category, e.g. dataset.category=Office_Products"
-
-
-def _processes(hardware: DictConfig) -> Rules:
-    n, nodes = hardware.processes, hardware.nodes
-    yield n < 1 or nodes < 1 or n % nodes != 0, f"hardware.processes={n} cannot be shared out over {nodes} nodes"
-    yield not 0 <= hardware.node < nodes, f"hardware.node={hardware.node}: nodes count from 0 to {nodes - 1}"
-    yield nodes > 1 and not hardware.port, "several nodes need a port that all know: hardware.port=29500"
-    unknown = hardware.strategy not in STRATEGIES
-    yield unknown, f"hardware.strategy={hardware.strategy}; choose from {', '.join(STRATEGIES)}"
-    sharded = hardware.strategy != "ddp" and hardware.device == "cpu"
-    yield sharded, f"hardware.strategy={hardware.strategy} shares out the memory of GPUs; on a CPU there is ddp"
-    rollouts = hardware.rollouts
-    yield rollouts not in ROLLOUTS, f"hardware.rollouts={rollouts}; choose from {', '.join(ROLLOUTS)}"
-    yield (
-        rollouts != "hf" and find_spec("vllm") is None,
-        f"hardware.rollouts={rollouts} needs pip install 'r2rec[vllm]'",
-    )
-    homeless = rollouts == "server" and not hardware.vllm_server
-    yield (
-        homeless,
-        "hardware.rollouts=server needs hardware.vllm_server=http://HOST:8000, where `trl vllm-serve` listens",
-    )
-    yield not 0 < hardware.vllm_memory < 1, f"hardware.vllm_memory={hardware.vllm_memory} should be a share of 1"
-    missing = hardware.strategy.startswith("zero") and find_spec("deepspeed") is None
-    yield missing, f"hardware.strategy={hardware.strategy} needs DeepSpeed: pip install 'r2rec[deepspeed]'"
 
 
 def _protocol(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -15,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from r2rec.errors import R2RecError
 
+ROLLOUTS = ("hf", "vllm", "server")
 KINDS = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED"}
 FSDP = {
     "fsdp_version": 2,
@@ -24,6 +27,32 @@ FSDP = {
     "fsdp_cpu_ram_efficient_loading": False,
     "fsdp_activation_checkpointing": False,  # the trainers' own is on
 }
+
+
+def refusals(hardware: DictConfig) -> Iterator[tuple[bool, str]]:
+    """What cannot be started: whether it is asked for, and why not."""
+    n, nodes = hardware.processes, hardware.nodes
+    yield n < 1 or nodes < 1 or n % nodes != 0, f"hardware.processes={n} cannot be shared out over {nodes} nodes"
+    yield not 0 <= hardware.node < nodes, f"hardware.node={hardware.node}: nodes count from 0 to {nodes - 1}"
+    yield nodes > 1 and not hardware.port, "several nodes need a port that all know: hardware.port=29500"
+    unknown = hardware.strategy not in KINDS
+    yield unknown, f"hardware.strategy={hardware.strategy}; choose from {', '.join(KINDS)}"
+    sharded = hardware.strategy != "ddp" and hardware.device == "cpu"
+    yield sharded, f"hardware.strategy={hardware.strategy} shares out the memory of GPUs; on a CPU there is ddp"
+    rollouts = hardware.rollouts
+    yield rollouts not in ROLLOUTS, f"hardware.rollouts={rollouts}; choose from {', '.join(ROLLOUTS)}"
+    yield (
+        rollouts != "hf" and find_spec("vllm") is None,
+        f"hardware.rollouts={rollouts} needs pip install 'r2rec[vllm]'",
+    )
+    homeless = rollouts == "server" and not hardware.vllm_server
+    yield (
+        homeless,
+        "hardware.rollouts=server needs hardware.vllm_server=http://HOST:8000, where `trl vllm-serve` listens",
+    )
+    yield not 0 < hardware.vllm_memory < 1, f"hardware.vllm_memory={hardware.vllm_memory} should be a share of 1"
+    missing = hardware.strategy.startswith("zero") and find_spec("deepspeed") is None
+    yield missing, f"hardware.strategy={hardware.strategy} needs DeepSpeed: pip install 'r2rec[deepspeed]'"
 
 
 def settings(hardware: DictConfig, port: int) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def test_experiments_compose_under_their_own_name(name: str) -> None:
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_members_compose_and_are_named_after_their_file(member: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r2rec.check.find_spec", lambda name: object())  # as if every extra were installed
+    monkeypatch.setattr("r2rec.launch.find_spec", lambda name: object())  # as if every extra were installed
     cfg = composed(member, *NEEDS.get(member, []))
     check(cfg, NAMES)
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)

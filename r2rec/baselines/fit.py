@@ -27,7 +27,6 @@ WEIGHTS, BUILT, STATE = "model.safetensors", "model.json", "state.pt"
 def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write the best weights, what they belong to, and log.parquet: epoch, loss, validation ndcg and hr@1, seconds."""
     import torch
-    from accelerate import Accelerator
     from safetensors.torch import save_model
     from tqdm import tqdm
 
@@ -40,13 +39,7 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         "above": cfg.evaluation.positive_above if spec.likes_only else None,
     }
     data = load(inputs["prepare"], inputs["split"], built["above"])
-    torch.manual_seed(seeds.integer(cfg.seed, "fit.weights"))
-    model = build(built, data)
-    parameters = list(model.parameters())
-    optimizer = torch.optim.Adam(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay)
-    mixed = "bf16" if cfg.hardware.bf16 and device.type != "cpu" else "no"
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)
-    model, optimizer = accelerator.prepare(model, optimizer)
+    model, optimizer, accelerator = _learner(cfg, built, data, device)
     plain, first = accelerator.unwrap_model(model), accelerator.is_main_process
     users, shown, place = _validation(inputs["split"])
     run: dict[str, Any] = {"rows": [], "best": -1.0, "since": 0, "weights": _copy(plain)}
@@ -78,7 +71,20 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     (folder / BUILT).write_text(json.dumps(built))
     facts = _written(run, folder)
     rose = [] if run["since"] else [f"validation still rose at baseline.fit.epochs={spec.epochs}; give more"]
-    return {"parameters": sum(p.numel() for p in parameters), **facts, "notes": rose}
+    return {"parameters": sum(p.numel() for p in plain.parameters()), **facts, "notes": rose}
+
+
+def _learner(cfg: DictConfig, built: dict[str, Any], data: Ratings, device: Any) -> tuple[Any, Any, Any]:
+    """A fresh model and its optimizer, as Accelerate prepares them, and what it prepared them with."""
+    import torch
+    from accelerate import Accelerator
+
+    torch.manual_seed(seeds.integer(cfg.seed, "fit.weights"))
+    model, spec = build(built, data), cfg.baseline.fit
+    optimizer = torch.optim.Adam(model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    mixed = "bf16" if cfg.hardware.bf16 and device.type != "cpu" else "no"
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)
+    return *accelerator.prepare(model, optimizer), accelerator
 
 
 def _epoch(model: Any, optimizer: Any, accelerator: Any, spec: DictConfig, seed: int, epoch: int) -> list[Any]:

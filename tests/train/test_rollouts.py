@@ -44,12 +44,12 @@ def test_a_batch_is_the_same_over_any_number_of_processes(processes, each, most)
     ],
 )
 def test_rollouts_that_cannot_be_written_are_refused(words, why, monkeypatch):
-    monkeypatch.setattr("r2rec.check.find_spec", lambda name: None)
+    monkeypatch.setattr("r2rec.launch.find_spec", lambda name: None)
     with pytest.raises(R2RecError, match=why):
         check(composed(*words), NAMES)
 
 
 def test_a_server_needs_an_address(monkeypatch):
-    monkeypatch.setattr("r2rec.check.find_spec", lambda name: object())
+    monkeypatch.setattr("r2rec.launch.find_spec", lambda name: object())
     with pytest.raises(R2RecError, match=r"hardware\.vllm_server=http://HOST:8000"):
         check(composed("hardware.rollouts=server"), NAMES)
