@@ -8,6 +8,7 @@ It calls the others, with the stage's own choices and folders, and they wait for
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -45,6 +46,8 @@ def perform(stage: Callable[..., Any], cfg: DictConfig, folders: Mapping[str, Pa
     _told([stage, cfg, dict(folders), folder])
     facts = _at_work(stage, cfg, folders, folder)
     _settled()
+    with suppress(OSError):
+        (folder / KEPT).rmdir()  # nothing in it: the stage has no checkpoints
     return facts
 
 

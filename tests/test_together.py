@@ -68,8 +68,9 @@ def test_two_processes_rank_in_order_and_leave_one_of_everything(runs):
     assert records[0] == records[1]
     tables = [pl.read_parquet(runs[name] / "run" / "rankings.parquet") for name in ("one", "two")]
     assert tables[0].equals(tables[1])
-    names = [sorted(p.name for p in artefact(runs[name], "rl").iterdir()) for name in ("one", "two")]
-    assert names[0] == names[1]
+    for stage in ("sft", "rl", "rank"):
+        names = [sorted(p.name for p in artefact(runs[name], stage).iterdir()) for name in ("one", "two")]
+        assert names[0] == names[1]
 
 
 def alive(folder: Path) -> list[int]:

@@ -2,19 +2,15 @@
 
     python experiments/bench/grpo.py [--steps 6] [--repeats 3] [override ...]
 
-Both run with a learning rate of nothing, so that both generate the same rollouts at each step and are paired by it.
+Both run with a learning rate of nothing on the same prompts in the same order: the policy stays as it is, and steps are
+paired. Rollouts are drawn apart.
 """
 
 import argparse
 import statistics
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import polars as pl
 from hydra import compose, initialize_config_dir
@@ -22,12 +18,6 @@ from omegaconf import DictConfig
 
 from r2rec import config, pipeline
 from r2rec.__main__ import CONF
-
-PARTS = {  # of GRPOTrainer, in the order of a step
-    "_generate": "generation",
-    "_calculate_rewards": "rewards",
-    "_get_per_token_logps_and_entropies": "log-probabilities",
-}
 
 
 def main() -> None:
@@ -40,18 +30,18 @@ def main() -> None:
         folder = Path(name)
         cfg = configured(given.overrides, given.steps)
         made = prepared(cfg, folder)
-        ours, bare = [], []
-        spent: dict[str, float] = defaultdict(float)
+        logs, bare = [], []
         for n in range(given.repeats):
-            with timed(spent):
-                ours += warm(our_run(cfg, made, folder / f"ours-{n}"))
-            bare += warm(bare_run(cfg, made, folder / f"bare-{n}"))
-    total = spent.pop("step")
+            logs.append(our_run(cfg, made, folder / f"ours-{n}"))
+            bare += bare_run(cfg, made, folder / f"bare-{n}")
+    log = pl.concat(logs)
+    ours = log["step_time"].to_list()
     print(f"step of ours: {statistics.median(ours):.2f} s, {len(ours)} steps of {cfg.rl.prompts_per_step} x "
           f"{cfg.rl.group_size} rollouts")  # fmt: skip
-    for part, seconds in spent.items():
-        print(f"  {part:20}{seconds / total:6.1%}")
-    print(f"  {'the rest':20}{1 - sum(spent.values()) / total:6.1%}")
+    shares = {name.removeprefix("seconds/"): log[name].sum() / log["seconds"].sum() for name in log.columns
+              if name.startswith("seconds/")}  # fmt: skip
+    for part, share in (shares | {"the rest": 1 - sum(shares.values())}).items():
+        print(f"  {part:20}{share:6.1%}")
     ratios = [a / b for a, b in zip(ours, bare, strict=True)]
     print(f"bare TRL script: {statistics.median(bare):.2f} s; ours / bare, paired by step: "
           f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")  # fmt: skip
@@ -72,16 +62,17 @@ def prepared(cfg: DictConfig, folder: Path) -> dict[str, Path]:
     return {path.parent.name: path for path in (folder / "store").glob("*/*") if path.is_dir()}
 
 
-def our_run(cfg: DictConfig, made: dict[str, Path], folder: Path) -> list[float]:
+def our_run(cfg: DictConfig, made: dict[str, Path], folder: Path) -> pl.DataFrame:
+    """The log of our steps but the first, which warms up: `step_time`, `seconds` and its parts."""
     from r2rec.train.rl import rl
 
     folder.mkdir()
     rl(cfg, made, folder)
-    return pl.read_parquet(folder / "log.parquet")["step_time"].drop_nulls().to_list()
+    return pl.read_parquet(folder / "log.parquet").drop_nulls("step_time")[1:]
 
 
 def bare_run(cfg: DictConfig, made: dict[str, Path], folder: Path) -> list[float]:
-    """What one writes with TRL's documentation at hand."""
+    """Seconds of the steps, but the first, of what one writes with TRL's documentation at hand."""
     from datasets import Dataset
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -114,44 +105,13 @@ def bare_run(cfg: DictConfig, made: dict[str, Path], folder: Path) -> list[float
         ),
     )  # fmt: skip
     trainer.train()
-    return [row["step_time"] for row in trainer.state.log_history if "step_time" in row]
+    return [row["step_time"] for row in trainer.state.log_history if "step_time" in row][1:]
 
 
 def pipeline_seed(cfg: DictConfig) -> int:
     from r2rec import seeds
 
     return seeds.integer(cfg.seed, "rl")
-
-
-def warm(seconds: list[float]) -> list[float]:
-    """Steps but the first, which warms up."""
-    return seconds[1:]
-
-
-@contextmanager
-def timed(spent: dict[str, float]) -> Iterator[None]:
-    """Add up seconds of the trainer's parts."""
-    from accelerate import Accelerator
-    from trl import GRPOTrainer
-
-    def clocked(part: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
-            begin = time.perf_counter()
-            try:
-                return method(*args, **options)
-            finally:
-                spent[part] += time.perf_counter() - begin
-
-        return call
-
-    with ExitStack() as stack:
-        for owner, name, part in (
-            *((GRPOTrainer, name, part) for name, part in PARTS.items()),
-            (Accelerator, "backward", "backward"),
-            (GRPOTrainer, "training_step", "step"),
-        ):
-            stack.enter_context(patch.object(owner, name, clocked(part, getattr(owner, name))))
-        yield
 
 
 if __name__ == "__main__":
