@@ -100,7 +100,7 @@ STAGES = (
         choices=(*TASK, "rl", "reward", "model", "probe"),
         together=True,
         keeps=("checkpoints",),
-        version=3,
+        version=4,
     ),
     Stage(
         "adapt",

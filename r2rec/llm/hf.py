@@ -32,21 +32,22 @@ def nucleus(scores: Any, temperature: float, top_p: float) -> tuple[Any, Any]:
     return best.masked_fill(before >= top_p, -float("inf")), place
 
 
-def drawing(temperature: float, top_p: float, noise: Callable[[Any], Any] | None = None) -> Callable[[Any, Any], Any]:
+def drawing(temperature: float, top_p: float, chance: Callable[[int], Any] | None = None) -> Callable[[Any, Any], Any]:
     """A logits processor that leaves one token in each row, drawn from its nucleus: greedy decoding then takes it.
 
-    Gumbel noise on what is left and the largest sum: the same draw as from their probabilities, without one for
-    every token of the vocabulary.
+    One number a row, and the token whose share of the summed probabilities it falls in: transformers' `multinomial`
+    draws a number for every token of the vocabulary, which takes longer than a small model's forward pass.
 
     Args:
-        noise: Gives exponential noise [n, vocabulary] for scores of that shape; None: torch's own generator does.
+        chance: Gives n numbers in [0, 1), one for each row; None: torch's own generator does.
     """
     import torch
 
     def draw(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         kept, place = nucleus(scores, temperature, top_p)
-        drawn = noise(scores).gather(-1, place) if noise else torch.empty_like(kept).exponential_()
-        chosen = (kept - drawn.log()).argmax(-1, keepdim=True)
+        up_to = kept.softmax(-1).cumsum(-1, dtype=torch.float64)  # its last need not be 1
+        drawn = chance(len(kept)) if chance else torch.rand(len(kept), device=kept.device)
+        chosen = torch.searchsorted(up_to, drawn[:, None] * up_to[:, -1:], right=True)
         return torch.full_like(scores, -torch.inf).scatter_(-1, place.gather(-1, chosen), 0.0)
 
     return draw
@@ -76,7 +77,7 @@ def generate(
     import torch
     from tqdm import tqdm
 
-    from r2rec.llm import constrain
+    from r2rec.llm import constrain, kv
 
     torch.manual_seed(seed)
     model.eval()
@@ -98,6 +99,7 @@ def generate(
                 top_p=None,
                 top_k=None,
                 logits_processor=[*rules, *draw],
+                **kv.growing(model),
             )
         texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for i, text in zip(batch, texts, strict=True):

@@ -5,13 +5,13 @@ the reference. Here the rows of a batch that have the same prompt attend to one 
 gradient adds up in that copy. Same numbers, fewer tokens.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
 from transformers import DynamicCache
 from trl import GRPOTrainer
 
+from r2rec.llm import kv
 from r2rec.llm.hf import drawing
 
 
@@ -23,30 +23,35 @@ class SharedPromptGRPO(GRPOTrainer):
     """
 
     def _generate_single_turn(self, *args: Any, **others: Any) -> Any:
-        """Token ids of the rollouts, as TRL's, drawn by our own noise where a model here writes them."""
+        """Token ids of the rollouts, as TRL's, drawn by our own chance where a model here writes them."""
         if self.use_vllm:
             return super()._generate_single_turn(*args, **others)
         plain = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}  # of greedy decoding
         self.generation_config.update(**plain)
         model = self.accelerator.unwrap_model(self.model_wrapped)
-        model.generate = partial(
-            model.generate, logits_processor=[drawing(self.temperature, self.top_p, self._noise())]
-        )
+        usual, draw = model.generate, drawing(self.temperature, self.top_p, self._chance())
+
+        def shared(input_ids: torch.Tensor, attention_mask: torch.Tensor, **words: Any) -> Any:
+            with kv.sharing(model, input_ids, attention_mask) as cache:
+                return usual(
+                    input_ids=input_ids, attention_mask=attention_mask, logits_processor=[draw], **cache, **words
+                )
+
+        model.generate = shared
         try:
             return super()._generate_single_turn(*args, **others)
         finally:
             del model.generate  # the instance's; the class's own is back
 
-    def _noise(self) -> Any:
-        """Noise for this process's rows of the batch at each token; every process draws all rows', from one seed."""
-        draw = torch.Generator(self.accelerator.device).manual_seed((self.args.seed << 20) + self.state.global_step)
+    def _chance(self) -> Any:
+        """A number for each of this process's rows at each token; every process draws all rows', from one seed."""
+        draw = torch.Generator().manual_seed((self.args.seed << 20) + self.state.global_step)
         own, n = self.accelerator.process_index, self.accelerator.num_processes
 
-        def noise(scores: torch.Tensor) -> torch.Tensor:
-            every = torch.empty(n, *scores.shape, device=scores.device).exponential_(generator=draw)
-            return every[own]
+        def chance(rows: int) -> torch.Tensor:
+            return torch.rand(n, rows, generator=draw)[own].to(self.accelerator.device)
 
-        return noise
+        return chance
 
     def _get_per_token_logps_and_entropies(
         self,
