@@ -6,7 +6,8 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 LOCK   := requirements.lock
 PIP    := -m pip --disable-pip-version-check -q
-ARGS   ?=
+ARGS    ?=
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -25,8 +26,9 @@ test: export HF_HUB_OFFLINE = 1
 test: export HF_HUB_DISABLE_TELEMETRY = 1
 test: export TOKENIZERS_PARALLELISM = false
 test: export WANDB_MODE = offline
-test: $(STAMP) ## the tests; ARGS go to pytest, as in ARGS="-m 'not slow' tests/data"
-	@$(PY) -m pytest $(ARGS)
+# A file stays in one process: what its tests share is made once.
+test: $(STAMP) ## the tests, in WORKERS processes; ARGS go to pytest, as in ARGS="-m 'not slow' tests/data"
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## ruff check, ruff format --check, mypy
 	@$(PY) -m ruff check .
