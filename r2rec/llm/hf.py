@@ -88,7 +88,7 @@ def generate(
         batch = order[start : start + generation.batch_size]
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, return_tensors="pt").to(model.device)
         rules = [constrain.processor(tokenizer, [labels[i] for i in batch], reasoned)] if labels else []
-        with torch.inference_mode():
+        with torch.inference_mode(), kv.sharing(model, inputs["input_ids"], inputs["attention_mask"]) as cache:
             output = model.generate(
                 **inputs,
                 max_new_tokens=generation.max_new_tokens,
@@ -99,7 +99,7 @@ def generate(
                 top_p=None,
                 top_k=None,
                 logits_processor=[*rules, *draw],
-                **kv.growing(model),
+                **cache,
             )
         texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
         for i, text in zip(batch, texts, strict=True):
