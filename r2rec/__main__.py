@@ -5,6 +5,7 @@ import re
 import sys
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
 from omegaconf import DictConfig
@@ -47,10 +48,12 @@ def main() -> None:
         sys.exit(130)
 
 
-def _job(cfg: DictConfig) -> None:
+def _job(cfg: DictConfig) -> float | None:
+    """One job; returns what a sweeper that searches is to raise: validation NDCG of the fitted baseline."""
     from hydra.core.hydra_config import HydraConfig
 
     from r2rec.pipeline import run
+    from r2rec.report.tuning import sought
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
@@ -62,6 +65,7 @@ def _job(cfg: DictConfig) -> None:
             from r2rec.launch import launch
 
             launch(cfg, folder)
+        return sought(folder)
     except (R2RecError, OmegaConfBaseException) as error:  # here already: Hydra prints the overrides, then passes it on
         _fail(one_line(error))
 
@@ -70,7 +74,7 @@ def _say(text: str) -> None:
     print(hidden(text), flush=True)  # a log shows it at once, and keeps no secret
 
 
-def _fail(line: str) -> None:
+def _fail(line: str) -> NoReturn:
     print(f"error: {hidden(line)}", file=sys.stderr)
     sys.exit(2)
 

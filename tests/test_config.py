@@ -20,7 +20,7 @@ EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MEMBERS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONF.glob("*/*.yaml")
-    if path.parent.name not in ("experiment", "variant", "launcher") and path.stem != "same"
+    if path.parent.name not in ("experiment", "variant", "launcher", "sweeper") and path.stem != "same"
 )
 VARIANTS = sorted(path.stem for path in CONF.glob("variant/*.yaml"))
 GROUPS = sorted({member.partition("=")[0] for member in MEMBERS})

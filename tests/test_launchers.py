@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.test_main import SMALL, call
 
@@ -46,3 +47,21 @@ def test_a_launcher_that_is_not_installed_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "hydra/launcher/ray" in done.stderr or "hydra/launcher" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_search_raises_what_validation_says(tmp_path: Path) -> None:
+    words = [
+        "+experiment=tune",
+        "+sweeper=optuna",
+        "baseline=lightgcn",
+        "baseline.fit.epochs=1",
+        "hydra.sweep.dir=sweep",
+    ]
+    done = call(tmp_path, *words, "hydra.sweeper.n_trials=3", *SMALL)
+    assert done.returncode == 0, done.stderr
+    found = yaml.safe_load((tmp_path / "sweep" / "optimization_results.yaml").read_text())
+    head, *jobs = (tmp_path / "sweep" / "tables" / "tuning.csv").read_text().splitlines()
+    best = dict(zip(head.split(","), jobs[0].split(","), strict=True))
+    assert len(jobs) == 3
+    assert f"{found['best_value']:.4f}" == best["validation_ndcg"] > "0"

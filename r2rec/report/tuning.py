@@ -29,5 +29,12 @@ def tuning(folder: Path) -> str | None:
     return aligned([head, *rows], texts=1)
 
 
+def sought(job: Path) -> float | None:
+    """Validation NDCG of the baseline that a finished job fitted; None: it fitted none."""
+    manifest = job / "manifest.json"
+    fitted = json.loads(manifest.read_text())["stages"].get("fit") if manifest.exists() else None
+    return fitted["validation_ndcg"] if fitted else None
+
+
 def _short(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.4f}"
