@@ -42,6 +42,8 @@ def main() -> None:
             _fail(told[1])
         if str(error).startswith("Only one of --run"):  # Hydra's, of its own options
             _fail(str(error))
+        if 'Could not detect "srun"' in str(error):  # submitit's
+            _fail("no srun here: +launcher=slurm goes where jobs can be sent to SLURM; +launcher=local is its stand-in")
         raise
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)

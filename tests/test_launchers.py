@@ -49,6 +49,15 @@ def test_a_launcher_that_is_not_installed_is_named(tmp_path: Path) -> None:
     assert "hydra/launcher/ray" in done.stderr or "hydra/launcher" in done.stderr
 
 
+def test_a_machine_without_slurm_is_told_in_one_line(tmp_path: Path) -> None:
+    done = call(
+        tmp_path, "-m", "+launcher=slurm", "seed=0,1", "until=prepare", "hydra.sweep.dir=sweep", PATH="/nowhere"
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: no srun here: +launcher=slurm")
+    assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.slow
 def test_a_search_raises_what_validation_says(tmp_path: Path) -> None:
     words = [
