@@ -100,7 +100,7 @@ STAGES = (
         choices=(*TASK, "rl", "reward", "model", "probe"),
         together=True,
         keeps=("checkpoints",),
-        version=4,
+        version=5,
     ),
     Stage(
         "adapt",

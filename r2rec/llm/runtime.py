@@ -24,9 +24,9 @@ def settle(hardware: DictConfig):  # type: ignore[no-untyped-def]
     transformers.utils.logging.disable_progress_bar()
     transformers.logging.disable_default_handler()
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
-    if device(hardware) == "cpu":
-        import r2rec.llm.cache  # noqa: F401
+    import r2rec.llm.cache  # noqa: F401
 
+    if device(hardware) == "cpu":
         _keep_freed_memory()
     if hardware.threads:
         torch.set_num_threads(hardware.threads)

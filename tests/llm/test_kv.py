@@ -1,13 +1,10 @@
-"""Keys and values that grow in place, or are shared, give what transformers' own cache gives."""
+"""Rows that share their prompt write what each writes alone."""
 
 from contextlib import suppress
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig
-from transformers.cache_utils import DynamicLayer
 
 from r2rec.llm import kv
 
@@ -45,16 +42,12 @@ def written(model, ids, mask, **cache):
 
 
 @pytest.mark.parametrize("sizes", [[1], [1, 1, 1], [4, 4], [2, 2, 2], [5], [3, 2]])
-@pytest.mark.parametrize("how", ["growing", "sharing"])
-def test_the_same_is_written(model, sizes, how):
+def test_the_same_is_written(model, sizes):
     ids, mask = prompts(sizes)
     tokens, logits = written(model, ids, mask)
     assert tokens.shape[1] > ids.shape[1] + 20
-    if how == "growing":
-        got = written(model, ids, mask, **kv.growing(model))
-    else:
-        with torch.no_grad(), kv.sharing(model, ids, mask) as cache:
-            got = written(model, ids, mask, **cache)
+    with torch.no_grad(), kv.sharing(model, ids, mask) as cache:
+        got = written(model, ids, mask, **cache)
     assert torch.equal(got[0], tokens)
     torch.testing.assert_close(got[1], logits, rtol=1e-4, atol=1e-4)
 
@@ -85,40 +78,14 @@ def test_the_model_is_left_as_it_was(model):
     assert model.config._attn_implementation == usual
 
 
-def test_a_model_that_keeps_something_else_has_its_own_cache():
+def test_a_model_that_keeps_something_else_goes_its_usual_way():
     config = MistralConfig(vocab_size=50, hidden_size=8, intermediate_size=8, num_hidden_layers=1, sliding_window=4,
                            num_attention_heads=1, num_key_value_heads=1)  # fmt: skip
-    assert kv.growing(type("model", (), {"config": config})) == {}
+    with kv.sharing(type("model", (), {"config": config}), *prompts([2, 2])) as cache:
+        assert cache == {}
 
 
-CHANGES = st.one_of(
-    st.tuples(st.just("add"), st.integers(1, 9)),
-    st.tuples(st.just("crop"), st.integers(1, 3)),
-    st.tuples(st.just("select"), st.lists(st.integers(0, 1), min_size=2, max_size=2)),
-)
-
-
-@given(st.lists(CHANGES, max_size=12))
-def test_a_layer_that_grows_is_the_layer_it_stands_for(changes):
-    draw = torch.Generator().manual_seed(0)
-    ours, theirs = kv.Growing(), DynamicLayer()
-    for what, by in [("add", 4), *changes]:
-        if what == "add":
-            new = [torch.randn(2, 3, by, d, generator=draw) for d in (4, 5)]  # values may be of another width
-            got, wanted = ours.update(*new), theirs.update(*new)
-            assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
-        elif what == "crop" and theirs.get_seq_length() > by:
-            ours.crop(-by), theirs.crop(-by)
-        elif what == "select":
-            ours.batch_select_indices(torch.tensor(by)), theirs.batch_select_indices(torch.tensor(by))
-        assert ours.get_seq_length() == theirs.get_seq_length()
-        assert torch.equal(ours.keys, theirs.keys)
-        assert torch.equal(ours.values, theirs.values)
-
-
-def test_what_is_held_is_not_copied_for_every_token():
-    layer, places = kv.Growing(), set()
-    for _ in range(1000):
-        layer.update(torch.zeros(1, 1, 1, 2), torch.zeros(1, 1, 1, 2))
-        places.add(layer.rooms[0].shape[-2])
-    assert len(places) < 20
+@pytest.mark.parametrize("sizes", [[1, 1, 1], [3, 2]])
+def test_rows_that_cannot_share_go_their_usual_way(model, sizes):
+    with kv.sharing(model, *prompts(sizes)) as cache:
+        assert cache == {}
