@@ -77,7 +77,8 @@ def generate(
     import torch
     from tqdm import tqdm
 
-    from r2rec.llm import constrain, kv
+    from r2rec.llm import constrain
+    from r2rec.llm.sharing import sharing
 
     torch.manual_seed(seed)
     model.eval()
@@ -88,7 +89,7 @@ def generate(
         batch = order[start : start + generation.batch_size]
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, return_tensors="pt").to(model.device)
         rules = [constrain.processor(tokenizer, [labels[i] for i in batch], reasoned)] if labels else []
-        with torch.inference_mode(), kv.sharing(model, inputs["input_ids"], inputs["attention_mask"]) as cache:
+        with torch.inference_mode(), sharing(model, inputs["input_ids"], inputs["attention_mask"]) as cache:
             output = model.generate(
                 **inputs,
                 max_new_tokens=generation.max_new_tokens,

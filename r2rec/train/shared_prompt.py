@@ -11,8 +11,8 @@ import torch
 from transformers import DynamicCache
 from trl import GRPOTrainer
 
-from r2rec.llm import kv
 from r2rec.llm.hf import drawing
+from r2rec.llm.sharing import sharing
 
 
 class SharedPromptGRPO(GRPOTrainer):
@@ -32,7 +32,7 @@ class SharedPromptGRPO(GRPOTrainer):
         usual, draw = model.generate, drawing(self.temperature, self.top_p, self._chance())
 
         def shared(input_ids: torch.Tensor, attention_mask: torch.Tensor, **words: Any) -> Any:
-            with kv.sharing(model, input_ids, attention_mask) as cache:
+            with sharing(model, input_ids, attention_mask) as cache:
                 return usual(
                     input_ids=input_ids, attention_mask=attention_mask, logits_processor=[draw], **cache, **words
                 )

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig
 
-from r2rec.llm import kv
+from r2rec.llm.sharing import SHARED, sharing
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_same_is_written(model, sizes):
     ids, mask = prompts(sizes)
     tokens, logits = written(model, ids, mask)
     assert tokens.shape[1] > ids.shape[1] + 20
-    with torch.no_grad(), kv.sharing(model, ids, mask) as cache:
+    with torch.no_grad(), sharing(model, ids, mask) as cache:
         got = written(model, ids, mask, **cache)
     assert torch.equal(got[0], tokens)
     torch.testing.assert_close(got[1], logits, rtol=1e-4, atol=1e-4)
@@ -61,7 +61,7 @@ def test_a_prompt_is_read_and_kept_once(model, monkeypatch):
 
     monkeypatch.setattr(model, "forward", watched)
     ids, mask = prompts([4, 4])
-    with torch.no_grad(), kv.sharing(model, ids, mask) as cache:
+    with torch.no_grad(), sharing(model, ids, mask) as cache:
         written(model, ids, mask, **cache)
     assert seen[0] == (2, 5)
     assert set(seen[1:]) == {(8, 1)}
@@ -72,8 +72,8 @@ def test_a_prompt_is_read_and_kept_once(model, monkeypatch):
 
 def test_the_model_is_left_as_it_was(model):
     usual = model.config._attn_implementation
-    with torch.no_grad(), suppress(KeyboardInterrupt), kv.sharing(model, *prompts([2, 2])):
-        assert model.config._attn_implementation == kv.SHARED
+    with torch.no_grad(), suppress(KeyboardInterrupt), sharing(model, *prompts([2, 2])):
+        assert model.config._attn_implementation == SHARED
         raise KeyboardInterrupt
     assert model.config._attn_implementation == usual
 
@@ -81,11 +81,11 @@ def test_the_model_is_left_as_it_was(model):
 def test_a_model_that_keeps_something_else_goes_its_usual_way():
     config = MistralConfig(vocab_size=50, hidden_size=8, intermediate_size=8, num_hidden_layers=1, sliding_window=4,
                            num_attention_heads=1, num_key_value_heads=1)  # fmt: skip
-    with kv.sharing(type("model", (), {"config": config}), *prompts([2, 2])) as cache:
+    with sharing(type("model", (), {"config": config}), *prompts([2, 2])) as cache:
         assert cache == {}
 
 
 @pytest.mark.parametrize("sizes", [[1, 1, 1], [3, 2]])
 def test_rows_that_cannot_share_go_their_usual_way(model, sizes):
-    with kv.sharing(model, *prompts(sizes)) as cache:
+    with sharing(model, *prompts(sizes)) as cache:
         assert cache == {}
