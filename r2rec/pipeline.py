@@ -83,7 +83,7 @@ STAGES = (
         "r2rec.thoughts.think:think",
         needs=("prepare", "split"),
         choices=(*TASK, "teacher", "sft.samples", "sft.task"),
-        version=5,
+        version=6,
     ),
     Stage(
         "sft",
@@ -126,7 +126,7 @@ STAGES = (
         together=True,
         needs=("prepare", "split", "chain", "backbone"),
         choices=(*QUESTION, "generation", "model"),
-        version=3,
+        version=4,
     ),
     Stage("report", "r2rec.report.report:report"),
 )
@@ -158,6 +158,7 @@ DIAGNOSE = Stage(
     together=True,
     needs=("prepare", "split", "chain", "backbone"),
     choices=(*QUESTION, "generation", "model", "diagnostic"),
+    version=2,
 )
 
 # An arm that writes and a baseline, ranking together.
@@ -175,6 +176,7 @@ FUSE = Stage(
         "evaluation.validation_users",
         "fusion",
     ),
+    version=2,
 )
 
 # How a baseline behind an endpoint ranks.
