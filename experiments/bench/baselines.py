@@ -50,7 +50,7 @@ def main() -> None:
         scoring = min(timed(lambda m=model, u=users: m.eval().scores(u, shown)) for _ in range(3))
         drawn = f"{cfg.fit.loss} with {cfg.fit.negatives or 'all'} negatives"
         print(f"{name:10} {statistics.median(seconds):6.2f} s an epoch, batches of {cfg.fit.batch_size}, {drawn}; "
-              f"{scoring:.3f} s to score {len(shown):,} x 20", flush=True)  # fmt: skip
+              f"{scoring:.3f} s to score {len(shown):,} x 20; {heaviest(epoch)}", flush=True)  # fmt: skip
     for name, (params, size) in SIZES.items():
         _, epoch = ours(data, composed(f"baseline={name}").baseline, params, size)
         reference = theirs(data, name, params, size)
@@ -64,7 +64,7 @@ def prepared(folder: Path, aside: Path) -> tuple[Ratings, np.ndarray]:
     """Train ratings, and 20 items for each of 1,000 users."""
     cfg = composed("dataset=ml_1m", f"dataset.root={folder}", f"artefacts={aside}", "until=split")
     pipeline.run(cfg, aside / "run", say=lambda line: None)
-    made = {path.parent.name: path for path in aside.glob("*/*") if path.parent.name in ("prepare", "split")}
+    made = {path.parent.name: path for path in aside.glob("*/*") if path.is_dir()}
     data = load(made["prepare"], made["split"])
     return data, np.random.default_rng(0).integers(0, data.n_items, (1000, 20))
 
@@ -104,6 +104,15 @@ def stepped(model: torch.nn.Module, loss: Callable[[Any], Any]) -> Callable[[Ite
             optimizer.zero_grad()
 
     return epoch
+
+
+def heaviest(call: Callable[[], None], n: int = 3) -> str:
+    """The operations that most of a call's time is spent in, with their shares."""
+    with torch.profiler.profile() as seen:
+        call()
+    by = sorted(seen.key_averages(), key=lambda op: -op.self_cpu_time_total)
+    whole = sum(op.self_cpu_time_total for op in by)
+    return ", ".join(f"{op.key.removeprefix('aten::')} {op.self_cpu_time_total / whole:.0%}" for op in by[:n])
 
 
 def timed(call: Callable[[], Any]) -> float:

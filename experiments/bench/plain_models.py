@@ -84,7 +84,7 @@ class PlainLightGCN(nn.Module):
         ends = np.stack([np.r_[data.user, data.item + data.n_users], np.r_[data.item + data.n_users, data.user]])
         degree = np.maximum(np.bincount(ends[0], minlength=n), 1) ** -0.5
         weights = torch.from_numpy((degree[ends[0]] * degree[ends[1]]).astype(np.float32))
-        self.graph = torch.sparse_coo_tensor(torch.from_numpy(ends), weights, (n, n)).coalesce()
+        self.graph = torch.sparse_coo_tensor(torch.from_numpy(ends), weights, (n, n), check_invariants=False).coalesce()
 
     def forward(self, user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
         x = torch.cat([self.users.weight, self.items.weight])

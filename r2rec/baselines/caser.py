@@ -26,7 +26,7 @@ class Caser(Sequential):
         dropout: float = 0.2,
     ) -> None:
         super().__init__(data, dim, length, out=2 * dim)
-        self.window = window
+        self.window = self.reach = window
         self.users = nn.Embedding(data.n_users, dim)
         self.horizontal = nn.ModuleList(nn.Conv1d(dim, horizontal, height) for height in range(1, window + 1))
         self.vertical = nn.Parameter(torch.randn(vertical, window) * window**-0.5)

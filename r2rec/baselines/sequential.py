@@ -15,6 +15,7 @@ from r2rec.baselines.losses import LOSSES
 from r2rec.baselines.ratings import Ratings
 
 POOL = 8  # batches whose windows are sorted by length before they are cut apart
+SCORED = 64  # users at once: more are slower, as what is between the layers leaves the processor's cache
 
 
 class Sequential(nn.Module):
@@ -23,6 +24,7 @@ class Sequential(nn.Module):
     def __init__(self, data: Ratings, dim: int, length: int, out: int | None = None) -> None:
         super().__init__()
         self.length, self.pad = length, data.n_items
+        self.reach = length  # items back that what is known after an item can depend on
         self.start, self.item = data.start, data.item
         self.items = nn.Embedding(data.n_items + 1, dim, padding_idx=self.pad)
         nn.init.normal_(self.items.weight, std=dim**-0.5)
@@ -70,9 +72,9 @@ class Sequential(nn.Module):
     def scores(self, users: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float32]:
         """[n, k] scores of candidates [n, k] after all that the users did; 0 for users who did nothing."""
         device = self.items.weight.device
-        taken = np.minimum(np.diff(self.start)[users], self.length)
+        taken = np.minimum(np.diff(self.start)[users], self.reach)
         order, scored = np.argsort(taken, kind="stable"), np.zeros(candidates.shape, np.float32)
-        for rows in np.array_split(order, max(1, len(order) // 256)):
+        for rows in np.array_split(order, max(1, len(order) // SCORED)):
             rows = rows[taken[rows] > 0]
             if not len(rows):
                 continue
