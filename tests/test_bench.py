@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "experiments" / "bench"
 
 
-def run(*arguments):
+def run(*arguments, script="run.py"):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    command = [sys.executable, BENCH / "run.py", *map(str, arguments)]
+    command = [sys.executable, BENCH / script, *map(str, arguments)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
@@ -24,6 +24,39 @@ def test_a_case_is_timed_and_told_beside_its_reference():
     assert head.split()[0] == "case"
     assert first.startswith("chains    closed chains")
     assert "x faster" in first or "x slower" in first
+
+
+def test_every_classical_model_has_its_epoch_timed(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCH)
+    import world
+
+    world.write(tmp_path, users=60)
+    head, *lines = run(tmp_path, "--epochs", 1, "--threads", 1, script="baselines.py").splitlines()
+    assert "60 users" in head
+    models, compared = lines[:6], lines[6:]
+    assert {line.split()[0] for line in models} == {"graphsage", "ngcf", "lightgcn", "caser", "gru4rec", "sasrec"}
+    assert all(" s an epoch" in line and line.count("%") == 3 for line in models)
+    assert [line.split()[0] for line in compared] == ["sasrec", "lightgcn"]
+    assert all(line.endswith("x faster") for line in compared)
+
+
+def test_a_grpo_step_is_taken_apart_beside_a_bare_one():
+    small = ["sft.samples=4", "sft.epochs=1", "rl.max_new_tokens=8", "rl.group_size=2", "rl.prompts_per_step=1"]
+    lines = run("--steps", 2, "--repeats", 1, *small, "rl.micro_batch_size=2", script="grpo.py").splitlines()
+    at = next(n for n, line in enumerate(lines) if line.startswith("step of ours"))
+    shares = {line[2:22].strip(): float(line[22:].rstrip("%")) for line in lines[at + 1 : -1]}
+    assert {"generation", "log_probabilities", "rewards", "backward", "the rest"} == set(shares)
+    assert abs(sum(shares.values()) - 100) < 1
+    assert "1 steps of 1 x 2 rollouts" in lines[at]
+    assert lines[-1].startswith("bare TRL script: ")
+
+
+def test_two_engines_are_timed_on_the_same_prompts():
+    words = ["generation.max_new_tokens=8", "generation.batch_size=2"]
+    first, second, same = run("--prompts", 3, *words, script="engines.py").splitlines()
+    assert first.startswith("hf ")
+    assert second.startswith("paged ")
+    assert same == "same texts: 3 of 3"
 
 
 def test_the_plain_version_leaves_what_the_stages_leave(tmp_path, monkeypatch):

@@ -61,12 +61,12 @@ def main() -> None:
 
 
 def prepared(folder: Path, aside: Path) -> tuple[Ratings, np.ndarray]:
-    """Train ratings, and 20 items for each of 1,000 users."""
+    """Train ratings, and 20 items for each of 1,000 users, or of all where there are fewer."""
     cfg = composed("dataset=ml_1m", f"dataset.root={folder}", f"artefacts={aside}", "until=split")
     pipeline.run(cfg, aside / "run", say=lambda line: None)
     made = {path.parent.name: path for path in aside.glob("*/*") if path.is_dir()}
     data = load(made["prepare"], made["split"])
-    return data, np.random.default_rng(0).integers(0, data.n_items, (1000, 20))
+    return data, np.random.default_rng(0).integers(0, data.n_items, (min(1000, data.n_users), 20))
 
 
 def composed(*overrides: str) -> Any:

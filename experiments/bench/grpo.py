@@ -75,7 +75,7 @@ def bare_run(cfg: DictConfig, made: dict[str, Path], folder: Path) -> list[float
     """Seconds of the steps, but the first, of what one writes with TRL's documentation at hand."""
     from datasets import Dataset
     from peft import PeftModel
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
     from trl import GRPOConfig, GRPOTrainer
 
     from r2rec.llm import chat, load
@@ -104,6 +104,7 @@ def bare_run(cfg: DictConfig, made: dict[str, Path], folder: Path) -> list[float
             seed=pipeline_seed(cfg), data_seed=pipeline_seed(cfg), lr_scheduler_type="constant", optim="adamw_torch",
         ),
     )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
     trainer.train()
     return [row["step_time"] for row in trainer.state.log_history if "step_time" in row][1:]
 
