@@ -5,7 +5,7 @@ The thought is free, and so is all before the marker; from there on only the cho
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from r2rec.prompts.answer import split_thought
 from r2rec.prompts.cases import LABELS
@@ -24,8 +24,20 @@ def listed(text: str, reasoned: bool) -> str | None:
 def begins(text: str, n: int) -> bool:
     """Whether a list of the first n labels, each once, can begin so."""
     named = text[1::4]
-    framed = all(c == _FRAME[i % 4] for i, c in enumerate(text) if i % 4 != 1)
-    return framed and len(text) <= 4 * n - 2 and len(set(named)) == len(named) and set(named) <= set(LABELS[:n])
+    return _framed(text) and len(text) <= 4 * n - 2 and len(set(named)) == len(named) and set(named) <= set(LABELS[:n])
+
+
+def _framed(text: str, start: int = 0) -> bool:
+    """Whether a text has what stands between the labels in its place, if it begins at `start` of a list."""
+    return all(c == _FRAME[i % 4] for i, c in enumerate(text, start) if i % 4 != 1)
+
+
+class Piece(NamedTuple):
+    """A token's text, where it can stand in a list of labels."""
+
+    id: int
+    long: int
+    labels: frozenset[str]
 
 
 class Grammar:
@@ -33,22 +45,31 @@ class Grammar:
 
     def __init__(self, tokenizer: Any, reasoned: bool) -> None:
         self.reasoned, self.end = reasoned, tokenizer.eos_token_id
-        self.pieces, self.usable = _vocabulary(tokenizer)
+        self.pieces, self.fitting = _vocabulary(tokenizer)
 
     def allowed(self, text: str, n: int) -> list[int] | None:
         """Ids of the tokens that may follow in a completion that ranks n candidates; None: any."""
         tail = listed(text, self.reasoned) if n else None
         if tail is None:
             return None
-        return [i for i, piece in self.usable if begins(tail + piece, n)] or [self.end]
+        left, room = set(LABELS[:n]).difference(tail[1::4]), 4 * n - 2 - len(tail)
+        fit = self.fitting[len(tail) % 4] if begins(tail, n) else ()
+        return [piece.id for piece in fit if piece.long <= room and piece.labels <= left] or [self.end]
 
 
 @lru_cache(maxsize=4)
-def _vocabulary(tokenizer: Any) -> tuple[dict[int, str], list[tuple[int, str]]]:
-    """Id -> text, and of these the ones that a list of labels is made of."""
+def _vocabulary(tokenizer: Any) -> tuple[dict[int, str], list[list[Piece]]]:
+    """Id -> text; and the tokens that a list of labels is made of, by where in " A >" they can begin."""
     space = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})  # how byte-level BPE and SentencePiece write them
     pieces = {i: token.translate(space) for token, i in tokenizer.get_vocab().items()}
-    return pieces, [(i, piece) for i, piece in pieces.items() if re.fullmatch(r"[ >A-Z]+", piece)]
+    made = [(i, piece) for i, piece in pieces.items() if re.fullmatch(r"[ >A-Z]+", piece)]
+    fitting: list[list[Piece]] = [[], [], [], []]
+    for start, fit in enumerate(fitting):
+        for i, piece in made:
+            named = piece[(1 - start) % 4 :: 4]
+            if _framed(piece, start) and len(set(named)) == len(named) and set(named) <= set(LABELS):
+                fit.append(Piece(i, len(piece), frozenset(named)))
+    return pieces, fitting
 
 
 def processor(tokenizer: Any, labels: list[int], reasoned: bool) -> Any:

@@ -1,6 +1,7 @@
 """The engines on weights here: one interface, the same greedy texts, answers that can be held to the labels."""
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,14 +9,17 @@ import polars as pl
 import pytest
 import torch
 from hydra.utils import get_method
+from hypothesis import given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
+from transformers import AutoTokenizer
 
 from r2rec.errors import R2RecError
 from r2rec.evaluate.rank import read_weights
 from r2rec.llm import chat, constrain, load
 from r2rec.llm.engine import Question, Setup
 from r2rec.prompts.answer import parse_ranking
-from r2rec.prompts.cases import Item, RankingCase
+from r2rec.prompts.cases import LABELS, Item, RankingCase
 from r2rec.prompts.render import render
 from tests.small import composed, go
 
@@ -93,6 +97,18 @@ def test_a_constrained_answer_names_each_label_once(made, name):
 )  # fmt: skip
 def test_how_a_list_of_labels_can_begin(text, n, can_begin):
     assert constrain.begins(text, n) == can_begin
+
+
+TOKENIZER = AutoTokenizer.from_pretrained(Path(load.__file__).parent / "weights" / "tiny")
+
+
+@given(data=st.data(), n=st.integers(1, 20), cut=st.integers(0, 80))
+def test_what_may_follow_is_what_a_list_can_go_on_with(data, n, cut):
+    grammar = constrain.Grammar(TOKENIZER, reasoned=False)
+    named = data.draw(st.lists(st.sampled_from(LABELS[:n]), max_size=n, unique=True))
+    tail = f" {' > '.join(named)}"[:cut] + data.draw(st.sampled_from(["", "", "", " ", "A", "x"]))
+    can = [i for i, piece in grammar.pieces.items() if piece and constrain.begins(tail + piece, n)]
+    assert grammar.allowed(f"Ranking:{tail}", n) == (can or [TOKENIZER.eos_token_id])
 
 
 def test_only_an_answer_is_constrained():
