@@ -21,6 +21,7 @@ def write_grid_page(
     differences: Sequence[Record],
     variations: Sequence[Record],
     jobs: Mapping[str, str],
+    work: str = "",
     title: str | None = None,
     notes: Sequence[str] = (),
 ) -> None:
@@ -38,7 +39,8 @@ def write_grid_page(
             "jobs": str(len(jobs)),
             "data sets": ", ".join(datasets),
             "seeds": ", ".join(str(seed) for seed in sorted({record["seed"] for record in records})),
-        },
+        }
+        | ({"work": work.removeprefix("work: ")} if work else {}),
         notes=notes,
         figures=_figures(folder, records, differences),
         differences=[_difference(row) for row in differences],

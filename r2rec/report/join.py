@@ -72,9 +72,10 @@ def join(folder: Path) -> list[dict[str, Any]]:
     write_json(folder / "tables" / "variation.json", varied)
     curves(folder)
     jobs = {arm.rankings.parent.name: arm.job for arm in arms}
-    write_grid_page(folder, records=records, differences=compared, variations=varied, jobs=jobs)
+    spared = work(folder)
+    write_grid_page(folder, records=records, differences=compared, variations=varied, jobs=jobs, work=spared)
     told = [line for line, row in zip(lines, compared, strict=True) if row["method"].startswith("R2Rec")]
-    print("\n".join(["", tables.results_table(records), "", *told, str(folder)]))
+    print("\n".join(["", tables.results_table(records), "", *told, *filter(None, [spared]), str(folder)]))
     return records
 
 
@@ -142,6 +143,23 @@ def curves(folder: Path) -> None:
         }
         (folder / "plots").mkdir(exist_ok=True)
         reward_curve(means, folder / "plots")
+
+
+def work(folder: Path) -> str:
+    """What the jobs together made, each artefact once, beside what they would one by one from empty stores."""
+    import json
+
+    alone: list[tuple[tuple[str, str], float]] = []
+    for manifest in sorted(folder.glob("*/manifest.json")):
+        for stage, record in json.loads(manifest.read_text())["stages"].items():
+            for part in record.get("arms", {"": record}).values():
+                name = stage.rsplit("/")[-1], part["key"] or manifest.parent.name  # a report has no key
+                alone.append((name, part["seconds"]))
+    once = dict(alone)
+    spent, whole = sum(once.values()), sum(seconds for _, seconds in alone)
+    if not whole:
+        return ""
+    return f"work: {len(once)} artefacts, {spent:,.0f} s; job by job {len(alone)}, {whole:,.0f} s ({spent / whole:.0%})"
 
 
 def differences(arms: Sequence[Joined]) -> list[dict[str, Any]]:

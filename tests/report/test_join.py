@@ -64,6 +64,21 @@ def test_shared_arms_are_listed_once(sweep):
     ]  # fmt: skip
 
 
+def test_what_jobs_share_is_told_beside_what_each_would_make_alone(sweep, capsys):
+    for n in range(4):
+        stages = {
+            "prepare": {"key": "same", "seconds": 10.0},
+            "train_on/prepare": {"key": "same", "seconds": 10.0},
+            "rank": {"key": "b", "arms": {"one": {"key": "a", "seconds": 5.0}, "own": {"key": f"{n}", "seconds": 2.0}}},
+            "report": {"key": "", "seconds": 1.0},
+        }
+        (sweep / str(n) / "manifest.json").write_text(json.dumps({"stages": stages}))
+    join(sweep)
+    told = "10 artefacts, 27 s; job by job 20, 112 s (24%)"
+    assert f"work: {told}" in capsys.readouterr().out.splitlines()
+    assert told in (sweep / "report.html").read_text()
+
+
 def test_differences_are_paired_over_users_and_seeds(sweep, capsys):
     join(sweep)
     rows = {(r["method"], r["against"]): r for r in json.loads((sweep / "tables" / "differences.json").read_text())}
@@ -132,7 +147,8 @@ def test_rewards_with_and_without_sft_share_a_picture(sweep):
         made.mkdir()
         log = pl.DataFrame({"step": [1, 2], "reward": [1.0 + n, 2.0 + n], "kl": [0.0, 0.25]})
         log.write_parquet(made / "log.parquet")
-        stages = {"rl": {"path": str(made)}} | ({"sft": {}} if n % 2 == 0 else {})
+        known = {"key": str(n), "seconds": 1.0}
+        stages = {"rl": known | {"path": str(made)}} | ({"sft": known} if n % 2 == 0 else {})
         (job_folder / "manifest.json").write_text(json.dumps({"stages": stages}))
     join(sweep)
     drawn = (sweep / "plots" / "reward_curve.svg").read_text()
