@@ -149,17 +149,20 @@ def work(folder: Path) -> str:
     """What the jobs together made, each artefact once, beside what they would one by one from empty stores."""
     import json
 
-    alone: list[tuple[tuple[str, str], float]] = []
+    jobs = []
     for manifest in sorted(folder.glob("*/manifest.json")):
+        taken: dict[tuple[str, str], float] = {}
         for stage, record in json.loads(manifest.read_text())["stages"].items():
             for part in record.get("arms", {"": record}).values():
-                name = stage.rsplit("/")[-1], part["key"] or manifest.parent.name  # a report has no key
-                alone.append((name, part["seconds"]))
-    once = dict(alone)
-    spent, whole = sum(once.values()), sum(seconds for _, seconds in alone)
+                # a report has no key; what is trained on and what is ranked may share a backbone
+                taken[stage.rsplit("/")[-1], part["key"] or manifest.parent.name] = part["seconds"]
+        jobs.append(taken)
+    once = {name: seconds for taken in jobs for name, seconds in taken.items()}
+    spent, whole = sum(once.values()), sum(sum(taken.values()) for taken in jobs)
     if not whole:
         return ""
-    return f"work: {len(once)} artefacts, {spent:,.0f} s; job by job {len(alone)}, {whole:,.0f} s ({spent / whole:.0%})"
+    alone, share = f"job by job {sum(map(len, jobs))}, {whole:,.0f} s", f"({spent / whole:.0%})"
+    return f"work: {len(once)} artefacts, {spent:,.0f} s; {alone} {share}"
 
 
 def differences(arms: Sequence[Joined]) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def test_what_jobs_share_is_told_beside_what_each_would_make_alone(sweep, capsys
         }
         (sweep / str(n) / "manifest.json").write_text(json.dumps({"stages": stages}))
     join(sweep)
-    told = "10 artefacts, 27 s; job by job 20, 112 s (24%)"
+    told = "10 artefacts, 27 s; job by job 16, 72 s (38%)"
     assert f"work: {told}" in capsys.readouterr().out.splitlines()
     assert told in (sweep / "report.html").read_text()
 
