@@ -6,27 +6,29 @@ from r2rec.baselines.question import Question, View
 from r2rec.prompts.assemble import Texts
 from r2rec.prompts.render import clean, show
 
-OPTIONS = (" Yes", " No")
 
+def ask(
+    view: View, known: Texts, prompt: DictConfig, words: DictConfig, *, positive: str = "Yes", negative: str = "No"
+) -> list[Question]:
+    """One question for each candidate: what the user liked, what they did not, and this one (section 3.1, table 1).
 
-def ask(view: View, known: Texts, prompt: DictConfig, words: DictConfig) -> list[Question]:
-    """One question for each candidate: what the user liked, what they did not, and this one (section 3.1, table 1)."""
+    Args:
+        positive, negative: What the model answers with. It must tell these words apart already: LoRA leaves word
+            vectors as they are, and words that a model never wrote have nearly the same one.
+    """
     told = []
     profile = known.profile(view.user)
     if prompt.profile and profile:
         told.append(f"User: {clean(profile)}")
-    for kind, items in (("liked", view.liked), ("did not like", view.disliked)):
-        told += [f"The user {kind}:", *(f"- {show(known.items[i], prompt.title_length)}" for i in items)] * bool(items)
+    for kind, items in (("Liked", view.liked), ("Disliked", view.disliked)):
+        told += [f"- {kind} {n}: {show(known.items[i], prompt.title_length)}" for n, i in enumerate(items, 1)]
+    asked = f'Will the user like this {words.singular}? Answer "{positive}" or "{negative}".'
     return [
         Question(
-            "\n".join([*told, f"Candidate: {show(known.items[item], prompt.title_length)}", question(words)]),
+            "\n".join([*told, f"Candidate: {show(known.items[item], prompt.title_length)}", asked]),
             "Answer:",
-            OPTIONS,
-            None if view.positive is None else OPTIONS[place != view.positive],
+            (f" {positive}", f" {negative}"),
+            None if view.positive is None else f" {positive if place == view.positive else negative}",
         )
         for place, item in enumerate(view.candidates)
     ]
-
-
-def question(words: DictConfig) -> str:
-    return f'Will the user like this {words.singular}? Answer "Yes" or "No".'

@@ -41,10 +41,24 @@ def test_tallrec_asks_about_each_candidate() -> None:
     assert [q.answer for q in questions] == [" No", " Yes", " No"]
     assert {q.options for q in questions} == {(" Yes", " No")}
     for item, question in zip(VIEW.candidates, questions, strict=True):
-        liked, rest = question.prompt.split("did not like:")
-        assert ("Film 0" in liked, "Film 1" in liked, "Film 2" in rest) == (True, True, True)
-        assert [n for n in (3, 4, 5) if f"Film {n}" in rest] == [item]
+        told = [line for line in question.prompt.splitlines() if "Film" in line]
+        kinds = [(line.partition(":")[0], line[-2]) for line in told]
+        assert kinds == [("- Liked 1", "0"), ("- Liked 2", "1"), ("- Disliked 1", "2"), ("Candidate", str(item))]
     assert [q.answer for q in asked(tallrec, VIEW._replace(positive=None))] == [None] * 3
+
+
+def test_tallrec_answers_tiny_in_words_that_it_tells_apart() -> None:
+    """LoRA moves no word vector. Words that a backbone never wrote have nearly one vector: not learnt apart."""
+    cfg = composed("baseline=tallrec", "model=tiny")
+    tokenizer, model = load.tokenizer(cfg.model, None), load.weights(cfg.model, None)
+    vectors = torch.nn.functional.normalize(model.get_output_embeddings().weight.detach(), dim=1)
+
+    def alike(*options: str) -> float:
+        first = [tokenizer.encode(option, add_special_tokens=False)[0] for option in options]
+        return float(vectors[first[0]] @ vectors[first[1]])
+
+    (question, *_) = tallrec.ask(VIEW, KNOWN, CFG.prompt, CFG.dataset.words, **cfg.baseline.params)
+    assert alike(*question.options) < 0.7 < alike(" Yes", " No")
 
 
 def test_llara_asks_once_and_marks_every_item() -> None:
