@@ -217,7 +217,7 @@ def _baseline(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     spec = cfg.baseline.vectors.fit if cfg.baseline.vectors else spec
     if spec is None:
         return
-    for key in ("batch_size", "learning_rate", "epochs", "patience"):
+    for key in ("batch_size", "least_steps", "learning_rate", "epochs", "patience"):
         yield not 0 < spec[key] < inf, f"baseline.fit.{key}={spec[key]} should be above 0"
     for key in ("negatives", "weight_decay"):
         yield not 0 <= spec[key] < inf, f"baseline.fit.{key}={spec[key]} should be 0 or more"

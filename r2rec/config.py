@@ -179,7 +179,8 @@ class Fit:
     loss: str = "softmax"  # softmax | bpr | bce
     negatives: int = 0  # items drawn for a batch and shared by its positives; 0: all items, for softmax
     likes_only: bool = False  # learn from ratings above evaluation.positive_above; false: from all
-    batch_size: int = 128  # users of a sequence model, edges of a graph model
+    batch_size: int = 128  # users of a sequence model, edges of a graph model; fewer where an epoch had too few steps
+    least_steps: int = 25  # of the optimiser in an epoch, after which patience is counted
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
     epochs: int = 200  # at most

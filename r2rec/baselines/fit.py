@@ -1,6 +1,7 @@
 """Stage `fit`: one training loop for every classical model, stopped where validation positives stop rising.
 
-A model is a torch module `(data, **params)` with `batches` (one epoch), `forward` (the loss of a batch) and `scores`.
+A model is a torch module `(data, **params)` with `examples` (how many there are), `batches` (one epoch of them),
+`forward` (the loss of a batch) and `scores`.
 Every epoch draws from a seed of its own, so a killed run goes on exactly as it would have.
 """
 
@@ -88,15 +89,16 @@ def _learner(cfg: DictConfig, built: dict[str, Any], data: Ratings, device: Any)
 
 
 def _epoch(model: Any, optimizer: Any, accelerator: Any, spec: DictConfig, seed: int, epoch: int) -> list[Any]:
-    """Train on all batches once; their losses."""
+    """Train on all batches once; their losses. Small data come in smaller batches, or an epoch would move nothing."""
     import torch
 
     rng, own = seeds.generator(seed, f"fit.{epoch}"), seeds.integer(seed, f"fit.{epoch}")
     torch.manual_seed(own)
     draw = torch.Generator().manual_seed(own)  # of negatives
-    losses = []
+    losses, plain = [], accelerator.unwrap_model(model)
+    size = max(1, min(spec.batch_size, -(-plain.examples // spec.least_steps)))
     model.train()
-    for batch in accelerator.unwrap_model(model).batches(spec.batch_size, rng):
+    for batch in plain.batches(size, rng):
         on_device = tuple(part.to(accelerator.device) for part in together.part_of(batch))
         with accelerator.autocast():
             loss = model(on_device, spec.loss, spec.negatives, draw)

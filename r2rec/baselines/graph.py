@@ -45,6 +45,11 @@ class Graph(nn.Module):
         """Mean over neighbours; 0 without any."""
         return Product.apply(self.edges, x) / self.degree.clamp(min=1)[:, None]
 
+    @property
+    def examples(self) -> int:
+        """Edges to learn from."""
+        return self.pairs.shape[1]
+
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch: every edge once, (users [n], items [n])."""
         order = rng.permutation(self.pairs.shape[1])

@@ -34,6 +34,11 @@ class Sequential(nn.Module):
         """What is known after each item: [n, length, d] of users [n] and items [n, length]."""
         raise NotImplementedError
 
+    @property
+    def examples(self) -> int:
+        """Users to learn from: a place needs one after it."""
+        return int((np.diff(self.start) > 1).sum())
+
     def batches(self, size: int, rng: np.random.Generator) -> Iterator[tuple[Tensor, Tensor]]:
         """One epoch: (users [n], items [n, at most length + 1], padded with n_items)."""
         long = np.diff(self.start)

@@ -7,6 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
+from accelerate import Accelerator
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 
@@ -34,8 +38,8 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
 
 def configured(target=SASREC, seed=0, **spec):
     params = {"dim": 8, "length": 6, "blocks": 1} if target == SASREC else {"dim": 8}
-    whole = {"loss": "softmax", "negatives": 5, "likes_only": False, "batch_size": 4, "learning_rate": 0.02,
-             "weight_decay": 0.0, "epochs": 6, "patience": 9} | spec  # fmt: skip
+    whole = {"loss": "softmax", "negatives": 5, "likes_only": False, "batch_size": 4, "least_steps": 1,
+             "learning_rate": 0.02, "weight_decay": 0.0, "epochs": 6, "patience": 9} | spec  # fmt: skip
     return OmegaConf.create({
         "seed": seed, "evaluation": {"positive_above": 3.0}, "hardware": {"device": "cpu", "threads": 1, "bf16": False},
         "baseline": {"name": "x", "_target_": target, "params": params, "fit": whole},
@@ -60,6 +64,23 @@ def test_a_seed_fixes_the_weights_and_another_changes_them(inputs, tmp_path, tar
     assert same(first, again)
     assert log.equals(log2)
     assert not same(first, other)
+
+
+@pytest.mark.parametrize("target", [SASREC, LIGHTGCN])
+@given(batch_size=st.integers(1, 200), least=st.integers(1, 30))
+@settings(max_examples=30, deadline=None)
+def test_few_data_come_in_small_batches(target, batch_size, least):
+    """An epoch shows every example once, in batches no larger than asked for and than so many steps allow."""
+    model = fit.build({"target": target, "params": configured(target).baseline.params}, data())
+    sizes: list[int] = []
+    model.forward = lambda batch, *rest: sizes.append(len(batch[0])) or next(model.parameters()).sum()
+    spec = configured(target, batch_size=batch_size, least_steps=least).baseline.fit
+    fit._epoch(model, torch.optim.SGD(model.parameters(), lr=0.0), Accelerator(cpu=True), spec, 0, 0)
+    assert sum(sizes) == model.examples
+    assert max(sizes) <= batch_size
+    largest = -(-model.examples // min(least, model.examples))
+    assert max(sizes) <= largest
+    assert len(sizes) >= model.examples / min(batch_size, largest)
 
 
 def test_a_killed_run_goes_on_as_it_would_have(inputs, tmp_path):
