@@ -13,8 +13,8 @@ def ask(
     """One question for each candidate: what the user liked, what they did not, and this one (section 3.1, table 1).
 
     Args:
-        positive, negative: What the model answers with. It must tell these words apart already: LoRA leaves word
-            vectors as they are, and words that a model never wrote have nearly the same one.
+        positive, negative: The words that the model answers with. LoRA leaves word vectors as they are, so a small
+            model is better asked for some that it has often written.
     """
     told = []
     profile = known.profile(view.user)
@@ -25,7 +25,7 @@ def ask(
     asked = f'Will the user like this {words.singular}? Answer "{positive}" or "{negative}".'
     return [
         Question(
-            "\n".join([*told, f"Candidate: {show(known.items[item], prompt.title_length)}", asked]),
+            "\n".join([*told, f"- A: {show(known.items[item], prompt.title_length)}", asked]),
             "Answer:",
             (f" {positive}", f" {negative}"),
             None if view.positive is None else f" {positive if place == view.positive else negative}",

@@ -43,22 +43,16 @@ def test_tallrec_asks_about_each_candidate() -> None:
     for item, question in zip(VIEW.candidates, questions, strict=True):
         told = [line for line in question.prompt.splitlines() if "Film" in line]
         kinds = [(line.partition(":")[0], line[-2]) for line in told]
-        assert kinds == [("- Liked 1", "0"), ("- Liked 2", "1"), ("- Disliked 1", "2"), ("Candidate", str(item))]
+        assert kinds == [("- Liked 1", "0"), ("- Liked 2", "1"), ("- Disliked 1", "2"), ("- A", str(item))]
     assert [q.answer for q in asked(tallrec, VIEW._replace(positive=None))] == [None] * 3
 
 
-def test_tallrec_answers_tiny_in_words_that_it_tells_apart() -> None:
-    """LoRA moves no word vector. Words that a backbone never wrote have nearly one vector: not learnt apart."""
-    cfg = composed("baseline=tallrec", "model=tiny")
-    tokenizer, model = load.tokenizer(cfg.model, None), load.weights(cfg.model, None)
-    vectors = torch.nn.functional.normalize(model.get_output_embeddings().weight.detach(), dim=1)
-
-    def alike(*options: str) -> float:
-        first = [tokenizer.encode(option, add_special_tokens=False)[0] for option in options]
-        return float(vectors[first[0]] @ vectors[first[1]])
-
-    (question, *_) = tallrec.ask(VIEW, KNOWN, CFG.prompt, CFG.dataset.words, **cfg.baseline.params)
-    assert alike(*question.options) < 0.7 < alike(" Yes", " No")
+def test_tallrec_answers_in_the_words_it_is_given() -> None:
+    view, params = VIEW._replace(positive=0), composed("baseline=tallrec").baseline.params
+    questions = tallrec.ask(view, KNOWN, CFG.prompt, CFG.dataset.words, **params)
+    assert {q.options for q in questions} == {(f" {params.positive}", f" {params.negative}")}
+    assert [q.answer for q in questions] == [f" {params[kind]}" for kind in ("positive", "negative", "negative")]
+    assert all(f'Answer "{params.positive}" or "{params.negative}".' in q.prompt for q in questions)
 
 
 def test_llara_asks_once_and_marks_every_item() -> None:
