@@ -2,15 +2,17 @@
 it knows. Each diagnostic is a function `(asked, rng, **params) -> Diagnosis`, a member of group `diagnostic`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from r2rec.errors import R2RecError
 from r2rec.evaluate import interventions
-from r2rec.evaluate.statistics import paired_bootstrap
+from r2rec.evaluate.orders import Order, together
+from r2rec.evaluate.statistics import compare
 from r2rec.prompts.answer import split_thought, thought_steps
 from r2rec.prompts.cases import RankingCase
 from r2rec.thoughts.statements import stated
@@ -19,7 +21,7 @@ from r2rec.thoughts.statements import stated
 class Reply(NamedTuple):
     """An answer, read."""
 
-    order: tuple[int, ...]  # places of candidates, best first; () where invalid
+    order: Order
     text: str
     tokens: int  # written
 
@@ -37,7 +39,7 @@ class Asked(NamedTuple):
 
 class Diagnosis(NamedTuple):
     rows: list[dict[str, Any]]  # a table, its first column what each row is about
-    facts: dict[str, float]
+    facts: Mapping[str, float | None]  # None: nothing to measure it on
 
 
 def position(asked: Asked, rng: np.random.Generator, *, shuffles: int) -> Diagnosis:
@@ -59,16 +61,16 @@ def position(asked: Asked, rng: np.random.Generator, *, shuffles: int) -> Diagno
         votes.append([tuple(int(o[c]) for c in reply.order) for o, reply in zip(orders, replies, strict=True)])
     place, hit = np.array(shown).T
     rows = [
-        {"slot": s + 1, "put first": slots[s] / slots.sum() if slots.sum() else 0.0, "hr@1": _mean(hit[place == s]),
+        {"slot": s + 1, "put first": slots[s] / slots.sum() if slots.sum() else None, "hr@1": _mean(hit[place == s]),
          "n": int((place == s).sum())}
         for s in range(k)
     ]  # fmt: skip
     answered = [[order for order in orders if order] for orders in zip(*votes, strict=True)]
     pairs = [pair for orders in answered for pair in combinations(orders, 2)]
-    together = np.array([_together(orders, k) for orders in answered])
+    summed = np.array([_first(orders, k) for orders in answered])
     facts = {
         "hr@1 of one order": float(hit.mean()),
-        f"hr@1 of {shuffles} orders together": float((together == asked.positive).mean()),
+        f"hr@1 of {shuffles} orders together": float((summed == asked.positive).mean()),
         "two orders agree on the first": _mean([a[0] == b[0] for a, b in pairs]),
         "rank correlation of two orders": _mean([_tau(a, b, k) for a, b in pairs]),
     }
@@ -82,7 +84,7 @@ def _compared(asked: Asked, rng: np.random.Generator, changes: dict[str, Any]) -
     for name, change in {"asked again": lambda cases, _: cases, **changes}.items():
         replies = asked.ask(change(asked.cases, rng), int(rng.integers(2**31)))
         hits = _hits(asked, replies)
-        found = paired_bootstrap(hits, before)
+        found = compare(hits, before)
         both = [(a.order[0], b.order[0]) for a, b in zip(asked.replies, replies, strict=True) if a.order and b.order]
         rows.append({
             "change": name, "hr@1": _mean(hits), "valid": _valid(replies),
@@ -135,7 +137,7 @@ def consistency(asked: Asked, rng: np.random.Generator, *, samples: int) -> Diag
     rows = []
     for n in range(1, samples + 1):
         orders = [[r.order for r in replies if r.order] for replies in zip(*drawn[:n], strict=True)]
-        best = np.array([_together(given, len(asked.cases[0].candidates)) for given in orders])
+        best = np.array([_first(given, len(asked.cases[0].candidates)) for given in orders])
         cost = np.mean([sum(r.tokens for r in replies) for replies in zip(*drawn[:n], strict=True)])
         rows.append({"samples": n, "hr@1": float((best == asked.positive).mean()), "tokens a user": float(cost)})
     return Diagnosis(rows, {})
@@ -148,6 +150,8 @@ def calibration(asked: Asked, rng: np.random.Generator, *, bins: int) -> Diagnos
     """
     weighed = asked.weigh(asked.cases)
     kept = [n for n, row in enumerate(weighed) if row is not None]
+    if not kept:
+        raise R2RecError("diagnostic=calibration: no prompt fits in model.max_length; raise it, or show less")
     likely = np.exp(np.array([weighed[n] for n in kept], np.float64))
     sure, right = likely.max(1), likely.argmax(1) == asked.positive[kept]
     of_bin = np.minimum((sure * bins).astype(int), bins - 1)
@@ -175,24 +179,16 @@ def _hits(asked: Asked, replies: Sequence[Reply]) -> NDArray[np.float64]:
     return np.array([float(reply.order[:1] == (place,)) for reply, place in pairs])
 
 
-def _valid(replies: Sequence[Reply]) -> float:
+def _valid(replies: Sequence[Reply]) -> float | None:
     return _mean([bool(reply.order) for reply in replies])
 
 
-def _together(orders: Sequence[tuple[int, ...]], k: int) -> int:
-    """The place with most points, 1 / rank in each order (Dowdall: tails that repeat the list count little).
-
-    -1 without a valid order; of equals, the first order's best.
-    """
-    if not orders:
-        return -1
-    points = np.zeros(k)
-    for order in orders:
-        points[list(order)] += 1 / np.arange(1, len(order) + 1)
-    return max(orders[0], key=lambda place: points[place])
+def _first(orders: Sequence[Order], k: int) -> int:
+    """The place that comes first in all orders together; -1 without a valid order."""
+    return (together(orders, k) or (-1,))[0]
 
 
-def _tau(a: tuple[int, ...], b: tuple[int, ...], k: int) -> float:
+def _tau(a: Order, b: Order, k: int) -> float:
     """Kendall's tau-b of two rankings of k items; those left out share the last rank."""
     from scipy.stats import kendalltau
 
@@ -202,5 +198,5 @@ def _tau(a: tuple[int, ...], b: tuple[int, ...], k: int) -> float:
     return float(np.nan_to_num(kendalltau(*ranks).statistic))
 
 
-def _mean(values: Any) -> float:
-    return float(np.mean(values)) if len(values) else 0.0
+def _mean(values: Any) -> float | None:
+    return float(np.mean(values)) if len(values) else None

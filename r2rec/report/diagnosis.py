@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def diagnosis(name: str, found: Mapping[str, Path], folder: Path) -> tuple[str, 
     write_text(folder / "tables" / f"{name}.csv", joined.write_csv())
     cells = [joined.columns, *([_short(value) for value in row] for row in joined.iter_rows())]
     facts = [
-        f"{method}: {fact} {value:.3f}"
+        f"{method}: {fact} {_short(value) or 'not known: nothing to measure it on'}"
         for method, path in found.items()
         for fact, value in json.loads((path / "facts.json").read_text()).items()
     ]
@@ -55,7 +56,13 @@ def _bars(values: Mapping[str, Mapping[str, float | None]], title: str, name: st
         ax = sheet.subplots()
         for n, (method, of) in enumerate(values.items()):
             places = [k + n * height for k in range(len(rows))]
-            ax.barh(places, [of.get(row) or 0.0 for row in rows], height, color=HUES[n % len(HUES)], label=method)
+            ax.barh(
+                places,
+                [nan if of.get(row) is None else of[row] for row in rows],
+                height,
+                color=HUES[n % len(HUES)],
+                label=method,
+            )
         ax.set(yticks=[k + 0.4 - height / 2 for k in range(len(rows))], yticklabels=rows, xlabel=title)
         ax.invert_yaxis()
         if len(values) > 1:

@@ -1,6 +1,6 @@
 """The end of a sweep: its jobs' results as one list, one table, and who differs from whom by more than chance."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,6 +25,11 @@ class Joined(NamedTuple):
     rankings: Path
     label: str
     job: str  # what its job has otherwise than the first
+    key: str  # of the artefact that its rankings are; "" where the job's manifest does not tell
+
+    def same(self, other: "Joined") -> bool:
+        """One result, not two that came out alike."""
+        return self.record == other.record and self.key == other.key
 
 
 def _forget(config: DictConfig) -> None:
@@ -70,8 +75,8 @@ def join(folder: Path) -> list[dict[str, Any]]:
     write_json(folder / "tables" / "differences.json", compared)
     varied = variations(arms)
     write_json(folder / "tables" / "variation.json", varied)
-    curves(folder)
     jobs = {arm.rankings.parent.name: arm.job for arm in arms}
+    curves(folder, jobs)
     spared = work(folder)
     write_grid_page(folder, records=records, differences=compared, variations=varied, jobs=jobs, work=spared)
     told = [line for line, row in zip(lines, compared, strict=True) if row["method"].startswith("R2Rec")]
@@ -91,25 +96,35 @@ def collected(folder: Path) -> list[Joined]:
     found: dict[tuple[Any, ...], dict[str, dict[int, Joined]]] = {}
     order: dict[int, int] = {}
     for job, of_job in zip(jobs, told, strict=True):
+        keys = _keys(job.parent / "manifest.json")
         for record in json.loads(job.read_text()):
-            label = of_job
+            label, key = of_job, keys.get(record["method"], "")
+            arm = Joined(record, job.parent / "rankings.parquet", label, of_job, key)
             of_arm = found.setdefault(tuple(record[key] for key in ARM), {})
             known = of_arm.setdefault(label, {}).get(record["seed"])
-            if known and known.record != record:  # what sets them apart is no choice of a method
+            if known and not known.same(arm):  # what sets them apart is no choice of a method
                 label = f"{label}, job {job.parent.name}".removeprefix(", ")
                 known = of_arm.setdefault(label, {}).get(record["seed"])
             if known is None:
                 order[id(record)] = len(order)
-                of_arm[label][record["seed"]] = Joined(record, job.parent / "rankings.parquet", label, of_job)
+                of_arm[label][record["seed"]] = arm._replace(label=label)
     arms = [arm for of_arm in found.values() for arm in _distinct(of_arm)]
     return [named(arm) for arm in sorted(arms, key=lambda arm: order[id(arm.record)])]
+
+
+def _keys(manifest: Path) -> dict[str, str]:
+    """The artefact of each method's rankings."""
+    import json
+
+    stages = json.loads(manifest.read_text())["stages"] if manifest.exists() else {}
+    return {method: part["key"] for method, part in stages.get("rank", {}).get("arms", {}).items()}
 
 
 def _distinct(of_arm: dict[str, dict[int, Joined]]) -> Iterator[Joined]:
     """Of labels with the same results at every seed, the first."""
     kept: list[dict[int, Joined]] = []
     for by_seed in of_arm.values():
-        same = (all(s in o and o[s].record == arm.record for s, arm in by_seed.items()) for o in kept)
+        same = (all(s in o and o[s].same(arm) for s, arm in by_seed.items()) for o in kept)
         if not any(same):
             kept.append(by_seed)
     alone = len(kept) == 1
@@ -122,24 +137,29 @@ def named(arm: Joined) -> Joined:
     return arm._replace(record=arm.record | {"variant": variant})
 
 
-def curves(folder: Path) -> None:
-    """Leave plots/reward_curve.svg and .png: GRPO after SFT beside GRPO without it, means over jobs (Figure 5)."""
+def curves(folder: Path, jobs: Mapping[str, str]) -> None:
+    """Leave plots/reward_curve.svg and .png: GRPO after SFT beside GRPO without it, means over seeds (Figure 5).
+
+    `jobs` maps folder names to what sets a job apart: those that differ from the first in more than SFT have other
+    rewards, or other prompts, and are left out.
+    """
     import json
+    import re
 
     import polars as pl
 
     from r2rec.report.plots import reward_curve
 
-    logs: dict[str, list[pl.DataFrame]] = {}
+    logs: dict[str, dict[str, pl.DataFrame]] = {}
     for job in sorted(folder.glob("*/manifest.json")):
         stages = json.loads(job.read_text())["stages"]
-        if "rl" in stages:
-            name = "after SFT" if "sft" in stages else "without SFT"
-            logs.setdefault(name, []).append(pl.read_parquet(Path(stages["rl"]["path"]) / "log.parquet"))
+        if "rl" in stages and re.fullmatch(r"(sft=\w+)?", jobs.get(job.parent.name, "")):
+            name, rl = "after SFT" if "sft" in stages else "without SFT", stages["rl"]
+            logs.setdefault(name, {})[rl["key"]] = pl.read_parquet(Path(rl["path"]) / "log.parquet")
     if len(logs) == 2:
         means = {
-            name: pl.concat(frames, how="diagonal_relaxed").group_by("step").mean().sort("step")
-            for name, frames in sorted(logs.items())
+            name: pl.concat(of_key.values(), how="diagonal_relaxed").group_by("step").mean().sort("step")
+            for name, of_key in sorted(logs.items())
         }
         (folder / "plots").mkdir(exist_ok=True)
         reward_curve(means, folder / "plots")
@@ -174,7 +194,7 @@ def differences(arms: Sequence[Joined]) -> list[dict[str, Any]]:
     """
     import polars as pl
 
-    from r2rec.evaluate.statistics import holm, paired_bootstrap
+    from r2rec.evaluate.statistics import compare, holm
 
     hits = _by_method(arms)
     found: list[dict[str, Any]] = []
@@ -184,7 +204,7 @@ def differences(arms: Sequence[Joined]) -> list[dict[str, Any]]:
             continue
         pairs = pl.concat(b).join(pl.concat(a), on=("seed", "user", "positive", "shown"), suffix="_before")
         if pairs.height:  # none where they ranked other candidates
-            facts = paired_bootstrap(pairs["hit"], pairs["hit_before"])
+            facts = compare(pairs["hit"], pairs["hit_before"], pairs["user"], pairs["seed"])
             head = {"dataset": later.dataset, "method": later.name(), "against": earlier.name()}
             found.append({**head, "seeds": pairs["seed"].n_unique(), "pairs": pairs.height, **facts})
     for dataset in {row["dataset"] for row in found}:
@@ -196,11 +216,14 @@ def differences(arms: Sequence[Joined]) -> list[dict[str, Any]]:
 
 def variations(arms: Sequence[Joined]) -> list[dict[str, Any]]:
     """How far one seed's HR@1 lies from the mean of all, by the users drawn and by the seed itself, of each method."""
+    import polars as pl
+
     from r2rec.evaluate.statistics import variation
 
     rows = []
     for arm, tables in _by_method(arms).items():
-        users, seed = variation([table["hit"] for table in tables])
+        every = pl.concat(tables)
+        users, seed = variation(every["hit"], every["user"], every["seed"])
         head = {"dataset": arm.dataset, "method": arm.name(), "seeds": len(tables)}
         rows.append({**head, "sd_users": users, "sd_seeds": seed})
     return rows
@@ -241,8 +264,9 @@ def _hits(record: dict[str, Any], path: Path) -> "pl.DataFrame":
 
 def _line(row: dict[str, Any]) -> str:
     low, high = row["ci95"]
+    spread = "no spread" if row["effect"] is None else f"d {row['effect']:+.2f}, {row['detectable']:.3f} detectable"
     return (
         f"{row['dataset']}: {row['method']} - {row['against']}: HR@1 {row['difference']:+.3f} "
-        f"[{low:+.3f}, {high:+.3f}], p {row['p']:.4f} (Holm {row['p_holm']:.4f}), d {row['effect']:+.2f}, "
-        f"{row['pairs']} pairs of {row['seeds']} seeds, {row['detectable']:.3f} detectable"
+        f"[{low:+.3f}, {high:+.3f}], p {row['p']:.4f} (Holm {row['p_holm']:.4f}), {spread}, "
+        f"{row['pairs']} pairs of {row['seeds']} seeds"
     )

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r2rec.errors import R2RecError
 from r2rec.evaluate import diagnostics, interventions
 from r2rec.evaluate.diagnostics import Asked, Reply
 from r2rec.prompts.cases import Chain, Item, RankingCase
@@ -131,6 +132,20 @@ def test_calibration_against_its_definition() -> None:
     right = float((rng_places(0) == 0).mean())
     assert found.facts["expected calibration error"] == pytest.approx(0.6 - right)
     assert found.facts["hr@1 of the likeliest label"] == pytest.approx(right)
+
+
+def test_what_was_not_measured_is_not_nought() -> None:
+    asked = arm(reads_chains)
+    mute = asked._replace(ask=lambda given, seed: [Reply((), "", 0) for _ in given])
+    row = rows_of(diagnostics.faithfulness(mute, np.random.default_rng(0)), "change")["chains removed"]
+    assert (row["first moved"], row["valid"], row["hr@1"]) == (None, 0, 0)
+    found = diagnostics.position(mute, np.random.default_rng(0), shuffles=2)
+    assert found.facts["two orders agree on the first"] is None
+    assert found.facts["rank correlation of two orders"] is None
+    assert {row["put first"] for row in found.rows} == {None}
+    unasked = asked._replace(weigh=lambda given: [None for _ in given])
+    with pytest.raises(R2RecError, match=r"no prompt fits in model\.max_length"):
+        diagnostics.calibration(unasked, np.random.default_rng(0), bins=10)
 
 
 def test_popularity_strata_hold_all_users_in_order() -> None:

@@ -35,9 +35,13 @@ def test_interval_stays_among_the_values_and_repeats(values: list[float], seed: 
 def test_no_spread_no_width() -> None:
     assert statistics.bootstrap_ci([0.3], 100, 0) == (0.3, 0.3)
     assert statistics.bootstrap_ci([0.3] * 7, 100, 0) == (0.3, 0.3)
-    same = statistics.paired_bootstrap(gains(50, 0), gains(50, 0), 100)
-    assert same == {"difference": 0.0, "ci95": [0.0, 0.0], "p": 1.0, "effect": 0.0, "detectable": 0.0}
-    assert statistics.paired_bootstrap([1.0], [0.0], 100)["effect"] == 0.0  # one user has no spread
+    flat = {"ci95": [0.0, 0.0], "p": 1.0, "effect": None, "detectable": None}
+    assert statistics.compare(gains(50, 0), gains(50, 0)) == {"difference": 0.0, **flat}
+    assert statistics.compare([1.0], [0.0]) == {"difference": 1.0, **flat, "ci95": [1.0, 1.0]}
+    rounded = statistics.compare([0.2, 0.3, 0.4], [0.1, 0.2, 0.3])  # these differences are not quite equal
+    assert (rounded["p"], rounded["effect"]) == (0.25, None)
+    again = statistics.compare([1.0, 1.0], [0.0, 0.0], users=[7, 7], seeds=[0, 1])  # one user, twice
+    assert again == {"difference": 1.0, **flat, "ci95": [1.0, 1.0]}
 
 
 def test_blocks_cover_every_resample(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +50,7 @@ def test_blocks_cover_every_resample(monkeypatch: pytest.MonkeyPatch) -> None:
     assert statistics.bootstrap_ci(gains(40, 0), 101, 0) == pytest.approx(whole)
 
 
-def test_paired_bootstrap_agrees_with_scipy() -> None:
+def test_a_comparison_at_one_seed_agrees_with_scipy() -> None:
     a, b = gains(300, 0), gains(300, 1) * 0.8
     reference = stats.bootstrap(
         (a, b),
@@ -56,11 +60,13 @@ def test_paired_bootstrap_agrees_with_scipy() -> None:
         method="percentile",
         rng=np.random.default_rng(0),
     )
-    found = statistics.paired_bootstrap(a, b)
+    found = statistics.compare(a, b)
     assert found["difference"] == pytest.approx(float((a - b).mean()))
     assert found["ci95"] == pytest.approx(list(reference.confidence_interval), abs=0.01)
-    normal = 2 * stats.norm.sf(abs((a - b).mean()) / stats.sem(a - b))
-    assert found["p"] == pytest.approx(normal, abs=0.01)
+    assert found["p"] == statistics.paired_permutation(a, b)
+    assert found["p"] == pytest.approx(stats.ttest_rel(a, b).pvalue, abs=0.01)
+    few = [1.0] * 5 + [0.0] * 75
+    assert statistics.compare(few, np.zeros(80))["p"] == 1 / 16  # five users who differ: a bootstrap says 0.01
 
 
 def scipy_sign_flip(a: np.ndarray, b: np.ndarray, resamples: float) -> float:
@@ -104,6 +110,8 @@ def test_refusals() -> None:
             statistics.bootstrap_ci(bad, 10, 0)
     with pytest.raises(R2RecError, match="same users"):
         statistics.paired_permutation([1.0, 2.0], [1.0])
+    with pytest.raises(R2RecError, match="one of each"):
+        statistics.compare([1.0, 2.0], [1.0, 1.0], [0], [0, 1])
     with pytest.raises(R2RecError, match="at least one"):
         statistics.bootstrap_ci([1.0, 0.0], 0, 0)
 
@@ -120,17 +128,62 @@ def test_holm_is_the_step_down_test(p: list[float]) -> None:
 
 def test_what_is_called_detectable_is_detected_in_four_of_five_trials() -> None:
     rng = np.random.default_rng(0)
-    wanted = statistics.paired_bootstrap(rng.normal(size=400), np.zeros(400))["detectable"]
+    wanted = statistics.compare(rng.normal(size=400), np.zeros(400))["detectable"]
+    assert wanted is not None
     trials = [stats.ttest_1samp(rng.normal(wanted, size=400), 0).pvalue < 0.05 for _ in range(2000)]
     assert np.mean(trials) == pytest.approx(0.8, abs=0.05)
 
 
-def test_seeds_and_users_vary_apart() -> None:
+SEEDS, USERS = 40, 500
+
+
+def drawn(rng: np.random.Generator, of_seed: float, shared: bool, seeds: int = SEEDS) -> tuple[np.ndarray, ...]:
+    """(value, user, seed) [seeds * 500]: users vary by 0.3, seeds by `of_seed`, the rest by 0.4."""
+    seed = np.repeat(np.arange(seeds), USERS)
+    user = np.tile(np.arange(USERS), seeds) if shared else np.arange(seeds * USERS)
+    known = rng.normal(0, 0.3, seeds * USERS)[user]
+    return known + rng.normal(0, of_seed, seeds)[seed] + rng.normal(0, 0.4, len(seed)), user, seed
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_seeds_and_users_vary_apart(shared: bool) -> None:
     rng = np.random.default_rng(0)
-    alike = [rng.random(1000) < 0.4 for _ in range(200)]
-    users, seeds = statistics.variation(alike)
-    assert users == pytest.approx((0.4 * 0.6 / 1000) ** 0.5, rel=0.02)
-    assert seeds < 0.006
-    apart = [rng.random(1000) < 0.4 + shift for shift in rng.normal(0, 0.05, 200)]
-    assert statistics.variation(apart)[1] == pytest.approx(0.05, rel=0.15)
-    assert statistics.variation([[0.3]]) == (0.0, 0.0)
+    users, seeds = statistics.variation(*drawn(rng, 0.0, shared))
+    assert users == pytest.approx(0.5 / USERS**0.5, rel=0.05)
+    assert seeds < 0.015
+    assert statistics.variation(*drawn(rng, 0.05, shared))[1] == pytest.approx(0.05, rel=0.25)
+    assert statistics.variation([0.3], [0], [0]) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("of_seed", "most"), [(0.0, 0.08), (0.03, 0.13)])
+def test_a_seeds_luck_is_no_difference(shared: bool, of_seed: float, most: float) -> None:
+    """Three seeds of 500 users, and nothing to find; with pairs as independent draws a third would be false alarms."""
+    rng, alarms = np.random.default_rng(1), 0
+    for _ in range(300):
+        values, user, seed = drawn(rng, of_seed, shared, seeds=3)
+        alarms += statistics.compare(values, np.zeros(len(values)), user, seed, resamples=400)["p"] < 0.05
+    assert alarms / 300 < most
+
+
+def test_the_same_answers_at_every_seed_are_one_draw_of_users() -> None:
+    a, b = gains(200, 0), gains(200, 1) * 0.95
+    once, thrice = statistics.compare(a, b), statistics.compare(
+        np.tile(a, 3), np.tile(b, 3), np.tile(np.arange(200), 3), np.repeat([0, 1, 2], 200)
+    )  # fmt: skip
+    assert thrice["difference"] == pytest.approx(once["difference"])
+    assert thrice["p"] == pytest.approx(once["p"], abs=0.02)
+    assert thrice["detectable"] == pytest.approx(once["detectable"])
+    assert thrice["ci95"] == pytest.approx(once["ci95"], abs=0.01)
+
+
+@given(st.integers(0, 99))
+def test_who_comes_first_does_not_matter_to_a_comparison(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    user, when = rng.integers(0, 9, 30), rng.integers(0, 3, 30)
+    a, b = rng.choice(GAINS, 30), rng.choice(GAINS, 30)
+    there, back = statistics.compare(a, b, user, when), statistics.compare(b, a, user, when)
+    assert there["difference"] == pytest.approx(-back["difference"])
+    assert there["p"] == pytest.approx(back["p"])
+    order = rng.permutation(30)
+    assert statistics.compare(a[order], b[order], user[order], when[order])["p"] == pytest.approx(there["p"])

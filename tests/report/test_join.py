@@ -6,7 +6,6 @@ import polars as pl
 import pytest
 import yaml
 
-from r2rec.evaluate.statistics import paired_bootstrap
 from r2rec.report.join import join
 from r2rec.report.labels import labels
 
@@ -86,7 +85,7 @@ def test_differences_are_paired_over_users_and_seeds(sweep, capsys):
     after = [u < 20 for _ in (0, 1) for u in range(USERS)]
     before = [u < 5 + seed for seed in (0, 1) for u in range(USERS)]
     assert (got["pairs"], got["seeds"]) == (2 * USERS, 2)
-    assert got["difference"] == paired_bootstrap(after, before)["difference"]
+    assert got["difference"] == sum(after) / len(after) - sum(before) / len(before)
     assert got["p"] < 0.01
     assert rows["R2Rec without SFT rl", "backbone base"]["difference"] == 0
     assert rows["R2Rec without SFT rl", "backbone base"]["p"] == 1
@@ -155,6 +154,42 @@ def test_rewards_with_and_without_sft_share_a_picture(sweep):
     assert "after SFT" in drawn
     assert "without SFT" in drawn
     assert (sweep / "plots" / "reward_curve.png").stat().st_size > 1_000
+
+
+def test_curves_are_of_one_setting_and_each_training_counts_once(sweep, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr("r2rec.report.plots.reward_curve", lambda means, folder: drawn.update(means))
+    kinds = [("paper", True, "a", 2.0), ("paper", False, "b", 1.0), ("paper", True, "a", 2.0), ("ndcg", True, "c", 9.0)]
+    for n, (reward, sft, key, value) in enumerate(kinds):
+        config = {"seed": n // 2, "reward": {"name": reward}, "sft": {"name": "tiny" if sft else "off"}}
+        (sweep / str(n) / "config.yaml").write_text(yaml.safe_dump(config))
+        made = sweep / str(n) / "rl"
+        made.mkdir()
+        pl.DataFrame({"step": [1], "reward": [value]}).write_parquet(made / "log.parquet")
+        known = {"key": key, "seconds": 1.0, "path": str(made)}
+        stages = {"rl": known} | ({"sft": known} if sft else {})
+        (sweep / str(n) / "manifest.json").write_text(json.dumps({"stages": stages}))
+    join(sweep)
+    assert {name: means["reward"].to_list() for name, means in drawn.items()} == {
+        "after SFT": [2.0], "without SFT": [1.0]
+    }  # fmt: skip
+
+
+def test_arms_that_came_out_alike_are_two_where_two_artefacts_say_so(tmp_path):
+    """Equal means of other answers are another result; the same artefact in two jobs is one."""
+    for n, (right, per_user) in enumerate([(range(10), 5), (range(10, 20), 1), (range(10), 1)]):
+        job(tmp_path / str(n), 0, {BASE: {1}, FULL: set(right)})
+        config = {"seed": 0, "chain_sampler": {"name": "closed", "per_user": per_user}, "rl": {"name": f"rl{n // 2}"}}
+        (tmp_path / str(n) / "config.yaml").write_text(yaml.safe_dump(config))
+        keys = {"backbone": {"key": "same", "seconds": 1.0}, "R2Rec": {"key": "ab"[n % 2], "seconds": 1.0}}
+        (tmp_path / str(n) / "manifest.json").write_text(json.dumps({"stages": {"rank": {"arms": keys}}}))
+    assert [(r["method"], r["variant"]) for r in join(tmp_path)] == [
+        ("backbone", "base"), ("R2Rec", "sft+rl"), ("R2Rec", "sft+rl, chain_sampler.per_user=1")
+    ]  # fmt: skip
+    (row,) = [
+        r for r in json.loads((tmp_path / "tables" / "differences.json").read_text()) if "per_user" in r["method"]
+    ]
+    assert (row["difference"], row["p"]) == (0, 1)
 
 
 def test_what_ranked_other_candidates_is_not_compared(tmp_path):
