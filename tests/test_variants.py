@@ -53,7 +53,15 @@ def test_without_chains_no_prompt_shows_one(store: Path) -> None:
     with_chains, without = go(store, "until=think"), go(store, "prompt=no_chain", "until=think")
     assert traces(with_chains)["prompt"].str.contains("Interaction chains").mean() > 0.5  # a first like may have none
     assert not traces(without)["prompt"].str.contains("Interaction chains").any()
+    assert not traces(without)["thought"].str.contains("Chain|neighbour").any()  # nothing is taught that is not shown
+    assert traces(without)["accepted"].any()
     assert go(store, "prompt=no_chain", "rl=off").records
+
+
+def test_without_profiles_no_prompt_shows_one(store: Path) -> None:
+    with_profiles, without = go(store, "until=think"), go(store, "prompt.profile=false", "until=think")
+    assert traces(with_profiles)["prompt"].str.contains("User: ").all()
+    assert not traces(without)["prompt"].str.contains("User: ").any()
 
 
 def test_without_a_sampler_there_are_no_chains(store: Path) -> None:

@@ -25,7 +25,7 @@ def validation(
     length = np.diff(graph.start)[user]
     chains = sample(cfg.chain_sampler, graph, queries(graph, user, length, shown), rng)
     cases = ranking_cases(
-        Asked(user, length, shown), chains, graph, load_texts(inputs["prepare"]),
-        history=cfg.prompt.history, positive_above=cfg.evaluation.positive_above,
+        Asked(user, length, shown), chains, graph, load_texts(inputs["prepare"]), cfg.prompt,
+        positive_above=cfg.evaluation.positive_above,
     )  # fmt: skip
     return table, cases

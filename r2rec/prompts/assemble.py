@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
+from omegaconf import DictConfig
 
 from r2rec.chains.graph import Graph
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
@@ -44,15 +45,15 @@ class Asked(NamedTuple):
 
 
 def ranking_cases(
-    asked: Asked, chains: pl.DataFrame, graph: Graph, known: Texts, *, history: int, positive_above: float
+    asked: Asked, chains: pl.DataFrame, graph: Graph, known: Texts, prompt: DictConfig, *, positive_above: float
 ) -> list[RankingCase]:
-    """The case of each question.
+    """The case of each question: what a thought rests on, and is judged by, is what the prompt shows and no more.
 
     Args:
         chains: With a column `query`, the index into `asked`, sorted by it.
-        history: Most recent liked items shown, the latest last.
+        prompt: Group `prompt`: `history` is how many of the most recent liked items are shown, the latest last.
     """
-    of_query = chains.partition_by("query", as_dict=True)
+    of_query = chains.partition_by("query", as_dict=True) if prompt.chains else {}
     cases = []
     for q, (user, length) in enumerate(zip(asked.user, asked.length, strict=True)):
         past = slice(graph.start[user], graph.start[user] + length)
@@ -61,8 +62,8 @@ def ranking_cases(
         own = of_query.get((q,))
         cases.append(
             RankingCase(
-                known.profile(user),
-                tuple(known.items[i] for i in liked[max(0, len(liked) - history) :]),
+                known.profile(user) if prompt.profile else None,
+                tuple(known.items[i] for i in liked[max(0, len(liked) - prompt.history) :]),
                 tuple(chain_cases(own, known)) if own is not None else (),
                 tuple(known.items[i] for i in asked.candidates[q]),
             )
@@ -76,7 +77,7 @@ def chain_cases(chains: pl.DataFrame, known: Texts) -> list[Chain]:
     return [Chain(known.items[i1], u1, v1, v2, known.items[i2], u2) for i1, u1, v1, v2, i2, u2 in columns.iter_rows()]
 
 
-def rating_cases(chains: pl.DataFrame, known: Texts) -> list[RatingCase]:
+def rating_cases(chains: pl.DataFrame, known: Texts, prompt: DictConfig) -> list[RatingCase]:
     """The paper's question on one chain, for each row: what does the user rate item2?"""
     pairs = zip(chains["user"], chain_cases(chains, known), strict=True)
-    return [RatingCase(known.profile(user), case) for user, case in pairs]
+    return [RatingCase(known.profile(user) if prompt.profile else None, case) for user, case in pairs]

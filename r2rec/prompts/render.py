@@ -61,20 +61,20 @@ def plain(name: str, **values: Any) -> str:
 
 
 def _shown(case: RankingCase | RatingCase, prompt: DictConfig) -> dict:
-    """The case as the template wants it: items as text, ratings without a needless decimal, what is off left out."""
+    """The case as the template wants it: items as text, ratings without a needless decimal."""
     length = prompt.title_length
 
     def chain(c):  # type: ignore[no-untyped-def]
         ratings = {k: f"{v:g}" for k, v in c._asdict().items() if k.startswith("rating") and v is not None}
         return {"rating_u2": None} | ratings | {"item1": show(c.item1, length), "item2": show(c.item2, length)}
 
-    profile = clean(case.profile) if prompt.profile and case.profile else None
+    profile = clean(case.profile) if case.profile else None
     if isinstance(case, RatingCase):
         return {"profile": profile, "chain": chain(case.chain)}
     return {
         "profile": profile,
         "history": [show(i, length) for i in case.history],
-        "chains": [chain(c) for c in case.chains] if prompt.chains else [],
+        "chains": [chain(c) for c in case.chains],
         "candidates": [show(i, length) for i in case.candidates],
     }
 

@@ -62,7 +62,7 @@ def browser(
         return None
     *_, last = written.values()
     users = last.select("user", "positive", items="candidates").head(limit)
-    shown = [_as_shown(case, cfg.prompt) for case in evaluation_cases(cfg, dict(inputs), users)]
+    shown = [_as_shown(case, cfg.prompt.title_length) for case in evaluation_cases(cfg, dict(inputs), users)]
     rows = [{row["user"]: row for row in table.iter_rows(named=True)} for table in written.values()]
     room = max(LEAST, TEXT // (len(shown) * len(rows)))
     reasoned = cfg.prompt.reasoning and not cfg.baseline.endpoint
@@ -76,10 +76,9 @@ def browser(
     return Browser(list(written), cases, first, last.height)
 
 
-def _as_shown(case: RankingCase, prompt: DictConfig) -> RankingCase:
-    """The case as far as the prompt shows it, its texts cut and cleaned in the same way."""
+def _as_shown(case: RankingCase, length: int) -> RankingCase:
+    """The case with its texts cut and cleaned as the prompt does it."""
     known: dict[Item, Item] = {}
-    length = prompt.title_length
 
     def item(one: Item) -> Item:
         if one not in known:
@@ -87,11 +86,10 @@ def _as_shown(case: RankingCase, prompt: DictConfig) -> RankingCase:
             known[one] = Item(clean(one.title, length), attributes)
         return known[one]
 
-    chains = case.chains if prompt.chains else ()
     return RankingCase(
-        clean(case.profile) if prompt.profile and case.profile else None,
+        clean(case.profile) if case.profile else None,
         tuple(map(item, case.history)),
-        tuple(c._replace(item1=item(c.item1), item2=item(c.item2)) for c in chains),
+        tuple(c._replace(item1=item(c.item1), item2=item(c.item2)) for c in case.chains),
         tuple(map(item, case.candidates)),
     )
 

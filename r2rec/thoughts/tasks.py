@@ -67,8 +67,8 @@ def ranking_tasks(source: Source, chosen: pl.DataFrame, cfg: DictConfig, rng: np
     shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
     chains = sample(cfg.chain_sampler, graph, queries(graph, user, length, shown), rng)
     cases = ranking_cases(
-        Asked(user, length, shown), chains, graph, source.known,
-        history=cfg.prompt.history, positive_above=cfg.evaluation.positive_above,
+        Asked(user, length, shown), chains, graph, source.known, cfg.prompt,
+        positive_above=cfg.evaluation.positive_above,
     )  # fmt: skip
     place = (shown == positive[:, None]).argmax(1)
     return [Task(int(u), int(i), c, LABELS[k]) for u, i, c, k in zip(user, positive, cases, place, strict=True)]
@@ -101,7 +101,8 @@ def rating_tasks(source: Source, taken: pl.DataFrame, n: int, cfg: DictConfig, r
         renamed = when.rename({"item": role, "when": f"when_{role}"})
         chains = chains.join(renamed, on=["user", role], maintain_order="left")
     chains = _later_last(chains).join(taken.rename({"item": "item2"}), on=["user", "item2"], how="anti").head(n)
-    rows = zip(chains["user"], chains["item2"], rating_cases(chains, source.known), chains["rating_u2"], strict=True)
+    cases = rating_cases(chains, source.known, cfg.prompt)
+    rows = zip(chains["user"], chains["item2"], cases, chains["rating_u2"], strict=True)
     return [Task(u, i, case, f"{rating:.0f}") for u, i, case, rating in rows]
 
 

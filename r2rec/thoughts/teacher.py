@@ -29,7 +29,7 @@ def messages(
         progressive: A step rests on the steps before it alone.
         guided: The writer is told the answer, which must not show.
     """
-    chains = isinstance(case, RankingCase) and bool(case.chains) and prompt.chains
+    chains = isinstance(case, RankingCase) and bool(case.chains)
     return ask(plain(
         "teacher", question=render(case, prompt, words, ask=False), answer=answer if guided else None, masked=masked,
         progressive=progressive, ranking=isinstance(case, RankingCase), chains=chains,

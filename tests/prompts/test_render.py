@@ -149,21 +149,13 @@ def test_what_is_off_is_left_out(case):
     assert "think" not in unexplained
     assert "Step" not in unexplained
     assert unexplained.splitlines()[:-1] == full.splitlines()[:-1]
-    nobody = render(case, options(profile=False), WORDS)
-    assert nobody == full.replace("User: female, writer\n", "")
 
 
-def test_chains_off():
-    full, without = (render(RANKING, options(chains=on), WORDS) for on in (True, False))
+def test_without_chains():
+    full, without = (render(RANKING._replace(chains=chains), options(), WORDS) for chains in (RANKING.chains, ()))
     start, end = full.index("Interaction chains"), full.index("Candidates:")
     assert without.startswith(full[:start] + full[end : full.index("First reason")])
     assert "Chain 1" not in without
-
-
-def test_a_question_without_its_chain_is_still_a_question():
-    """The chain is what is asked about: `prompt.chains=false` is for ranking prompts."""
-    case = RatingCase(None, CHAIN)
-    assert render(case, options(chains=False), WORDS) == render(case, options(), WORDS)
 
 
 def test_titles_are_cut_where_asked():
