@@ -8,6 +8,8 @@ after the last real one.
 import numpy as np
 import polars as pl
 
+from r2rec.data import negatives
+
 POPULAR = 0.01  # share of items that a bandwagon rides on
 
 
@@ -23,26 +25,28 @@ def flip(train: pl.DataFrame, n_users: int, n_items: int, rng: np.random.Generat
 
 
 def shift(train: pl.DataFrame, n_users: int, n_items: int, rng: np.random.Generator, *, share: float) -> pl.DataFrame:
-    """Tastes that changed: the first share of every user's ratings become those of another user's first share.
+    """Tastes that changed: the first share of every user's ratings become another user's, who rated about as many.
 
-    Users are put in a ring; an item that would come to a user who has it already stays away.
+    No rating is lost, so that this is no `drop`: where the other has none left, or one of an item that the user has
+    already, the user's own stays.
     """
-    place = train.with_columns(
-        place=pl.int_range(pl.len()).over("user"), old=(pl.len() * share).floor().cast(pl.Int64).over("user")
-    )
-    users = rng.permutation(train["user"].unique().sort().to_numpy())
+    old = train.filter(pl.int_range(pl.len()).over("user") < (pl.len() * share).floor().cast(pl.Int64).over("user"))
+    count = train.group_by("user").len().sort("user")
+    users = count["user"].to_numpy()[np.lexsort((rng.random(count.height), count["len"].to_numpy()))]
     ring = pl.DataFrame({"user": users, "other": np.roll(users, 1)})
-    lent = place.filter(pl.col("place") < pl.col("old")).select("item", "rating", "place", other="user")
-    taken = (
-        place.filter(pl.col("place") < pl.col("old"))
-        .join(ring, on="user")
-        .select("user", "other", "place", "timestamp")
+    own = old.select("user", place=pl.int_range(pl.len()).over("user"), before="item")
+    lent = old.select(other="user", place=pl.int_range(pl.len()).over("user"), item="item", lent="rating")
+    new = (
+        own.join(ring, on="user")
         .join(lent, on=("other", "place"))
         .join(train, on=("user", "item"), how="anti")
+        .select("user", "item", "lent", item_before="before")
     )
-    kept = place.filter(pl.col("place") >= pl.col("old"))
-    both = pl.concat([taken.select(train.columns), kept.select(train.columns)])
-    return both.sort("user", "timestamp", maintain_order=True)
+    return (
+        train.join(new, left_on=("user", "item"), right_on=("user", "item_before"), how="left", maintain_order="left")
+        .with_columns(item=pl.coalesce("item_right", "item"), rating=pl.coalesce("lent", "rating"))
+        .select(train.columns)
+    )
 
 
 def cold(train: pl.DataFrame, n_users: int, n_items: int, rng: np.random.Generator, *, kept: int) -> pl.DataFrame:
@@ -72,9 +76,8 @@ def attack(
         liked = np.union1d(pushed, np.argsort(-rated, kind="stable")[: max(1, int(POPULAR * n_items))])
     fakes = round(share * train["user"].n_unique())
     size = min(int(train.group_by("user").len()["len"].median()), n_items - len(liked))  # type: ignore[arg-type]
-    weight = rng.random((fakes, n_items))
-    weight[:, liked] = 2.0
-    filler = np.argsort(weight, axis=1)[:, :size]
+    each = np.arange(fakes, dtype=np.int64)
+    filler = negatives.draw(each, (each[:, None] * n_items + np.sort(liked)).ravel(), n_items, size, rng)
     stars = np.clip(np.rint(rng.normal(around[filler], sd)), 1, 5)
     items = np.concatenate([filler, np.broadcast_to(liked, (fakes, len(liked)))], axis=1)
     stars = np.concatenate([stars, np.full((fakes, len(liked)), 5.0)], axis=1)

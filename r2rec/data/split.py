@@ -98,6 +98,7 @@ def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
             f"no user has {protocol.min_positives} ratings above {protocol.positive_above:g}; "
             "lower evaluation.min_positives or give more data"
         )
+    rated = parts.train["item"] if protocol.matched else None  # before noise: candidates are the clean run's
     if cfg.noise._target_ is not None:
         worse, n_users = get_method(cfg.noise._target_), int(interactions["user"].max()) + 1  # type: ignore[arg-type]
         noisy = worse(parts.train, n_users, n_items, seeds.generator(cfg.seed, "split.noise"), **cfg.noise.params)
@@ -109,7 +110,6 @@ def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
     for role, file in (("test", "candidates"), ("valid", "validation_candidates")):
         rng = seeds.generator(cfg.seed, f"split.{role}")
         positives = parts.heldout.filter(pl.col("role") == role)
-        rated = parts.train["item"] if protocol.matched else None
         candidates = with_candidates(positives, interactions, n_items, k, rng, rated)
         candidates.write_parquet(folder / f"{file}.parquet")
     if not candidates.height:

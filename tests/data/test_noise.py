@@ -61,12 +61,18 @@ def test_drop_and_flip_by_their_share(share, seed):
 
 def test_shifted_tastes_are_somebody_elses_and_the_latest_are_ones_own():
     before, after = table().partition_by("user"), applied("shift", share=0.5)
+    moved = 0
     for rows in before:
         user, old = rows["user"][0], rows.height // 2
         now = after.filter(pl.col("user") == user)
+        assert now.height == rows.height  # nothing is lost, or it would be `drop`
+        assert now["timestamp"].equals(rows["timestamp"])
         assert now.tail(rows.height - old).equals(rows.tail(rows.height - old))
-        early = now.head(now.height - (rows.height - old))
-        assert early.join(rows, on="item", how="semi").height == 0
+        foreign = now.join(rows, on="item", how="anti")
+        moved += foreign.height
+        lenders = table().join(foreign, on=("item", "rating")).group_by("user").len()
+        assert not foreign.height or lenders["len"].max() >= foreign.height  # all of them one other user's
+    assert moved > 0.25 * table().height
     assert applied("shift", share=0.0).equals(table())
 
 
@@ -103,6 +109,13 @@ def test_candidates_are_those_of_the_clean_run(clean, name):
     assert done.table("split", "candidates").equals(clean.table("split", "candidates"))
     assert done.table("split", "heldout").equals(clean.table("split", "heldout"))
     assert not done.table("split", "train").equals(clean.table("split", "train"))
+
+
+@pytest.mark.parametrize("name", ["drop", "shift", "cold", "random"])
+def test_matched_candidates_too(clean, name):
+    store, matched = clean.folder.parent / "store", (*QUICK, "evaluation.matched=true", "until=split")
+    without, done = go(store, *matched), go(store, *matched, f"noise={name}")
+    assert done.table("split", "candidates").equals(without.table("split", "candidates"))
 
 
 def test_training_prompts_of_fake_users_can_be_made(clean):
