@@ -180,7 +180,7 @@ def _generation(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
 
 def _engine(where: str, spec: DictConfig, longest: int) -> Rules:
     """Rules on one way of generating, for a model of so many tokens."""
-    for key, least in (("batch_size", 1), ("max_new_tokens", 1), ("temperature", 0)):
+    for key, least in (("batch_size", 1), ("max_new_tokens", 1), ("orders", 1), ("temperature", 0)):
         yield not least <= spec[key] < inf, f"{where}.{key}={spec[key]} should be {least} or more"
     yield not 0 < spec.top_p <= 1, f"{where}.top_p={spec.top_p} should be above 0, and at most 1"
     yield spec.by not in ANSWERS, f"{where}.by={spec.by}; choose from {', '.join(ANSWERS)}"

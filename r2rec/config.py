@@ -269,6 +269,7 @@ class Generation:
     temperature: float = 0.6  # paper 4.1.2; 0 is greedy
     top_p: float = 0.9
     constrained: bool = False  # after "Ranking:" only labels can follow, all of them, each once
+    orders: int = 1  # of the candidates, each asked in its own prompt: a ranking is their sum (1 / rank)
     by: str = "text"  # text: read the answer | labels: rank by how likely each label opens it, nothing is written
     endpoint: Endpoint | None = None  # the server that answers; null: weights in this process
 

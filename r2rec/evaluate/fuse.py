@@ -14,11 +14,8 @@ from omegaconf import DictConfig
 
 from r2rec import seeds
 from r2rec.baselines import fit
-from r2rec.evaluate.rank import engine_of, ranked_by, read_answers, read_rankings, scored
+from r2rec.evaluate.rank import answered, engine_of, ranked_by, read_rankings, scored
 from r2rec.evaluate.validation import validation
-from r2rec.llm.chat import ask
-from r2rec.llm.engine import Question
-from r2rec.prompts.render import render
 
 WEIGHTS = np.linspace(0, 1, 21)
 
@@ -26,10 +23,7 @@ WEIGHTS = np.linspace(0, 1, 21)
 def fuse(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write rankings.parquet of the arm whose rankings `inputs["rank"]` has, fused with baseline `cfg.fusion`."""
     asked, cases = validation(cfg, inputs, cfg.evaluation.validation_users, "fuse")
-    questions = [Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in cases]
-    answers = engine_of(cfg, inputs, folder).write(questions, seeds.integer(cfg.seed, "fuse.generation"))
-    texts = [a.text if a else None for a in answers]
-    told = read_answers(cfg.arm.method, asked, texts, cfg.prompt.reasoning)
+    told, _ = answered(cfg, cases, asked, engine_of(cfg, inputs, folder), "fuse")
     known = worth(told), worth_by_baseline(cfg, inputs, asked)
     place = (np.array(asked["items"].to_list()) == asked["positive"].to_numpy()[:, None]).argmax(1)
     w, quality = learn(*known, place)

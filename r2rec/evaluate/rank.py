@@ -20,6 +20,7 @@ from r2rec.chains.chain import load_graph
 from r2rec.data.split import evaluated
 from r2rec.errors import R2RecError
 from r2rec.evaluate.metrics import rank_by_score
+from r2rec.evaluate.orders import Order, together, views
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.assemble import Asked, load_texts, ranking_cases
 from r2rec.prompts.cases import LABELS, RankingCase
@@ -54,34 +55,57 @@ def evaluation_cases(cfg: DictConfig, inputs: dict[str, Path], candidates: pl.Da
         .sort("query", maintain_order=True)
     )
     return ranking_cases(
-        Asked(user, np.diff(graph.start)[user], shown), chains, graph, load_texts(inputs["prepare"]),
-        history=cfg.prompt.history, positive_above=cfg.evaluation.positive_above,
+        Asked(user, np.diff(graph.start)[user], shown), chains, graph, load_texts(inputs["prepare"]), cfg.prompt,
+        positive_above=cfg.evaluation.positive_above,
     )  # fmt: skip
 
 
 def rank_by_model(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write rankings.parquet of a language model; `inputs["adapter"]` is on top of it where there is one."""
+    spec = cfg.generation
+    candidates = evaluated(cfg, inputs["split"])
+    rankings, facts = answered(
+        cfg, evaluation_cases(cfg, inputs, candidates), candidates, engine_of(cfg, inputs, folder), "rank"
+    )
+    rankings.write_parquet(folder / "rankings.parquet")
+    unasked, room = facts.pop("unasked"), cfg.model.max_length - (spec.max_new_tokens if spec.by == "text" else 0)
+    notes = [f"{unasked} prompts longer than {room} tokens were not asked and count as misses"] if unasked else []
+    return {"users": rankings.height, "valid": int(rankings["valid"].sum()), **facts, "notes": notes}
+
+
+def answered(
+    cfg: DictConfig, cases: Sequence[RankingCase], candidates: pl.DataFrame, engine: Any, purpose: str
+) -> tuple[pl.DataFrame, dict[str, Any]]:
+    """The rankings table of what an engine says to these cases, in `generation.orders` orders each; and its cost.
+
+    An answer is valid where that to any of the orders is; the text kept is that of the first, the stored one.
+    """
     from r2rec.llm.chat import ask
     from r2rec.llm.engine import Question
     from r2rec.prompts.render import render
 
-    spec = cfg.generation
-    candidates = evaluated(cfg, inputs["split"])
-    cases = evaluation_cases(cfg, inputs, candidates)
-    engine = engine_of(cfg, inputs, folder)
-    questions = [Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in cases]
+    spec, n = cfg.generation, len(cases)
+    every, stood = views(cases, spec.orders, seeds.generator(cfg.seed, f"{purpose}.orders"))
+    questions = [Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in every]
     if spec.by == "labels":
-        rankings, facts = read_weights(cfg, candidates, engine.weigh(questions))
-    else:
-        answers = engine.write(questions, seeds.integer(cfg.seed, "rank.generation"))
-        rankings = read_answers(
-            cfg.arm.method, candidates, [a.text if a else None for a in answers], cfg.prompt.reasoning
-        )
-        facts = spent(answers)
-    rankings.write_parquet(folder / "rankings.parquet")
-    unasked, room = facts.pop("unasked"), cfg.model.max_length - (spec.max_new_tokens if spec.by == "text" else 0)
-    notes = [f"{unasked} prompts longer than {room} tokens were not asked and count as misses"] if unasked else []
-    return {"users": len(questions), "valid": int(rankings["valid"].sum()), **facts, "notes": notes}
+        rows = zip(engine.weigh(questions), stood, strict=True)
+        weights = [None if row is None else np.array(row)[np.argsort(at)] for row, at in rows]
+        of_user = [weights[q::n] for q in range(n)]
+        return read_weights(cfg, candidates, [None if any(w is None for w in of) else sum(of) for of in of_user])
+    answers = engine.write(questions, seeds.integer(cfg.seed, f"{purpose}.generation"))
+    texts = [a.text if a else None for a in answers]
+    table = read_answers(cfg.arm.method, candidates, texts[:n], cfg.prompt.reasoning)
+    if spec.orders > 1:
+        read = [_places(*one, cfg.prompt.reasoning) for one in zip(texts, stood, strict=True)]
+        sums = [together([order for order in read[q::n] if order], len(stood[q])) for q in range(n)]
+        rankings = [[items[p] for p in order] for items, order in zip(candidates["items"], sums, strict=True)]
+        table = ranked_table(cfg.arm.method, candidates, rankings, [bool(order) for order in sums], texts[:n])
+    return table, spent(answers)
+
+
+def _places(text: str | None, stood: NDArray[np.int64], reasoned: bool) -> Order:
+    """Where what the answer ranks stood at first; () where it is invalid."""
+    return tuple(int(stood[LABELS.index(label)]) for label in parse_ranking(text or "", len(stood), reasoned).labels)
 
 
 def engine_of(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> Any:
@@ -108,7 +132,8 @@ def read_weights(cfg: DictConfig, candidates: pl.DataFrame, weights: list[Any]) 
     shown = np.array(candidates["items"].to_list(), np.uint32)
     rng = seeds.generator(cfg.seed, f"rank.{cfg.arm.method}")
     asked = [row is not None for row in weights]
-    ranked = rank_by_score(np.array([row or [0.0] * shown.shape[1] for row in weights]), shown, rng)
+    none = [0.0] * shown.shape[1]
+    ranked = rank_by_score(np.array([none if row is None else row for row in weights]), shown, rng)
     rankings = [row if there else [] for row, there in zip(ranked, asked, strict=True)]
     table = ranked_table(cfg.arm.method, candidates, rankings, asked, [None] * len(shown))
     return table, {"unasked": asked.count(False)}

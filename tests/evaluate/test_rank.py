@@ -1,16 +1,22 @@
 """Stage `rank`: who is evaluated, what a prompt may show, and how answers and scores become one table."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from r2rec.data.split import evaluated
 from r2rec.evaluate.metrics import per_user
-from r2rec.evaluate.rank import evaluation_cases, rank_by_baseline, read_answers
+from r2rec.evaluate.orders import together
+from r2rec.evaluate.rank import answered, evaluation_cases, rank_by_baseline, read_answers
+from r2rec.llm.endpoint import Answer
+from r2rec.llm.engine import Engine
 from r2rec.prompts.cases import RankingCase
 from tests.small import Done, composed, go
 
@@ -100,6 +106,46 @@ def test_answers_become_items_by_their_labels() -> None:
     assert per_user(table)["hr@1"].to_list() == [1, 0, 0, 0, 0]
     bare = read_answers("m", candidates, texts, reasoned=False)
     assert bare["valid"].to_list() == [True, False, True, False, False]
+
+
+def test_several_orders_are_added_up(world: Done) -> None:
+    """Who always puts the first place first knows nothing of items: over many orders they come out alike."""
+    cfg = OmegaConf.merge({"arm": {"method": "m"}}, OmegaConf.to_container(composed(*WORLD)))
+    candidates = evaluated(composed(*WORLD), world.folders()["split"]).head(40)
+    cases = evaluation_cases(composed(*WORLD), world.folders(), candidates)
+    asked: list[int] = []
+
+    def first_and_last(questions: Any, seed: int) -> list[Answer | None]:
+        """Invalid for every third prompt."""
+        asked.append(len(questions))
+        text = "<think>\nStep 1: so.\n</think>\nRanking: A > T"
+        return [Answer("none" if n % 3 == 2 else text, 1, 1, 0.0) for n, _ in enumerate(questions)]
+
+    def rank(orders: int) -> pl.DataFrame:
+        cfg.generation.orders = orders
+        return answered(cfg, cases, candidates, Engine(first_and_last, lambda _: []), "rank")[0]  # type: ignore[arg-type]
+
+    once, summed = rank(1), rank(4)
+    assert asked == [40, 160]
+    assert once["valid"].sum() == 27
+    assert summed["valid"].all()
+    assert summed["completion"].to_list() == once["completion"].to_list()
+    for row in summed.iter_rows(named=True):
+        assert len(set(row["ranking"])) == len(row["ranking"]) <= 8
+        assert set(row["ranking"]) <= set(row["candidates"])
+    firsts = [row["candidates"].index(row["ranking"][0]) for row in summed.iter_rows(named=True)]
+    assert len(set(firsts)) > 5  # no longer the first place's
+    assert rank(4).equals(summed)
+
+
+@given(st.lists(st.permutations(range(5)), min_size=1, max_size=5), st.integers(0, 5))
+def test_orders_that_agree_are_their_sum(orders: list[list[int]], named: int) -> None:
+    cut = [tuple(order[:named]) for order in orders]
+    summed = together(cut, 5)
+    assert set(summed) == {place for order in cut for place in order}
+    points = [sum(1 / (o.index(p) + 1) for o in cut if p in o) for p in summed]
+    assert all(a >= b - 1e-12 for a, b in itertools.pairwise(points))
+    assert together(cut[:1] * 3, 5) == cut[0]
 
 
 def ranked(world: Done, tmp_path: Path, target: str, seed: int = 0) -> pl.DataFrame:
