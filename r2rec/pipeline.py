@@ -48,6 +48,7 @@ STAGES = (
             "evaluation.positive_above",
             "evaluation.min_positives",
         ),
+        version=2,
     ),
     Stage(
         "fit",
@@ -83,7 +84,7 @@ STAGES = (
         "r2rec.thoughts.think:think",
         needs=("prepare", "split"),
         choices=(*TASK, "teacher", "sft.samples", "sft.task"),
-        version=6,
+        version=7,
     ),
     Stage(
         "sft",
@@ -158,7 +159,7 @@ DIAGNOSE = Stage(
     together=True,
     needs=("prepare", "split", "chain", "backbone"),
     choices=(*QUESTION, "generation", "model", "diagnostic"),
-    version=2,
+    version=3,
 )
 
 # An arm that writes and a baseline, ranking together.

@@ -86,6 +86,7 @@ def test_variants_change_one_thing_and_the_ablation_has_them_all() -> None:
         check(cfg, NAMES)
         changed = {key for key, value in flat(OmegaConf.to_container(cfg), "").items() if full.get(key) != value}
         assert len({key.split(".")[1] for key in changed}) == (name != "full"), (name, changed)
+        check(composed("+experiment=ablation", f"+variant={name}", "sft=paper", "rl=paper"), NAMES)
 
 
 @pytest.mark.parametrize("group", GROUPS)
