@@ -10,12 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from r2rec.errors import R2RecError
 
 Say = Callable[[str], None]
-TOLD = 20  # thoughts that a dashboard shows
+TOLD = 20  # thoughts that a dashboard shows, of each method
+RANKED = 1_000  # users whose ranking it shows, of each method
 STEPPED = ("sft", "rl", "fit", "adapt", "backbone")
 
 
@@ -43,9 +44,11 @@ def tracking(cfg: DictConfig, plain: Mapping[str, Any], folder: Path, say: Say) 
     Raises:
         R2RecError: A tracker's package is not installed.
     """
-    _open[:], _say[:] = [SINKS[name](cfg.logger, plain, folder, say) for name in cfg.logger.report_to], [say]
+    _say[:] = [say]
     done = False
     try:
+        for name in cfg.logger.report_to:
+            _open.append(SINKS[name](cfg.logger, plain, folder, say))
         yield
         done = True
     finally:
@@ -75,20 +78,29 @@ def stage(name: str, facts: Mapping[str, Any], path: Path, made: bool) -> None:
 
 
 def results(records: Sequence[Mapping[str, Any]], rankings: Path) -> None:
-    """The table of results, and some of what was written: user, method, text, whether the first item is right."""
+    """The table of results, what was ranked, and some of what was written."""
     if not _open:
         return
     import polars as pl
 
     shown = ("method", "variant", "dataset", "seed", "n_users", "hr@1", "hr@3", "ndcg@3", "valid_ratio")
     rows = [[record[key] for key in shown] for record in records]
-    wrote = pl.read_parquet(rankings).filter(pl.col("completion").is_not_null())
+    ranked = pl.read_parquet(rankings)
+    orders = ranked.group_by("method", maintain_order=True).head(RANKED)
+    places = [
+        [method, user, positive, order.index(positive) + 1 if positive in order else None, valid]
+        for method, user, positive, order, valid in orders.select(
+            "method", "user", "positive", "ranking", "valid"
+        ).iter_rows()
+    ]
+    wrote = ranked.filter(pl.col("completion").is_not_null())
     wrote = wrote.group_by("method", maintain_order=True).head(TOLD)
     right = wrote["ranking"].list.first() == wrote["positive"]
     texts = [list(row) for row in zip(wrote["method"], wrote["user"], wrote["completion"], right, strict=True)]
     final = {f"{r['method']}/{key}": r[key] for r in records for key in ("hr@1", "hr@3", "ndcg@3", "valid_ratio")}
     _each(lambda sink: sink.facts(final))
     _each(lambda sink: sink.table("results", shown, rows))
+    _each(lambda sink: sink.table("rankings", ("method", "user", "positive", "place", "valid"), places))
     _each(lambda sink: sink.table("thoughts", ("method", "user", "text", "right"), texts))
 
 
@@ -139,6 +151,7 @@ def _tensorboard(logger: DictConfig, plain: Mapping[str, Any], folder: Path, say
     except ImportError as error:
         raise R2RecError("logger=tensorboard: pip install tensorboard, or logger=none") from error
     writer = SummaryWriter(str(folder / "tensorboard"))
+    writer.add_text("config", f"```\n{OmegaConf.to_yaml(OmegaConf.create(dict(plain)))}\n```")
 
     def stepped(name: str, number: int, values: Mapping[str, float]) -> None:
         for key, value in values.items():
@@ -148,6 +161,8 @@ def _tensorboard(logger: DictConfig, plain: Mapping[str, Any], folder: Path, say
         for key, value in known.items():
             if isinstance(value, (int, float)):
                 writer.add_scalar(f"facts/{key}", value, 0)
+            else:
+                writer.add_text(f"facts/{key}", str(value))
 
     def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         lines = [columns, ["---"] * len(columns), *rows]

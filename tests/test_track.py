@@ -92,7 +92,7 @@ def test_a_run_is_whole_in_its_offline_file_made_or_reused(store: Path) -> None:
         assert (config["seed"], config["reward"]["name"], config["_project"]) == (0, "paper", "r2rec")
         assert config["_group"].startswith("smoke ")
         assert summary["R2Rec/hr@1"] == done.by_method()["R2Rec"]["hr@1"]
-        assert {"results", "thoughts"} <= summary["_logged"]
+        assert {"results", "rankings", "thoughts"} <= summary["_logged"]
         assert summary["_exit"] == 0
         assert SECRET not in "".join(p.read_bytes().decode("latin-1") for p in done.folder.rglob("*.wandb"))
         whole.append({stage: set(rows) for stage, rows in history.items()})
@@ -143,6 +143,22 @@ def test_a_tracker_that_breaks_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_
     done = go(tmp_path / "store", "logger=wandb", "baseline=popularity")
     assert done.records
     assert [line for line in done.lines if "bad is left out from here on: disk of the dashboard is full" in line]
+
+
+def test_a_tracker_that_cannot_open_leaves_no_other_unfinished(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    told: list[str] = []
+    fine = track.Sink("fine", *([lambda *_: None] * 3), lambda well: told.append(f"finished: {well}"))  # type: ignore[arg-type]
+
+    def missing(*_: object) -> track.Sink:
+        raise R2RecError("not installed")
+
+    monkeypatch.setattr(track, "SINKS", {"tensorboard": lambda *_: fine, "wandb": missing})
+    with (
+        pytest.raises(R2RecError, match="not installed"),
+        track.tracking(composed("logger.report_to=[tensorboard,wandb]"), {}, tmp_path, print),
+    ):
+        pass
+    assert told == ["finished: False"]
 
 
 def test_tensorboard_has_every_step(store: Path) -> None:

@@ -15,8 +15,14 @@ from r2rec.prompts.cases import LABELS
 from r2rec.report.cases import Browser
 from r2rec.report.tables import DAGGER, FOOTNOTE, METRICS, Record, over_seeds, write_text
 
-OURS = {"stage:no_rl": "R2Rec without RL", "stage:no_sft": "R2Rec without SFT", "prompt:full": "backbone"}
-"""Published rows of Table 2 that have another name here."""
+OURS = {
+    "stage:no_rl": ("R2Rec without RL", ""),
+    "stage:no_sft": ("R2Rec without SFT", ""),
+    "prompt:full": ("backbone", ""),
+    "prompt:no_reasoning": ("backbone", "prompt=no_reasoning"),
+    "prompt:no_chain": ("backbone", "prompt=no_chain"),
+}
+"""Published rows of Table 2 that have another name here, and what their variant ends with."""
 
 
 def write_page(
@@ -69,16 +75,16 @@ def results(records: Sequence[Record], published: Sequence[Record]) -> dict[str,
 
     Published rows stand beside the first group of their data set, with what ours are above them.
     """
-    groups: dict[tuple[str, int], list[Record]] = {}
+    groups: dict[tuple[str, str], list[Record]] = {}
     for record in over_seeds(records):
-        groups.setdefault((record["dataset"], record["n_users"]), []).append(record)
+        groups.setdefault((record["dataset"], record["users"]), []).append(record)
     reference: dict[str, list[Record]] = {}
     for row in published:
         reference.setdefault(row["test_dataset"], []).append(row)
     made: list[dict[str, Any]] = [
         {
             "dataset": dataset,
-            "users": f"{users:,}",
+            "users": users,
             "rows": [_row(record) for record in group],
             "reference": [_reference(row, group) for row in reference.pop(dataset, [])],
         }
@@ -109,9 +115,9 @@ def _reference(row: Record, group: Sequence[Record]) -> dict[str, Any]:
     """A published row, with what the first of ours by its name and training data is above it."""
     source = f"trained on {row['train_dataset']}" if row["train_dataset"] != row["test_dataset"] else ""
     mark = f" {DAGGER}" if row["arithmetic"] == "infeasible" else ""
-    name = _plain(OURS.get(row["method"]) or row["method"])
-    same = (r for r in group if _plain(r["method"]) == name and r["train_dataset"] == row["train_dataset"])
-    ours = next(same, None)
+    name, told = OURS.get(row["method"], (row["method"], ""))
+    of_data = [r for r in group if r["train_dataset"] == row["train_dataset"] and r["variant"].endswith(told)]
+    ours = next((r for r in of_data if _plain(r["method"]) == _plain(name)), None)
     above = {metric: f"{ours[metric] - row[metric]:+.3f}".replace("-", "−") for metric in METRICS} if ours else {}
     return {"method": row["method"] + mark, "about": source, "above": above, **_figures(row)}
 

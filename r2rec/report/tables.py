@@ -22,7 +22,7 @@ FOOTNOTE = (
     f"{DAGGER} Impossible for one positive per user, where HR@1 + (HR@3 - HR@1)/2 <= NDCG@3 <= "
     "HR@1 + (HR@3 - HR@1)/log2(3): at least one of the three figures is wrong."
 )
-ARM = ("method", "variant", "dataset", "train_dataset", "n_users")
+ARM = ("method", "variant", "dataset", "train_dataset")
 
 
 def results_table(records: Sequence[Record]) -> str:
@@ -66,7 +66,7 @@ def published(dataset: str) -> list[dict[str, Any]]:
 
 
 def over_seeds(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """One record per arm, metrics averaged over its seeds and `seeds` their number, in order of appearance.
+    """One record per arm, metrics averaged over its seeds, with `seeds`, how many, and `users`, of each, as text.
 
     Interval ends are averaged too. Seeds share their users, so this is the interval of the mean were the
     seeds fully correlated: never too narrow for the draw of users. Records that repeat a seed are no
@@ -100,7 +100,9 @@ def _mean(group: Sequence[Record]) -> dict[str, Any]:
     first = group[0]
     values = {name: fmean(record[name] for record in group) for name in (*METRICS, "valid_ratio")}
     ends = {name: [fmean(record["ci95"][name][end] for record in group) for end in (0, 1)] for name in METRICS}
-    return {**{name: first[name] for name in ARM}, **values, "ci95": ends, "seeds": len(group)}
+    few, many = (end(record["n_users"] for record in group) for end in (min, max))  # seeds draw candidates anew
+    users = f"{few:,}" if few == many else f"{few:,} to {many:,}"
+    return {**{name: first[name] for name in ARM}, **values, "ci95": ends, "seeds": len(group), "users": users}
 
 
 def _repeats_table1(row: Mapping[str, str]) -> bool:
@@ -121,7 +123,7 @@ def _cells(records: Sequence[Record]) -> list[list[str]]:
             *(row["method"], row["variant"], row["dataset"]),
             *([row["train_dataset"]] if transfer else []),
             *([str(row["seeds"])] if seeds else []),
-            f"{row['n_users']:,}",
+            row["users"],
             f"{row['hr@1']:.3f} [{low:.3f}, {high:.3f}]",
             *(f"{row['hr@3']:.3f}", f"{row['ndcg@3']:.3f}", f"{row['valid_ratio']:.1%}"),
         ]
@@ -192,4 +194,5 @@ def _latex(records: Sequence[Record]) -> str:
         lines = [" & ".join(cell.translate(LATEX) for cell in row) + r" \\" for row in (header, *rows)]
         body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
         parts.append(f"% {title}\n\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}\n")
-    return "\n".join([*parts, *(["% " + FOOTNOTE.translate(LATEX) + "\n"] if len(sections) > 1 else [])])
+    note = FOOTNOTE.translate(LATEX).replace("<=", r"$\le$")
+    return "\n".join([*parts, *([f"{{\\footnotesize {note}\\par}}\n"] if len(sections) > 1 else [])])

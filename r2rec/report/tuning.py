@@ -1,6 +1,8 @@
 """What a tuning sweep found: its jobs, best validation first, beside the choices in which they differ."""
 
+import csv
 import json
+from io import StringIO
 from pathlib import Path
 
 import yaml
@@ -25,7 +27,9 @@ def tuning(folder: Path) -> str | None:
     varied = [key for key in jobs[0][1] if len({str(choices.get(key)) for _, choices, _ in jobs}) > 1]
     head = ["job", *varied, *FACTS]
     rows = [[name, *(str(choices.get(key)) for key in varied), *map(_short, facts)] for name, choices, facts in jobs]
-    write_text(folder / "tables" / "tuning.csv", "\n".join(",".join(row) for row in [head, *rows]) + "\n")
+    text = StringIO()
+    csv.writer(text, lineterminator="\n").writerows([head, *rows])
+    write_text(folder / "tables" / "tuning.csv", text.getvalue())
     return aligned([head, *rows], texts=1)
 
 

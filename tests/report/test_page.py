@@ -46,10 +46,10 @@ class Skeleton(HTMLParser):
         self.text += data
 
 
-def record(method: str, dataset: str = "ml_1m", value: float = 0.4) -> dict[str, Any]:
+def record(method: str, dataset: str = "ml_1m", value: float = 0.4, variant: str | None = None) -> dict[str, Any]:
     metrics = dict.fromkeys(tables.METRICS, value)
     ends = {name: [value - 0.03, value + 0.03] for name in tables.METRICS}
-    arm = {"method": method, "variant": method, "dataset": dataset, "train_dataset": dataset, "seed": 0}
+    arm = {"method": method, "variant": variant or method, "dataset": dataset, "train_dataset": dataset, "seed": 0}
     return {**arm, "n_users": 1000, **metrics, "valid_ratio": 1.0, "ci95": ends}
 
 
@@ -149,7 +149,10 @@ def test_counts_and_classes_follow_the_verdicts(tmp_path: Path) -> None:
 
 def test_ours_stand_against_the_published_row_of_their_name(tmp_path: Path) -> None:
     rows = [record("graphsage", value=0.5), record("R2Rec without RL", value=0.5)]
+    rows += [record("backbone", variant=v, value=0.156) for v in ("base", "base, prompt=no_chain")]
     text = skeleton(written(tmp_path / "report.html", "calm", records=rows)).text
+    assert "prompt:no_chain0.156+0.000" in text
+    assert "prompt:no_reasoning0.1860.327" in text  # none of ours
     assert "GraphSAGE †0.313+0.1870.491+0.0090.461+0.039" in text
     assert "stage:no_rl0.320+0.180" in text
     assert "NGCF †0.3580.512" in text

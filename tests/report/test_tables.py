@@ -49,6 +49,12 @@ def test_seeds_become_their_mean() -> None:
     assert "seeds" in tables.results_table(arms)
 
 
+def test_seeds_that_have_more_or_fewer_users_are_still_one_arm() -> None:
+    arms = [record(seed=seed, n_users=users) for seed, users in enumerate((390, 1000, 386))]
+    assert [(row["seeds"], row["users"]) for row in tables.over_seeds(arms)] == [(3, "386 to 1,000")]
+    assert "386 to 1,000" in tables.results_table(arms)
+
+
 def test_a_repeated_seed_is_another_arm() -> None:
     assert [row["seeds"] for row in tables.over_seeds([record(), record(), record("sasrec")])] == [1, 1, 1]
 
@@ -91,6 +97,11 @@ def test_published_figures_stand_beside_the_same_data_only(tmp_path: Path) -> No
     assert "| Table 1 | GraphSAGE † | ml_1m | 0.313 | 0.491 | 0.461 |" in text
     assert "| Table 1 | SASRec | ml_1m | 0.380 |" in text
     assert text.rstrip().endswith(tables.FOOTNOTE)
+    latex = (tmp_path / "results.tex").read_text(encoding="utf-8")
+    note = latex.rstrip().splitlines()[-1]  # what a reader of the compiled page sees, so no comment, and no bare "<"
+    assert note.startswith(r"{\footnotesize \textsuperscript{\dag} Impossible")
+    assert r"$\le$" in note
+    assert "<" not in note
 
 
 @pytest.mark.parametrize("dataset", ["ml_1m", "amazon_books", "amazon_electronics"])

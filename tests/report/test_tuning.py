@@ -1,5 +1,6 @@
 """The end of a tuning sweep: best validation first, with the choices that differ and no others."""
 
+import csv
 import json
 
 import pytest
@@ -27,8 +28,18 @@ def test_the_best_comes_first_beside_what_differs(tmp_path):
     assert [row.split()[:3] for row in rows] == [
         ["1", "0.003", "0.7500"], ["2", "0.01", "0.6250"], ["0", "0.001", "0.5000"]
     ]  # fmt: skip
-    csv = (tmp_path / "tables" / "tuning.csv").read_text().splitlines()
-    assert csv[1] == "1,0.003,0.7500,0.2500,7,1.5000"
+    lines = (tmp_path / "tables" / "tuning.csv").read_text().splitlines()
+    assert lines[1] == "1,0.003,0.7500,0.2500,7,1.5000"
+
+
+def test_a_value_with_a_comma_is_one_cell(tmp_path):
+    for n, names in enumerate([["u.data", "u.item"], ["ratings.dat"]]):
+        job(tmp_path / str(n), 1e-3, 0.5)
+        config = {"dataset": {"files": str(names)}, "baseline": {"name": "sasrec"}, "seed": 0}
+        (tmp_path / str(n) / "config.yaml").write_text(yaml.safe_dump(config))
+    tuning(tmp_path)
+    with (tmp_path / "tables" / "tuning.csv").open(newline="") as file:
+        assert [len(row) for row in csv.reader(file)] == [6, 6, 6]
 
 
 @pytest.mark.parametrize("stages", [(), ("split",)])
