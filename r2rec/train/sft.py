@@ -82,7 +82,8 @@ def unmasked(pad_token_id: int) -> Callable[[list[dict[str, Any]]], dict[str, An
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = padded(rows)
         shape = batch.pop("attention_mask").shape
-        return batch | {"position_ids": torch.arange(shape[1]).expand(shape)}
+        positions = torch.arange(shape[1]).expand(shape).contiguous()  # memory that rows share can't be pinned
+        return batch | {"position_ids": positions}
 
     return collate
 
