@@ -17,12 +17,13 @@ from r2rec.prompts.render import render
 from r2rec.thoughts.tasks import Task, ranking_tasks, targets
 from r2rec.thoughts.tasks import load as load_source
 from r2rec.train import card
-from r2rec.train.common import common_arguments, gathered, lora, per_device, save_adapter, train
+from r2rec.train.common import common_arguments, forgotten, gathered, lora, per_device, save_adapter, train
 from r2rec.train.probe import probes
 
 KL_AT_START = 1e-3  # nats a token; above it the reference is not the policy that training starts from
 
 
+@forgotten()
 def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write the adapter and log.parquet: per step reward and parts, lengths, clipped and zero-variance shares, KL.
 
@@ -42,10 +43,11 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
         for t in tasks
         if (n := cfg.evaluation.negatives + 1)
     ]
+    args = _arguments(cfg, folder)  # before the weights: under ZeRO-3 these are then loaded in parts
     trainer = SharedPromptGRPO(
         model=load.weights(cfg.model, made, adapter, train=True),
         reward_funcs=[reward_function(name, part, cfg.prompt.reasoning) for name, part in cfg.reward.parts.items()],
-        args=_arguments(cfg, folder),
+        args=args,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=None if adapter or cfg.model.adapter else lora(cfg.model.lora),
