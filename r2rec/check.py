@@ -127,7 +127,10 @@ def _protocol(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
 
 def _training(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     sft, rl = cfg.sft, cfg.rl
-    processes = cfg.hardware.processes
+    processes, strategy = cfg.hardware.processes, cfg.hardware.strategy
+    in_parts = processes > 1 and strategy in ("fsdp", "zero3")  # each forward pass is one of all processes
+    asked = in_parts and cfg.probe.users > 0 and (sft.enabled or rl.enabled)
+    yield asked, f"probe.users={cfg.probe.users}: one process asks, hardware.strategy={strategy} needs all; set it to 0"
     if sft.enabled:
         chains = cfg.chain_sampler._target_ is not None and cfg.chain_sampler.per_user > 0
         yield sft.task not in TASKS, f"sft.task={sft.task}; choose from {', '.join(TASKS)}"
@@ -151,6 +154,10 @@ def _training(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
         uneven = f"{made} is not a multiple of rl.micro_batch_size={rl.micro_batch_size}"
         yield rollouts % rl.micro_batch_size != 0, uneven
         yield rollouts % processes != 0, f"{made} cannot be shared out over hardware.processes={processes}"
+        each = rollouts // processes
+        apart = in_parts and each % rl.group_size != 0 and rl.group_size % each != 0
+        fit = f"a multiple of rl.group_size={rl.group_size}, or divide it, under hardware.strategy={strategy}"
+        yield apart, f"{made} is {each} for each of {processes} processes, which should be {fit}"
         yield rl.loss not in LOSSES, f"rl.loss={rl.loss}; choose from {', '.join(LOSSES)}"
         yield rl.scale_rewards not in SCALES, f"rl.scale_rewards={rl.scale_rewards}; choose from {', '.join(SCALES)}"
         yield rl.schedule not in SCHEDULES, f"rl.schedule={rl.schedule}; choose from {', '.join(SCHEDULES)}"
@@ -167,6 +174,8 @@ def _model(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
 
 def _generation(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield from _engine("generation", cfg.generation, cfg.model.max_length)
+    crowd = cfg.generation.name == "vllm" and cfg.hardware.processes > 1
+    yield crowd, "generation=vllm is one process's; with hardware.processes above 1 use hf, or openai (`vllm serve`)"
     if taught := cfg.teacher.generation:
         yield from _engine("teacher.generation", taught, (cfg.teacher.model or cfg.model).max_length)
         yield taught.by != "text" or taught.constrained, "teacher.generation: a teacher writes freely, by=text"

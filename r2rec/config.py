@@ -74,7 +74,7 @@ class Prompt:
 class Lora:
     r: int = 16
     alpha: int = 32
-    dropout: float = 0.0
+    dropout: float = 0.0  # GRPO leaves it out: its policy and its reference are compared
     targets: str = "all-linear"
 
 
@@ -151,7 +151,7 @@ class Probe:
     """HR@1 on validation positives while SFT and GRPO train, into their logs; greedy."""
 
     name: str = MISSING
-    users: int = 0  # 0: none
+    users: int = 0  # 0: none; one process asks them, so hardware=fsdp and zero3 have none
     every: int = 10  # optimiser steps; before the first and after the last in any case
     batch_size: int = 32
     max_new_tokens: int = 768

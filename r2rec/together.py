@@ -7,7 +7,7 @@ It calls the others, with the stage's own choices and folders, and they wait for
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import cache
@@ -96,6 +96,27 @@ def part_of(batch: tuple[Any, ...]) -> tuple[Any, ...]:
         return batch
     n, own = processes(), int(os.environ["RANK"])
     return tuple(rows[own::n] if len(rows) > own else rows[:1] for rows in batch)
+
+
+def average(tensors: Iterable[Any]) -> None:
+    """Put the mean over all processes at work in the place of each one's tensors."""
+    if _joined:
+        import torch.distributed as dist
+
+        for tensor in tensors:
+            dist.all_reduce(tensor)  # where the tensors are; `_group` is on the CPU
+            tensor /= processes()
+
+
+def agreed(value: Result) -> Result:
+    """The first process's value, in all that are at work: what a GPU sums up differs in the last digit."""
+    if not _joined:
+        return value
+    import torch.distributed as dist
+
+    said = [value]
+    dist.broadcast_object_list(said, src=0, group=_group())
+    return said[0]
 
 
 def _at_work(stage: Callable[..., Any], *given: Any) -> Any:

@@ -144,6 +144,7 @@ REFUSED = {
     "force=[split,nope]": "no stage nope",
     "seed=-1": "seed=-1",
     "hardware.processes=3": "cannot be shared out over hardware.processes=3",
+    "hardware=fsdp probe=slice": "probe.users=100: one process asks",
     "hardware.device=warp": "hardware.device=warp",
     "dataset=amazon": "dataset.category",
     "dataset.params.users=-3": "dataset.params.users=-3",
@@ -174,6 +175,7 @@ REFUSED = {
     "rl.group_size=1": "rl.group_size",
     "rl.samples=1": "rl.samples=1",
     "rl.prompts_per_step=3": "rl.micro_batch_size=16",
+    "hardware=fsdp rl.group_size=4 rl.prompts_per_step=3 rl.micro_batch_size=3": "is 6 for each of 2",
     "rl.micro_batch_size=0": "rl.micro_batch_size=0",
     "rl.max_new_tokens=2560": "rl.max_new_tokens=2560",
     "rl.temperature=0": "rl.temperature=0",
@@ -195,6 +197,7 @@ REFUSED = {
     "generation.by=labels": "prompt=no_reasoning",
     "generation.by=labels prompt=no_reasoning generation.constrained=true": "no answer to be constrained",
     "generation.top_p=1.5": "generation.top_p=1.5",
+    "generation=vllm hardware=ddp": "hardware.processes above 1 use hf",
     "generation=openai": r"no adapter trained here: add evaluation.arms=\[base\]",
     "generation=openai evaluation.arms=[base] generation.constrained=true": "can't name each label once",
     "generation=openai evaluation.arms=[base] generation.by=labels": "no probabilities of labels",
@@ -220,7 +223,10 @@ def test_impossible_combinations_are_refused_in_one_line(overrides: str, capsys:
 ALLOWED = [
     "rl=off reward=none", "rl=off rl.group_size=1", "sft=off sft.task=mix chain_sampler=none",
     "evaluation.negatives=25", "dataset.params.items=20", "generation.temperature=0", "prompt.history=0",
-    "baseline=random evaluation.arms=[]",
+    "baseline=random evaluation.arms=[]", "hardware=ddp probe=slice", "hardware=fsdp sft=off rl=off probe=slice",
+    "hardware=fsdp hardware.processes=4 rl.group_size=4 rl.prompts_per_step=4",
+    "hardware=fsdp hardware.processes=4 rl.group_size=4 rl.prompts_per_step=2 rl.micro_batch_size=2",
+    "hardware=ddp rl.group_size=4 rl.prompts_per_step=3 rl.micro_batch_size=3",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,14 @@ def test_lock_pins_what_pyproject_asks_for() -> None:
     assert outside == []
     # torch brings the CUDA packages its build needs; named here they would reach every machine.
     assert [name for name in pins if name.startswith("nvidia") or name == "triton"] == []
+
+
+def test_vllm_is_asked_for_in_the_versions_that_trl_supports() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    theirs = [r for r in map(Requirement, requires("trl") or []) if r.name == "vllm"]
+    assert [r.specifier for r in map(Requirement, project["optional-dependencies"]["vllm"])] == [
+        r.specifier for r in theirs
+    ]
 
 
 def test_every_pinned_package_has_its_licence_listed() -> None:

@@ -188,6 +188,7 @@ def test_one_process_does_it_all(monkeypatch):
     assert together.shared([3, 1, 2], lambda rows: [r * 2 for r in rows]) == [6, 2, 4]
     batch = (torch.arange(5), torch.arange(10).view(5, 2))
     assert together.part_of(batch) is batch
+    assert together.agreed((0.5, 1)) == (0.5, 1)
     monkeypatch.setattr(together, "_joined", True)
     monkeypatch.setenv("WORLD_SIZE", "3")
     shares = []

@@ -3,6 +3,7 @@
 A model is a torch module `(data, **params)` with `examples` (how many there are), `batches` (one epoch of them),
 `forward` (the loss of a batch) and `scores`.
 Every epoch draws from a seed of its own, so a killed run goes on exactly as it would have.
+These models are small: each process has a whole one, in float32, however `hardware` shares out a language model.
 """
 
 import json
@@ -40,69 +41,57 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         "above": cfg.evaluation.positive_above if spec.likes_only else None,
     }
     data = load(inputs["prepare"], inputs["split"], built["above"])
-    model, optimizer, accelerator = _learner(cfg, built, data, device)
-    plain, first = accelerator.unwrap_model(model), accelerator.is_main_process
+    torch.manual_seed(seeds.integer(cfg.seed, "fit.weights"))
+    model = build(built, data).to(device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
     users, shown, place = _validation(inputs["split"])
-    run: dict[str, Any] = {"rows": [], "best": -1.0, "since": 0, "weights": _copy(plain)}
+    run: dict[str, Any] = {"rows": [], "best": -1.0, "since": 0, "weights": _copy(model)}
     state = folder / "checkpoints" / STATE
-    run = _resumed(state, plain, optimizer, accelerator.device) or run
+    run = _resumed(state, model, optimizer, device) or run
     bar = tqdm(total=spec.epochs, initial=len(run["rows"]), desc="fit", leave=False, disable=None)
     for epoch in range(len(run["rows"]), spec.epochs):
         begin = time.perf_counter()
-        losses = _epoch(model, optimizer, accelerator, spec, cfg.seed, epoch)
+        losses = _epoch(model, optimizer, spec, cfg.seed, epoch)
         if not losses:
             raise R2RecError(f"baseline={cfg.baseline.name} finds nothing to learn: no user has two train ratings")
         seconds = time.perf_counter() - begin
-        hit, ndcg = quality(plain.eval().scores(users, shown), place)
+        hit, ndcg = together.agreed(quality(model.eval().scores(users, shown), place))
         run["rows"].append((epoch, torch.stack(losses).mean().item(), ndcg, hit, seconds))
         track.step("fit", epoch, dict(zip(COLUMNS, run["rows"][-1], strict=True)))
         better = ndcg > run["best"]
         run["since"] = 0 if better else run["since"] + 1
         if better:
-            run |= {"best": ndcg, "weights": _copy(plain)}
+            run |= {"best": ndcg, "weights": _copy(model)}
         bar.update()
         bar.set_postfix(ndcg=f"{ndcg:.3f}", best=f"{run['best']:.3f}", refresh=False)
-        if first:
-            keep(state, {"model": plain.state_dict(), "optimizer": optimizer.state_dict(), "run": run})
+        if together.is_first():
+            keep(state, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "run": run})
         if run["since"] >= spec.patience:
             break
     bar.close()
-    plain.load_state_dict(run["weights"])
-    save_model(plain, str(folder / WEIGHTS))
+    model.load_state_dict(run["weights"])
+    save_model(model, str(folder / WEIGHTS))
     (folder / BUILT).write_text(json.dumps(built))
     facts = _written(run, folder)
     rose = [] if run["since"] else [f"validation still rose at baseline.fit.epochs={spec.epochs}; give more"]
-    return {"parameters": sum(p.numel() for p in plain.parameters()), **facts, "notes": rose}
+    return {"parameters": sum(p.numel() for p in model.parameters()), **facts, "notes": rose}
 
 
-def _learner(cfg: DictConfig, built: dict[str, Any], data: Ratings, device: Any) -> tuple[Any, Any, Any]:
-    """A fresh model and its optimizer, as Accelerate prepares them, and what it prepared them with."""
-    import torch
-    from accelerate import Accelerator
-
-    torch.manual_seed(seeds.integer(cfg.seed, "fit.weights"))
-    model, spec = build(built, data), cfg.baseline.fit
-    optimizer = torch.optim.Adam(model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
-    mixed = "bf16" if cfg.hardware.bf16 and device.type != "cpu" else "no"
-    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=mixed)
-    return *accelerator.prepare(model, optimizer), accelerator
-
-
-def _epoch(model: Any, optimizer: Any, accelerator: Any, spec: DictConfig, seed: int, epoch: int) -> list[Any]:
+def _epoch(model: Any, optimizer: Any, spec: DictConfig, seed: int, epoch: int) -> list[Any]:
     """Train on all batches once; their losses. Small data come in smaller batches, or an epoch would move nothing."""
     import torch
 
     rng, own = seeds.generator(seed, f"fit.{epoch}"), seeds.integer(seed, f"fit.{epoch}")
     torch.manual_seed(own)
     draw = torch.Generator().manual_seed(own)  # of negatives
-    losses, plain = [], accelerator.unwrap_model(model)
-    size = max(1, min(spec.batch_size, -(-plain.examples // spec.least_steps)))
+    losses, device = [], next(model.parameters()).device
+    size = max(1, min(spec.batch_size, -(-model.examples // spec.least_steps)))
     model.train()
-    for batch in plain.batches(size, rng):
-        on_device = tuple(part.to(accelerator.device) for part in together.part_of(batch))
-        with accelerator.autocast():
-            loss = model(on_device, spec.loss, spec.negatives, draw)
-        accelerator.backward(loss)
+    for batch in model.batches(size, rng):
+        on_device = tuple(part.to(device) for part in together.part_of(batch))
+        loss = model(on_device, spec.loss, spec.negatives, draw)
+        loss.backward()
+        together.average(p.grad for p in model.parameters() if p.grad is not None)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.detach())

@@ -67,10 +67,12 @@ def weights(model: DictConfig, made: Path | None, adapter: Path | str | None = N
         return base
     from peft import PeftModel
     from safetensors import SafetensorError
+    from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
     folder = adapter_folder(adapter)
+    one_type = is_deepspeed_zero3_enabled()  # which gathers weights of one type alone; TRL's own adapters have it too
     try:
-        tuned = PeftModel.from_pretrained(base, str(folder), is_trainable=train)
+        tuned = PeftModel.from_pretrained(base, str(folder), is_trainable=train, autocast_adapter_dtype=not one_type)
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:  # of any damaged file
         raise R2RecError(f"adapter {adapter} does not load on {source_of(model, made)}: {_line(error)}") from error
     tuned.peft_config["default"].base_model_name_or_path = source_of(model, made)  # PEFT looks there when it saves

@@ -38,6 +38,8 @@ class Shared(GrowingLayer):
 
     def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Any, Any]:
         own = self.own.update(key_states, value_states)
+        # accelerate's autocast read the prompts, but `generate` calls the model that it wraps
+        self.prompt = (self.prompt[0].to(own[0].dtype), self.prompt[1].to(own[1].dtype))
         return Parts(self.prompt[0], own[0]), Parts(self.prompt[1], own[1])
 
     def get_seq_length(self) -> int:

@@ -16,11 +16,15 @@ class Clock:
     """Seconds of a trainer's parts since they were last asked for."""
 
     def __init__(self, trainer: Any) -> None:
+        import torch
+
         self.spent: dict[str, float] = defaultdict(float)
         for name, part in PARTS.items():
             if hasattr(trainer, name):
                 setattr(trainer, name, self._clocked(part, getattr(trainer, name)))
         trainer.accelerator.backward = self._clocked("backward", trainer.accelerator.backward)
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()  # earlier stages and jobs had theirs
         self.begin = _now()
 
     def start(self) -> None:

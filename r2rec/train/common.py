@@ -1,7 +1,9 @@
 """What SFT and GRPO share: where checkpoints lie, which one to go on from, and the log they leave."""
 
+import gc
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,32 @@ from r2rec.train.state import seal, sealed
 CHECKPOINTS = "checkpoints"
 
 
+@contextmanager
+def forgotten() -> Iterator[None]:
+    """Around a stage that trains (a decorator): what libraries keep of its trainer for the whole process is let go.
+
+    transformers would load a later model in parts, as ZeRO-3 had it; vLLM takes what is free of a GPU when it starts.
+    """
+    try:
+        yield
+    finally:
+        import torch
+        from accelerate.state import AcceleratorState
+        from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+        unset_hf_deepspeed_config()
+        AcceleratorState._reset_state()
+        gc.collect()  # a trainer and its callbacks refer to each other
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def checkpoints(hardware: DictConfig, folder: Path) -> Path:
+    """Where a stage's checkpoints lie; those in parts apart: no other strategy reads them, nor as many processes."""
+    in_parts = hardware.processes > 1 and hardware.strategy != "ddp"
+    return folder / CHECKPOINTS / (f"{hardware.strategy}-{hardware.processes}" if in_parts else "")
+
+
 def newest_complete(folder: Path) -> str | None:
     """The newest checkpoint that is whole and as it was written, or None; others are left alone."""
     newest_first = sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.split("-")[1]))
@@ -30,7 +58,7 @@ def common_arguments(cfg: DictConfig, folder: Path, seed: int) -> dict[str, Any]
 
     on_cpu = device(cfg.hardware) == "cpu"
     return {
-        "output_dir": str(folder / CHECKPOINTS),
+        "output_dir": str(checkpoints(cfg.hardware, folder)),
         "seed": seed,
         "data_seed": seed,
         "use_cpu": on_cpu,
@@ -125,5 +153,10 @@ def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> 
     trainer.remove_callback(PrinterCallback)
     for callback in (Bar, *probes):
         trainer.add_callback(callback)
-    trainer.train(resume_from_checkpoint=newest_complete(folder / CHECKPOINTS))
+    own = Path(trainer.args.output_dir)
+    newest = newest_complete(own)
+    others = [path for path in (folder / CHECKPOINTS).rglob("checkpoint-*") if path.parent != own]
+    if others and not newest and together.is_first():
+        tqdm.write(f"  note: {others[0]} is of another hardware.strategy and is not used: training starts anew")
+    trainer.train(resume_from_checkpoint=newest)
     return write_log(trainer.state.log_history, folder)

@@ -17,16 +17,18 @@ from r2rec.prompts.render import render
 from r2rec.thoughts.tasks import Task, ranking_tasks, targets
 from r2rec.thoughts.tasks import load as load_source
 from r2rec.train import card
-from r2rec.train.common import common_arguments, gathered, lora, per_device, save_adapter, train
+from r2rec.train.common import common_arguments, forgotten, gathered, lora, per_device, save_adapter, train
 from r2rec.train.probe import probes
 
 KL_AT_START = 1e-3  # nats a token; above it the reference is not the policy that training starts from
 
 
+@forgotten()
 def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write the adapter and log.parquet: per step reward and parts, lengths, clipped and zero-variance shares, KL.
 
-    With an SFT adapter, TRL freezes a copy of it as the reference: the KL at the first step is about 0, asserted.
+    With an SFT adapter, TRL freezes a copy of it as the reference: the KL at the first step is about 0, or it is the
+    last (`_reference`).
     """
     runtime.settle(cfg.hardware)
     from datasets import Dataset
@@ -41,16 +43,16 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
         for t in tasks
         if (n := cfg.evaluation.negatives + 1)
     ]
+    args = _arguments(cfg, folder)  # before the weights: under ZeRO-3 these are then loaded in parts
     trainer = SharedPromptGRPO(
         model=load.weights(cfg.model, made, adapter, train=True),
         reward_funcs=[reward_function(name, part, cfg.prompt.reasoning) for name, part in cfg.reward.parts.items()],
-        args=_arguments(cfg, folder),
+        args=args,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         peft_config=None if adapter or cfg.model.adapter else lora(cfg.model.lora),
     )
-    log = train(trainer, "rl", folder, probes(cfg, inputs, tokenizer, "rl"))
-    _check_reference(log)
+    log = train(trainer, "rl", folder, [_reference(), *probes(cfg, inputs, tokenizer, "rl")])
     save_adapter(trainer.model, tokenizer, folder, cfg.model, gathered(trainer))
     facts = {"prompts": len(rows), "steps": trainer.state.global_step, **summary(log), "notes": notes + warnings(log)}
     card.write(folder, "rl", cfg, inputs, facts)
@@ -94,7 +96,7 @@ def _arguments(cfg: DictConfig, folder: Path) -> Any:
     at_once, times = per_device(rollouts, group.micro_batch_size, cfg.hardware.processes)
     return GRPOConfig(
         **common_arguments(cfg, folder, seeds.integer(cfg.seed, "rl")),
-        **_rollouts(cfg.hardware),
+        **_rollouts(cfg),
         num_train_epochs=group.epochs,
         learning_rate=group.learning_rate,
         lr_scheduler_type="constant_with_warmup" if group.schedule == "constant" else group.schedule,
@@ -112,12 +114,14 @@ def _arguments(cfg: DictConfig, folder: Path) -> Any:
         reward_weights=[part.weight for part in cfg.reward.parts.values()],
         num_iterations=1,
         mask_truncated_completions=False,
+        disable_dropout=True,  # what the policy drops the reference does not, and the KL would count that
         save_steps=group.save_steps,
     )
 
 
-def _rollouts(hardware: DictConfig) -> dict[str, Any]:
+def _rollouts(cfg: DictConfig) -> dict[str, Any]:
     """TRL's settings for who writes the rollouts; vLLM gets the adapter anew before each step."""
+    hardware = cfg.hardware
     if hardware.rollouts == "hf":
         return {}
     if hardware.rollouts == "server":
@@ -125,15 +129,24 @@ def _rollouts(hardware: DictConfig) -> dict[str, Any]:
     return {
         "use_vllm": True,
         "vllm_mode": "colocate",
+        "vllm_max_model_length": cfg.model.max_length,  # or vLLM makes room for the longest that the model can read
         "vllm_gpu_memory_utilization": hardware.vllm_memory,
         "vllm_enable_sleep_mode": True,
     }
 
 
-def _check_reference(log: pl.DataFrame) -> None:
-    first = log["kl"].drop_nulls().head(1).to_list() if "kl" in log.columns else []
-    if first and abs(first[0]) > KL_AT_START:
-        raise AssertionError(f"KL at the first step is {first[0]:.4f}: the reference is not the starting policy")
+def _reference() -> Any:
+    """The trainer callback that ends a training at its first step, where its reference is not what it starts from."""
+    from transformers import TrainerCallback
+
+    class Reference(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            kl = (logs or {}).get("kl", 0.0)
+            if state.global_step == 1 and not abs(kl) <= KL_AT_START:  # nor where it is no number
+                why = "the reference is not the policy that training starts from"
+                raise R2RecError(f"rl: the KL of the first step is {kl:.4f}: {why}; rl.beta=0 trains without one")
+
+    return Reference()
 
 
 def summary(log: pl.DataFrame) -> dict[str, float]:

@@ -11,10 +11,11 @@ from r2rec import seeds
 from r2rec.errors import R2RecError
 from r2rec.llm import chat, load, runtime
 from r2rec.train import card
-from r2rec.train.common import common_arguments, gathered, lora, per_device, save_adapter, train
+from r2rec.train.common import common_arguments, forgotten, gathered, lora, per_device, save_adapter, train
 from r2rec.train.probe import probes
 
 
+@forgotten()
 def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
     """Write the adapter and log.parquet (step, loss, ...). Goes on from a checkpoint that a killed run left."""
     runtime.settle(cfg.hardware)
@@ -29,9 +30,10 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     short = [row for row, length in zip(plain, lengths, strict=True) if length <= cfg.model.max_length]
     if not short:
         raise R2RecError(f"no trace fits into model.max_length={cfg.model.max_length} tokens; raise it")
+    args = _arguments(cfg, folder)  # before the weights: under ZeRO-3 these are then loaded in parts
     trainer = SFTTrainer(
         model=load.weights(cfg.model, made, train=True),
-        args=_arguments(cfg, folder),
+        args=args,
         train_dataset=Dataset.from_list(short),
         processing_class=tokenizer,
         data_collator=unmasked(tokenizer.pad_token_id),
@@ -82,7 +84,8 @@ def unmasked(pad_token_id: int) -> Callable[[list[dict[str, Any]]], dict[str, An
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = padded(rows)
         shape = batch.pop("attention_mask").shape
-        return batch | {"position_ids": torch.arange(shape[1]).expand(shape)}
+        positions = torch.arange(shape[1]).expand(shape).contiguous()  # memory that rows share can't be pinned
+        return batch | {"position_ids": positions}
 
     return collate
 

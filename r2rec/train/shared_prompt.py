@@ -29,7 +29,8 @@ class SharedPromptGRPO(GRPOTrainer):
         plain = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}  # of greedy decoding
         self.generation_config.update(**plain)
         model = self.accelerator.unwrap_model(self.model_wrapped)
-        usual, draw = model.generate, drawing(self.temperature, self.top_p, self._chance())
+        own, usual = model.__dict__.get("generate"), model.generate  # FSDP's own, where it has one
+        draw = drawing(self.temperature, self.top_p, self._chance())
 
         def shared(input_ids: torch.Tensor, attention_mask: torch.Tensor, **words: Any) -> Any:
             with sharing(model, input_ids, attention_mask) as cache:
@@ -41,7 +42,9 @@ class SharedPromptGRPO(GRPOTrainer):
         try:
             return super()._generate_single_turn(*args, **others)
         finally:
-            del model.generate  # the instance's; the class's own is back
+            del model.generate  # the instance's; the class's is back
+            if own is not None:
+                model.generate = own
 
     def _chance(self) -> Any:
         """A number for each of this process's rows at each token; every process draws all rows', from one seed."""

@@ -1,14 +1,17 @@
 """The training loop: repeatable, taken up where it was killed, and it keeps the best weights, not the last."""
 
 import json
+import os
+import pickle
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 import torch
-from accelerate import Accelerator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -16,7 +19,9 @@ from safetensors.numpy import load_file
 
 from r2rec.baselines import fit
 from r2rec.errors import R2RecError
+from r2rec.launch import _free_port
 from tests.baselines.small import ITEMS, USERS, data, table
+from tests.conftest import ROOT
 
 SASREC, LIGHTGCN = (f"r2rec.baselines.{name}" for name in ("sasrec.SASRec", "lightgcn.LightGCN"))
 
@@ -75,7 +80,7 @@ def test_few_data_come_in_small_batches(target, batch_size, least):
     sizes: list[int] = []
     model.forward = lambda batch, *rest: sizes.append(len(batch[0])) or next(model.parameters()).sum()
     spec = configured(target, batch_size=batch_size, least_steps=least).baseline.fit
-    fit._epoch(model, torch.optim.SGD(model.parameters(), lr=0.0), Accelerator(cpu=True), spec, 0, 0)
+    fit._epoch(model, torch.optim.SGD(model.parameters(), lr=0.0), spec, 0, 0)
     assert sum(sizes) == model.examples
     assert max(sizes) <= batch_size
     assert max(sizes) <= -(-model.examples // min(least, model.examples))
@@ -90,6 +95,61 @@ def test_a_killed_run_goes_on_as_it_would_have(inputs, tmp_path):
     rest, log2, _ = fitted(configured(epochs=6), inputs, kept)
     assert log2.equals(log)
     assert same(whole, rest)
+
+
+LAUNCHED = {"ACCELERATE_USE_CPU": "true", "ACCELERATE_USE_FSDP": "true", "ACCELERATE_MIXED_PRECISION": "bf16"}
+PROCESS = """
+import pickle, sys
+from r2rec import together
+from r2rec.baselines import fit
+
+if together.is_first():
+    together.perform(fit.fit, *pickle.load(sys.stdin.buffer))
+    together.dismiss()
+else:
+    fit.quality = lambda *_: (0.0, 0.0)  # it would stop where the first goes on
+    together.follow()
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_what_one_learns_whatever_shares_out_a_language_model(inputs, tmp_path):
+    """In halves of a batch, whole models in float32: FSDP and bf16 are for the trainers."""
+    table(1).write_parquet(inputs["split"] / "train.parquet")  # 100 examples: no batch is left with an odd one
+    cfg, folder = configured(LIGHTGCN, negatives=0, batch_size=20, patience=4), tmp_path / "two"
+    cfg.hardware.bf16 = True
+    one, log, _ = fitted(cfg, inputs, tmp_path / "one")
+    assert log.height == 6
+    folder.mkdir()
+    alike = os.environ | LAUNCHED | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", PROCESS], env=alike | {"RANK": rank, "LOCAL_RANK": rank}, cwd=ROOT,
+            stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for rank in "01"
+    ]  # fmt: skip
+    try:
+        said = [process.communicate(pickle.dumps((cfg, inputs, folder)), timeout=200)[1].decode() for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert [process.returncode for process in both] == [0, 0], said
+    two, start = load_file(folder / fit.WEIGHTS), fit.build({"target": LIGHTGCN, "params": {"dim": 8}}, data(1))
+    for name, value in one.items():
+        np.testing.assert_allclose(two[name], value, atol=1e-3)
+        assert np.abs(value - start.state_dict()[name].numpy()).max() > 0.1
+    np.testing.assert_allclose(pl.read_parquet(folder / "log.parquet")["ndcg"], log["ndcg"], atol=1e-3)
+
+
+def test_the_launchers_strategy_and_precision_are_not_for_small_models(inputs, tmp_path, monkeypatch):
+    one, _, _ = fitted(configured(), inputs, tmp_path / "one")
+    for name, value in LAUNCHED.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("accelerate.Accelerator.__init__", None)  # whoever asks it gets what the launcher said
+    cfg = configured()
+    cfg.hardware.bf16 = True
+    assert same(one, fitted(cfg, inputs, tmp_path / "other")[0])
 
 
 def test_it_stops_and_keeps_the_best(inputs, tmp_path):

@@ -98,6 +98,15 @@ def test_a_fair_folder_loads(parts) -> None:  # type: ignore[no-untyped-def]
     assert sum(p.numel() for name, p in model.named_parameters() if "lora" in name) > 0
 
 
+@pytest.mark.parametrize("in_parts", [True, False])
+def test_under_zero3_an_adapter_has_the_backbones_type(parts, in_parts, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("transformers.integrations.deepspeed.is_deepspeed_zero3_enabled", lambda: in_parts)
+    base, adapter = parts
+    model = OmegaConf.merge(composed().model, {"path": str(base), "tiny": None, "dtype": "bfloat16"})
+    found = {p.dtype for name, p in load.weights(model, None, adapter).named_parameters() if "lora" in name}
+    assert found == {torch.bfloat16 if in_parts else torch.float32}
+
+
 def test_code_beside_the_weights_is_not_run(parts) -> None:  # type: ignore[no-untyped-def]
     base, _ = parts
     (base / "theirs.py").write_text("import pathlib; pathlib.Path('reached').touch()\nclass Model: ...\n")

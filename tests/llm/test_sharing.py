@@ -1,9 +1,12 @@
 """Rows that share their prompt write what each writes alone."""
 
+import copy
 from contextlib import suppress
+from types import MethodType
 
 import pytest
 import torch
+from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig
 
 from r2rec.llm.sharing import SHARED, sharing
@@ -50,6 +53,20 @@ def test_the_same_is_written(model, sizes):
         got = written(model, ids, mask, **cache)
     assert torch.equal(got[0], tokens)
     torch.testing.assert_close(got[1], logits, rtol=1e-4, atol=1e-4)
+
+
+def test_prompts_read_in_autocast_serve_a_model_that_writes_without_it(model, monkeypatch):
+    """accelerate wraps the forward of what it prepares, an adapter's model; its `generate` calls the one inside."""
+    adapted = get_peft_model(copy.deepcopy(model), LoraConfig(r=2, target_modules="all-linear"))
+    ids, mask = prompts([4, 4])
+    tokens, logits = written(model, ids, mask)
+    forward = torch.autocast("cpu", torch.bfloat16)(type(adapted).forward)
+    monkeypatch.setattr(adapted, "forward", MethodType(forward, adapted))
+    with torch.no_grad(), sharing(adapted, ids, mask) as cache:
+        assert cache["past_key_values"].layers[0].prompt[1].dtype == torch.bfloat16
+        got = written(adapted, ids, mask, **cache)
+    assert torch.equal(got[0][:, : ids.shape[1] + 1], tokens[:, : ids.shape[1] + 1])
+    torch.testing.assert_close(got[1][0], logits[0], rtol=0.05, atol=0.05)
 
 
 def test_a_prompt_is_read_and_kept_once(model, monkeypatch):

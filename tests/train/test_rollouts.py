@@ -16,7 +16,10 @@ from tests.small import composed
     ("words", "expected"),
     [
         ((), {"use_vllm": False}),
-        (("hardware.rollouts=vllm",), {"use_vllm": True, "vllm_mode": "colocate", "vllm_enable_sleep_mode": True}),
+        (
+            ("hardware.rollouts=vllm", "model.max_length=3000"),
+            {"use_vllm": True, "vllm_mode": "colocate", "vllm_enable_sleep_mode": True, "vllm_max_model_length": 3000},
+        ),
         (
             ("hardware.rollouts=server", "hardware.vllm_server=http://node:8000"),
             {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": "http://node:8000"},

@@ -72,6 +72,21 @@ def test_the_numbers_are_those_of_trl(trainer, owner, batch_size):
         torch.testing.assert_close(ours[2][name], expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("own", [None, "FSDP's"])
+def test_rollouts_leave_the_models_own_way_to_generate(trainer, monkeypatch, own):
+    """FSDP keeps one on the instance, by which it gathers the weights."""
+    model = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    if own:
+        monkeypatch.setitem(model.__dict__, "generate", own)
+    monkeypatch.setattr(
+        GRPOTrainer, "_generate_single_turn", lambda self: seen.append(model.__dict__["generate"].__name__)
+    )
+    seen: list[str] = []
+    trainer._generate_single_turn()
+    assert seen == ["shared"]
+    assert model.__dict__.get("generate") == own
+
+
 def test_a_prompt_is_read_once(trainer, monkeypatch):
     seen = []
     forward = trainer.model.forward

@@ -1,0 +1,21 @@
+"""The clock: what is measured is this trainer's."""
+
+from types import SimpleNamespace
+
+import torch
+
+from r2rec.train.clock import Clock
+
+
+def test_the_most_memory_is_this_trainers(monkeypatch):
+    peak = [9_000_000_000]  # bytes, of an earlier stage
+    gpu = {
+        "is_available": lambda: True,
+        "synchronize": lambda: None,
+        "reset_peak_memory_stats": lambda: peak.__setitem__(0, 2_000_000_000),
+        "max_memory_allocated": lambda: peak[0],
+    }
+    for name, known in gpu.items():
+        monkeypatch.setattr(torch.cuda, name, known)
+    clock = Clock(SimpleNamespace(accelerator=SimpleNamespace(backward=lambda loss: None)))
+    assert clock.taken()["memory_gb"] == 2.0
