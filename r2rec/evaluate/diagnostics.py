@@ -2,7 +2,7 @@
 it knows. Each diagnostic is a function `(asked, rng, **params) -> Diagnosis`, a member of group `diagnostic`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from r2rec.evaluate import interventions
 from r2rec.evaluate.statistics import paired_bootstrap
 from r2rec.prompts.answer import split_thought, thought_steps
 from r2rec.prompts.cases import RankingCase
+from r2rec.thoughts.claims import checked
 from r2rec.thoughts.statements import stated
 
 
@@ -37,7 +38,7 @@ class Asked(NamedTuple):
 
 class Diagnosis(NamedTuple):
     rows: list[dict[str, Any]]  # a table, its first column what each row is about
-    facts: dict[str, float]
+    facts: Mapping[str, float | None]
 
 
 def position(asked: Asked, rng: np.random.Generator, *, shuffles: int) -> Diagnosis:
@@ -96,7 +97,9 @@ def _compared(asked: Asked, rng: np.random.Generator, changes: dict[str, Any]) -
 def faithfulness(asked: Asked, rng: np.random.Generator) -> Diagnosis:
     """Does the answer move when what the thought claims to rest on is changed, and does the thought say what is there?
 
-    A thought that is faithful to chains moves with them, more than sampling alone moves it.
+    A thought that is faithful to chains moves with them, more than sampling alone moves it. Facts: shares of steps, by
+    whether they are in the template's wording and true to the case; and, of all other steps, which share of the items
+    and of the ratings that they cite the prompt has (None where none is cited).
     """
     changes = {
         "chains removed": interventions.without_chains,
@@ -105,8 +108,13 @@ def faithfulness(asked: Asked, rng: np.random.Generator) -> Diagnosis:
         "history removed": interventions.without_history,
     }
     true, untrue, free = 0, 0, 0
+    items: list[bool] = []
+    ratings: list[bool] = []
     for case, reply in zip(asked.cases, asked.replies, strict=True):
-        for statement in stated(thought_steps(split_thought(reply.text, True)[0] or ""), case):
+        thought = split_thought(reply.text, True)[0] or ""
+        cited = checked(case, thought)
+        items, ratings = items + cited.items, ratings + cited.ratings
+        for statement in stated(thought_steps(thought), case):
             true += statement is not None and statement.plain is not None
             untrue += statement is not None and statement.plain is None
             free += statement is None
@@ -115,6 +123,8 @@ def faithfulness(asked: Asked, rng: np.random.Generator) -> Diagnosis:
         "steps that say what is there": true / total,
         "steps that do not": untrue / total,
         "other steps": free / total,
+        "items cited in them that the prompt has": sum(items) / len(items) if items else None,
+        "ratings cited in them that the prompt has": sum(ratings) / len(ratings) if ratings else None,
     }
     return Diagnosis(_compared(asked, rng, changes), facts)
 

@@ -28,7 +28,7 @@ def diagnosis(name: str, found: Mapping[str, Path], folder: Path) -> tuple[str, 
     write_text(folder / "tables" / f"{name}.csv", joined.write_csv())
     cells = [joined.columns, *([_short(value) for value in row] for row in joined.iter_rows())]
     facts = [
-        f"{method}: {fact} {value:.3f}"
+        f"{method}: {fact} {'none' if value is None else f'{value:.3f}'}"
         for method, path in found.items()
         for fact, value in json.loads((path / "facts.json").read_text()).items()
     ]
