@@ -15,6 +15,7 @@ from r2rec.evaluate.orders import Order, together
 from r2rec.evaluate.statistics import compare
 from r2rec.prompts.answer import split_thought, thought_steps
 from r2rec.prompts.cases import RankingCase
+from r2rec.thoughts.claims import checked
 from r2rec.thoughts.statements import stated
 
 
@@ -98,7 +99,9 @@ def _compared(asked: Asked, rng: np.random.Generator, changes: dict[str, Any]) -
 def faithfulness(asked: Asked, rng: np.random.Generator) -> Diagnosis:
     """Does the answer move when what the thought claims to rest on is changed, and does the thought say what is there?
 
-    A thought that is faithful to chains moves with them, more than sampling alone moves it.
+    A thought that is faithful to chains moves with them, more than sampling alone moves it. Facts: shares of steps, by
+    whether they are in the template's wording and true to the case; and, of all other steps, which share of the items
+    and of the ratings that they cite the prompt has (None where none is cited).
     """
     changes = {
         "chains removed": interventions.without_chains,
@@ -107,8 +110,13 @@ def faithfulness(asked: Asked, rng: np.random.Generator) -> Diagnosis:
         "history removed": interventions.without_history,
     }
     true, untrue, free = 0, 0, 0
+    items: list[bool] = []
+    ratings: list[bool] = []
     for case, reply in zip(asked.cases, asked.replies, strict=True):
-        for statement in stated(thought_steps(split_thought(reply.text, True)[0] or ""), case):
+        thought = split_thought(reply.text, True)[0] or ""
+        cited = checked(case, thought)
+        items, ratings = items + cited.items, ratings + cited.ratings
+        for statement in stated(thought_steps(thought), case):
             true += statement is not None and statement.plain is not None
             untrue += statement is not None and statement.plain is None
             free += statement is None
@@ -117,6 +125,8 @@ def faithfulness(asked: Asked, rng: np.random.Generator) -> Diagnosis:
         "steps that say what is there": true / total,
         "steps that do not": untrue / total,
         "other steps": free / total,
+        "items cited in them that the prompt has": sum(items) / len(items) if items else None,
+        "ratings cited in them that the prompt has": sum(ratings) / len(ratings) if ratings else None,
     }
     return Diagnosis(_compared(asked, rng, changes), facts)
 

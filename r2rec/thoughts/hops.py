@@ -27,9 +27,9 @@ def in_order(trace: Trace, start: int, end: int, chain: Chain, n: int, hidden: s
     """
     text = trace.text[start:end]
     item1, item2 = mark(2 * n - 1, is_title=1), f"[{mark(2 * n)}{mark(2 * n, is_title=1)}]|item 2"
-    near, second = _first(text, "neighbour"), _first(text, item2)
+    near, second = first_of(text, "neighbour"), first_of(text, item2)
     third = trace.end(near) if hidden else near
-    if _first(text, f"[{mark(2 * n - 1)}{item1}]|user") > near:
+    if first_of(text, f"[{mark(2 * n - 1)}{item1}]|user") > near:
         yield f"masked: step {trace.at(start + near)} has the neighbour's rating before the user's"
     if second < third:
         yield f"masked: step {trace.at(start + second)} has item 2 before the neighbour's rating of item 1"
@@ -37,19 +37,19 @@ def in_order(trace: Trace, start: int, end: int, chain: Chain, n: int, hidden: s
     hops += [("neighbour", item2, chain.rating_v2, third)]
     if chain.rating_u2 is not None and not hidden:
         hops += [("user", item2, chain.rating_u2, second)]
-    for at, clause in _clauses(text):
+    for at, clause in clauses(text):
         reached = [hop for hop in hops if hop[3] < at + len(clause)]
         whose, what = _spoken_of(("user", "neighbour"), clause), _spoken_of((item1, item2), clause)
         fair = {f"{rating:g}" for who, item, rating, _ in reached if who in whose and item in what}
         later = {f"{hop[2]:g}" for hop in hops} - {f"{hop[2]:g}" for hop in reached}
         foreseen = {hidden} if "neighbour" not in clause and PREDICTS.search(clause) else set()
-        for value in _cited(clause):
+        for value in cited(clause):
             if value not in fair - foreseen:
                 rule = "masked" if value in later else "leak" if value == hidden else "inconsistent"
                 yield f"{rule}: step {trace.at(start + at)} cites a {value}"
 
 
-def _first(text: str, pattern: str) -> int:
+def first_of(text: str, pattern: str) -> int:
     """Where a pattern is first found, or the text's end."""
     found = re.search(pattern, text)
     return found.start() if found else len(text)
@@ -61,11 +61,12 @@ def _spoken_of(patterns: tuple[str, str], clause: str) -> tuple[str, ...]:
     return named if len(named) == 1 else patterns
 
 
-def _cited(clause: str) -> list[str]:
+def cited(clause: str) -> list[str]:
+    """The ratings that a clause has, as a prompt writes them."""
     return [f"{float(value):g}" for value in _RATING.findall(_NOT_RATING.sub(" ", clause))]
 
 
-def _clauses(text: str) -> Iterator[tuple[int, str]]:
+def clauses(text: str) -> Iterator[tuple[int, str]]:
     """Clauses and where they begin."""
     bounds = [(0, 0), *(m.span() for m in _CLAUSE.finditer(text)), (len(text), len(text))]
     return ((end, text[end:start]) for (_, end), (start, _) in pairwise(bounds))

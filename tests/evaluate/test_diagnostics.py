@@ -107,7 +107,22 @@ def test_faithfulness_checks_what_thoughts_say() -> None:
         Reply((0,), said.format(c.history[0].attributes[0] if n % 4 else "g99"), 9) for n, c in enumerate(asked.cases)
     ]
     facts = diagnostics.faithfulness(asked._replace(replies=replies), np.random.default_rng(0)).facts
-    assert facts == {"steps that say what is there": 0.375, "steps that do not": 0.125, "other steps": 0.5}
+    cited = {"items cited in them that the prompt has": None, "ratings cited in them that the prompt has": None}
+    assert facts == {"steps that say what is there": 0.375, "steps that do not": 0.125, "other steps": 0.5, **cited}
+
+
+def test_faithfulness_checks_what_free_text_cites() -> None:
+    """Half cite their chain as it is, half an item and ratings that it has not."""
+    asked = arm(reads_chains)
+    said = "<think>\n1. In chain 1 the user gave {} a 5 and the neighbour gave it a {}.\n</think>\nRanking: A"
+    replies = [
+        Reply((0,), said.format(*((c.chains[0].item1.title, 4) if n % 2 else ("Titanic", 1))), 9)
+        for n, c in enumerate(asked.cases)
+    ]
+    facts = diagnostics.faithfulness(asked._replace(replies=replies), np.random.default_rng(0)).facts
+    assert facts["other steps"] == 1
+    assert facts["items cited in them that the prompt has"] == 0.5
+    assert facts["ratings cited in them that the prompt has"] == 0.5
 
 
 def test_memory_finds_who_knows_titles() -> None:

@@ -170,6 +170,21 @@ def test_changed_order_is_caught(asked, data, renumber):
     assert audit(asked[0], moved, answer, asked[1])
 
 
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("progressive", [True, False])
+@pytest.mark.parametrize("bare", [True, False])
+def test_rules_on_free_text_leave_the_templates_verdicts(masked, progressive, bare):
+    """Whatever the switches: turned down by the rule that is switched off, and where the evidence says otherwise."""
+    cases = list(toy_cases(3, bare))
+    written = template.write([c for c, _ in cases], [t for _, t in cases], 1, masked, progressive)
+    for (case, truth), (thought, answer) in zip(cases, written, strict=True):
+        chained, liked = (bool(case.chains), bool(case.history)) if isinstance(case, RankingCase) else (False, False)
+        off = {"masked": not masked and chained, "progressive": not progressive and chained and liked}
+        expected = {rule for rule, broken in off.items() if broken}
+        expected |= set() if supported(case, truth) else {"inconsistent"}
+        assert rules(case, thought, answer, truth) == expected, thought
+
+
 @given(accepted, st.data())
 def test_changed_numbering_is_caught(asked, data):
     thought, answer = write(*asked)
