@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from r2rec import provenance, store, together, track
+from r2rec.llm import ledger
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
 
@@ -37,6 +38,7 @@ class Run:
         self.ranked: dict[str, store.Artefact] = {}
         self.diagnosed: dict[str, store.Artefact] = {}
         self.elsewhere: dict[str, store.Artefact] = {}  # made on the data set that was trained on, if another
+        ledger.begin()
         folder.mkdir(parents=True, exist_ok=True)
         provenance.write_config(cfg, folder / "config.yaml")
         self.provenance = provenance.collect(cfg)
@@ -101,16 +103,26 @@ class Run:
         folders = {name: artefact.path for name, artefact in parents.items()} | dict(raw)
         alone = not stage.together or OmegaConf.select(cfg, "generation.endpoint") is not None
         perform = together.alone if alone else together.perform
+        paid = [ledger.of(server) for server in _endpoints(choices)]
+        before = sum(book.spent for book in paid)
+
+        def build(folder: Path) -> dict[str, Any]:
+            facts = perform(function(stage.run), cfg, folders, folder) or {}
+            dollars = round(sum(book.spent for book in paid) - before, 4)
+            return {**({"dollars": dollars} if dollars else {}), **facts}
+
         artefact = store.obtain(
             self.store,
             stage.name,
             store.key_of(stage.name, **inputs),
-            lambda folder: perform(function(stage.run), cfg, folders, folder),
+            build,
             inputs=provenance.scrubbed(inputs),
             force=stage.name in self.cfg.force,
             keeps=stage.keeps,
             say=self.say,
         )
+        for book in paid if not artefact.made else []:
+            book.reused += artefact.facts.get("dollars", 0.0)
         self._tell(label, artefact)
         track.stage(label, artefact.facts, artefact.path, artefact.made)
         return artefact
@@ -219,6 +231,12 @@ def _models(choices: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The models that a stage may read, by what their files are called under: the run's own, and a teacher's."""
     models = {"": choices.get("model"), "teacher/": (choices.get("teacher") or {}).get("model")}
     return {where: model for where, model in models.items() if model}
+
+
+def _endpoints(choices: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The endpoints that a stage may ask: a baseline's, an engine's, a teacher's."""
+    groups = [choices.get("baseline"), choices.get("generation"), (choices.get("teacher") or {}).get("generation")]
+    return [group["endpoint"] for group in groups if group and group.get("endpoint")]
 
 
 def function(dotted: str) -> Callable[..., Any]:
