@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -13,6 +14,7 @@ from r2rec import provenance, store, together, track
 from r2rec.llm import ledger
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+MANNERS = ("key", "ceiling", "concurrency", "timeout", "retries", "backoff", "replay")  # of asking an endpoint
 
 
 class Stage(NamedTuple):
@@ -90,7 +92,9 @@ class Run:
         parents = {name: self.made[name] for name in stage.needs if name in self.made} | dict(more)
         if arm and arm.adapter:
             parents["adapter"] = {**self.elsewhere, **self.made}[arm.adapter]
-        choices = pick({**self.plain, **instead}, stage.choices) | ({"arm": arm._asdict()} if arm else {})
+        choices = pick({**self.plain, **instead}, stage.choices)
+        if arm:  # its variant is a word for readers: an adapter's folder, or what a card says
+            choices["arm"] = {key: value for key, value in arm._asdict().items() if key != "variant"}
         inputs: dict[str, Any] = {
             "version": stage.version,
             "config": placeless(choices),
@@ -219,11 +223,19 @@ def pick(plain: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 
 
 def placeless(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """The same choices without local folders: what lies in them names an artefact, by checksum, not where."""
-    placed = dict(choices)
-    for where, model in _models(choices).items():
-        local = {k: "(folder)" for k in ("path", "adapter") if model.get(k) and Path(model[k]).is_dir()}
-        placed |= {"teacher": placed["teacher"] | {"model": model | local}} if where else {"model": model | local}
+    """The same choices with what makes the content alone.
+
+    Without local folders: what lies in them names an artefact, by checksum, not where. And without how an endpoint is
+    asked: how fast, how often, for how much and with whose key changes no answer.
+    """
+    placed = deepcopy(dict(choices))
+    for model in _models(placed).values():
+        for part, key in ((model, "path"), (model, "adapter"), (model.get("tiny") or {}, "start")):
+            if part.get(key) and Path(part[key]).is_dir():
+                part[key] = "(folder)"
+    for endpoint in _endpoints(placed):
+        for key in MANNERS:
+            endpoint.pop(key, None)
     return placed
 
 

@@ -224,6 +224,8 @@ def test_a_closed_model_ranks_as_any_other_method(server, tmp_path, name):
     ranked = pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)
     assert (ranked["ranking"].list.reverse() == ranked["candidates"]).all()
     assert sum(server.asked.values()) == 8
+    patient = [f"baseline.endpoint.{key}={value}" for key, value in {"retries": 1, "ceiling": 9}.items()]
+    assert go(tmp_path / "store", f"baseline={name}", *at, *patient).made() == set()
     again = go(tmp_path / "store", f"baseline={name}", "force=[rank]", *at)
     assert again.by_method()[name] == row
     assert sum(server.asked.values()) == 8

@@ -97,6 +97,8 @@ def test_its_weights_name_the_ranking_and_its_place_does_not(smoke: Done, adapte
 
     moved = shutil.copytree(adapter, tmp_path / "moved")
     assert ranked(moved) == ranked(adapter)
+    (moved / card.CARD).unlink()  # a row is then named after the folder
+    assert ranked(moved) == ranked(adapter)
     weights = load_file(moved / "adapter_model.safetensors")
     save_file({name: values + 1e-3 for name, values in weights.items()}, moved / "adapter_model.safetensors")
     assert ranked(moved) != ranked(adapter)
