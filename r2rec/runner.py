@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec import provenance, store, together, track
+from r2rec import leftovers, provenance, store, together, track
 from r2rec.llm import ledger
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
@@ -42,6 +42,7 @@ class Run:
         self.elsewhere: dict[str, store.Artefact] = {}  # made on the data set that was trained on, if another
         ledger.begin()
         folder.mkdir(parents=True, exist_ok=True)
+        self.others = leftovers.clear(folder)  # files that are no results of a run
         provenance.write_config(cfg, folder / "config.yaml")
         self.provenance = provenance.collect(cfg)
 
@@ -160,7 +161,8 @@ class Run:
         if self.diagnosed:
             rows = {name: artefact.record() for name, artefact in self.diagnosed.items()}
             stages["diagnose"] = list(rows.values())[-1] | {"arms": rows}
-        store.write_json(self.folder / store.MANIFEST, self.provenance | {"stages": stages})
+        results = sorted(leftovers.shown(self.folder) - self.others)
+        store.write_json(self.folder / store.MANIFEST, self.provenance | {"stages": stages, "results": results})
 
     def report(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """Tables, plots, page and metrics.json in the run folder, from the rankings of these arms."""
