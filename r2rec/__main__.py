@@ -42,12 +42,21 @@ def main() -> None:
             _fail(told[1])
         if str(error).startswith("Only one of --run"):  # Hydra's, of its own options
             _fail(str(error))
+        if str(error).startswith("Config group override must be"):  # Hydra's, of GROUP=null, GROUP=3
+            _fail(f"{_memberless()} names no member of a group; write GROUP=MEMBER: --help lists them")
         if 'Could not detect "srun"' in str(error):  # submitit's
             _fail("no srun here: +launcher=slurm goes where jobs can be sent to SLURM; +launcher=local is its stand-in")
         raise
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+
+
+def _memberless() -> str:
+    """The words of the command line that set a group to a value."""
+    value = re.compile(r"\+{0,2}(\w+)(@[\w.]+)?=(null|true|false|[-+.\d]+)", re.IGNORECASE)
+    found = [word for word in sys.argv[1:] if (said := value.fullmatch(word)) and (CONF / said[1]).is_dir()]
+    return ", ".join(found) or "an override"
 
 
 def _job(cfg: DictConfig) -> float | None:

@@ -197,7 +197,7 @@ class Endpoint:
     options: dict[str, Any] = field(default_factory=dict)  # of a request: temperature, max_completion_tokens, ...
     dollars_in: float = 0.0  # per million tokens of prompts
     dollars_out: float = 0.0  # per million tokens of answers, thoughts included
-    ceiling: float = 5.0  # dollars for the answers of one run, kept ones included
+    ceiling: float = 5.0  # dollars for the answers of one run, all stages together, kept ones included
     concurrency: int = 8  # requests on their way at once
     timeout: float = 120.0  # seconds for a whole answer
     retries: int = 6

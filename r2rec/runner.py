@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -9,9 +10,11 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec import provenance, store, together, track
+from r2rec import leftovers, provenance, store, together, track
+from r2rec.llm import ledger
 
 EMPTY: Mapping[str, Any] = MappingProxyType({})
+MANNERS = ("key", "ceiling", "concurrency", "timeout", "retries", "backoff", "replay")  # of asking an endpoint
 
 
 class Stage(NamedTuple):
@@ -37,7 +40,9 @@ class Run:
         self.ranked: dict[str, store.Artefact] = {}
         self.diagnosed: dict[str, store.Artefact] = {}
         self.elsewhere: dict[str, store.Artefact] = {}  # made on the data set that was trained on, if another
+        ledger.begin()
         folder.mkdir(parents=True, exist_ok=True)
+        self.others = leftovers.clear(folder)  # files that are no results of a run
         provenance.write_config(cfg, folder / "config.yaml")
         self.provenance = provenance.collect(cfg)
 
@@ -88,7 +93,9 @@ class Run:
         parents = {name: self.made[name] for name in stage.needs if name in self.made} | dict(more)
         if arm and arm.adapter:
             parents["adapter"] = {**self.elsewhere, **self.made}[arm.adapter]
-        choices = pick({**self.plain, **instead}, stage.choices) | ({"arm": arm._asdict()} if arm else {})
+        choices = pick({**self.plain, **instead}, stage.choices)
+        if arm:  # its variant is a word for readers: an adapter's folder, or what a card says
+            choices["arm"] = {key: value for key, value in arm._asdict().items() if key != "variant"}
         inputs: dict[str, Any] = {
             "version": stage.version,
             "config": placeless(choices),
@@ -101,16 +108,26 @@ class Run:
         folders = {name: artefact.path for name, artefact in parents.items()} | dict(raw)
         alone = not stage.together or OmegaConf.select(cfg, "generation.endpoint") is not None
         perform = together.alone if alone else together.perform
+        paid = [ledger.of(server) for server in _endpoints(choices)]
+        before = sum(book.spent for book in paid)
+
+        def build(folder: Path) -> dict[str, Any]:
+            facts = perform(function(stage.run), cfg, folders, folder) or {}
+            dollars = round(sum(book.spent for book in paid) - before, 4)
+            return {**({"dollars": dollars} if dollars else {}), **facts}
+
         artefact = store.obtain(
             self.store,
             stage.name,
             store.key_of(stage.name, **inputs),
-            lambda folder: perform(function(stage.run), cfg, folders, folder),
+            build,
             inputs=provenance.scrubbed(inputs),
             force=stage.name in self.cfg.force,
             keeps=stage.keeps,
             say=self.say,
         )
+        for book in paid if not artefact.made else []:
+            book.reused += artefact.facts.get("dollars", 0.0)
         self._tell(label, artefact)
         track.stage(label, artefact.facts, artefact.path, artefact.made)
         return artefact
@@ -144,7 +161,8 @@ class Run:
         if self.diagnosed:
             rows = {name: artefact.record() for name, artefact in self.diagnosed.items()}
             stages["diagnose"] = list(rows.values())[-1] | {"arms": rows}
-        store.write_json(self.folder / store.MANIFEST, self.provenance | {"stages": stages})
+        results = sorted(leftovers.shown(self.folder) - self.others)
+        store.write_json(self.folder / store.MANIFEST, self.provenance | {"stages": stages, "results": results})
 
     def report(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """Tables, plots, page and metrics.json in the run folder, from the rankings of these arms."""
@@ -207,11 +225,19 @@ def pick(plain: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
 
 
 def placeless(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """The same choices without local folders: what lies in them names an artefact, by checksum, not where."""
-    placed = dict(choices)
-    for where, model in _models(choices).items():
-        local = {k: "(folder)" for k in ("path", "adapter") if model.get(k) and Path(model[k]).is_dir()}
-        placed |= {"teacher": placed["teacher"] | {"model": model | local}} if where else {"model": model | local}
+    """The same choices with what makes the content alone.
+
+    Without local folders: what lies in them names an artefact, by checksum, not where. And without how an endpoint is
+    asked: how fast, how often, for how much and with whose key changes no answer.
+    """
+    placed = deepcopy(dict(choices))
+    for model in _models(placed).values():
+        for part, key in ((model, "path"), (model, "adapter"), (model.get("tiny") or {}, "start")):
+            if part.get(key) and Path(part[key]).is_dir():
+                part[key] = "(folder)"
+    for endpoint in _endpoints(placed):
+        for key in MANNERS:
+            endpoint.pop(key, None)
     return placed
 
 
@@ -219,6 +245,12 @@ def _models(choices: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The models that a stage may read, by what their files are called under: the run's own, and a teacher's."""
     models = {"": choices.get("model"), "teacher/": (choices.get("teacher") or {}).get("model")}
     return {where: model for where, model in models.items() if model}
+
+
+def _endpoints(choices: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The endpoints that a stage may ask: a baseline's, an engine's, a teacher's."""
+    groups = [choices.get("baseline"), choices.get("generation"), (choices.get("teacher") or {}).get("generation")]
+    return [group["endpoint"] for group in groups if group and group.get("endpoint")]
 
 
 def function(dotted: str) -> Callable[..., Any]:

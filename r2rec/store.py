@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -201,13 +202,17 @@ def as_json(value: Any) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that a reader meets the old file or the new one, never a part."""
-    aside = path.with_name(path.name + ".tmp")
-    with aside.open("w", encoding="utf-8") as stream:
-        stream.write(as_json(value))
-        stream.flush()
-        os.fsync(stream.fileno())
-    aside.replace(path)
+    """Write JSON so that a reader meets the old file or the new one, never a part, however many write it at once."""
+    aside = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")  # nobody else's
+    try:
+        with aside.open("w", encoding="utf-8") as stream:
+            stream.write(as_json(value))
+            stream.flush()
+            os.fsync(stream.fileno())
+        aside.replace(path)
+    finally:
+        with contextlib.suppress(OSError):
+            aside.unlink()
 
 
 def _reset_peak_memory() -> None:

@@ -322,3 +322,25 @@ obtain(Path(sys.argv[1]), "stage", sys.argv[2], build, inputs={}, keeps=["checkp
 
     assert store.obtain(resume, keeps=["checkpoint"]).made
     assert store.whole()
+
+
+WRITE = """
+import sys
+from pathlib import Path
+from r2rec.store import write_json
+for n in range(150):
+    write_json(Path(sys.argv[1]), {"who": sys.argv[2], "text": sys.argv[2] * 20000})
+"""
+
+
+def test_several_processes_write_one_json_file(tmp_path):
+    path = tmp_path / "x.json"
+    command = [sys.executable, "-c", WRITE, path]
+    env = os.environ | {"PYTHONPATH": str(SOURCE)}
+    writers = [subprocess.Popen([*command, who], env=env) for who in "ab"]
+    while any(writer.poll() is None for writer in writers):
+        if path.exists():
+            told = json.loads(path.read_text())
+            assert told["text"] == told["who"] * 20000
+    assert [writer.returncode for writer in writers] == [0, 0]
+    assert [file.name for file in tmp_path.iterdir()] == ["x.json"]

@@ -1,7 +1,8 @@
 """Chat completions of any OpenAI-compatible endpoint, each paid for once.
 
 An answer is on disk, under the hash of what was asked, before it counts: a killed run asks only for what is missing,
-and with `replay` the same folder serves them without a network.
+and with `replay` the same folder serves them without a network. Runs share the folder: of several that want an answer
+at the same time one asks, and the others wait for it.
 """
 
 import asyncio
@@ -10,18 +11,21 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from r2rec.errors import R2RecError
+from r2rec.llm import ledger
 from r2rec.llm.chat import Messages
 from r2rec.provenance import hidden
 from r2rec.store import write_json
 
 LONGEST_WAIT = 60.0  # seconds between two tries
+LOOK_AGAIN = 0.1  # seconds until an answer that another process asks for is looked for again
 PER_TOKEN = 3  # characters of a prompt at least: costs are estimated too high rather than too low
 
 
@@ -39,18 +43,19 @@ def answers(prompts: Sequence[Messages], spec: DictConfig, folder: Path) -> list
         spec: An `Endpoint` of the configuration.
 
     Raises:
-        R2RecError: No key, no such model, no answer after all retries, or the ceiling would be passed. What was
-            answered until then stays in `folder`.
+        R2RecError: No key, no such model, no answer after all retries, or the ceiling would be passed by this and
+            what the run has had before. What was answered until then stays in `folder`.
     """
     asked = [request(messages, spec) for messages in prompts]
     wanted = {address(body, spec): body for body in asked}
     missing = [key for key in wanted if not (folder / f"{key}.json").exists()]
     if missing and spec.replay:
         raise R2RecError(f"{len(missing)} of {len(wanted)} answers are not in {folder}; replay=false asks for them")
+    known = {key: _read(folder / f"{key}.json", spec) for key in wanted.keys() - set(missing)}
+    ledger.of(spec).answers |= {key: answer.cost for key, answer in known.items()}
     if missing:
-        paid = [_read(folder / f"{key}.json", spec).cost for key in wanted.keys() - set(missing)]
-        asyncio.run(_Asking(spec, folder, paid).all({key: wanted[key] for key in missing}))
-    known = {key: _read(folder / f"{key}.json", spec) for key in wanted}
+        asyncio.run(_Asking(spec, folder).all({key: wanted[key] for key in missing}))
+        known |= {key: _read(folder / f"{key}.json", spec) for key in missing}
     return [known[address(body, spec)] for body in asked]
 
 
@@ -86,9 +91,9 @@ def _seal(told: dict[str, Any]) -> str:
 class _Asking:
     """Requests on their way: so many at once, within the ceiling, and all of them waiting when told to."""
 
-    def __init__(self, spec: DictConfig, folder: Path, paid: Sequence[float]) -> None:
+    def __init__(self, spec: DictConfig, folder: Path) -> None:
         self.spec, self.folder = spec, folder
-        self.spent, self.dearest, self.reserved = sum(paid), max(paid, default=0.0), 0.0
+        self.ledger, self.reserved = ledger.of(spec), 0.0
         self.not_before = 0.0  # the endpoint said when to come back
         self.answered = 0
         self.stop: R2RecError | None = None
@@ -113,7 +118,8 @@ class _Asking:
                         if self.stop:
                             return
                         try:
-                            await self._one(client, key, body)
+                            async with self._alone(key):
+                                await self._one(client, key, body)
                         except R2RecError as error:
                             self.stop = self.stop or error
                         bar.update()
@@ -122,11 +128,35 @@ class _Asking:
         if self.stop:
             raise self.stop
 
+    @asynccontextmanager
+    async def _alone(self, key: str) -> AsyncIterator[None]:
+        """Hold the lock of a question, which is a file for as long as it is asked: of all processes one at a time."""
+        from filelock import FileLock, Timeout
+
+        path = self.folder / f"{key}.lock"
+        lock = FileLock(path)
+        while not lock.is_locked:
+            try:
+                lock.acquire(blocking=False)
+            except Timeout:
+                if self.stop:
+                    raise self.stop from None
+                await asyncio.sleep(LOOK_AGAIN)
+        try:
+            yield
+            path.unlink(missing_ok=True)  # whoever comes now, by this file or by a new one, finds the answer
+        finally:
+            lock.release()
+
     async def _one(self, client: Any, key: str, body: dict[str, Any]) -> None:
-        most = max(self._most(body), self.dearest)
-        if self.spent + self.reserved + most > self.spec.ceiling:
+        path = self.folder / f"{key}.json"
+        if path.exists():  # another process asked since we looked
+            self.ledger.answers[key] = _read(path, self.spec).cost
+            return
+        spent, most = self.ledger.spent, max(self._most(body), self.ledger.dearest)
+        if spent + self.reserved + most > self.spec.ceiling:
             raise R2RecError(
-                f"{self.spec.model}: ${self.spent:.4f} are spent, and the next answer may pass the ceiling of "
+                f"{self.spec.model}: ${spent:.4f} are spent, and the next answer may pass the ceiling of "
                 f"${self.spec.ceiling:g}; raise it to go on from the answers that are kept"
             )
         self.reserved += most
@@ -134,10 +164,10 @@ class _Asking:
             answer = await self._insist(client, body)
         finally:
             self.reserved -= most
-        self.spent, self.dearest = self.spent + answer.cost, max(self.dearest, answer.cost)
+        self.ledger.answers[key] = answer.cost
         self.answered += 1
         told = {"request": body, "answer": answer._asdict()}
-        write_json(self.folder / f"{key}.json", told | {"seal": _seal(told)})
+        write_json(path, told | {"seal": _seal(told)})
 
     async def _insist(self, client: Any, body: dict[str, Any]) -> Answer:
         """The answer, after as many tries as it takes, up to `retries` more than one."""

@@ -13,7 +13,8 @@ from r2rec.errors import R2RecError
 from r2rec.store import checksum
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")  # all that is ever read of one
-WHOLE = 64 * 2**20  # bytes; of larger files, only size and both ends enter a fingerprint
+WHOLE = 64 * 2**20  # bytes; of larger files, samples enter a fingerprint
+END, BLOCKS, BLOCK = 2**20, 256, 2**16  # bytes at both ends, and so many blocks of so many bytes between
 
 
 def source_of(model: DictConfig, made: Path | None) -> str:
@@ -153,23 +154,27 @@ def _template(name: str) -> str:
 
 
 def fingerprint(path: str | None) -> dict[str, str]:
-    """Checksums of a local folder of weights, by file; a hub id is named by id and revision alone.
+    """Checksums of a local folder of weights and tokenizer, by file; a hub id is named by id and revision alone.
 
-    Files above 64 MiB are known by their size and their first and last MiB: hashing 16 GB at every start would
-    cost more than it protects.
+    Files above 64 MiB are known by their size, both ends and many blocks between, of which every layer has some:
+    hashing 16 GB at every start would cost more than it protects.
     """
     if path is None or not Path(path := resolve(path)).is_dir():
         return {}
     return {
-        file.name: checksum(file) if file.stat().st_size <= WHOLE else _ends(file)
+        file.name: checksum(file) if file.stat().st_size <= WHOLE else _sampled(file)
         for file in sorted(Path(path).iterdir())
-        if file.suffix in {".json", ".safetensors", ".jinja", ".model"}
+        if file.suffix in {".json", ".safetensors", ".jinja", ".model"} or file.name in {"merges.txt", "vocab.txt"}
     }
 
 
-def _ends(file: Path) -> str:
+def _sampled(file: Path) -> str:
+    """SHA-256 of a file's size, its first and last MiB, and blocks at even distances."""
     size = file.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
     with file.open("rb") as stream:
-        head = stream.read(2**20)
-        stream.seek(-(2**20), 2)
-        return hashlib.sha256(head + stream.read() + str(size).encode()).hexdigest()
+        parts = [(0, END), *((size * k // BLOCKS, BLOCK) for k in range(1, BLOCKS)), (size - END, END)]
+        for place, length in parts:
+            stream.seek(place)
+            digest.update(stream.read(length))
+    return digest.hexdigest()

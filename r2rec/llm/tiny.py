@@ -197,8 +197,9 @@ def batches(tokenizer, spec: DictConfig, made: int = 0) -> Iterator[tuple]:  # t
     """
     import torch
 
+    begun = "-".join(load.fingerprint(spec.start).values()) or spec.start or ""  # by content, wherever it lies
     while True:
-        first, rng = made, seeds.generator(0, f"backbone.{spec.start or ''}{made}")
+        first, rng = made, seeds.generator(0, f"backbone.{begun}{made}")
         progress = 1.0 if spec.start else made / spec.steps
         pool = [
             encode(tokenizer, e)
@@ -208,7 +209,7 @@ def batches(tokenizer, spec: DictConfig, made: int = 0) -> Iterator[tuple]:  # t
         pool.sort(key=lambda pair: len(pair[0]))
         groups: list[list[tuple[list[int], int]]] = [[]]
         for pair in pool:
-            if (len(groups[-1]) + 1) * len(pair[0]) > spec.batch_tokens:
+            if groups[-1] and (len(groups[-1]) + 1) * len(pair[0]) > spec.batch_tokens:
                 groups.append([])
             groups[-1].append(pair)
         for k in rng.permutation(len(groups)):

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from r2rec.store import MANIFEST
 
 CARD = "README.md"
+LONGEST = 2**16  # characters of somebody's card that are read
 WHAT = {
     "sft": "LoRA on reasoning traces about interaction chains (supervised fine-tuning)",
     "rl": "LoRA trained with GRPO to reason over interaction chains and rank candidates",
@@ -59,11 +60,22 @@ def about(adapter: str | None) -> dict[str, str]:
     """What the card in a local folder says of its making: stage, dataset, seed; nothing where there is no such card."""
     if adapter is None or not (file := Path(adapter) / CARD).is_file():
         return {}
+    import yaml
+
     try:
-        said: Any = OmegaConf.create(file.read_text(encoding="utf-8").split("---\n")[1])
-        return {name: str(said["r2rec"][name])[:60] for name in ("stage", "dataset", "seed")}
+        with file.open(encoding="utf-8") as stream:
+            front = stream.read(LONGEST).split("---\n")[1]
+        said = yaml.safe_load(front)["r2rec"]  # plain: OmegaConf would put variables of the environment into it
+        return {name: _word(said[name]) for name in ("stage", "dataset", "seed")}
     except Exception:  # somebody else's card
         return {}
+
+
+def _word(said: Any) -> str:
+    """A text or a number on one line, at most 60 characters; ValueError for anything else."""
+    if not isinstance(said, (str, int)):
+        raise ValueError("neither text nor number")
+    return " ".join(str(said)[:60].split())
 
 
 def named(base: DictConfig) -> str:

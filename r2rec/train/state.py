@@ -59,8 +59,8 @@ def sealed(folder: Path) -> bool:
 
 
 def _files(folder: Path) -> dict[str, str]:
-    """Name -> checksum of all files of a checkpoint but its seal."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in (SEAL, f"{SEAL}.tmp"))
+    """Name -> checksum of all files of a checkpoint but its seal, and what a killed run left of one."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(SEAL))
     return {path.relative_to(folder).as_posix(): checksum(path) for path in found}
 
 

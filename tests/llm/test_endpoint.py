@@ -1,13 +1,19 @@
 """The endpoint client against a server that misbehaves: nothing lost, nothing asked twice once answered."""
 
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
 from omegaconf import OmegaConf
 
+import r2rec
 from r2rec.baselines import chatrec
 from r2rec.errors import R2RecError
+from r2rec.llm import ledger
 from r2rec.llm.chat import ask
 from r2rec.llm.endpoint import answers
 from r2rec.prompts.cases import Item, RankingCase
@@ -20,6 +26,7 @@ pytest.importorskip("openai", reason="needs the openai extra")
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("R2REC_TEST_KEY", KEY)
+    ledger.begin()
     server = Server()
     yield server
     server.close()
@@ -114,6 +121,63 @@ def test_the_ceiling_holds_and_counts_what_is_kept(server, tmp_path):
     assert len(list(tmp_path.glob("*.json"))) <= 8
 
 
+def test_the_ceiling_is_the_runs_and_not_a_calls(server, tmp_path):
+    """Each answer costs $1; what a run had before counts, whichever stage or round asked for it."""
+    dear = spec(server, ceiling=1.5, dollars_in=1000.0, dollars_out=0.0)
+    answers([ask("q0")], dear, tmp_path)
+    for k in (1, 2, 3):
+        with pytest.raises(R2RecError, match=r"\$1\.0000 are spent, .* ceiling of \$1\.5"):
+            answers([ask(f"q{k}")], dear, tmp_path)
+    assert server.asked == {"q0": 1}
+    answers([ask("q0")], dear, tmp_path)  # kept, and counted already
+    assert ledger.of(dear).spent == pytest.approx(1.0)
+    ledger.begin()  # another run, which has no use for q0
+    answers([ask("q1")], dear, tmp_path)
+    assert server.asked == {"q0": 1, "q1": 1}
+
+
+def test_stages_of_a_run_share_its_ceiling_and_so_does_the_run_after_it(server, tmp_path):
+    """Ranking takes most of it: the diagnostic stops, now and in the next run, which uses the ranking again."""
+    server.reply = lambda prompt: "Ranking: " + " > ".join(re.findall(r"^- ([A-Z]): ", prompt, re.M))
+    at = {"base_url": server.url, "key": "R2REC_TEST_KEY", "timeout": 5, "model": "m", "backoff": 0.05,
+          "dollars_in": 1000.0, "dollars_out": 0.0, "ceiling": 10.5}  # fmt: skip
+    words = [f"generation.endpoint.{key}={value}" for key, value in at.items()]
+    words += ["generation=openai", "evaluation.arms=[base]", "diagnostic=consistency"]
+    for _ in range(2):
+        with pytest.raises(R2RecError, match=r"spent, and the next answer may pass the ceiling of \$10\.5"):
+            go(tmp_path / "store", *words)
+        assert sum(server.asked.values()) <= 10
+    assert len(list((tmp_path / "store" / "rank").glob("*/manifest.json"))) == 3  # random, popularity, backbone
+
+
+ASK = """
+import sys, time
+from pathlib import Path
+from omegaconf import OmegaConf
+from r2rec.llm.chat import ask
+from r2rec.llm.endpoint import answers
+folder, order = Path(sys.argv[1]), range(20)[:: int(sys.argv[2])]
+spec = OmegaConf.load(folder / "spec.yaml")
+(folder / f"here{sys.argv[2]}").touch()
+while len(list(folder.glob("here*"))) < 2:
+    time.sleep(0.01)
+got = answers([ask(f"q{k}") for k in order], spec, folder / "responses")
+assert [a.text for a in got] == [f"echo: q{k}" for k in order]
+"""
+
+
+def test_two_runs_that_want_the_same_answers_pay_for_each_once(server, tmp_path):
+    """One begins at the front, the other at the back; they meet in the middle."""
+    server.delay = 0.1
+    OmegaConf.save(spec(server, timeout=10), tmp_path / "spec.yaml")
+    env = os.environ | {"PYTHONPATH": str(Path(r2rec.__file__).parent.parent)}
+    runs = [subprocess.Popen([sys.executable, "-c", ASK, tmp_path, step], env=env) for step in ("1", "-1")]
+    assert [run.wait(120) for run in runs] == [0, 0]
+    assert server.asked == {f"q{k}": 1 for k in range(20)}
+    assert server.most > 3  # both were at work at the same time
+    assert {path.suffix for path in (tmp_path / "responses").iterdir()} == {".json"}  # no lock and no part is left
+
+
 @pytest.mark.parametrize(
     ("changes", "faults", "said"),
     [
@@ -160,6 +224,8 @@ def test_a_closed_model_ranks_as_any_other_method(server, tmp_path, name):
     ranked = pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)
     assert (ranked["ranking"].list.reverse() == ranked["candidates"]).all()
     assert sum(server.asked.values()) == 8
+    patient = [f"baseline.endpoint.{key}={value}" for key, value in {"retries": 1, "ceiling": 9}.items()]
+    assert go(tmp_path / "store", f"baseline={name}", *at, *patient).made() == set()
     again = go(tmp_path / "store", f"baseline={name}", "force=[rank]", *at)
     assert again.by_method()[name] == row
     assert sum(server.asked.values()) == 8

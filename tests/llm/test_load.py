@@ -123,6 +123,34 @@ def test_code_beside_the_weights_is_not_run(parts) -> None:  # type: ignore[no-u
         weights(base)
 
 
+def test_a_tokenizers_text_files_name_it(tmp_path: Path) -> None:
+    for name in ("merges.txt", "vocab.txt"):
+        (tmp_path / name).write_text("a b")
+    before = load.fingerprint(str(tmp_path))
+    (tmp_path / "README.txt").write_text("not read by anyone")
+    assert load.fingerprint(str(tmp_path)) == before
+    for name in ("merges.txt", "vocab.txt"):
+        (tmp_path / name).write_text("a c")
+        assert load.fingerprint(str(tmp_path))[name] != before[name]
+
+
+def test_weights_of_any_size_that_differ_in_one_layer_have_other_fingerprints(tmp_path: Path) -> None:
+    """Two fine-tunes of one model have the same size, head and end."""
+    file, size = tmp_path / "model.safetensors", 100 * 2**20
+    with file.open("wb") as stream:
+        stream.truncate(size)  # sparse: nothing is written
+    found = {load.fingerprint(str(tmp_path))[file.name]}
+    for layer in range(1, 31):  # of 32
+        with file.open("r+b") as stream:
+            stream.seek(size * layer // 32)
+            stream.write(b"\1" * (size // 32))
+        found.add(load.fingerprint(str(tmp_path))[file.name])
+        with file.open("r+b") as stream:
+            stream.seek(size * layer // 32)
+            stream.write(b"\0" * (size // 32))
+    assert len(found) == 31
+
+
 @pytest.mark.slow
 def test_a_whole_run_unpickles_nothing(trained: Done, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python tells of every class that a pickle names; torch is asked for weights alone."""

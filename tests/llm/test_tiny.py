@@ -38,6 +38,24 @@ def test_a_killed_run_goes_on_as_it_would_have(spec, tmp_path, monkeypatch):
     assert all(torch.equal(whole[name], rest[name]) for name in whole)
 
 
+def test_what_it_goes_on_from_seeds_its_batches_and_where_that_lies_does_not(spec, tmp_path):
+    tokenizer = tiny.make_tokenizer(spec, seeds.generator(0, "backbone"))
+
+    def tokens(name, content):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(content)
+        return next(tiny.batches(tokenizer, OmegaConf.merge(spec, {"start": str(tmp_path / name)})))[1].tolist()
+
+    assert tokens("here", "{}") == tokens("there", "{}")
+    assert tokens("other", "[]") != tokens("same", "{}")
+
+
+def test_an_example_longer_than_a_step_is_a_step(spec):
+    tokenizer = tiny.make_tokenizer(spec, seeds.generator(0, "backbone"))
+    small = tiny.batches(tokenizer, OmegaConf.merge(spec, {"batch_tokens": 1}))
+    assert {len(next(small)[1]) for _ in range(5)} == {1}
+
+
 def test_levels_come_in_order_and_end_at_the_protocol():
     rng = np.random.default_rng(0)
     seen = [{tiny.LEVELS.index(tiny.level_at(at, rng)) for _ in range(1000)} for at in (0, 0.2, 0.99)]

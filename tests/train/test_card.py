@@ -59,6 +59,25 @@ def test_the_cards_of_others_say_nothing(tmp_path: Path, text: str) -> None:
     assert card.about(str(tmp_path)) == {}
 
 
+def test_a_card_is_read_as_text(smoke: Done, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it says is somebody else's: no variable of the environment, no file and no table comes in by it."""
+    monkeypatch.setenv("MY_PASSWORD", "planted-password-08b")
+    planted = shutil.copytree(adapter, tmp_path / "planted")
+    said = "---\nr2rec: {stage: '${oc.env:MY_PASSWORD}', dataset: \"a\\nb${oc.env:MY_PASSWORD}\", seed: 0}\n---\n"
+    (planted / card.CARD).write_text(said)
+    assert card.about(str(planted))["stage"] == "${oc.env:MY_PASSWORD}"
+    done = go(smoke.folder.parent / "store", f"model.adapter={planted}", "sft=off", "rl=off")
+    assert done.records[-1]["variant"].startswith("${oc.env:MY_PASSWORD} on a b")
+    artefacts = [Path(done.stages["rank"]["arms"]["adapter"]["path"]), done.folder]
+    files = [path for folder in artefacts for path in folder.rglob("*") if path.is_file()]
+    assert not [path for path in files if b"planted-password" in path.read_bytes()]
+    for other in ("[sft]", "{a: b}", "2026-01-01", "null", "!!python/name:os.getcwd"):
+        (planted / card.CARD).write_text(f"---\nr2rec: {{stage: {other}, dataset: toy, seed: 0}}\n---\n")
+        assert card.about(str(planted)) == {}
+    (planted / card.CARD).write_text(f"---\nr2rec: {{stage: {'x' * 999}, dataset: toy, seed: 0}}\n---\n")
+    assert card.about(str(planted))["stage"] == "x" * 60
+
+
 def test_a_given_adapter_ranks_as_where_it_was_trained(smoke: Done, adapter: Path) -> None:
     done = go(smoke.folder.parent / "store", f"model.adapter={adapter}", "sft=off", "rl=off", "dataset.name=other")
     record = done.records[-1]
@@ -77,6 +96,8 @@ def test_its_weights_name_the_ranking_and_its_place_does_not(smoke: Done, adapte
         return go(smoke.folder.parent / "store", *words).stages["rank"]["arms"]["adapter"]["key"]
 
     moved = shutil.copytree(adapter, tmp_path / "moved")
+    assert ranked(moved) == ranked(adapter)
+    (moved / card.CARD).unlink()  # a row is then named after the folder
     assert ranked(moved) == ranked(adapter)
     weights = load_file(moved / "adapter_model.safetensors")
     save_file({name: values + 1e-3 for name, values in weights.items()}, moved / "adapter_model.safetensors")
