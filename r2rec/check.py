@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from r2rec.errors import R2RecError
 from r2rec.launch import refusals
+from r2rec.limits import Rules, limits, members
 from r2rec.prompts.cases import LABELS
 
 TASKS = ("ranking", "chain_rating", "mix")
@@ -26,6 +27,7 @@ TRACKERS = ("tensorboard", "wandb")
 MODES = ("offline", "online", "disabled")
 DTYPES = ("float32", "bfloat16", "float16")
 ANSWERS = ("text", "labels")
+BESIDE = ("diagnose", "fuse")  # artefacts that an arm leaves beside its ranking
 ABOVE_ZERO = (
     "model.max_length", "model.lora.r", "prompt.title_length", "teacher.oversample", "teacher.attempts",
     "sft.epochs", "sft.learning_rate", "sft.batch_size", "sft.micro_batch_size", "sft.save_steps",
@@ -45,15 +47,14 @@ def check(cfg: DictConfig, stages: tuple[str, ...]) -> None:
     Raises:
         R2RecError: What clashes, and what to change.
     """
-    for rules in (_keys, _numbers, _run, _protocol, _training, _model, _generation, _baseline, _push):
+    kinds = (_keys, limits, _numbers, _run, members, _protocol, _training, _model, _generation, _baseline, _push)
+    for rules in kinds:
         for broken, why in rules(cfg, stages):
             if broken:
                 raise R2RecError(why)
     for leaf in _leaves(cfg):
         _check_params(*leaf)
 
-
-Rules = Iterator[tuple[bool, str]]
 
 logging.getLogger("hydra.utils").addHandler(logging.NullHandler())  # or it prints what `_check_params` tells
 
@@ -83,8 +84,10 @@ def _keys(cfg: DictConfig, stages: tuple[str, ...], where: str = "") -> Rules:
 
 
 def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
-    unknown = [str(s) for s in [cfg.until, *cfg.force] if s is not None and s not in stages]
-    yield bool(unknown), f"no stage {', '.join(unknown)}; there are {', '.join(stages)}"
+    yield cfg.until not in (None, *stages), f"no stage {cfg.until}; there are {', '.join(stages)}"
+    forced = (*stages, *BESIDE)
+    unknown = [str(s) for s in cfg.force if s not in forced]
+    yield bool(unknown), f"no stage {', '.join(unknown)}; there are {', '.join(forced)}"
     device = cfg.hardware.device
     yield device not in DEVICES, f"hardware.device={device}; choose from {', '.join(DEVICES)}"
     yield from refusals(cfg.hardware)
@@ -268,9 +271,11 @@ def _leaves(cfg: DictConfig) -> Iterator[tuple[str, str, DictConfig, int]]:
 
 def _check_params(where: str, target: str, params: DictConfig, given: int) -> None:
     try:
-        parameters = list(signature(get_method(target)).parameters.values())
+        found = get_method(target)
+        called = signature(found)
     except Exception as error:
         raise R2RecError(f"{where}._target_={target} cannot be imported: {' '.join(str(error).split())}") from error
+    parameters = list(called.parameters.values())
     known = {p.name: p.annotation for p in parameters[given:]}
     free = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
     for name, value in {str(key): value for key, value in params.items()}.items():
@@ -278,6 +283,13 @@ def _check_params(where: str, target: str, params: DictConfig, given: int) -> No
             raise R2RecError(f"{where}.params.{name}: {target} takes {', '.join(known) or 'no options'}")
         if not _fits(value, known.get(name, Any)):
             raise R2RecError(f"{where}.params.{name}={value} should be of type {known[name].__name__}")
+    if isinstance(found, type) and given > 1:
+        raise R2RecError(f"{where}._target_={target} is a class; name a function, or give a model its `fit`")
+    try:
+        whole = called.bind if given > 1 else called.bind_partial  # a reward's columns come by name
+        whole(*[None] * given, **{str(key): value for key, value in params.items()})
+    except TypeError as error:
+        raise R2RecError(f"{where}._target_={target} can't be called as a {where} is: {error}") from error
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -193,7 +193,8 @@ def rooted(cfg: DictConfig) -> DictConfig:
     """The configuration with `roots` where data sets have no folder of their own."""
     cfg = cfg.copy()
     for data in (cfg.dataset, cfg.train_on):
-        data.root = data.root or cfg.roots.get(data.name)
+        if data.root is None:
+            data.root = cfg.roots.get(data.name)
     return cfg
 
 

@@ -20,6 +20,7 @@ PACKAGES = (
 SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|credential)s?$", re.IGNORECASE)
 LOOKS_SECRET = re.compile(r"\b(sk|hf|ghp|wandb)[-_][A-Za-z0-9_-]{12,}|://[^/\s:@]+:[^/\s@]+@")
 NAMED_SECRET = re.compile(r"((?:key|token|secret|password|passwd|credential)s?['\"]?: ?)[^\s,}]+", re.IGNORECASE)
+VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_(KEY|TOKEN|SECRET)")
 HIDDEN = "(hidden)"
 LEAST = 8  # characters of a secret in the environment: shorter ones would hide common words
 
@@ -62,7 +63,7 @@ def scrubbed(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         return [scrubbed(v, name) for v in value]
     if isinstance(value, str):
-        return HIDDEN if SECRET.search(name) else _hide(value)
+        return HIDDEN if SECRET.search(name) and not _names_variable(name, value) else _hide(value)
     return value
 
 
@@ -74,9 +75,15 @@ def hidden(text: str) -> str:
     return LOOKS_SECRET.sub(HIDDEN, text)
 
 
+def _names_variable(name: str, value: str) -> bool:
+    """Whether this is an endpoint's `key: OPENAI_API_KEY`, which says where the key is and not what it is."""
+    return name == "key" and VARIABLE.fullmatch(value) is not None
+
+
 def _hide(text: str) -> str:
     name, found, value = text.partition("=")
-    if found and SECRET.search(name.lstrip("+").rsplit(".", 1)[-1]) and not value.isdigit():
+    last = name.lstrip("+").rsplit(".", 1)[-1]
+    if found and SECRET.search(last) and not value.isdigit() and not _names_variable(last, value):
         return f"{name}={HIDDEN}"
     return hidden(NAMED_SECRET.sub(rf"\1{HIDDEN}", text))
 

@@ -44,7 +44,10 @@ def composed(*overrides: str) -> DictConfig:
 
 def changed(*overrides: str) -> DictConfig:
     """The same, quicker where values alone are set."""
-    values = [word for word in overrides if word[0].islower() and word.partition("=")[0] not in GROUPS]
+    values = [
+        word for word in overrides
+        if word[0].islower() and word.partition("=")[0] not in GROUPS and "@" not in word and not word.endswith("=")
+    ]  # fmt: skip
     cfg = composed(*(word for word in overrides if word not in values))
     cfg.merge_with_dotlist(values)
     return cfg
@@ -141,7 +144,47 @@ REFUSED = {
     "probe.every=???": r"probe.every=\?\?\? is no value",
     "model.lora.r=???": r"model.lora.r=\?\?\? is no value",
     "until=chian": "no stage chian; there are prepare, split",
-    "force=[split,nope]": "no stage nope",
+    "force=[split,nope]": "no stage nope; there are prepare, .*report, diagnose, fuse",
+    "until=diagnose": "no stage diagnose; there are prepare, .*report$",
+    "artefacts=": "artefacts= is empty",
+    "dataset=ml_1m dataset.root=": "dataset.root= is empty",
+    "model.path=": "model.path= is empty",
+    "hardware.threads=0": "hardware.threads=0",
+    "prompt.title_length=3": "prompt.title_length=3 should be 4 or more",
+    "model.lora.dropout=1": "model.lora.dropout=1.0",
+    "model.lora.dropout=-0.1": "model.lora.dropout=-0.1",
+    "baseline=tallrec baseline.adapt.lora.dropout=2": "baseline.adapt.lora.dropout=2",
+    "baseline=tallrec baseline.adapt.lora.r=0": "baseline.adapt.lora.r=0",
+    "model=tiny_scratch model.tiny.hidden=33": "model.tiny.hidden=33 should be a multiple of 2 x model.tiny.heads=3",
+    "model=tiny_scratch model.tiny.heads=0": "model.tiny.heads=0",
+    "model=tiny_scratch model.tiny.steps=0": "model.tiny.steps=0",
+    "model=tiny_scratch model.tiny.vocabulary=9": "model.tiny.vocabulary=9 should be 263 or more",
+    "model=tiny_scratch model.tiny.learning_rate=nan": "model.tiny.learning_rate=nan",
+    "dataset.params.seed=-1": "dataset.params.seed=-1",
+    "noise=random noise.params.kind=foo": "noise.params.kind=foo; choose from random",
+    "noise=random +noise.params.targets=-5": "noise.params.targets=-5",
+    "noise=cold noise.params.kept=-1": "noise.params.kept=-1",
+    "baseline=item_knn baseline.params.neighbours=-1": "baseline.params.neighbours=-1",
+    "baseline=item_knn baseline.params.shrink=-1": "baseline.params.shrink=-1",
+    "baseline=ease baseline.params.regularisation=0": "baseline.params.regularisation=0",
+    "baseline=sasrec baseline.params.dim=0": "baseline.params.dim=0",
+    "baseline=sasrec baseline.params.heads=3": "dim=64 should be a multiple of baseline.params.heads=3",
+    "baseline=sasrec baseline.params.dropout=1": "baseline.params.dropout=1",
+    "baseline=caser baseline.params.window=0": "baseline.params.window=0",
+    "baseline=gru4rec baseline.params.hidden=0": "baseline.params.hidden=0",
+    "baseline=llara baseline.vectors.params.blocks=0": "baseline.vectors.params.blocks=0",
+    "baseline@fusion=lightgcn fusion.params.layers=0": "fusion.params.layers=0",
+    "baseline=popularity baseline._target_=null": "baseline._target_=null .* baseline=none",
+    "noise=flip noise._target_=null": "noise._target_=null .* noise=none",
+    "baseline@fusion=ease fusion._target_=null": "that is baseline@fusion=none",
+    "baseline=popularity baseline._target_=os.getcwd": "os.getcwd can't be called as a baseline is",
+    "noise=random ~noise.params.kind": "can't be called as a noise is: missing a required .*kind",
+    "+evaluation.references.x=r2rec.baselines.sasrec.SASRec": "references.x._target_=r2rec.* is a class",
+    "dataset=amazon_books dataset.category=Office_Products": "Books; .*dataset=amazon dataset.category=Office_P",
+    "dataset@train_on=amazon_office train_on.category=Books": "dataset@train_on=amazon_office is Office_Products",
+    "dataset.category=X": "dataset=toy has no categories; leave dataset.category out",
+    "dataset=ml_100k dataset.category=X": "dataset=ml_100k has no categories",
+    "dataset.root=/x": "dataset=toy reads no files; leave dataset.root=/x out",
     "seed=-1": "seed=-1",
     "hardware.processes=3": "cannot be shared out over hardware.processes=3",
     "hardware=fsdp probe=slice": "probe.users=100: one process asks",
@@ -227,6 +270,9 @@ ALLOWED = [
     "hardware=fsdp hardware.processes=4 rl.group_size=4 rl.prompts_per_step=4",
     "hardware=fsdp hardware.processes=4 rl.group_size=4 rl.prompts_per_step=2 rl.micro_batch_size=2",
     "hardware=ddp rl.group_size=4 rl.prompts_per_step=3 rl.micro_batch_size=3",
+    "force=[diagnose,fuse]", "hardware.threads=null", "prompt.title_length=4",
+    "noise=cold noise.params.kept=0", "dataset=amazon dataset.category=Books", "dataset=ml_1m dataset.root=/x",
+    "baseline=sasrec baseline.params.dim=66 baseline.params.heads=3", "model.lora.dropout=0",
 ]  # fmt: skip
 
 

@@ -78,6 +78,8 @@ MISTAKES = {
     "teacher._target_=nope.write": "teacher._target_=nope.write",
     "dataset.params.ratings_per_user=4": "evaluation.min_positives",
     "hydra.run.dir=file/run": "hydra.run.dir",
+    "artefacts= until=prepare": "artefacts= is empty",
+    "dataset=ml_1m dataset.root=": "dataset.root= is empty",
     "artefacts=file": "artefacts=FOLDER",
     "model.path=empty until=rank": "model.path",
     "-m seed=0,x": "seed=x",

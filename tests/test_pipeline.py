@@ -140,7 +140,7 @@ def test_each_seed_of_the_configuration_changes_its_own(store: Path) -> None:
     assert go(store, "seed=91", "dataset.params.seed=0", "until=chain").made() == {"split", "chain"}
 
 
-ELSEWHERE = ["logger.name=other", "hardware.threads=1", "hardware.name=other", "name=renamed", "dataset.root=/nowhere"]
+ELSEWHERE = ["logger.name=other", "hardware.threads=1", "hardware.name=other", "name=renamed", "logger.project=other"]
 
 
 @pytest.mark.parametrize("override", ELSEWHERE)

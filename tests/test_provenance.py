@@ -15,8 +15,13 @@ SECRETS = {
     "teacher": {"api_key": "letmein", "params": {"token": "letmein", "OPENAI_API_KEY": "letmein"}},
     "logger": {"password": "letmein", "secrets": ["letmein"], "note": "use hf_abcdefghijklmnop here"},
     "dataset": {"downloads": [{"url": "https://me:letmein@example.org/x.zip"}]},
+    "baseline": {"endpoint": {"key": "letmein"}},
 }
-PLAIN = {"generation": {"max_new_tokens": 32, "stop_token": None}, "dataset": {"root": "/data/ml_1m"}, "seed": 3}
+PLAIN = {
+    "generation": {"max_new_tokens": 32, "stop_token": None, "endpoint": {"key": "OPENAI_API_KEY"}},
+    "dataset": {"root": "/data/ml_1m"},
+    "seed": 3,
+}
 WORDS = {
     "teacher.params.api_key=letmein": "teacher.params.api_key=(hidden)",
     "+teacher.params.token=letmein": "+teacher.params.token=(hidden)",
@@ -26,6 +31,10 @@ WORDS = {
     "teacher.params={api_key: letmein, tone: kind}": "teacher.params={api_key: (hidden), tone: kind}",
     "teacher.params={tone: kind, token: 'letmein'}": "teacher.params={tone: kind, token: (hidden)}",
     "name=sk-abcdefghijklmnop": "name=(hidden)",
+    "baseline.endpoint.key=OPENAI_API_KEY": "baseline.endpoint.key=OPENAI_API_KEY",  # where it is, not what it is
+    "baseline.endpoint.key=letmein": "baseline.endpoint.key=(hidden)",
+    "baseline.endpoint.key=LETMEIN42": "baseline.endpoint.key=(hidden)",
+    "teacher.params.password=LET_ME_KEY": "teacher.params.password=(hidden)",
     "generation.max_new_tokens=32": "generation.max_new_tokens=32",
     "dataset.root=/data/task-force": "dataset.root=/data/task-force",
     "evaluation.users=9": "evaluation.users=9",
@@ -42,6 +51,7 @@ def test_the_written_config_hides_secrets_and_keeps_the_rest(tmp_path: Path) -> 
     assert written.generation == PLAIN["generation"]
     assert (written.seed, written.dataset.root) == (3, "/data/ml_1m")
     assert written.dataset.downloads[0].url.endswith("example.org/x.zip")
+    assert written.baseline.endpoint.key == "(hidden)"
     assert cfg.teacher.api_key == "letmein"  # what runs is untouched
 
 

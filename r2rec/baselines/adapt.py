@@ -82,7 +82,9 @@ def _learner(cfg: DictConfig, made: Path | None, fitted: Path | None, device: An
     from r2rec.train.common import lora
 
     torch.manual_seed(seed)
-    model = get_peft_model(load.weights(cfg.model, made, train=True), lora(cfg.baseline.adapt.lora))
+    base, spec = load.weights(cfg.model, made, train=True), cfg.baseline.adapt.lora
+    load.targeted(base, spec.targets, "baseline.adapt.lora")
+    model = get_peft_model(base, lora(spec))
     projector = show_items(model, fitted) if fitted else None
     model = model.to(device)
     if device.type != "cpu":

@@ -55,16 +55,16 @@ def weights(model: DictConfig, made: Path | None, adapter: Path | str | None = N
         train: Keep the adapter's weights trainable.
     """
     import torch
-    from transformers import AutoModelForCausalLM
 
     dtype = getattr(torch, model.dtype)
     if model.get("architecture"):
         base = imagined(model.architecture, dtype)
     else:
-        _no_adapter(source_of(model, made), model.revision)
-        base = _load(AutoModelForCausalLM.from_pretrained, model, made, dtype=dtype, use_safetensors=True)
+        base = _load(_bare, model, made, dtype=dtype, use_safetensors=True)
     adapter = adapter or model.adapter
     if adapter is None:
+        if train:
+            targeted(base, model.lora.targets, "model.lora")
         return base
     from peft import PeftModel
     from safetensors import SafetensorError
@@ -121,12 +121,31 @@ def adapter_folder(adapter: Path | str) -> Path:
     return folder
 
 
-def _no_adapter(where: str, revision: str | None) -> None:
-    """transformers would follow an adapter's settings to another model, and read its weights in any format."""
+def targeted(base: Any, targets: str, where: str) -> None:
+    """Refuse targets of LoRA that the model has no layer for; PEFT passes over those, as long as one is left.
+
+    Raises:
+        R2RecError: There is none by that name.
+    """
+    if targets == "all-linear":
+        return
+    weighty = {n for n, module in base.named_modules() if getattr(getattr(module, "weight", None), "ndim", 0) > 1}
+    unknown = [t for t in targets.split(",") if not any(f".{name}".endswith(f".{t}") for name in weighty)]
+    if unknown:
+        there = sorted({name.rpartition(".")[2] for name in weighty})
+        raise R2RecError(
+            f"{where}.targets={targets}: no {', '.join(unknown)}; choose from all-linear, {', '.join(there)}"
+        )
+
+
+def _bare(where: str, **options: Any) -> Any:
+    """A causal language model; transformers would follow an adapter's settings to another, in any format."""
+    from transformers import AutoModelForCausalLM
     from transformers.utils.peft_utils import find_adapter_config_file
 
-    if find_adapter_config_file(where, revision=revision) is not None:
+    if find_adapter_config_file(where, revision=options["revision"]) is not None:
         raise R2RecError(f"model.path={where} holds an adapter: name its backbone there, and it in model.adapter")
+    return AutoModelForCausalLM.from_pretrained(where, **options)
 
 
 def _load(loader: Any, model: DictConfig, made: Path | None, **options: Any) -> Any:

@@ -123,6 +123,32 @@ def test_code_beside_the_weights_is_not_run(parts) -> None:  # type: ignore[no-u
         weights(base)
 
 
+LORA = {
+    "model.lora.targets=foo": ("until=sft", "model.lora.targets=foo: no foo; choose from all-linear, .*q_proj"),
+    "model.lora.targets='q_proj,norm'": ("until=sft", "no norm; choose from"),
+    "model.lora.targets=''": ("until=sft", "choose from"),
+    "baseline.adapt.lora.targets=foo": ("baseline=tallrec", "baseline.adapt.lora.targets=foo: no foo"),
+}
+
+
+@pytest.mark.parametrize("override", LORA)
+def test_lora_on_what_a_model_has_not_is_one_line(trained: Done, override: str) -> None:
+    with pytest.raises(R2RecError, match=LORA[override][1]) as told:
+        go(trained.folder.parent / "store", override, LORA[override][0])
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("targets", ["all-linear", "q_proj,v_proj", "embed_tokens", "self_attn.o_proj"])
+def test_lora_on_what_a_model_has(parts, targets: str) -> None:  # type: ignore[no-untyped-def]
+    load.targeted(weights(parts[0]), targets, "model.lora")
+
+
+def test_a_start_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(R2RecError, match="cannot load model /nonexistent") as told:
+        go(tmp_path / "store", "model.tiny.start=/nonexistent", "until=backbone")
+    assert "\n" not in str(told.value)
+
+
 def test_a_tokenizers_text_files_name_it(tmp_path: Path) -> None:
     for name in ("merges.txt", "vocab.txt"):
         (tmp_path / name).write_text("a b")
