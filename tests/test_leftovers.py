@@ -9,6 +9,7 @@ from r2rec import leftovers
 from r2rec.errors import R2RecError
 from r2rec.pipeline import run
 from tests.small import composed
+from tests.test_main import call
 
 RESULTS = {"metrics.json", "rankings.parquet", "report.html", "tables", "plots"}
 MINE = ("notes.txt", "tables/mine.md", "plots/mine.svg", "data/metrics.json")
@@ -63,3 +64,12 @@ def test_what_a_user_has_there_stays(tmp_path: Path) -> None:
     into(folder, "until=split")
     assert all((folder / name).read_text() == "mine" for name in MINE)
     assert {path.name for part in ("tables", "plots") for path in (folder / part).iterdir()} == {"mine.md", "mine.svg"}
+
+
+def test_a_smaller_sweep_in_the_same_folder_is_not_joined_with_the_larger_one(tmp_path: Path) -> None:
+    words = ("-m", "+experiment=smoke", "baseline=popularity", "hydra.sweep.dir=sweep", "artefacts=store")
+    for seeds, joined in (("0,1", [0, 1]), ("2", [2])):
+        done = call(tmp_path, *words, f"seed={seeds}")
+        assert done.returncode == 0, done.stderr
+        records = json.loads((tmp_path / "sweep" / "metrics.json").read_text())
+        assert sorted({record["seed"] for record in records}) == joined

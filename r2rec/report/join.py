@@ -38,7 +38,17 @@ def _forget(config: DictConfig) -> None:
 
 
 class Join(Callback):
-    """Hydra calls this when the last job has ended."""
+    """Hydra calls this before the first job, at each, and when the last has ended."""
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """What an earlier sweep left in the folder goes: fewer jobs than then would be joined with the rest of its."""
+        from r2rec.leftovers import clear
+
+        folder = Path(config.hydra.sweep.dir)
+        for manifest in folder.glob("*/manifest.json"):
+            clear(manifest.parent)
+        for name in ("metrics.json", "report.html"):
+            (folder / name).unlink(missing_ok=True)
 
     def on_job_start(self, config: DictConfig, **_: Any) -> None:
         if config.hydra.mode == RunMode.MULTIRUN:
