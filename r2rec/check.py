@@ -47,7 +47,7 @@ def check(cfg: DictConfig, stages: tuple[str, ...]) -> None:
     Raises:
         R2RecError: What clashes, and what to change.
     """
-    kinds = (_keys, limits, _numbers, _run, members, _protocol, _training, _model, _generation, _baseline, _push)
+    kinds = (_keys, _numbers, limits, _run, members, _protocol, _training, _model, _generation, _baseline, _push)
     for rules in kinds:
         for broken, why in rules(cfg, stages):
             if broken:
