@@ -3,7 +3,6 @@
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
 from inspect import Parameter, signature
 from math import inf, isfinite
 from typing import Any
@@ -13,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from r2rec.errors import R2RecError
 from r2rec.launch import refusals
-from r2rec.limits import Rules, limits, members
+from r2rec.limits import Rules, keys, limits, members
 from r2rec.prompts.cases import LABELS
 
 TASKS = ("ranking", "chain_rating", "mix")
@@ -47,7 +46,7 @@ def check(cfg: DictConfig, stages: tuple[str, ...]) -> None:
     Raises:
         R2RecError: What clashes, and what to change.
     """
-    kinds = (_keys, _numbers, limits, _run, members, _protocol, _training, _model, _generation, _baseline, _push)
+    kinds = (keys, _numbers, limits, _run, members, _protocol, _training, _model, _generation, _baseline, _push)
     for rules in kinds:
         for broken, why in rules(cfg, stages):
             if broken:
@@ -69,18 +68,6 @@ def _numbers(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
         yield isinstance(size, int) and size < 1, f"dataset.params.{key}={size} should be 1 or more"
     likes = cfg.evaluation.positive_above
     yield not isfinite(likes), f"evaluation.positive_above={likes} should be a rating"
-
-
-def _keys(cfg: DictConfig, stages: tuple[str, ...], where: str = "") -> Rules:
-    """`+key=value` and `++key=value` make Hydra add what a schema does not know."""
-    kind = OmegaConf.get_type(cfg)
-    for key in map(str, cfg):
-        known = {f.name for f in fields(kind)} if is_dataclass(kind) else {key}
-        yield key not in known, f"{where}{key} is no key; there are {', '.join(sorted(known))}"
-        unset = OmegaConf.is_missing(cfg, key) and key != "category"  # `_run` says which there are
-        yield unset, f"{where}{key}=??? is no value; give it one"
-        if not OmegaConf.is_missing(cfg, key) and OmegaConf.is_dict(cfg[key]):
-            yield from _keys(cfg[key], stages, f"{where}{key}.")
 
 
 def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:

@@ -1,8 +1,10 @@
 """What a schema cannot say of single values: how large a number is, what a text names, which member promises what."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
 from math import inf
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -23,6 +25,33 @@ KINDS = ("random", "average", "bandwagon")
 CATEGORIES = {"amazon_books": "Books", "amazon_electronics": "Electronics", "amazon_office": "Office_Products"}
 PLACES = ("artefacts", "dataset.root", "train_on.root", "model.path", "model.adapter", "model.tiny.start")
 OPTIONAL = ("noise", "chain_sampler", "diagnostic", "baseline", "fusion")  # groups whose `none` has no `_target_`
+
+
+def keys(cfg: DictConfig, stages: tuple[str, ...], where: str = "", each: Any = None) -> Rules:
+    """Rules on what a schema lets pass: keys that `+key=value` adds, values never given, `key=${one}` of another type.
+
+    Args:
+        each: The type of all values, where keys are free.
+    """
+    kind = OmegaConf.get_type(cfg)
+    known = get_type_hints(kind) if is_dataclass(kind) else dict.fromkeys(map(str, cfg), each)
+    for key in map(str, cfg):
+        yield key not in known, f"{where}{key} is no key; there are {', '.join(sorted(known))}"
+        if OmegaConf.is_missing(cfg, key):
+            yield key != "category", f"{where}{key}=??? is no value; give it one"  # `_run` says which there are
+            continue
+        value, meant = cfg[key], known[key]
+        meant = next((kind for kind in get_args(meant) if kind is not NoneType), meant) if _optional(meant) else meant
+        table = get_origin(meant) is dict or is_dataclass(meant)
+        yield table and not (value is None or OmegaConf.is_dict(value)), f"{where}{key}={value} should be a table"
+        listed = get_origin(meant) is list
+        yield listed and not (value is None or OmegaConf.is_list(value)), f"{where}{key}={value} should be a list"
+        if OmegaConf.is_dict(value):
+            yield from keys(value, stages, f"{where}{key}.", get_args(meant)[1] if get_origin(meant) is dict else None)
+
+
+def _optional(kind: Any) -> bool:
+    return NoneType in get_args(kind)
 
 
 def limits(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
