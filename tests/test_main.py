@@ -78,6 +78,7 @@ MISTAKES = {
     "teacher._target_=nope.write": "teacher._target_=nope.write",
     "dataset.params.ratings_per_user=4": "evaluation.min_positives",
     "hydra.run.dir=file/run": "hydra.run.dir",
+    "baseline.endpoint={a:1}": "baseline.endpoint is null here, and takes no table of keys",
     "artefacts= until=prepare": "artefacts= is empty",
     "dataset=ml_1m dataset.root=": "dataset.root= is empty",
     "artefacts=file": "artefacts=FOLDER",
