@@ -44,7 +44,7 @@ def main() -> None:
             _fail(str(error))
         if str(error).startswith("Config group override must be"):  # Hydra's, of GROUP=null, GROUP=3
             _fail(f"{_memberless()} names no member of a group; write GROUP=MEMBER: --help lists them")
-        if nothing := re.search(r"^\s*full_key: (\S+)\s+reference_type=Optional", str(error), re.MULTILINE):  # OmegaConf's
+        if nothing := re.search(r"full_key: (\S+)\s+reference_type=Optional", str(error)):  # OmegaConf's
             _fail(f"{nothing[1]} is null here, and takes no table of keys: choose the member of the group that has it")
         if 'Could not detect "srun"' in str(error):  # submitit's
             _fail("no srun here: +launcher=slurm goes where jobs can be sent to SLURM; +launcher=local is its stand-in")
