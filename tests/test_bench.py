@@ -1,6 +1,7 @@
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,9 +54,10 @@ def test_a_grpo_step_is_taken_apart_beside_a_bare_one():
 
 def test_two_engines_are_timed_on_the_same_prompts():
     words = ["generation.max_new_tokens=8", "generation.batch_size=2"]
-    first, second, same = run("--prompts", 3, *words, script="engines.py").splitlines()
+    first, second, ratio, same = run("--prompts", 3, "--block", 2, *words, script="engines.py").splitlines()
     assert first.startswith("hf ")
     assert second.startswith("paged ")
+    assert re.fullmatch(r"paged / hf: [\d.]+ \([\d.]+ to [\d.]+ over 2 blocks\)", ratio)
     assert same == "same texts: 3 of 3"
 
 

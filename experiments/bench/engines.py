@@ -1,12 +1,13 @@
 """Ranking prompts a second: `hf` beside `paged`, greedily, on the same weights; and whether they write the same.
 
-python experiments/bench/engines.py [--prompts 1000] [override ...]
+python experiments/bench/engines.py [--prompts 1000] [--block 100] [override ...]
 """
 
 import argparse
 import tempfile
 import time
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from hydra import compose, initialize_config_dir
@@ -27,24 +28,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=1000)
     parser.add_argument(
+        "--block", type=int, default=100, help="prompts that one engine answers before the other's turn"
+    )
+    parser.add_argument(
         "overrides", nargs="*", help="of the configuration; the toy world and the tiny backbone by default"
     )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        texts = {}
-        for engine in ENGINES:
-            answers, seconds = timed(Path(name), engine, given.prompts, given.overrides)
-            tokens = sum(a.completion_tokens for a in answers)
-            rates = f"{len(answers) / seconds:7.2f} prompts/s  {tokens / seconds:8.0f} tokens/s"
-            print(f"{engine:6} {seconds:8.1f} s  {rates}  {len(answers)} prompts, {tokens} new tokens", flush=True)
-            texts[engine] = [a.text for a in answers]
-    first, second = (texts[engine] for engine in ENGINES)
-    same = sum(a == b for a, b in zip(first, second, strict=True))
-    print(f"same texts: {same} of {len(first)}")
+        asked = [ready(Path(name), engine, given.prompts, given.overrides) for engine in ENGINES]
+        questions = asked[0][1]
+        blocks = [questions[at : at + given.block] for at in range(0, len(questions), given.block)]
+        answers: list[list[Any]] = [[] for _ in ENGINES]
+        seconds: list[list[float]] = [[] for _ in ENGINES]
+        for block in blocks:  # in turns: what else the machine does slows both
+            for n, (engine, _) in enumerate(asked):
+                begin = time.perf_counter()
+                answers[n] += engine.write(block, 0)
+                seconds[n].append(time.perf_counter() - begin)
+    for engine, said, spent in zip(ENGINES, answers, seconds, strict=True):
+        tokens, whole = sum(a.completion_tokens for a in said if a), sum(spent)
+        rates = f"{len(said) / whole:7.2f} prompts/s  {tokens / whole:8.0f} tokens/s"
+        print(f"{engine:6} {whole:8.1f} s  {rates}  {len(said)} prompts, {tokens} new tokens")
+    ratios = sorted(second / first for first, second in zip(*seconds, strict=True))
+    print(
+        f"{ENGINES[1]} / {ENGINES[0]}: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f} over {len(ratios)} blocks)"
+    )
+    same = sum((a and a.text) == (b and b.text) for a, b in zip(*answers, strict=True))
+    print(f"same texts: {same} of {len(questions)}")
 
 
-def timed(folder: Path, engine: str, prompts: int, overrides: list[str]) -> tuple[list[Any], float]:
-    """Answers to the prompts that have room, and the seconds that these took, loading left out."""
+def ready(folder: Path, engine: str, prompts: int, overrides: list[str]) -> tuple[Any, list[Question]]:
+    """An engine, loaded and warm, and the questions."""
     config.register()
     words = [f"generation={engine}", "generation.temperature=0", f"evaluation.users={prompts}"]
     # a few more users than prompts: who has too few likes is not evaluated
@@ -60,9 +74,7 @@ def timed(folder: Path, engine: str, prompts: int, overrides: list[str]) -> tupl
     questions = [Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in cases]
     asks = engine_of(cfg, inputs, folder / "artefacts" / "rank" / "bench")
     asks.write(questions[:2], 0)  # imports and first allocations
-    begin = time.perf_counter()
-    answers = asks.write(questions, 0)
-    return [a for a in answers if a], time.perf_counter() - begin
+    return asks, questions
 
 
 if __name__ == "__main__":
