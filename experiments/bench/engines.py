@@ -50,9 +50,8 @@ def main() -> None:
         rates = f"{len(said) / whole:7.2f} prompts/s  {tokens / whole:8.0f} tokens/s"
         print(f"{engine:6} {whole:8.1f} s  {rates}  {len(said)} prompts, {tokens} new tokens")
     ratios = sorted(second / first for first, second in zip(*seconds, strict=True))
-    print(
-        f"{ENGINES[1]} / {ENGINES[0]}: {median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f} over {len(ratios)} blocks)"
-    )
+    spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f} over {len(ratios)} blocks"
+    print(f"{ENGINES[1]} / {ENGINES[0]}: {median(ratios):.2f} ({spread})")
     same = sum((a and a.text) == (b and b.text) for a, b in zip(*answers, strict=True))
     print(f"same texts: {same} of {len(questions)}")
 
