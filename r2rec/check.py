@@ -78,7 +78,7 @@ def _run(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     device = cfg.hardware.device
     yield device not in DEVICES, f"hardware.device={device}; choose from {', '.join(DEVICES)}"
     yield from refusals(cfg.hardware)
-    unknown = [name for name in cfg.logger.report_to if name not in TRACKERS]
+    unknown = [str(name) for name in cfg.logger.report_to if name not in TRACKERS]
     yield bool(unknown), f"logger.report_to has {', '.join(unknown)}; choose from {', '.join(TRACKERS)}"
     yield cfg.logger.mode not in MODES, f"logger.mode={cfg.logger.mode}; choose from {', '.join(MODES)}"
     yield not 0 < cfg.logger.patience < inf, f"logger.patience={cfg.logger.patience} should be above 0"
@@ -109,7 +109,7 @@ def _protocol(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield group.resamples < 1, "evaluation.resamples must be 1 or more"
     unlearnt = cfg.fusion._target_ is not None and group.validation_users < 1
     yield unlearnt, "evaluation.validation_users must be 1 or more: a fusion's weight is learnt on them"
-    unknown = [arm for arm in group.arms if arm not in ARMS]
+    unknown = [str(arm) for arm in group.arms if arm not in ARMS]
     nobody = cfg.baseline._target_ is None and not group.references and not group.arms
     yield nobody, "nobody to rank: evaluation.arms and evaluation.references are empty, and baseline=none"
     yield bool(unknown), f"evaluation.arms has {', '.join(unknown)}; choose from {', '.join(ARMS)}"
