@@ -29,7 +29,7 @@ def diagnosis(name: str, found: Mapping[str, Path], folder: Path) -> tuple[str, 
     write_text(folder / "tables" / f"{name}.csv", joined.write_csv())
     cells = [joined.columns, *([_short(value) for value in row] for row in joined.iter_rows())]
     facts = [
-        f"{method}: {fact} {_short(value) or 'not known: nothing to measure it on'}"
+        f"{method}: {fact}: {'not measured' if value is None else _short(value)}"
         for method, path in found.items()
         for fact, value in json.loads((path / "facts.json").read_text()).items()
     ]
