@@ -102,7 +102,7 @@ def test_generated_reviews_are_read_whole_and_have_a_long_tail(tmp_path, monkeyp
     raw = amazon.read(tmp_path / "one", shop.CATEGORY)
     assert len(rows) == raw.ratings.height == 30_000
     assert raw.notes == []
-    assert raw.ratings["user"].to_list() == [row["user_id"] for row in rows]
+    assert raw.users["raw_id"].gather(raw.ratings["user"]).to_list() == [row["user_id"] for row in rows]
     tables = index(raw)
     assert (tables.items.height, tables.items["title"].n_unique()) == (4000, 4000)
     assert 9_000 < tables.users.height < 11_000

@@ -13,7 +13,7 @@ from typing import IO, NamedTuple, cast
 
 import polars as pl
 
-from r2rec.data.interactions import LATEST_S, Raw, raw_file
+from r2rec.data.interactions import LATEST_S, Raw, raw_file, rows_of
 from r2rec.errors import R2RecError
 
 MAX_ATTRIBUTES = 4
@@ -84,7 +84,7 @@ def read(root: Path, category: str | None) -> Raw:
     table = _load(reviews, RATINGS)
     complete = table.drop_nulls()
     items, repeats = _items(_load(metadata, META), complete["item"])
-    ratings = complete.join(items, left_on="item", right_on="raw_id", how="semi", maintain_order="left")
+    ratings = complete.with_columns(item=rows_of(complete["item"], items)).drop_nulls()
     users = ratings.select(pl.col("user").unique(maintain_order=True).alias("raw_id"))
     holes = table.height - complete.height
     skipped = {
@@ -93,6 +93,7 @@ def read(root: Path, category: str | None) -> Raw:
         f"repeated items of {metadata.name}": repeats,
     }
     notes = [f"{count:,} {what} skipped" for what, count in skipped.items() if count]
+    ratings = ratings.with_columns(user=rows_of(ratings["user"], users))
     return Raw(ratings, users.with_columns(profile=pl.lit(None, pl.String)), items, notes)
 
 

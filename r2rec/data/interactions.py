@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from r2rec.errors import R2RecError
 
@@ -15,7 +17,8 @@ LATEST_S = 4_102_444_800
 class Raw(NamedTuple):
     """One data set as its files say it, ids untouched.
 
-    ratings: user str, item str, rating f32, time_ms i64 (milliseconds since 1970); rows in file order.
+    ratings: user u32 and item u32 (rows of the tables below), rating f32, time_ms i64 (milliseconds since 1970); in
+             the order of the file.
     users:   raw_id str, profile str or null (one readable phrase, such as "female, 25-34, writer").
     items:   raw_id str, title str, attributes list[str].
     notes:   one readable line per kind of skipped row, with its count; the run prints them.
@@ -50,17 +53,30 @@ def index(raw: Raw) -> Tables:
     depend on the order of the files. A pair rated more than once keeps its earliest rating: a later one
     would make a known item look new.
 
-    Raises R2RecError when there are no ratings, or when ratings and tables disagree on an id.
+    Raises R2RecError when there are no ratings, or when an id is described twice or not at all.
     """
     if raw.ratings.is_empty():
         raise R2RecError("the data set has no usable rating: check dataset.root and dataset.category")
-    users = _numbered(raw.users, raw.ratings["user"], "user")
-    items = _numbered(raw.items, raw.ratings["item"], "item")
-    known = _earliest(_with_ids(raw.ratings, users, items))
+    users, user = _numbered(raw.users, raw.ratings["user"], "user")
+    items, item = _numbered(raw.items, raw.ratings["item"], "item")
+    known = _earliest(raw.ratings.with_columns(user=user, item=item))
     repeats = raw.ratings.height - known.height
     notes = [f"{repeats:,} later ratings of an already rated item skipped"] if repeats else []
     interactions = known.select("user", "item", "rating", timestamp=pl.col("time_ms") // 1000)
     return Tables(interactions, users, items, raw.notes + notes)
+
+
+def rows_of(ids: pl.Series, table: pl.DataFrame) -> pl.Series:
+    """The row (u32) of `table` that has each of `ids` as its raw_id; null where none has.
+
+    Ids are text, or i64: those that are written as such numbers are, without zeros before them.
+    """
+    raw_id = pl.col("raw_id")
+    if ids.dtype == pl.Int64:
+        number = raw_id.cast(pl.Int64, strict=False)
+        raw_id = pl.when(number.cast(pl.String) == raw_id).then(number)
+    rows = table.select(raw_id.alias("id"), row=pl.int_range(pl.len(), dtype=pl.UInt32))
+    return ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")["row"]
 
 
 def raw_file(root: Path, *names: str) -> Path:
@@ -73,13 +89,21 @@ def raw_file(root: Path, *names: str) -> Path:
     raise R2RecError(f"{root} holds no {' or '.join(names)}: set dataset.root to the folder with it")
 
 
-def _numbered(table: pl.DataFrame, used: pl.Series, name: str) -> pl.DataFrame:
-    rated = table.join(used.unique().to_frame("raw_id"), on="raw_id", how="semi", maintain_order="left")
-    twice = rated.filter(pl.col("raw_id").is_duplicated())
+def _numbered(table: pl.DataFrame, used: pl.Series, name: str) -> tuple[pl.DataFrame, pl.Series]:
+    """The rows of `table` that are used, with dense ids; and `used` as such ids."""
+    twice = table.filter(table["raw_id"].is_duplicated())
     if not twice.is_empty():
         raise R2RecError(f"{name} {twice['raw_id'][0]!r} is described twice: remove one of the descriptions")
-    ordered = rated.sort(_id_order(rated["raw_id"]))
-    return ordered.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias(name), pl.all())
+    if (last := int(used.to_numpy().max())) >= table.height:
+        raise R2RecError(f"{name} of row {last} is rated, but only {table.height} are described")
+    rated = np.zeros(table.height, bool)
+    rated[used.to_numpy()] = True
+    kept = table.with_row_index("row").filter(pl.Series(rated))
+    ordered = kept.sort(_id_order(kept["raw_id"]))
+    ids = np.zeros(table.height, np.uint32)
+    ids[ordered["row"].to_numpy()] = np.arange(ordered.height)
+    numbered = ordered.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias(name), pl.exclude("row"))
+    return numbered, pl.Series(ids[used.to_numpy()])
 
 
 def _id_order(raw_ids: pl.Series) -> list[pl.Expr]:
@@ -91,22 +115,20 @@ def _id_order(raw_ids: pl.Series) -> list[pl.Expr]:
     return [digits.str.len_bytes(), digits, raw_id]
 
 
-def _with_ids(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Ratings with u32 ids in place of raw ones, still in file order."""
-    for name, table in {"user": users, "item": items}.items():
-        ids = table.select(pl.col("raw_id").alias(name), pl.col(name).alias("id"))
-        joined = ratings.join(ids, on=name, how="left", maintain_order="left")
-        lost = joined.filter(pl.col("id").is_null())
-        if not lost.is_empty():
-            raise R2RecError(f"{name} {lost[name][0]!r} is rated, not described: add it to the {name} table")
-        ratings = joined.drop(name).rename({"id": name})
-    return ratings
-
-
 def _earliest(ratings: pl.DataFrame) -> pl.DataFrame:
     """Sorted by user, time, file order; the first row of each user and item."""
-    ordered = ratings.sort("user", "time_ms", maintain_order=True)  # rows of equal time keep the order of the file
-    pair = pl.col("user").cast(pl.UInt64) * 2**32 + pl.col("item")
-    if ordered.select(pair.n_unique()).item() == ordered.height:
+    ordered = ratings[_by_user_and_time(ratings["user"].to_numpy(), ratings["time_ms"].to_numpy())]
+    pair = ordered["user"].to_numpy().astype(np.uint64) << np.uint64(32) | ordered["item"].to_numpy()
+    alike = np.sort(pair)
+    if (alike[1:] != alike[:-1]).all():
         return ordered
-    return ordered.filter(pair.is_first_distinct())  # with `over("user")` four times as long where users are many
+    return ordered.filter(pl.Series(pair).is_first_distinct())
+
+
+def _by_user_and_time(user: NDArray[np.uint32], time: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The stable order of rows by user, then time; by one number where the two fit into 64 bits."""
+    begin, end = int(time.min()), int(time.max())
+    span = end - begin + 1
+    if (int(user.max()) + 1) * span > 2**64:
+        return np.lexsort((time, user))
+    return np.argsort(user.astype(np.uint64) * np.uint64(span) + (time - begin).astype(np.uint64), kind="stable")

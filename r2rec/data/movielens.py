@@ -6,9 +6,10 @@ The files are curated, so anything odd in them means a damaged copy and is an er
 import re
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from r2rec.data.interactions import LATEST_S, Raw, raw_file
+from r2rec.data.interactions import LATEST_S, Raw, raw_file, rows_of
 from r2rec.errors import R2RecError
 
 GENDERS = {"F": "female", "M": "male"}
@@ -85,13 +86,42 @@ def _no_category(category: str | None) -> None:
 
 
 def _ratings(path: Path, separator: str, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    table = _table(path, separator, ["user", "item", "rating", "seconds"])
+    names = ["user", "item", "rating", "seconds"]
+    table = _numbers(path, separator, names)
+    if table is None:
+        table = _table(path, separator, names)
+    rows = {}
     for name, described in {"user": users, "item": items}.items():
-        strange = ~table[name].is_in(described["raw_id"].implode())
-        _refuse(path, table[name], strange, f"is no {name} that the {name} file describes")
+        rows[name] = rows_of(table[name], described)
+        _refuse(path, table[name], rows[name].is_null(), f"is no {name} that the {name} file describes")
     rating = _whole(path, table["rating"], 1, 5, "a rating")
     seconds = _whole(path, table["seconds"], 0, LATEST_S, "a time in seconds")
-    return table.select("user", "item", rating.cast(pl.Float32), (seconds * 1000).alias("time_ms"))
+    return pl.DataFrame(rows).with_columns(rating=rating.cast(pl.Float32), time_ms=seconds * 1000)
+
+
+def _numbers(path: Path, separator: str, names: list[str]) -> pl.DataFrame | None:
+    """The fields as i64 where the file is whole numbers and nothing else; None where it must be read as text."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    text = np.frombuffer(data, np.uint8)
+    before = text[np.flatnonzero(text == ord("0")) - 1]  # of the first byte: the last one, an end of line
+    zeros_in_front = ((before < ord("0")) | (before > ord("9"))).any()  # 007 is another id than 7
+    line = (separator * (len(names) - 1) + "\n").encode()
+    if not data or zeros_in_front or data.translate(None, b"0123456789") != line * data.count(b"\n"):
+        return None
+    # A separator of two characters is two of one, with an empty field between them.
+    gaps = len(separator) - 1
+    fields = [field for name in names for field in (name, *[f"after {name}"] * gaps)][: len(names) * (gaps + 1) - gaps]
+    table = pl.read_csv(
+        data, has_header=False, schema=dict.fromkeys(fields, pl.Int64), separator=separator[0], quote_char=None,
+        ignore_errors=True,
+    )  # fmt: skip
+    missing = dict(zip(fields, table.null_count().row(0), strict=True))
+    if any(count != (0 if field in names else table.height) for field, count in missing.items()):
+        return None
+    return table.select(names)
 
 
 def _table(path: Path, separator: str, names: list[str]) -> pl.DataFrame:
@@ -136,7 +166,7 @@ def _refuse(path: Path, shown: pl.Series, bad: pl.Series, what: str) -> None:
     """R2RecError on the first line where `bad` holds, quoting what `shown` has there."""
     if bad.any():
         row = bad.arg_max() or 0
-        raise R2RecError(f"{path}:{row + 1}: {shown[row][:60]!r} {what}: repair it or download the file again")
+        raise R2RecError(f"{path}:{row + 1}: {str(shown[row])[:60]!r} {what}: repair it or download the file again")
 
 
 def _whole(path: Path, column: pl.Series, low: int, high: int, name: str) -> pl.Series:

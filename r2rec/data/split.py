@@ -25,26 +25,25 @@ def leave_last_out(interactions: pl.DataFrame, *, positive_above: float, min_pos
     Paper 4.1.1. Train holds only what came strictly before the validation positive; what lies between the two, or
     after, is in no table. Ties in time keep the order of the file, which `interactions` already has.
     """
-    rows = interactions.lazy().with_row_index("row")
-    ends = (
-        rows.filter(pl.col("rating") > positive_above)
-        .group_by("user", maintain_order=True)
-        .agg(positives=pl.len(), test=pl.col("row").last(), valid=pl.col("row").slice(-2, 1).first())
-        .filter(pl.col("positives") >= min_positives)
-        .select("user", "valid", "test")
+    user = interactions["user"].to_numpy()
+    likes = np.flatnonzero(interactions["rating"].to_numpy() > positive_above)
+    n_users = int(user[-1]) + 1
+    count = np.bincount(user[likes], minlength=n_users)
+    kept = np.flatnonzero(count >= min_positives)
+    last = np.cumsum(count)[kept] - 1
+    valid, test = likes[last - 1], likes[last]
+    end = np.zeros(n_users, np.int64)
+    end[kept] = valid
+    train = interactions.filter(pl.Series(np.arange(len(user)) < end[user]))
+    heldout = pl.DataFrame(
+        {
+            "user": np.repeat(kept, 2).astype(np.uint32),
+            "item": interactions["item"].gather(np.column_stack([valid, test]).ravel()),
+            "role": ["valid", "test"] * len(kept),
+        }
     )
-    train = (
-        rows.join(ends, on="user", maintain_order="left")
-        .filter(pl.col("row") < pl.col("valid"))
-        .select("user", "item", "rating", "timestamp")
-    )
-    kept = ends.collect()
-    heldout = pl.concat(
-        kept.select("user", item=interactions["item"].gather(kept[role]), role=pl.lit(role))
-        for role in ("valid", "test")
-    ).sort("user", "role", descending=[False, True])
-    few = interactions["user"].n_unique() - kept.height
-    return Split(train.collect(), heldout, {"too_few_positives": few})
+    few = int(np.count_nonzero(np.bincount(user))) - len(kept)
+    return Split(train.select("user", "item", "rating", "timestamp"), heldout, {"too_few_positives": few})
 
 
 def with_candidates(

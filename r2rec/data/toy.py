@@ -91,12 +91,12 @@ def read(root: Path, category: str | None, *, seed: int, users: int, items: int,
     ids = np.repeat(np.arange(users), picked.shape[1])
     ratings = pl.DataFrame(
         {
-            "user": ids.astype(str),
-            "item": picked.ravel().astype(str),
+            "user": ids,
+            "item": picked.ravel(),
             "rating": rating.ravel(),
             "time_ms": time.ravel(),
         },
-        schema={"user": pl.String, "item": pl.String, "rating": pl.Float32, "time_ms": pl.Int64},
+        schema={"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "time_ms": pl.Int64},
     )
     names = list(GENRES)
     kinds = [[names[g] for g in np.flatnonzero(row)] for row in world.genres]

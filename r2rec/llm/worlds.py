@@ -224,10 +224,10 @@ def _source(rng: np.random.Generator, cfg: DictConfig) -> Source:
     attributes = [
         [*(f"g{g}" for g in np.flatnonzero(row)), f"d{d}"] for row, d in zip(world.genres, world.decade, strict=True)
     ]
-    ids = np.repeat(np.arange(users), picked.shape[1]).astype(str)
+    ids = np.repeat(np.arange(users), picked.shape[1])
     ratings = pl.DataFrame(
-        {"user": ids, "item": picked.ravel().astype(str), "rating": rating.ravel(), "time_ms": time.ravel()}
-    ).cast({"rating": pl.Float32})
+        {"user": ids, "item": picked.ravel(), "rating": rating.ravel(), "time_ms": time.ravel()}
+    ).cast({"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32})
     names = np.arange(max(users, items)).astype(str)
     people = pl.DataFrame({"raw_id": names[:users], "profile": None}, schema_overrides={"profile": pl.String})
     shelf = pl.DataFrame({"raw_id": names[:items], "title": names[:items], "attributes": attributes})

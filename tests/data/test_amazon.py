@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from r2rec.data import amazon
 from r2rec.data.interactions import index
 from r2rec.errors import R2RecError
+from tests.data import named
 
 RATING = {"user_id": "u1", "parent_asin": "B1", "asin": "A1", "rating": 4.0, "timestamp": 1_522_540_800_123}
 ITEM = {
@@ -45,7 +46,7 @@ def test_it_says_what_the_files_say(tmp_path: Path, packed: bool, mark: bytes, e
     ratings = mark + lines([RATING, RATING | {"parent_asin": None}]).replace(b"\n", ending)
     items = mark + lines([ITEM, ITEM | {"parent_asin": "A1", "title": "Ink\n\u0000 pot"}]).rstrip(b"\n")
     raw = amazon.read(put(folder, ratings, items, packed), "Toys")
-    assert raw.ratings.rows() == [("u1", "B1", 4.0, 1_522_540_800_123), ("u1", "A1", 4.0, 1_522_540_800_123)]
+    assert named.ratings(raw) == [("u1", "B1", 4.0, 1_522_540_800_123), ("u1", "A1", 4.0, 1_522_540_800_123)]
     assert raw.users.rows() == [("u1", None)]
     assert raw.items.rows() == [("B1", "A pen", ["Pens", "Bic"]), ("A1", "Ink pot", ["Pens", "Bic"])]
     assert raw.notes == []
@@ -195,4 +196,4 @@ def test_real_files(shared_data: Path) -> None:
     with gzip.open(folder / "Office_Products.jsonl.gz") as file:
         rows = [json.loads(line) for line in file]
     assert raw.ratings["time_ms"].to_list() == [row["timestamp"] for row in rows]
-    assert raw.ratings["user"].to_list() == [row["user_id"] for row in rows]
+    assert raw.users["raw_id"].gather(raw.ratings["user"]).to_list() == [row["user_id"] for row in rows]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from r2rec.data.interactions import Raw, Tables, index, raw_file
 from r2rec.errors import R2RecError
 
-RATINGS = {"user": pl.String, "item": pl.String, "rating": pl.Float32, "time_ms": pl.Int64}
+RATINGS = {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "time_ms": pl.Int64}
 Row = tuple[str, str, float, int]
 
 
@@ -24,7 +24,8 @@ def raw(rows: list[Row], extra: tuple[str, ...] = ()) -> Raw:
         {"raw_id": items, "title": [f"T{name}" for name in items], "attributes": [[name] for name in items]},
         {"raw_id": pl.String, "title": pl.String, "attributes": pl.List(pl.String)},
     )
-    return Raw(pl.DataFrame(rows, RATINGS, orient="row"), people, things, ["2 lines skipped"])
+    by_row = [(users.index(user), items.index(item), *rest) for user, item, *rest in rows]
+    return Raw(pl.DataFrame(by_row, RATINGS, orient="row"), people, things, ["2 lines skipped"])
 
 
 def named(tables: Tables) -> list[tuple[str, str, float, int]]:
@@ -106,6 +107,7 @@ def test_milliseconds_order_what_seconds_tie_and_the_file_orders_the_rest() -> N
 def test_ids_follow_numbers_when_all_are_numbers(given_ids: list[str], expected: list[str]) -> None:
     rows = [(name, "i", 3.0, 0) for name in given_ids]
     assert index(raw(rows)).users["raw_id"].to_list() == expected
+    assert index(raw(rows, extra=("nobody",))).users["raw_id"].to_list() == expected  # who rated nothing has no say
 
 
 def test_nothing_to_index_is_an_error() -> None:
@@ -115,7 +117,7 @@ def test_nothing_to_index_is_an_error() -> None:
 
 def test_tables_that_disagree_are_an_error() -> None:
     source = raw([("u", "i", 3.0, 0), ("v", "j", 3.0, 0)])
-    with pytest.raises(R2RecError, match="item 'j' is rated, not described"):
+    with pytest.raises(R2RecError, match="item of row 1 is rated, but only 1 are described"):
         index(source._replace(items=source.items.filter(pl.col("raw_id") == "i")))
     with pytest.raises(R2RecError, match=r"user '[uv]' is described twice"):
         index(source._replace(users=pl.concat([source.users, source.users])))

@@ -1,14 +1,19 @@
 """MovieLens: what the files say comes out, and a damaged line is named."""
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from r2rec.data import movielens
 from r2rec.data.interactions import Raw, index
 from r2rec.data.movielens import plain_title, read_ml_1m, read_ml_100k
 from r2rec.errors import R2RecError
+from tests.data import named
 
 ML_1M = {
     "ratings.dat": "1::20::5::978300760\n2::3::1::978300761\n1::3::4::978300760\n",
@@ -33,12 +38,12 @@ def put(folder: Path, files: dict[str, str], encoding: str = "latin-1", **change
 def test_ml_1m_says_what_the_files_say(tmp_path: Path) -> None:
     raw = read_ml_1m(put(tmp_path, ML_1M))
     assert raw.ratings.schema == {
-        "user": pl.String,
-        "item": pl.String,
+        "user": pl.UInt32,
+        "item": pl.UInt32,
         "rating": pl.Float32,
         "time_ms": pl.Int64,
     }
-    assert raw.ratings.row(1) == ("2", "3", 1.0, 978_300_761_000)
+    assert named.ratings(raw)[1] == ("2", "3", 1.0, 978_300_761_000)
     assert raw.users["profile"].to_list() == [
         "female, under 18, K-12 student",
         "male, 56 or older, other or unspecified occupation",
@@ -57,7 +62,7 @@ def test_ml_1m_says_what_the_files_say(tmp_path: Path) -> None:
 
 def test_ml_100k_says_what_the_files_say(tmp_path: Path) -> None:
     raw = read_ml_100k(put(tmp_path, ML_100K))
-    assert raw.ratings.rows() == [("1", "2", 5.0, 881_250_949_000), ("2", "1", 3.0, 891_717_742_000)]
+    assert named.ratings(raw) == [("1", "2", 5.0, 881_250_949_000), ("2", "1", 3.0, 891_717_742_000)]
     assert raw.users["profile"].to_list() == [
         "male, 24 years old, technician",
         "female, 53 years old, other occupation",
@@ -73,6 +78,23 @@ def test_encodings_and_line_ends_do_not_matter(tmp_path: Path, encoding: str, en
     (tmp_path / "plain").mkdir()
     plain, other = read_ml_1m(put(tmp_path / "plain", ML_1M)), read_ml_1m(put(tmp_path, files, encoding))
     assert all(one.equals(two) for one, two in zip(plain[:3], other[:3], strict=True))
+
+
+FIELDS = ["1", "2", "10", "30", "0", "07", "+1", "-1", " 1", "", "1:2", ":3", '"4"', "9" * 20, "5\r", "6\n"]
+
+
+@given(st.lists(st.lists(st.sampled_from(FIELDS), min_size=2, max_size=4), max_size=3), st.sampled_from(["::", "\t"]))
+def test_numbers_are_read_at_once_only_where_text_would_say_the_same(lines: list[list[str]], separator: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ratings.dat"
+        path.write_text("".join(separator.join(fields) + "\n" for fields in [["1"] * 3, *lines]), newline="")
+        numbers = movielens._numbers(path, separator, ["a", "b", "c"])
+        plain = all(len(fields) == 3 and all(f in {"1", "2", "10", "30"} for f in fields) for fields in lines)
+        if plain:
+            assert numbers is not None
+        if numbers is not None:
+            text = movielens._table(path, separator, ["a", "b", "c"])
+            assert numbers.cast(pl.String).equals(text)
 
 
 BAD_RATINGS = [

@@ -23,13 +23,10 @@ files = st.lists(
 
 def tables(rows):
     """The tables of a file, and its rows with the ids that the tables give them."""
-    names = [[str(row[i]) for row in rows] for i in (0, 1)]
-    ratings = pl.DataFrame(
-        {"user": names[0], "item": names[1], "rating": [r[2] for r in rows], "time_ms": [r[3] for r in rows]},
-        schema={"user": pl.String, "item": pl.String, "rating": pl.Float32, "time_ms": pl.Int64},
-    )
-    users = pl.DataFrame({"raw_id": sorted(set(names[0])), "profile": "anyone"})
-    items = pl.DataFrame({"raw_id": sorted(set(names[1])), "title": "Anything"}).with_columns(attributes=[])
+    schema = {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "time_ms": pl.Int64}
+    ratings = pl.DataFrame(rows, schema, orient="row")
+    users = pl.DataFrame({"raw_id": [str(n) for n in range(20)], "profile": "anyone"})
+    items = pl.DataFrame({"raw_id": [str(n) for n in range(20)], "title": "Anything"}).with_columns(attributes=[])
     made = interactions.index(interactions.Raw(ratings, users, items, []))
     user_of, item_of = ({int(raw): n for n, raw in enumerate(t["raw_id"].to_list())} for t in (made.users, made.items))
     return made, [(user_of[u], item_of[i], rating, time) for u, i, rating, time in rows]
