@@ -5,6 +5,7 @@ VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 LOCK   := requirements.lock
+TORCH  := 2.13.0
 PIP    := -m pip --disable-pip-version-check -q
 ARGS    ?=
 WORKERS ?= 2
@@ -42,7 +43,7 @@ bench-scale: $(STAMP) ## raw files to chains on 3 and 30 million generated ratin
 	@$(PY) experiments/bench/scale.py $(ARGS)
 
 # The stamp comes last, so an interrupted install is taken up again by the next call.
-$(STAMP): $(LOCK) pyproject.toml
+$(STAMP): $(LOCK) pyproject.toml Makefile
 	@command -v "$(PYTHON)" >/dev/null || \
 	    { echo 'error: no $(PYTHON) found; name a Python 3.11 or later: make PYTHON=/path/to/python3' >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -51,21 +52,24 @@ $(STAMP): $(LOCK) pyproject.toml
 	    { echo 'error: $(PYTHON) lacks venv or ensurepip; install them (Debian, Ubuntu: apt install python3-venv)' >&2; exit 1; }
 	@echo 'installing the pinned packages into $(VENV) (minutes the first time)'
 	@$(PY) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
-	@$(PY) $(PIP) install -r $(LOCK)
+	@$(PY) $(PIP) install --require-hashes --no-deps -r $(LOCK)
+	@$(PY) $(PIP) install torch==$(TORCH)
 	@$(PY) $(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Resolved in a fresh environment, so that nothing tried out in .venv gets in. A new torch is a decision: raise
-# TORCH. Its local tag (+cpu, +cu130) and CUDA packages are left out: which build a machine gets, and so whether
-# it brings those, is for that machine's pip settings to say.
-TORCH ?= 2.13.0
+# Resolved in a fresh environment, so that nothing tried out in .venv gets in; hashes are of all files that PyPI has of
+# a version, so the lock holds on every platform. A new torch is a decision: raise TORCH. It and its CUDA packages are
+# not in the lock: which build (+cpu, +cu130) a machine gets is for that machine's pip settings to say.
 lock: ## resolve pyproject.toml anew and write requirements.lock
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; trap 'exit 1' INT TERM; \
 	"$(PYTHON)" -m venv "$$tmp/venv"; \
 	"$$tmp/venv/bin/python" $(PIP) install 'torch==$(TORCH)' '.[dev]'; \
-	"$$tmp/venv/bin/python" -m pip freeze --all --exclude pip --exclude r2rec >"$$tmp/freeze"; \
-	{ echo '# Written by `make lock`; `make run` and `make test` install exactly this.'; \
-	  sed -e 's/+[a-z0-9.]*$$//' -e '/^nvidia-/d' -e '/^cuda-/d' -e '/^triton==/d' "$$tmp/freeze"; } >"$$tmp/lock"; \
+	"$$tmp/venv/bin/python" -m pip freeze --all --exclude pip --exclude r2rec --exclude torch >"$$tmp/freeze"; \
+	sed -i -e 's/+[a-z0-9.]*$$//' -e '/^nvidia-/d' -e '/^cuda-/d' -e '/^triton==/d' "$$tmp/freeze"; \
+	"$$tmp/venv/bin/python" $(PIP) install uv; \
+	{ echo '# Written by `make lock`; `make run` and `make test` install exactly this, and the torch that the Makefile names.'; \
+	  "$$tmp/venv/bin/uv" pip compile -q --no-deps --no-header --no-annotate --universal --python-version 3.11 --generate-hashes \
+	    --system-certs "$$tmp/freeze"; } >"$$tmp/lock"; \
 	cp "$$tmp/lock" $(LOCK)
 
 # In a fresh environment too. --strict: a package that could not be looked up is a failure, not a clean bill.
@@ -73,7 +77,8 @@ audit: ## look the pinned versions up for known holes (asks PyPI's advisory data
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; trap 'exit 1' INT TERM; \
 	"$(PYTHON)" -m venv "$$tmp/venv"; \
 	"$$tmp/venv/bin/python" $(PIP) install pip-audit; \
-	"$$tmp/venv/bin/python" -m pip_audit --strict --no-deps --disable-pip -r $(LOCK)
+	{ sed -n 's/^\([^ ]*==[^ ]*\).*/\1/p' $(LOCK); echo 'torch==$(TORCH)'; } >"$$tmp/pinned"; \
+	"$$tmp/venv/bin/python" -m pip_audit --strict --no-deps --disable-pip -r "$$tmp/pinned"
 
 clean: ## remove .venv, caches and builds; outputs/ is kept
 	@rm -rf $(VENV) build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache

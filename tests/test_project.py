@@ -122,12 +122,7 @@ def test_test_folders_mirror_the_package() -> None:
 
 
 def test_lock_pins_what_pyproject_asks_for() -> None:
-    pins = {}
-    for line in (ROOT / "requirements.lock").read_text().splitlines():
-        if line and not line.startswith("#"):
-            pin = Requirement(line)
-            assert re.fullmatch(r"==[^*+]+", str(pin.specifier)), f"not one exact public version: {line}"
-            pins[_normal(pin.name)] = str(pin.specifier).removeprefix("==")
+    pins = dict(_pinned())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
     missing = [str(want) for want in wanted if _normal(want.name) not in pins]
@@ -147,12 +142,25 @@ def test_vllm_is_asked_for_in_the_versions_that_trl_supports() -> None:
 
 
 def test_every_pinned_package_has_its_licence_listed() -> None:
-    pinned = re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
     told = re.findall(
         r"^\| (\S+) \| (\S+) \| (.+) \|$", (ROOT / "experiments/trust/licences.md").read_text(), re.MULTILINE
     )
-    assert sorted((name, version) for name, version, _ in told[1:]) == sorted((*pinned, ("---", "---")))
+    assert sorted((name, version) for name, version, _ in told[1:]) == sorted((*_pinned(), ("---", "---")))
     assert not [name for name, _, licence in told if "none told" in licence or "not installed" in licence]
+
+
+def test_every_line_of_the_lock_is_one_public_version_and_its_hashes() -> None:
+    text = (ROOT / "requirements.lock").read_text().replace(" \\\n", "")
+    for line in (line for line in text.splitlines() if not line.startswith("#")):
+        assert re.fullmatch(r"[\w.-]+==[\w.]+(    --hash=sha256:[0-9a-f]{64})+", line), line
+
+
+def _pinned() -> list[tuple[str, str]]:
+    """Package and version of all that `make` installs."""
+    lock, make = (ROOT / "requirements.lock").read_text(), (ROOT / "Makefile").read_text()
+    torch = re.findall(r"^(TORCH) +:= (\S+)$", make, re.MULTILINE)
+    pins = re.findall(r"^([\w.-]+)==(\S+) \\$", lock, re.MULTILINE) + torch
+    return [(name.lower(), version) for name, version in pins]
 
 
 def _files(root: Path, folder: str) -> set[str]:

@@ -7,7 +7,7 @@ import re
 from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
-LOCK = Path(__file__).resolve().parents[2] / "requirements.lock"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def licence(name: str) -> str:
@@ -25,6 +25,7 @@ def licence(name: str) -> str:
 
 if __name__ == "__main__":
     print("| package | version | licence |\n| --- | --- | --- |")
-    for line in LOCK.read_text().splitlines():
-        if pin := re.match(r"([^#=\s]+)==(\S+)", line):
-            print(f"| {pin[1]} | {pin[2]} | {licence(pin[1]).replace('|', '/')} |")
+    torch = re.findall(r"^(TORCH) +:= (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    pins = re.findall(r"^([\w.-]+)==(\S+) \\$", (ROOT / "requirements.lock").read_text(), re.MULTILINE) + torch
+    for name, version in sorted((name.lower(), version) for name, version in pins):
+        print(f"| {name} | {version} | {licence(name).replace('|', '/')} |")
