@@ -23,6 +23,7 @@ def main() -> None:
     """Compose, run, and tell a user's mistake in one line with exit status 2."""
     if not together.is_first():
         return together.follow()
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))  # argparse wants it in front
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come up to here, to be told in our way
     config.register()
     from hydra.errors import HydraException

@@ -32,7 +32,7 @@ ABOVE_ZERO = (
     "sft.epochs", "sft.learning_rate", "sft.batch_size", "sft.micro_batch_size", "sft.save_steps",
     "rl.epochs", "rl.learning_rate", "rl.prompts_per_step", "rl.micro_batch_size", "rl.max_new_tokens",
     "rl.temperature", "rl.top_p", "rl.epsilon", "rl.save_steps",
-    "probe.every", "probe.batch_size", "probe.max_new_tokens", "probe.top_p",
+    "probe.every", "probe.batch_size", "probe.max_new_tokens", "probe.top_p", "diagnostic.users",
 )  # fmt: skip
 NOT_NEGATIVE = (
     "seed", "prompt.history", "chain_sampler.per_user", "evaluation.min_history",
@@ -53,6 +53,8 @@ def check(cfg: DictConfig, stages: tuple[str, ...]) -> None:
                 raise R2RecError(why)
     for leaf in _leaves(cfg):
         _check_params(*leaf)
+    for name, part in cfg.reward.parts.items():
+        _check_reward(str(name), part)
 
 
 logging.getLogger("hydra.utils").addHandler(logging.NullHandler())  # or it prints what `_check_params` tells
@@ -277,6 +279,18 @@ def _check_params(where: str, target: str, params: DictConfig, given: int) -> No
         whole(*[None] * given, **{str(key): value for key, value in params.items()})
     except TypeError as error:
         raise R2RecError(f"{where}._target_={target} can't be called as a {where} is: {error}") from error
+
+
+def _check_reward(name: str, part: DictConfig) -> None:
+    """Ask for the rewards of no completions: one of ours then says what it can't be given."""
+    if part._target_.startswith("r2rec."):
+        reward = get_method(part._target_)
+        columns = {"positive": [], "n_candidates": [], "reasoned": True}
+        known = {key: value for key, value in columns.items() if key in signature(reward).parameters}
+        try:
+            reward([], **known, **{str(key): value for key, value in part.params.items()})
+        except (TypeError, ValueError) as error:
+            raise R2RecError(f"reward.parts.{name}.params: {error}") from error
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -54,7 +54,7 @@ class Noise:
 class ChainSampler:
     name: str = MISSING
     _target_: str | None = None  # (graph, queries, per_query, rng, **params) -> chains; null: no chains
-    per_user: int = 5  # chains per user (paper 4.1.2); users with fewer neighbours get fewer
+    per_user: int = 5  # chains per user (paper 4.1.2); fewer where there are no more loops
     forward: bool = False  # chains lead to the candidates: only users that are ranked have any
     params: dict[str, Any] = field(default_factory=dict)
 

@@ -34,6 +34,7 @@ def refusals(hardware: DictConfig) -> Iterator[tuple[bool, str]]:
     n, nodes = hardware.processes, hardware.nodes
     yield n < 1 or nodes < 1 or n % nodes != 0, f"hardware.processes={n} cannot be shared out over {nodes} nodes"
     yield not 0 <= hardware.node < nodes, f"hardware.node={hardware.node}: nodes count from 0 to {nodes - 1}"
+    yield not 0 <= hardware.port < 2**16, f"hardware.port={hardware.port} should be 1 to 65535, or 0 for any free one"
     yield nodes > 1 and not hardware.port, "several nodes need a port that all know: hardware.port=29500"
     unknown = hardware.strategy not in KINDS
     yield unknown, f"hardware.strategy={hardware.strategy}; choose from {', '.join(KINDS)}"
@@ -89,8 +90,11 @@ def launch(cfg: DictConfig, folder: Path) -> None:
     """Run the pipeline on `cfg` in `hardware.processes` processes, and end as they do.
 
     Raises:
-        R2RecError: One of them ended in a user's mistake, or was killed.
+        R2RecError: They can't be started, or one of them ended in a user's mistake, or was killed.
     """
+    for refused, why in refusals(cfg.hardware):
+        if refused:
+            raise R2RecError(why)
     with TemporaryDirectory() as name:
         place = Path(name)
         OmegaConf.save(OmegaConf.create({"cfg": OmegaConf.to_container(cfg, resolve=True)}), place / "frozen.yaml")

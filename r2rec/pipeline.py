@@ -71,6 +71,7 @@ STAGES = (
         "r2rec.chains.chain:chain",
         needs=("prepare", "split"),
         choices=("seed", "chain_sampler"),
+        version=2,
     ),
     Stage(
         "backbone",
@@ -84,7 +85,7 @@ STAGES = (
         "r2rec.thoughts.think:think",
         needs=("prepare", "split"),
         choices=(*TASK, "teacher", "sft.samples", "sft.task"),
-        version=7,
+        version=8,
     ),
     Stage(
         "sft",
@@ -101,7 +102,7 @@ STAGES = (
         choices=(*TASK, "rl", "reward", "model", "probe"),
         together=True,
         keeps=("checkpoints",),
-        version=5,
+        version=6,
     ),
     Stage(
         "adapt",
@@ -177,7 +178,7 @@ FUSE = Stage(
         "evaluation.validation_users",
         "fusion",
     ),
-    version=2,
+    version=3,
 )
 
 # How a baseline behind an endpoint ranks.

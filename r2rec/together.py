@@ -67,12 +67,22 @@ def follow() -> None:
             (own / KEPT).symlink_to(folder.absolute() / KEPT)
             _at_work(stage, cfg, folders, own)
         _settled()
+    _parted()
 
 
 def dismiss() -> None:
     """Tell the others that the run is over."""
     if processes() > 1 and is_first():
         _told([None])
+        _parted()
+
+
+def _parted() -> None:
+    """Close what connects the processes: its threads, where they live to see the interpreter's end, abort a process."""
+    import torch.distributed as dist
+
+    dist.destroy_process_group()
+    _group.cache_clear()
 
 
 def shared(rows: Sequence[Row], do: Callable[[list[Row]], Sequence[Result]]) -> list[Result]:

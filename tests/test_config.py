@@ -241,6 +241,11 @@ REFUSED = {
     "dataset.params.users=true": "dataset.params.users=True",
     "+teacher.params.tone=kind": "teacher.params.tone.*takes masked, progressive",
     "+reward.parts.step.params.hihg=3": "reward.parts.step.params.hihg",
+    "reward.parts.step.params.low=20": r"reward\.parts\.step\.params: step reward needs .* got low=20, high=12",
+    "~reward.parts.step.params.high": r"reward\.parts\.step\.params: .*'high'",
+    "diagnostic=calibration diagnostic.users=0": "diagnostic.users=0",
+    "hardware.port=-1": "hardware.port=-1",
+    "hardware.port=65536": "hardware.port=65536",
     "baseline=random baseline._target_=r2rec.nope.score": "baseline._target_=r2rec.nope.score cannot be imported",
     "teacher._target_=write": "teacher._target_=write",
     "generation._target_=r2rec.llm.hf.nope": "generation._target_",
@@ -269,6 +274,11 @@ def test_impossible_combinations_are_refused_in_one_line(overrides: str, capsys:
         check(cfg, NAMES)
     assert "\n" not in str(caught.value)
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("dataset", ["ml_1m", "ml_100k", "amazon_office"])
+def test_smoke_is_for_any_data_set(dataset: str) -> None:
+    check(composed("+experiment=smoke", f"dataset={dataset}", "dataset.root=FOLDER"), NAMES)
 
 
 ALLOWED = [

@@ -83,11 +83,19 @@ MISTAKES = {
     "dataset=ml_1m dataset.root=": "dataset.root= is empty",
     "artefacts=file": "artefacts=FOLDER",
     "model.path=empty until=rank": "model.path",
+    "hardware.processes=0": "hardware.processes=0 cannot be shared out",
+    "hardware.processes=2 hardware.strategy=foo": "hardware.strategy=foo; choose from ddp",
     "-m seed=0,x": "seed=x",
     "-m seed=0,-1 until=split": "seed=-1",
     "-m sedd=0,1": "sedd",
     "-m --cfg job": "Only one of --run, --multirun, --cfg",
 }
+
+
+def test_multirun_may_stand_between_overrides(tmp_path: Path) -> None:
+    done = call(tmp_path, "until=prepare", "-m", "seed=0,1", *SMALL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list(tmp_path.rglob("interactions.parquet"))) == 2
 
 
 @pytest.mark.parametrize("words", MISTAKES)

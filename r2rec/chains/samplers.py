@@ -27,11 +27,14 @@ class Chains(NamedTuple):
 def closed(graph: Graph, asked: Queries, per_query: int, rng: np.random.Generator) -> Chains:
     """The paper's chain (3.2.1): v uniform over the users sharing two items, then two distinct shared items.
 
-    A query gets `per_query` chains through distinct neighbours, or as many as it has neighbours.
+    A query gets `per_query` chains, through distinct neighbours as far as it has them. Where they are too few, further
+    chains go through one of them, uniform again, by another pair of items, until there is no other.
     """
     query, neighbour = neighbours.draw(asked, graph, per_query, 2, rng)
-    item1, item2 = _two_of_each_row(shared(asked, graph, query, neighbour), rng)
-    return Chains(query, item1, neighbour, item2)
+    common = shared(asked, graph, query, neighbour)
+    link, first, second = _pairs(query, np.diff(common.indptr), per_query, rng)
+    items, begin = common.indices.astype(np.int64), common.indptr[link]
+    return Chains(query[link], items[begin + first], neighbour[link], items[begin + second])
 
 
 def open_ended(graph: Graph, asked: Queries, per_query: int, rng: np.random.Generator) -> Chains:
@@ -55,15 +58,43 @@ def one_of_each_row(rows: csr_matrix, rng: np.random.Generator) -> NDArray[np.in
     return rows.indices[rows.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)].astype(np.int64)
 
 
-def _two_of_each_row(rows: csr_matrix, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """An ordered pair of distinct columns of each row, uniform over the pairs."""
-    size = np.diff(rows.indptr)
+def _pairs(
+    query: NDArray[np.int64], size: NDArray[np.int64], per_query: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Two of the items that each link of a query to a neighbour has, and more of them where links are too few.
+
+    Args:
+        query: [links] sorted.
+        size: [links] items shared, at least two.
+
+    Returns:
+        link [n], first [n], second [n]: places among a link's items; no two alike, in either order. Sorted by query.
+    """
+    link = np.arange(len(query))
+    first, second = _two_of(size, rng)
+    have = np.bincount(query)
+    pairs = np.bincount(query, weights=size * (size - 1) // 2).astype(np.int64)
+    missing = np.minimum(per_query, pairs) - have
+    begin = np.cumsum(have) - have
+    while missing.any():
+        asks = np.repeat(np.arange(len(missing)), missing)
+        again = begin[asks] + (rng.random(len(asks)) * have[asks]).astype(np.int64)
+        one, other = _two_of(size[again], rng)
+        link, first, second = (np.concatenate(two) for two in ((link, again), (first, one), (second, other)))
+        widest = int(size.max())
+        keys = (link * widest + np.minimum(first, second)) * widest + np.maximum(first, second)
+        new = np.sort(np.unique(keys, return_index=True)[1])
+        link, first, second = link[new], first[new], second[new]
+        missing = np.minimum(per_query, pairs) - np.bincount(query[link])
+    order = np.argsort(query[link], kind="stable")
+    return link[order], first[order], second[order]
+
+
+def _two_of(size: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Two distinct places among so many, uniform over the ordered pairs: [n], [n]."""
     first = (rng.random(len(size)) * size).astype(np.int64)
     second = (rng.random(len(size)) * (size - 1)).astype(np.int64)
-    second += second >= first
-    return rows.indices[rows.indptr[:-1] + first].astype(np.int64), rows.indices[rows.indptr[:-1] + second].astype(
-        np.int64
-    )
+    return first, second + (second >= first)
 
 
 def table(chains: Chains, graph: Graph, asked: Queries) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 import itertools
 from collections import Counter
 from contextlib import contextmanager
+from math import comb
 
 import numpy as np
 import polars as pl
@@ -69,7 +70,7 @@ def asked_of(graph, queries):
 
 @ways
 @given(worlds(), st.integers(0, 4), st.integers(0, 99))
-def test_closed_chains_are_true_loops_through_distinct_neighbours(way, world, per_query, seed):
+def test_closed_chains_are_distinct_true_loops_through_as_many_neighbours_as_there_are(way, world, per_query, seed):
     histories, n_items, queries = world
     graph = build(histories, n_items)
     with found_by(way):
@@ -77,7 +78,10 @@ def test_closed_chains_are_true_loops_through_distinct_neighbours(way, world, pe
     for (u, length), mine in zip(queries, chains, strict=True):
         past = dict(histories[u][:length])
         near = {v for v, h in enumerate(histories) if v != u and len(past.keys() & dict(h).keys()) >= 2}
-        assert len(mine) == len({c["neighbour"] for c in mine}) == min(per_query, len(near))
+        assert len({c["neighbour"] for c in mine}) == min(per_query, len(near))
+        loops = {(c["neighbour"], frozenset((c["item1"], c["item2"]))) for c in mine}
+        every = sum(comb(len(past.keys() & dict(histories[v]).keys()), 2) for v in near)
+        assert len(mine) == len(loops) == min(per_query, every)
         for c in mine:
             theirs = dict(histories[c["neighbour"]])
             assert c["user"] == u
@@ -174,6 +178,17 @@ def test_the_two_items_are_uniform_over_ordered_pairs(crowd, way):
         mine = (chains.query < DRAWS) & (chains.neighbour == v)
         pairs = zip(chains.item1[mine].tolist(), chains.item2[mine].tolist(), strict=True)
         assert uniform(pairs, itertools.permutations(common, 2))
+
+
+def test_chains_beyond_the_neighbours_go_through_any_of_them_by_pairs_not_used_yet(crowd):
+    chains = samplers.closed(*crowd, 6, np.random.default_rng(7))
+    sixth = chains.neighbour[chains.query < DRAWS].reshape(DRAWS, 6)[:, 5]
+    # A neighbour who shares n items has n (n - 1) / 2 pairs, one of which is used by then.
+    chance = {v: 1 - 1 / comb(len(dict(OURS).keys() & dict(HISTORIES[v]).keys()), 2) for v in NEAR}
+    able = [v for v in NEAR if chance[v]]
+    assert set(sixth) == set(able) == {1, 3, 5}
+    expected = np.array([chance[v] for v in able])
+    assert chisquare([np.sum(sixth == v) for v in able], DRAWS * expected / expected.sum()).pvalue > 0.001
 
 
 @ways
