@@ -213,7 +213,7 @@ def test_tallrec_trained_elsewhere_ranks_without_training(store: Path, done: dic
     folder = done["tallrec"].folders()["adapt"]
     given = go(store, "baseline=tallrec", *FEW, f"model.adapter={folder}")
     assert "adapt" not in given.stages
-    assert given.records[-1]["variant"] == "adapt on toy"
+    assert given.records[-1]["variant"] == "adapt on toy_small"
     rankings = [
         pl.read_parquet(d.folder / "rankings.parquet").filter(method="tallrec") for d in (given, done["tallrec"])
     ]

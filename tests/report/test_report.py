@@ -120,7 +120,7 @@ def test_records_are_in_the_order_of_rows_and_follow_the_places(world: Done, tmp
     )
     assert json.loads((out / "metrics.json").read_text()) == records
     assert [(r["method"], r["variant"], r["dataset"], r["seed"], r["n_users"]) for r in records] == [
-        ("a", "variant", "toy", 5, 4), ("b", "variant", "toy", 5, 4),
+        ("a", "variant", "toy_small", 5, 4), ("b", "variant", "toy_small", 5, 4),
     ]  # fmt: skip
     assert (records[0]["hr@1"], records[0]["hr@3"], records[0]["valid_ratio"]) == (0.25, 0.5, 0.75)
     assert (records[1]["hr@1"], records[1]["ndcg@3"]) == (1, 1)

@@ -31,9 +31,9 @@ def front(folder: Path):
 def test_the_card_says_what_it_was_made_of(smoke: Done, stage: str) -> None:
     folder = smoke.folders()[stage]
     assert front(folder)["library_name"] == "peft"
-    assert card.about(str(folder)) == {"stage": stage, "dataset": "toy", "seed": "0"}
+    assert card.about(str(folder)) == {"stage": stage, "dataset": "toy_small", "seed": "0"}
     text = (folder / card.CARD).read_text()
-    for part in ("## Data", "## Configuration", "## Training figures", "## Limits", "toy (60 users", "samples:"):
+    for part in ("## Data", "## Configuration", "## Training figures", "## Limits", "toy_small (60 users", "samples:"):
         assert part in text
     assert str(smoke.folder.parent) not in text
     settings = json.loads((folder / "adapter_config.json").read_text())
@@ -81,7 +81,7 @@ def test_a_card_is_read_as_text(smoke: Done, adapter: Path, tmp_path: Path, monk
 def test_a_given_adapter_ranks_as_where_it_was_trained(smoke: Done, adapter: Path) -> None:
     done = go(smoke.folder.parent / "store", f"model.adapter={adapter}", "sft=off", "rl=off", "dataset.name=other")
     record = done.records[-1]
-    assert (record["method"], record["variant"], record["train_dataset"]) == ("adapter", "rl on toy", "toy")
+    assert (record["method"], record["variant"], record["train_dataset"]) == ("adapter", "rl on toy_small", "toy_small")
     assert record["dataset"] == "other"
     assert done.made() >= {"rank adapter"}
     assert not {"think", "sft", "rl"} & set(done.stages)
