@@ -58,8 +58,8 @@ def mount(*words: str) -> None:
 def full(here: Path, room: str, which: str, expected: tuple) -> list[str]:
     """A disk with too little room, then with enough."""
     with small_disk(here / which, room):
-        run = forked.start(here / "store" / "s", here / "run" / "r")
-        said = one_line(run, forked.wait(run), "No space left")
+        run = forked.start(here / "store" / "s", here / "run" / "r", log=here / "log")
+        said = one_line(run, forked.wait(run), "No space left", "could not be written to its end")
         mount("-o", "remount,size=200m", str(here / which))
         return said + again(run, expected)
 
@@ -69,7 +69,7 @@ def read_only(here: Path, expected: tuple) -> list[str]:
         first = forked.start(here / "store" / "s", here / "run" / "r", "until=chain")
         assert forked.wait(first) == 0
         mount("-o", "remount,ro", str(here / "store"))
-        run = forked.start(here / "store" / "s", here / "run" / "r")
+        run = forked.start(here / "store" / "s", here / "run" / "r", log=here / "log")
         said = one_line(run, forked.wait(run), "Read-only file system")
         mount("-o", "remount,rw", str(here / "store"))
         return said + again(run, expected)
@@ -77,23 +77,23 @@ def read_only(here: Path, expected: tuple) -> list[str]:
 
 def gone(here: Path, stage: str, which: str, expected: tuple) -> list[str]:
     """A parent folder is removed while a stage is at work."""
-    run = forked.start(here / "store" / "s", here / "run" / "r")
+    run = forked.start(here / "store" / "s", here / "run" / "r", log=here / "log")
     forked.until(run, lambda: forked.at_work(run, stage))
     shutil.rmtree(here / which, ignore_errors=True)
     return one_line(run, forked.wait(run), "No such file") + again(run, expected)
 
 
-def one_line(run: forked.Run, status: int, reason: str) -> list[str]:
+def one_line(run: forked.Run, status: int, *reasons: str) -> list[str]:
     """What is wrong with how a run ended: it may finish, or say why not in its last line."""
     log = run.log.read_text() if run.log.exists() else ""
     last = log.strip().rpartition("\n")[2]
     print(f"{run.folder.parents[1].name:<16} status {status}  {last[:200]}", flush=True)
-    fair = status == 0 or (status == 2 and last.startswith("error: ") and reason in last and "Traceback" not in log)
-    return [] if fair else [f"status {status}: {log[-1500:]}"]
+    told = last.startswith("error: ") and any(reason in last for reason in reasons) and "Traceback" not in log
+    return [] if status == 0 or (status == 2 and told) else [f"status {status}: {log[-1500:]}"]
 
 
 def again(run: forked.Run, expected: tuple) -> list[str]:
-    next_one = forked.start(run.store, run.folder)
+    next_one = forked.start(run.store, run.folder, log=run.log)
     return differences(next_one, forked.wait(next_one), expected)
 
 

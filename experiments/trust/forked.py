@@ -46,10 +46,12 @@ def ready() -> None:
         import_module(name)
 
 
-def start(store: Path, folder: Path, *overrides: str, before: Callable[[], None] = lambda: None) -> Run:
+def start(
+    store: Path, folder: Path, *overrides: str, log: Path | None = None, before: Callable[[], None] = lambda: None
+) -> Run:
     """Begin `+experiment=smoke` in a process group of its own; `before` is called in it first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    log = folder.with_suffix(".log")
+    log = log or folder.with_suffix(".log")
     pid = os.fork()
     if pid == 0:
         os.setsid()

@@ -152,10 +152,12 @@ def _load(loader: Any, model: DictConfig, made: Path | None, **options: Any) -> 
     from safetensors import SafetensorError
 
     where = source_of(model, made)
+    hint = "give model.path=FOLDER with config.json and safetensors, or check the hub id and the network"
+    if Path(where).is_absolute() and not Path(where).is_dir():  # no hub id
+        raise R2RecError(f"cannot load model {where}: No such file or directory; {hint}")
     try:
         return loader(where, revision=model.revision, trust_remote_code=False, **options)
     except (OSError, ValueError, SafetensorError) as error:
-        hint = "give model.path=FOLDER with config.json and safetensors, or check the hub id and the network"
         raise R2RecError(f"cannot load model {where}: {_line(error)}; {hint}") from error
 
 

@@ -98,6 +98,13 @@ def test_a_fair_folder_loads(parts) -> None:  # type: ignore[no-untyped-def]
     assert sum(p.numel() for name, p in model.named_parameters() if "lora" in name) > 0
 
 
+def test_a_folder_that_is_gone_is_no_hub_id(parts) -> None:  # type: ignore[no-untyped-def]
+    base, _ = parts
+    shutil.rmtree(base)
+    with pytest.raises(R2RecError, match=r"cannot load model .*: No such file or directory; give model\.path=FOLDER"):
+        weights(base)
+
+
 @pytest.mark.parametrize("in_parts", [True, False])
 def test_under_zero3_an_adapter_has_the_backbones_type(parts, in_parts, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("transformers.integrations.deepspeed.is_deepspeed_zero3_enabled", lambda: in_parts)
