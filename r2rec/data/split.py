@@ -22,8 +22,8 @@ class Split(NamedTuple):
 def leave_last_out(interactions: pl.DataFrame, *, positive_above: float, min_positives: int) -> Split:
     """Test positive: a user's latest rating above the threshold; validation positive: the one before it.
 
-    Paper 4.1.1. Train holds only what came strictly before the validation positive; what lies between the two, or
-    after, is in no table. Ties in time keep the order of the file, which `interactions` already has.
+    Paper 4.1.1. `min_positives` is at least 2. Train holds only what came strictly before the validation positive; what
+    lies between the two, or after, is in no table. Ties in time keep the order of the file, which `interactions` has.
     """
     user = interactions["user"].to_numpy()
     likes = np.flatnonzero(interactions["rating"].to_numpy() > positive_above)

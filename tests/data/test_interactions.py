@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2rec.data.interactions import Raw, Tables, index, raw_file
+from r2rec.data.interactions import Raw, Tables, _by_user_and_time, index, raw_file
 from r2rec.errors import R2RecError
 
 RATINGS = {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "time_ms": pl.Int64}
@@ -130,3 +131,14 @@ def test_raw_file_takes_the_first_there_is(tmp_path: Path) -> None:
         raw_file(tmp_path, "a", "c")
     with pytest.raises(R2RecError, match="is not a folder"):
         raw_file(tmp_path / "gone", "a")
+
+
+users_anywhere = st.one_of(st.integers(0, 3), st.integers(2**32 - 3, 2**32 - 1))
+times_anywhere = st.one_of(st.integers(0, 3), st.integers(2**41, 2**41 + 3))
+
+
+@given(st.lists(st.tuples(users_anywhere, times_anywhere), min_size=1, max_size=20))
+def test_rows_are_ordered_by_user_then_time_whatever_their_size(rows: list[tuple[int, int]]) -> None:
+    user, time = (np.array(side) for side in zip(*rows, strict=True))
+    order = _by_user_and_time(user.astype(np.uint32), time)
+    assert order.tolist() == sorted(range(len(rows)), key=lambda n: rows[n])  # stable: ties keep the file's order
