@@ -6,7 +6,6 @@ The files are curated, so anything odd in them means a damaged copy and is an er
 import re
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from r2rec.data.interactions import LATEST_S, Raw, raw_file, rows_of
@@ -101,27 +100,25 @@ def _ratings(path: Path, separator: str, users: pl.DataFrame, items: pl.DataFram
 
 def _numbers(path: Path, separator: str, names: list[str]) -> pl.DataFrame | None:
     """The fields as i64 where the file is whole numbers and nothing else; None where it must be read as text."""
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    text = np.frombuffer(data, np.uint8)
-    before = text[np.flatnonzero(text == ord("0")) - 1]  # of the first byte: the last one, an end of line
-    zeros_in_front = ((before < ord("0")) | (before > ord("9"))).any()  # 007 is another id than 7
-    line = (separator * (len(names) - 1) + "\n").encode()
-    if not data or zeros_in_front or data.translate(None, b"0123456789") != line * data.count(b"\n"):
-        return None
     # A separator of two characters is two of one, with an empty field between them.
     gaps = len(separator) - 1
     fields = [field for name in names for field in (name, *[f"after {name}"] * gaps)][: len(names) * (gaps + 1) - gaps]
-    table = pl.read_csv(
-        data, has_header=False, schema=dict.fromkeys(fields, pl.Int64), separator=separator[0], quote_char=None,
-        ignore_errors=True,
-    )  # fmt: skip
-    missing = dict(zip(fields, table.null_count().row(0), strict=True))
-    if any(count != (0 if field in names else table.height) for field, count in missing.items()):
+    try:
+        data = path.read_bytes()
+        table = pl.read_csv(
+            data, has_header=False, schema=dict.fromkeys(fields, pl.Int64), separator=separator[0], quote_char=None,
+            ignore_errors=True, truncate_ragged_lines=True,
+        )  # fmt: skip
+    except (OSError, pl.exceptions.PolarsError):
         return None
-    return table.select(names)
+    numbers = table.select(names)
+    if numbers.is_empty() or numbers.null_count().sum_horizontal()[0] or numbers.min().min_horizontal()[0] < 0:
+        return None
+    shortest = len(names) + len(separator) * (len(names) - 1) + 1  # line: a digit a field
+    more_digits = sum((column >= 10**n).sum() for column in numbers for n in range(1, len(str(column.max()))))
+    # A zero in front (007 is another id than 7), a blank or any other character is a byte more than the numbers need.
+    exact = data.endswith(b"\n") and len(data) == shortest * numbers.height + more_digits
+    return numbers if exact else None
 
 
 def _table(path: Path, separator: str, names: list[str]) -> pl.DataFrame:

@@ -1,14 +1,23 @@
 """Negatives: items that a user never touched, before or after (method.md, Data); uniform, or near one in popularity."""
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 CELLS = 1_000_000  # of a block, users by draws or users by items, which bounds memory
 
 
-def untouched_counts(user: NDArray, n_users: int, n_items: int) -> NDArray[np.int64]:
-    """How many items each user never touched. `user` holds one entry per distinct (user, item) interaction."""
-    return n_items - np.bincount(user, minlength=n_users)
+def touched_keys(interactions: pl.DataFrame, n_items: int) -> NDArray[np.int64]:
+    """Sorted keys `user * n_items + item` of distinct interactions: the set that draws are looked up in."""
+    keys = interactions["user"].to_numpy().astype(np.int64) * n_items
+    keys += interactions["item"].to_numpy()
+    keys.sort()
+    return keys
+
+
+def untouched_counts(touched: NDArray[np.int64], n_users: int, n_items: int) -> NDArray[np.int64]:
+    """How many items each of so many users never touched."""
+    return n_items - np.diff(np.searchsorted(touched, np.arange(n_users + 1) * n_items))
 
 
 def draw(
@@ -26,7 +35,7 @@ def draw(
 
     Args:
         users: [n] user ids, repeats allowed (each is served independently).
-        touched: Sorted keys `user * n_items + item` of all interactions.
+        touched: As `touched_keys` gives them, of all interactions.
         k: At most the number of untouched items of every user.
         near: [n] items; draws are then uniform over a window of 2k + 2 ids that has each at a random place (in the
             middle it would be known by that); where the user touched too many of those, the nearest outside fill

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 from hydra.utils import get_method
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 
 from r2rec import seeds
@@ -48,7 +49,7 @@ def leave_last_out(interactions: pl.DataFrame, *, positive_above: float, min_pos
 
 def with_candidates(
     positives: pl.DataFrame,
-    interactions: pl.DataFrame,
+    touched: NDArray[np.int64],
     n_items: int,
     k: int,
     rng: np.random.Generator,
@@ -59,14 +60,14 @@ def with_candidates(
     Users with fewer than k untouched items cannot be served and are left out.
 
     Args:
+        touched: What every user rated, ever, as `negatives.touched_keys` gives it.
         rated: The items of all train ratings: negatives are then as popular as the positive. None: uniform.
     """
     order = place = np.arange(n_items)
     if rated is not None:
         order, place = negatives.by_popularity(rated.to_numpy(), n_items, rng)
-    items = place[interactions["item"].to_numpy()]
-    touched = np.sort(interactions["user"].to_numpy().astype(np.int64) * n_items + items)
-    free = negatives.untouched_counts(touched // n_items, int(interactions["user"].max()) + 1, n_items)  # type: ignore[arg-type]
+        touched = np.sort(touched - touched % n_items + place[touched % n_items])
+    free = negatives.untouched_counts(touched, int(touched[-1]) // n_items + 1, n_items)
     served = positives.filter(pl.lit(free[positives["user"].to_numpy()] >= k))
     positive = served["item"].to_numpy()
     near = None if rated is None else place[positive]
@@ -106,10 +107,11 @@ def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
         parts = parts._replace(train=noisy.join(later, on=pair, how="anti", maintain_order="left"))
     parts.train.write_parquet(folder / "train.parquet", compression="lz4")
     parts.heldout.write_parquet(folder / "heldout.parquet")
+    touched = negatives.touched_keys(interactions, n_items)
     for role, file in (("test", "candidates"), ("valid", "validation_candidates")):
         rng = seeds.generator(cfg.seed, f"split.{role}")
         positives = parts.heldout.filter(pl.col("role") == role)
-        candidates = with_candidates(positives, interactions, n_items, k, rng, rated)
+        candidates = with_candidates(positives, touched, n_items, k, rng, rated)
         candidates.write_parquet(folder / f"{file}.parquet")
     if not candidates.height:
         raise R2RecError(f"no user has {k} untouched items among {n_items}; lower evaluation.negatives")

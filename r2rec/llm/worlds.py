@@ -15,8 +15,8 @@ import polars as pl
 from omegaconf import DictConfig, OmegaConf
 
 from r2rec.chains import graph as graphs
+from r2rec.data import negatives, toy
 from r2rec.data import split as splitting
-from r2rec.data import toy
 from r2rec.data.interactions import Raw, index
 from r2rec.data.targets import training_targets
 from r2rec.llm import naming
@@ -25,7 +25,7 @@ from r2rec.prompts.assemble import texts
 from r2rec.prompts.cases import LABELS, Item, RankingCase, RatingCase
 from r2rec.prompts.render import render
 from r2rec.thoughts import evidence, template
-from r2rec.thoughts.tasks import Source, Task, ranking_tasks, rating_tasks, touched_keys
+from r2rec.thoughts.tasks import Source, Task, ranking_tasks, rating_tasks
 
 KINDS = (
     ("movie", "movies", "watched"), ("book", "books", "read"), ("product", "products", "bought"),
@@ -235,4 +235,4 @@ def _source(rng: np.random.Generator, cfg: DictConfig) -> Source:
     n_items = tables.items.height
     train = splitting.leave_last_out(tables.interactions, positive_above=3.0, min_positives=4).train
     graph = graphs.build(train, users, n_items)
-    return Source(train, touched_keys(tables.interactions, n_items), graph, texts(tables.items, tables.users))
+    return Source(train, negatives.touched_keys(tables.interactions, n_items), graph, texts(tables.items, tables.users))

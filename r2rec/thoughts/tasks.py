@@ -21,7 +21,7 @@ class Source(NamedTuple):
     """What tasks are made from."""
 
     train: pl.DataFrame
-    touched: np.ndarray  # sorted keys user * n_items + item of all interactions
+    touched: NDArray[np.int64]  # `negatives.touched_keys` of all interactions
     graph: Graph
     known: Texts
 
@@ -39,12 +39,8 @@ def load(prepare: Path, split: Path) -> Source:
     interactions = pl.read_parquet(prepare / "interactions.parquet", columns=["user", "item"])
     train = pl.read_parquet(split / "train.parquet")
     made_up = train.select("user", "item").join(interactions, on=["user", "item"], how="anti")  # by noise
-    return Source(train, touched_keys(pl.concat([interactions, made_up]), graph.n_items), graph, load_texts(prepare))
-
-
-def touched_keys(interactions: pl.DataFrame, n_items: int) -> np.ndarray:
-    """Sorted keys `user * n_items + item`."""
-    return np.sort(interactions["user"].to_numpy().astype(np.int64) * n_items + interactions["item"].to_numpy())
+    touched = negatives.touched_keys(pl.concat([interactions, made_up]), graph.n_items)
+    return Source(train, touched, graph, load_texts(prepare))
 
 
 def targets(source: Source, cfg: DictConfig) -> pl.DataFrame:
@@ -79,7 +75,7 @@ def with_negatives(
 ) -> tuple[pl.DataFrame, NDArray[np.uint32]]:
     """Those of the targets whose users have k untouched items left, and k of these each [n, k]."""
     user, n_items = chosen["user"].to_numpy().astype(np.int64), source.graph.n_items
-    free = negatives.untouched_counts(source.touched // n_items, len(source.graph.start) - 1, n_items)
+    free = negatives.untouched_counts(source.touched, len(source.graph.start) - 1, n_items)
     served = free[user] >= k
     return chosen.filter(pl.lit(served)), negatives.draw(user[served], source.touched, n_items, k, rng)
 

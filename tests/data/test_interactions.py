@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2rec.data.interactions import Raw, Tables, _by_user_and_time, index, raw_file
+from r2rec.data.interactions import Raw, Tables, _by_user_and_time, index, raw_file, rows_of
 from r2rec.errors import R2RecError
 
 RATINGS = {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "time_ms": pl.Int64}
@@ -134,7 +134,7 @@ def test_raw_file_takes_the_first_there_is(tmp_path: Path) -> None:
 
 
 users_anywhere = st.one_of(st.integers(0, 3), st.integers(2**32 - 3, 2**32 - 1))
-times_anywhere = st.one_of(st.integers(0, 3), st.integers(2**41, 2**41 + 3))
+times_anywhere = st.one_of(st.integers(0, 3), st.integers(2**41, 2**41 + 3), st.integers(2**60, 2**60 + 3))
 
 
 @given(st.lists(st.tuples(users_anywhere, times_anywhere), min_size=1, max_size=20))
@@ -142,3 +142,15 @@ def test_rows_are_ordered_by_user_then_time_whatever_their_size(rows: list[tuple
     user, time = (np.array(side) for side in zip(*rows, strict=True))
     order = _by_user_and_time(user.astype(np.uint32), time)
     assert order.tolist() == sorted(range(len(rows)), key=lambda n: rows[n])  # stable: ties keep the file's order
+
+
+raw_ids = st.lists(st.sampled_from(["0", "1", "2", "3", "9", "007", "x", str(2**64)]), unique=True, max_size=8)
+
+
+@given(raw_ids, st.lists(st.sampled_from([0, 1, 2, 3, 7, 9, -1, 2**60]), max_size=12))
+def test_numbers_find_the_row_that_is_written_as_they_are(described: list[str], numbers: list[int]) -> None:
+    table = pl.DataFrame({"raw_id": described}, schema={"raw_id": pl.String})
+    rows = rows_of(pl.Series(numbers, dtype=pl.Int64), table)
+    assert rows.dtype == pl.UInt32
+    assert rows.to_list() == [described.index(str(n)) if str(n) in described else None for n in numbers]
+    assert rows.equals(rows_of(pl.Series(map(str, numbers), dtype=pl.String), table))

@@ -78,7 +78,8 @@ def test_blocks_change_no_draw(monkeypatch):
 
 
 def test_untouched_items_are_counted():
-    assert negatives.untouched_counts(np.array([0, 0, 2]), 4, 5).tolist() == [3, 5, 4, 5]
+    touched = keys([{1, 4}, set(), {0}], 5)
+    assert negatives.untouched_counts(touched, 4, 5).tolist() == [3, 5, 4, 5]
 
 
 @given(st.data())

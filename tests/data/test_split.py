@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from scipy.stats import chisquare
 
 from r2rec.data import interactions, movielens, split
+from r2rec.data.negatives import touched_keys
 from r2rec.errors import R2RecError
 
 # (user, item, rating, time) in file order
@@ -75,7 +76,8 @@ def test_candidates_are_the_positive_and_items_never_touched(rows, k):
     for user, item, *_ in rows:
         touched[user].add(item)
     positives = made.interactions.group_by("user", maintain_order=True).agg(pl.col("item").last())
-    shown = split.with_candidates(positives, made.interactions, n_items, k, np.random.default_rng(0))
+    known = touched_keys(made.interactions, n_items)
+    shown = split.with_candidates(positives, known, n_items, k, np.random.default_rng(0))
     expected = [row for row in positives.rows() if n_items - len(touched[row[0]]) >= k]
     assert shown.select("user", "positive").rows() == expected
     assert shown.schema["items"] == pl.List(pl.UInt32)
@@ -89,7 +91,7 @@ def test_candidates_are_uniform_over_sets_and_positions():
     touched = [0, 2, 4, 9, 11]
     known = pl.DataFrame({"user": 0, "item": touched}, schema={"user": pl.UInt32, "item": pl.UInt32})
     asked = pl.DataFrame({"user": [0] * 7000, "item": [4] * 7000}, schema=known.schema)
-    shown = split.with_candidates(asked, known, 12, 3, np.random.default_rng(0))["items"].to_list()
+    shown = split.with_candidates(asked, touched_keys(known, 12), 12, 3, np.random.default_rng(0))["items"].to_list()
     places = Counter(row.index(4) for row in shown)
     sets = Counter(frozenset(row) for row in shown)
     assert len(places) == 4
@@ -178,7 +180,8 @@ def hits(candidates, scores):
 def test_real_data_keeps_every_user_and_popularity_scores_as_expected(movies):
     parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
     test = parts.heldout.filter(pl.col("role") == "test")
-    candidates = split.with_candidates(test, movies.interactions, movies.items.height, 19, np.random.default_rng(0))
+    known = touched_keys(movies.interactions, movies.items.height)
+    candidates = split.with_candidates(test, known, movies.items.height, 19, np.random.default_rng(0))
     assert candidates.height == 2998
     popularity = Counter(parts.train["item"].to_list())
     assert hits(candidates, popularity) == pytest.approx([0.31, 0.59], abs=0.02)
@@ -197,7 +200,8 @@ def test_real_data_has_no_heldout_pair_in_train_and_nothing_in_train_is_later(mo
 def test_real_data_has_no_touched_item_among_the_negatives(movies):
     parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
     test = parts.heldout.filter(role="test")
-    shown = split.with_candidates(test, movies.interactions, movies.items.height, 19, np.random.default_rng(0))
+    known = touched_keys(movies.interactions, movies.items.height)
+    shown = split.with_candidates(test, known, movies.items.height, 19, np.random.default_rng(0))
     touched = shown.explode("items").join(movies.interactions, left_on=["user", "items"], right_on=["user", "item"])
     assert touched["items"].to_list() == touched["positive"].to_list()
     assert touched.height == shown.height

@@ -7,6 +7,7 @@ import pytest
 
 from r2rec import seeds
 from r2rec.data import interactions, split, toy
+from r2rec.data.negatives import touched_keys
 
 SIZE = {"users": 400, "items": 300, "ratings_per_user": 30}
 
@@ -74,7 +75,8 @@ def test_who_knows_the_tastes_finds_the_positive_and_who_ignores_them_does_not(s
     rated = tables.items["raw_id"].cast(pl.Int64).to_numpy()
     parts = split.leave_last_out(tables.interactions, positive_above=3, min_positives=6)
     test = parts.heldout.filter(role="test")
-    candidates = split.with_candidates(test, tables.interactions, len(rated), 19, seeds.generator(seed, "split.test"))
+    touched = touched_keys(tables.interactions, len(rated))
+    candidates = split.with_candidates(test, touched, len(rated), 19, seeds.generator(seed, "split.test"))
     quality = world.quality[rated]
     popularity = np.bincount(parts.train["item"].to_numpy(), minlength=len(rated))
     everyone = np.ones((SIZE["users"], 1))
