@@ -135,12 +135,13 @@ def _by_user_and_time(user: NDArray[np.uint32], time: NDArray[np.int64]) -> NDAr
     By one number where the two fit into 64 bits; where the row fits as well, by sorting such numbers, which is faster
     than asking for their order.
     """
-    begin, end = int(time.min()), int(time.max())
-    span, row_bits = end - begin + 1, (len(user) - 1).bit_length()
+    since = time - time.min()
+    since //= max(1, np.gcd.reduce(since))  # whole seconds are as good as their milliseconds, and shorter
+    span, row_bits = int(since.max()) + 1, (len(user) - 1).bit_length()
     largest = (int(user.max()) + 1) * span - 1
     if largest >= 2**64:
-        return np.lexsort((time, user))
-    key = user.astype(np.uint64) * np.uint64(span) + (time - begin).astype(np.uint64)
+        return np.lexsort((since, user))
+    key = user.astype(np.uint64) * np.uint64(span) + since.astype(np.uint64)
     if largest << row_bits >= 2**63:
         return np.argsort(key, kind="stable")
     with_row = (key << np.uint64(row_bits)).view(np.int64) | np.arange(len(user))

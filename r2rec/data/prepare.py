@@ -62,7 +62,7 @@ def prepare(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str,
     root = next(iter(inputs.values())).parent if inputs else folder
     raw = get_method(cfg.dataset._target_)(root, cfg.dataset.category, **cfg.dataset.params)
     tables = index(raw)
-    tables.interactions.write_parquet(folder / "interactions.parquet", compression="lz4")
+    tables.interactions.write_parquet(folder / "interactions.parquet", compression="lz4", statistics=False)
     tables.users.write_parquet(folder / "users.parquet")
     tables.items.write_parquet(folder / "items.parquet")
     return {

@@ -105,7 +105,7 @@ def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
         pair = ["user", "item"]  # what a user rates later must not come to them by noise
         later = interactions.join(parts.train, on=pair, how="anti")
         parts = parts._replace(train=noisy.join(later, on=pair, how="anti", maintain_order="left"))
-    parts.train.write_parquet(folder / "train.parquet", compression="lz4")
+    parts.train.write_parquet(folder / "train.parquet", compression="lz4", statistics=False)
     parts.heldout.write_parquet(folder / "heldout.parquet")
     touched = negatives.touched_keys(interactions, n_items)
     for role, file in (("test", "candidates"), ("valid", "validation_candidates")):
