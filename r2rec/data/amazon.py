@@ -13,7 +13,7 @@ from typing import IO, NamedTuple, cast
 
 import polars as pl
 
-from r2rec.data.interactions import LATEST_S, Raw, raw_file, rows_of
+from r2rec.data.interactions import LATEST_S, Raw, raw_file, rows_of, used_rows
 from r2rec.errors import R2RecError
 
 MAX_ATTRIBUTES = 4
@@ -81,32 +81,31 @@ def read(root: Path, category: str | None) -> Raw:
         raise R2RecError(f"dataset.category={category}: name an Amazon category, such as Office_Products")
     reviews = raw_file(root, f"{category}.jsonl.gz", f"{category}.jsonl")
     metadata = raw_file(root, f"meta_{category}.jsonl.gz", f"meta_{category}.jsonl")
-    table = _load(reviews, RATINGS)
-    complete = table.drop_nulls()
-    items, repeats = _items(_load(metadata, META), complete["item"])
-    ratings = complete.with_columns(item=rows_of(complete["item"], items)).drop_nulls()
+    ratings = _load(reviews, RATINGS)  # one name for what it becomes: at most two of them are in memory
+    lines = ratings.height
+    ratings = ratings.drop_nulls()
+    complete = ratings.height
+    titled = _load(metadata, META).filter(pl.col("title").is_not_null() & pl.col("raw_id").is_not_null())
+    items = titled.unique("raw_id", keep="first", maintain_order=True)
+    repeats = titled.height - items.height
+    ratings = ratings.with_columns(item=rows_of(ratings["item"], items)).drop_nulls()
+    items, item = used_rows(items, ratings["item"])
     users = ratings.select(pl.col("user").unique(maintain_order=True).alias("raw_id"))
-    holes = table.height - complete.height
     skipped = {
-        f"rows of {reviews.name} without user_id, rating, timestamp or parent_asin": holes,
-        f"ratings of items without a title in {metadata.name}": complete.height - ratings.height,
+        f"rows of {reviews.name} without user_id, rating, timestamp or parent_asin": lines - complete,
+        f"ratings of items without a title in {metadata.name}": complete - ratings.height,
         f"repeated items of {metadata.name}": repeats,
     }
     notes = [f"{count:,} {what} skipped" for what, count in skipped.items() if count]
-    ratings = ratings.with_columns(user=rows_of(ratings["user"], users))
-    return Raw(ratings, users.with_columns(profile=pl.lit(None, pl.String)), items, notes)
+    ratings = ratings.with_columns(item=item, user=rows_of(ratings["user"], users))
+    return Raw(ratings, users.with_columns(profile=pl.lit(None, pl.String)), _with_attributes(items), notes)
 
 
-def _items(table: pl.DataFrame, rated: pl.Series) -> tuple[pl.DataFrame, int]:
-    """Titled items that were rated, first description of each, and how many others there were."""
-    wanted = rated.unique().to_frame("raw_id")
-    titled = table.filter(pl.col("title").is_not_null()).join(wanted, on="raw_id", how="semi", maintain_order="left")
-    once = titled.unique("raw_id", keep="first", maintain_order=True)
+def _with_attributes(items: pl.DataFrame) -> pl.DataFrame:
     tidy = pl.col("categories").fill_null([]).list.eval(_phrase(""))
     # The main category goes first, swallows its repetitions, and is cut off.
     words = pl.concat_list("main_category", tidy, "maker").list.unique(maintain_order=True).list.slice(1)
-    attributes = words.list.drop_nulls().list.head(MAX_ATTRIBUTES)
-    return once.select("raw_id", "title", attributes=attributes), titled.height - once.height
+    return items.select("raw_id", "title", attributes=words.list.drop_nulls().list.head(MAX_ATTRIBUTES))
 
 
 def _load(path: Path, form: _Format) -> pl.DataFrame:

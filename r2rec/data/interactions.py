@@ -53,7 +53,7 @@ def index(raw: Raw) -> Tables:
     depend on the order of the files. A pair rated more than once keeps its earliest rating: a later one
     would make a known item look new.
 
-    Raises R2RecError when there are no ratings, or when an id is described twice or not at all.
+    Raises R2RecError when there are no ratings, or when a rated id is described twice or not at all.
     """
     if raw.ratings.is_empty():
         raise R2RecError("the data set has no usable rating: check dataset.root and dataset.category")
@@ -83,6 +83,14 @@ def rows_of(ids: pl.Series, table: pl.DataFrame) -> pl.Series:
     return found if asked is ids else found.gather(ids)
 
 
+def used_rows(table: pl.DataFrame, rows: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
+    """The rows of `table` that `rows` (none missing) name, in order; and `rows` as rows (u32) of these."""
+    used = np.zeros(table.height, bool)
+    used[rows.to_numpy()] = True
+    place = np.cumsum(used, dtype=np.uint32) - np.uint32(1)
+    return table.filter(pl.Series(used)), pl.Series(place[rows.to_numpy()])
+
+
 def raw_file(root: Path, *names: str) -> Path:
     """The first of `names` that is a file in the folder `root`; R2RecError when there is none."""
     if not os.path.isdir(root):
@@ -95,19 +103,17 @@ def raw_file(root: Path, *names: str) -> Path:
 
 def _numbered(table: pl.DataFrame, used: pl.Series, name: str) -> tuple[pl.DataFrame, pl.Series]:
     """The rows of `table` that are used, with dense ids; and `used` as such ids."""
-    twice = table.filter(table["raw_id"].is_duplicated())
-    if not twice.is_empty():
-        raise R2RecError(f"{name} {twice['raw_id'][0]!r} is described twice: remove one of the descriptions")
     if (last := int(used.to_numpy().max())) >= table.height:
         raise R2RecError(f"{name} of row {last} is rated, but only {table.height} are described")
-    rated = np.zeros(table.height, bool)
-    rated[used.to_numpy()] = True
-    kept = table.with_row_index("row").filter(pl.Series(rated))
-    ordered = kept.sort(_id_order(kept["raw_id"]))
-    ids = np.zeros(table.height, np.uint32)
-    ids[ordered["row"].to_numpy()] = np.arange(ordered.height)
-    numbered = ordered.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias(name), pl.exclude("row"))
-    return numbered, pl.Series(ids[used.to_numpy()])
+    kept, rows = used_rows(table, used)
+    order = kept.with_row_index("row").sort(_id_order(kept["raw_id"]))
+    raw_id = order["raw_id"]
+    if (twice := raw_id[1:].filter(raw_id[1:] == raw_id[:-1])).len():
+        raise R2RecError(f"{name} {twice[0]!r} is described twice: remove one of the descriptions")
+    ids = np.empty(kept.height, np.uint32)
+    ids[order["row"].to_numpy()] = np.arange(kept.height)
+    numbered = order.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias(name), pl.exclude("row"))
+    return numbered, pl.Series(ids[rows.to_numpy()])
 
 
 def _id_order(raw_ids: pl.Series) -> list[pl.Expr]:
