@@ -111,6 +111,12 @@ def test_ids_follow_numbers_when_all_are_numbers(given_ids: list[str], expected:
     assert index(raw(rows, extra=("nobody",))).users["raw_id"].to_list() == expected  # who rated nothing has no say
 
 
+@given(st.sets(st.text("aAé€\0😀", max_size=10), min_size=1, max_size=12))
+def test_text_ids_follow_the_alphabet(given_ids: set[str]) -> None:
+    rows = [(name, "i", 3.0, 0) for name in given_ids]
+    assert index(raw(rows)).users["raw_id"].to_list() == sorted(given_ids)
+
+
 def test_nothing_to_index_is_an_error() -> None:
     with pytest.raises(R2RecError, match="no usable rating"):
         index(raw([]))
