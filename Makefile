@@ -39,7 +39,7 @@ lint: $(STAMP) ## ruff check, ruff format --check, mypy
 bench: $(STAMP) ## time the parts that matter
 	@$(PY) experiments/bench/run.py $(ARGS)
 
-bench-scale: $(STAMP) ## raw files to chains on 3 and 30 million generated ratings (half an hour, 6 GB of disk)
+bench-scale: $(STAMP) ## raw files to chains on 3 and 30 million generated ratings (five minutes, 6 GB of disk)
 	@$(PY) experiments/bench/scale.py $(ARGS)
 
 # The stamp comes last, so an interrupted install is taken up again by the next call.

@@ -21,6 +21,8 @@ CONF = HERE / "conf" if (HERE / "conf").is_dir() else HERE.parent / "conf"  # in
 
 def main() -> None:
     """Compose, run, and tell a user's mistake in one line with exit status 2."""
+    if together.processes() > 1:  # by `accelerate launch -m r2rec`
+        together.end_with_parent()
     if not together.is_first():
         return together.follow()
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in ("-m", "--multirun"))  # argparse wants it in front

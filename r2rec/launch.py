@@ -1,6 +1,5 @@
 """Starting several processes: what was composed once is frozen, and `accelerate launch` runs it."""
 
-import ctypes
 import os
 import re
 import signal
@@ -15,6 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from r2rec import together
 from r2rec.errors import R2RecError
 
 ROLLOUTS = ("hf", "vllm", "server")
@@ -105,7 +105,7 @@ def launch(cfg: DictConfig, folder: Path) -> None:
         if sys.stderr.isatty():
             ours["R2REC_STDERR"] = os.ttyname(sys.stderr.fileno())
         with said.open("wb") as stream:
-            running = subprocess.Popen(command, stderr=stream, env=ours, preexec_fn=_ends_with_us)
+            running = subprocess.Popen(command, stderr=stream, env=ours, preexec_fn=together.end_with_parent)
             status = _waited(running)
         if status:
             raise _failure(place, said.read_text(errors="replace"))
@@ -132,12 +132,6 @@ def _failure(place: Path, said: str) -> Exception:
         why = f"process {rank} was killed ({signal.Signals(number).name})"
         return R2RecError(f"{why}, and the run with it; the same command goes on from its last checkpoint")
     return RuntimeError(told[0] if told else said[-4000:])
-
-
-def _ends_with_us() -> None:
-    """In the child, before it runs: end when its parent does, however that ends (Linux)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def _free_port() -> int:

@@ -15,6 +15,7 @@ from r2rec.provenance import hidden
 
 def main() -> None:
     """Run `r2rec.process FROZEN FOLDER`: the frozen configuration in the run's folder."""
+    together.end_with_parent()
     frozen, folder = map(Path, sys.argv[1:])
     try:
         if not together.is_first():

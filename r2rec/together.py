@@ -5,7 +5,9 @@
 It calls the others, with the stage's own choices and folders, and they wait for calls as long as it takes.
 """
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +35,12 @@ def processes() -> int:
 def is_first() -> bool:
     """Whether this process runs the pipeline."""
     return int(os.environ.get("RANK", "0")) == 0
+
+
+def end_with_parent() -> None:
+    """From now on, end when the parent does, however that ends (Linux): nobody else would end a process that waits."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def perform(stage: Callable[..., Any], cfg: DictConfig, folders: Mapping[str, Path], folder: Path) -> Any:

@@ -134,6 +134,32 @@ def test_a_killed_process_ends_the_run_and_one_alone_goes_on(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes by /proc")
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_no_process_outlives_those_that_started_it(tmp_path, by_hand):
+    """Not even where all of them are killed at once and can end nothing more."""
+    words = [*TRAINING, "sft.epochs=50", "until=sft", f"hydra.run.dir={tmp_path}/run", "artefacts=store"]
+    command = [sys.executable, "-m", "r2rec", *words, *TWO]
+    if by_hand:
+        settings = launch.settings(composed(*TWO).hardware, launch._free_port())
+        OmegaConf.save(OmegaConf.create(settings), tmp_path / "accelerate.yaml")
+        command[2:2] = ["accelerate.commands.launch", "--config_file", str(tmp_path / "accelerate.yaml"), "-m"]
+    ours = os.environ | {"PYTHONPATH": str(SOURCE), "MARK": str(tmp_path)}
+    with subprocess.Popen(command, cwd=tmp_path, env=ours, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
+        until = time.monotonic() + 200
+        while not any(tmp_path.glob("store/sft/*.part/checkpoints")):
+            assert run.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        ranks = [p for p in alive(tmp_path) if b"WORLD_SIZE=2\0" in Path(f"/proc/{p}/environ").read_bytes()]
+        assert len(ranks) == 2
+        for starter in set(alive(tmp_path)) - set(ranks):
+            os.kill(starter, signal.SIGKILL)
+    time.sleep(2)
+    assert alive(tmp_path) == []
+
+
+@pytest.mark.slow
 def test_a_mistake_is_told_once_and_in_one_line(tmp_path):
     done = call(
         tmp_path,
