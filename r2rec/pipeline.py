@@ -85,7 +85,7 @@ STAGES = (
         "r2rec.thoughts.think:think",
         needs=("prepare", "split"),
         choices=(*TASK, "teacher", "sft.samples", "sft.task"),
-        version=8,
+        version=9,
     ),
     Stage(
         "sft",
@@ -128,7 +128,7 @@ STAGES = (
         together=True,
         needs=("prepare", "split", "chain", "backbone"),
         choices=(*QUESTION, "generation", "model"),
-        version=4,
+        version=5,
     ),
     Stage("report", "r2rec.report.report:report"),
 )
@@ -160,7 +160,7 @@ DIAGNOSE = Stage(
     together=True,
     needs=("prepare", "split", "chain", "backbone"),
     choices=(*QUESTION, "generation", "model", "diagnostic"),
-    version=3,
+    version=4,
 )
 
 # An arm that writes and a baseline, ranking together.
@@ -178,7 +178,7 @@ FUSE = Stage(
         "evaluation.validation_users",
         "fusion",
     ),
-    version=3,
+    version=4,
 )
 
 # How a baseline behind an endpoint ranks.

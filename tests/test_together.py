@@ -25,7 +25,7 @@ from tests.test_main import SOURCE, call
 TWO = ("hardware=ddp", "hardware.device=cpu")
 TRAINING = (
     "+experiment=smoke", "model=tiny", "dataset.params.users=60", "rl.samples=4", "rl.prompts_per_step=2",
-    "rl.micro_batch_size=4", "rl.max_new_tokens=320", "generation.max_new_tokens=200", "generation.temperature=0",
+    "rl.micro_batch_size=4", "rl.max_new_tokens=320", "generation.max_new_tokens=200",
     "reward=complete", "seed=1",
 )  # fmt: skip
 

@@ -33,7 +33,7 @@ def main() -> None:
     columns = []
     for temperature in (0.0, 0.6):
         sampling = OmegaConf.create({"batch_size": 32, "max_new_tokens": 700, "temperature": temperature, "top_p": 0.9})
-        written = hf.generate(model, tokenizer, ids, sampling, given.seed)
+        written = hf.generate(model, tokenizer, ids, sampling, range(given.seed, given.seed + len(ids)))
         columns.append(scored([e.completion for e in asked], written))
     for part in columns[0]:
         print(f"| {part} | " + " | ".join(f"{column[part]:.3f}" for column in columns) + " |")

@@ -41,7 +41,7 @@ class Engine(NamedTuple):
     weigh: Callable[[Sequence[Question]], list[list[float] | None]]
 
 
-Generate = Callable[[list[list[int]], int, list[int]], list[str]]  # (prompts, seed, labels of each) -> texts
+Generate = Callable[[list[list[int]], list[int], list[int]], list[str]]  # (prompts, seeds and labels of each) -> texts
 Weigh = Callable[[list[list[int]], list[list[int]]], Any]  # (prompts [n], options [k]) -> log-probabilities [n, k]
 
 
@@ -55,8 +55,9 @@ def on_tokens(setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) ->
     def write(questions: Sequence[Question], seed: int) -> list[Answer | None]:
         asked = [encode(tokenizer, q.messages, setup.reasoning) for q in questions]
         prompts = fitting(asked, setup.generation.max_new_tokens)
-        rows = [(ids, questions[k].labels) for k, ids in prompts.items()]
-        texts = together.shared(rows, lambda part: generate([r[0] for r in part], seed, [r[1] for r in part]))
+        # A seed each: who answers which questions, and how many at once, changes no answer.
+        rows = [(ids, seed + k, questions[k].labels) for k, ids in prompts.items()]
+        texts = together.shared(rows, lambda own: generate([r[0] for r in own], [r[1] for r in own], [r[2] for r in own]))
         spent = {
             k: Answer(t, len(prompts[k]), len(tokenizer.encode(t)), 0.0) for k, t in zip(prompts, texts, strict=True)
         }
@@ -81,9 +82,9 @@ def in_process(setup: Setup, generate: Callable[..., list[str]]) -> Engine:
     tokenizer, model = loaded(setup)
     spec = setup.generation
 
-    def texts(prompts: list[list[int]], seed: int, labels: list[int]) -> list[str]:
+    def texts(prompts: list[list[int]], seeds: list[int], labels: list[int]) -> list[str]:
         ranked = labels if spec.constrained else None
-        return generate(model, tokenizer, prompts, spec, seed, ranked, setup.reasoning)
+        return generate(model, tokenizer, prompts, spec, seeds, ranked, setup.reasoning)
 
     def weigh(prompts: list[list[int]], options: list[list[int]]) -> Any:
         longest = max(map(len, prompts)) + max(map(len, options))

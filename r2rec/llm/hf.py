@@ -1,8 +1,9 @@
 """Generation engine `hf`: transformers' generate on batches of prompts of similar length."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from omegaconf import DictConfig
 
 from r2rec.llm.engine import Engine, Setup, in_process
@@ -32,25 +33,33 @@ def nucleus(scores: Any, temperature: float, top_p: float) -> tuple[Any, Any]:
     return best.masked_fill(before >= top_p, -float("inf")), place
 
 
-def drawing(temperature: float, top_p: float, chance: Callable[[int], Any] | None = None) -> Callable[[Any, Any], Any]:
+def drawing(temperature: float, top_p: float, chance: Callable[[int], Any]) -> Callable[[Any, Any], Any]:
     """A logits processor that leaves one token in each row, drawn from its nucleus: greedy decoding then takes it.
 
     One number a row, and the token whose share of the summed probabilities it falls in: transformers' `multinomial`
     draws a number for every token of the vocabulary, a fifth of a small model's time on a CPU.
 
     Args:
-        chance: Gives n numbers in [0, 1), one for each row; None: torch's own generator does.
+        chance: Gives n numbers in [0, 1), one for each row.
     """
     import torch
 
     def draw(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         kept, place = nucleus(scores, temperature, top_p)
         up_to = kept.softmax(-1).cumsum(-1, dtype=torch.float64)  # its last need not be 1
-        drawn = chance(len(kept)) if chance else torch.rand(len(kept), device=kept.device)
-        chosen = torch.searchsorted(up_to, drawn[:, None] * up_to[:, -1:], right=True)
+        chosen = torch.searchsorted(up_to, chance(len(kept))[:, None] * up_to[:, -1:], right=True)
         return torch.full_like(scores, -torch.inf).scatter_(-1, place.gather(-1, chosen), 0.0)
 
     return draw
+
+
+def chance(seeds: Sequence[int], tokens: int, device: Any) -> Callable[[int], Any]:
+    """Numbers for `drawing`, so many tokens long: of each row its own, whatever is written beside it."""
+    import torch
+
+    rows = np.array([np.random.default_rng(seed).random(tokens) for seed in seeds])
+    each_token = iter(torch.tensor(rows.T, device=device))
+    return lambda _: next(each_token)
 
 
 def engine(setup: Setup) -> Engine:
@@ -63,7 +72,7 @@ def generate(
     tokenizer: Any,
     prompts: list[list[int]],
     generation: DictConfig,
-    seed: int,
+    seeds: Sequence[int],
     labels: list[int] | None = None,
     reasoned: bool = False,
 ) -> list[str]:
@@ -72,6 +81,7 @@ def generate(
     Args:
         prompts: Token ids, the longest first in work so that memory is short at once or never.
         generation: Group `generation`; temperature 0 is greedy.
+        seeds: What each prompt's completion is drawn with, whatever else is asked.
         labels: Candidates that each answer ranks, after a thought if `reasoned`; None: nothing is constrained.
     """
     import torch
@@ -80,15 +90,15 @@ def generate(
     from r2rec.llm import constrain
     from r2rec.llm.sharing import sharing
 
-    torch.manual_seed(seed)
     model.eval()
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     completions = [""] * len(prompts)
-    draw = [drawing(generation.temperature, generation.top_p)] if generation.temperature > 0 else []
     for start in tqdm(range(0, len(order), generation.batch_size), desc="rank", leave=False, disable=None):
         batch = order[start : start + generation.batch_size]
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, return_tensors="pt").to(model.device)
         rules = [constrain.processor(tokenizer, [labels[i] for i in batch], reasoned)] if labels else []
+        own = chance([seeds[i] for i in batch], generation.max_new_tokens, model.device)
+        draw = [drawing(generation.temperature, generation.top_p, own)] if generation.temperature > 0 else []
         with torch.inference_mode(), sharing(model, inputs["input_ids"], inputs["attention_mask"]) as cache:
             output = model.generate(
                 **inputs,

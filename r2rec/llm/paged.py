@@ -3,6 +3,7 @@
 A request that is done makes room for the next at once, where a batch of `hf` waits for its longest.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from omegaconf import DictConfig
@@ -25,11 +26,13 @@ def generate(
     tokenizer: Any,
     prompts: list[list[int]],
     generation: DictConfig,
-    seed: int,
+    seeds: Sequence[int],
     labels: list[int] | None = None,
     reasoned: bool = False,
 ) -> list[str]:
     """Completions of tokenised prompts, in their order, as `hf.generate`; at most `batch_size` on their way at once.
+
+    All are drawn with the first one's seed: the library has one for all requests.
 
     Raises:
         R2RecError: The library's worker died, e.g. of memory.
@@ -47,7 +50,7 @@ def generate(
             eos_token_id=tokenizer.eos_token_id,
             **(sampling if generation.temperature > 0 else {"do_sample": False}),
         ),
-        _pages(max(map(len, prompts)), len(prompts), generation, seed, model.device.type),
+        _pages(max(map(len, prompts)), len(prompts), generation, seeds[0], model.device.type),
     )
     if labels:
         _constrain(manager.logit_processor, tokenizer, reasoned)

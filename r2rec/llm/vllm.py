@@ -46,9 +46,9 @@ def engine(setup: Setup) -> Engine:
         asked = [{"prompt_token_ids": ids} for ids in prompts]
         return [done.outputs[0] for done in llm.generate(asked, params, lora_request=lora, use_tqdm=False)]
 
-    def texts(prompts: list[list[int]], seed: int, labels: list[int]) -> list[str]:
+    def texts(prompts: list[list[int]], seeds: list[int], labels: list[int]) -> list[str]:
         grammar = Grammar(tokenizer, setup.reasoning) if spec.constrained else None
-        return written(run, SamplingParams, tokenizer, spec, prompts, seed, labels, grammar)
+        return written(run, SamplingParams, tokenizer, spec, prompts, seeds, labels, grammar)
 
     def weigh(prompts: list[list[int]], options: list[list[int]]) -> list[list[float]]:
         if any(len(option) != 1 for option in options):
@@ -67,11 +67,11 @@ def written(
     tokenizer: Any,
     spec: DictConfig,
     prompts: list[list[int]],
-    seed: int,
+    seeds: list[int],
     labels: list[int],
     grammar: Grammar | None,
 ) -> list[str]:
-    """A text for each prompt; a seed for each request: what is drawn does not depend on what else is batched."""
+    """A text for each prompt; each drawn with its own seed."""
     drawing = {"temperature": spec.temperature, "top_p": spec.top_p} if spec.temperature > 0 else {"temperature": 0.0}
     stop = {"stop": [MARKER], "include_stop_str_in_output": True} if grammar else {}
     room, texts = [spec.max_new_tokens] * len(prompts), [""] * len(prompts)
@@ -80,9 +80,9 @@ def written(
         behind = {k: tokenizer.encode(texts[k], add_special_tokens=False) for k in going}
         allowed = {k: grammar.allowed(texts[k], labels[k]) if grammar else None for k in going}
         params = [
-            sampling(**drawing, **stop, seed=seed + k, max_tokens=room[k])
+            sampling(**drawing, **stop, seed=seeds[k], max_tokens=room[k])
             if allowed[k] is None
-            else sampling(**drawing, seed=seed + k + len(behind[k]), max_tokens=1, allowed_token_ids=allowed[k])
+            else sampling(**drawing, seed=seeds[k] + len(behind[k]), max_tokens=1, allowed_token_ids=allowed[k])
             for k in going
         ]
         more = []

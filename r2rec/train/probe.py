@@ -42,7 +42,7 @@ def probes(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any, stage: str)
             if state.global_step in known or not state.is_world_process_zero:
                 return
             with torch.random.fork_rng():
-                written = hf.generate(model, tokenizer, prompts, cfg.probe, seed=0)
+                written = hf.generate(model, tokenizer, prompts, cfg.probe, range(len(prompts)))
             model.train()
             answers = [parse_ranking(text, cfg.evaluation.negatives + 1, cfg.prompt.reasoning) for text in written]
             hits = [a.labels[:1] == (label,) for a, label in zip(answers, positives, strict=True)]

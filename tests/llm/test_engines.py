@@ -75,6 +75,15 @@ def test_what_is_drawn_follows_from_the_seed(made, name):
     assert first != other
 
 
+def test_what_is_drawn_for_a_prompt_does_not_depend_on_what_is_written_beside_it(made):
+    texts = []
+    for size in (1, 3):
+        asks, asked = made("hf", "generation.temperature=1.0", f"generation.batch_size={size}")
+        texts.append([a.text for a in asks.write(asked, 1)])
+    assert texts[0] == texts[1]
+    assert [a.text for a in asks.write([asked[0]] * 2, 1)] != [texts[0][0]] * 2  # asked twice, drawn twice
+
+
 @pytest.mark.parametrize("name", ["hf", "paged"])
 def test_a_constrained_answer_names_each_label_once(made, name):
     """Left alone, the backbone often leaves labels out; held to them, never, and it thinks as freely."""

@@ -34,7 +34,7 @@ def test_tokens_are_drawn_by_their_probabilities(temperature, top_p):
     kept, place = hf.nucleus(one, temperature, top_p)
     wanted = torch.zeros(5).double().scatter_(0, place[0], kept[0].double().softmax(-1))
     torch.manual_seed(0)
-    left = hf.drawing(temperature, top_p)(None, one.expand(n, -1))
+    left = hf.drawing(temperature, top_p, torch.rand)(None, one.expand(n, -1))
     assert (left == 0).sum(-1).eq(1).all()
     assert (left[left != 0] == -torch.inf).all()
     counts = (left == 0).sum(0)
