@@ -57,7 +57,9 @@ def on_tokens(setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) ->
         prompts = fitting(asked, setup.generation.max_new_tokens)
         # A seed each: who answers which questions, and how many at once, changes no answer.
         rows = [(ids, seed + k, questions[k].labels) for k, ids in prompts.items()]
-        texts = together.shared(rows, lambda own: generate([r[0] for r in own], [r[1] for r in own], [r[2] for r in own]))
+        texts = together.shared(
+            rows, lambda own: generate([r[0] for r in own], [r[1] for r in own], [r[2] for r in own])
+        )
         spent = {
             k: Answer(t, len(prompts[k]), len(tokenizer.encode(t)), 0.0) for k, t in zip(prompts, texts, strict=True)
         }
