@@ -56,7 +56,7 @@ def kill(folder: Path, stage: str, *words: str) -> None:
     running.wait()
     time.sleep(1)
     left = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True).stdout.split()
-    made = [path.parent.name for path in folder.glob("store/*/*/manifest.json")]
+    made = [path.parents[1].name for path in folder.glob("store/*/*/manifest.json")]
     print(f"killed after {saved[0].name} of {stage}: {len(left)} processes left, whole: {', '.join(sorted(made))}")
 
 
