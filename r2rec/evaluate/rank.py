@@ -21,6 +21,7 @@ from r2rec.data.split import evaluated
 from r2rec.errors import R2RecError
 from r2rec.evaluate.metrics import rank_by_score
 from r2rec.evaluate.orders import Order, together, views
+from r2rec.llm.runtime import gpu_memory
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.assemble import Asked, load_texts, ranking_cases
 from r2rec.prompts.cases import LABELS, RankingCase
@@ -70,7 +71,8 @@ def rank_by_model(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dic
     rankings.write_parquet(folder / "rankings.parquet")
     unasked, room = facts.pop("unasked"), cfg.model.max_length - (spec.max_new_tokens if spec.by == "text" else 0)
     notes = [f"{unasked} prompts longer than {room} tokens were not asked and count as misses"] if unasked else []
-    return {"users": rankings.height, "valid": int(rankings["valid"].sum()), **facts, "notes": notes}
+    facts |= {"notes": notes, **gpu_memory()}
+    return {"users": rankings.height, "valid": int(rankings["valid"].sum()), **facts}
 
 
 def answered(

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import sys
 import warnings
 
 from omegaconf import DictConfig
@@ -28,6 +29,8 @@ def settle(hardware: DictConfig):  # type: ignore[no-untyped-def]
 
     if device(hardware) == "cpu":
         _keep_freed_memory()
+    if torch.cuda.is_initialized():  # before, it would take each process to the first GPU
+        torch.cuda.reset_peak_memory_stats()  # earlier stages and jobs had theirs
     if hardware.threads:
         torch.set_num_threads(hardware.threads)
     return torch.device(device(hardware))
@@ -45,6 +48,13 @@ def device(hardware: DictConfig) -> str:
             f"hardware.device={hardware.device}: this machine has none that torch can use; try hardware=cpu"
         )
     return hardware.device
+
+
+def gpu_memory() -> dict[str, float]:
+    """The most memory of the GPU that this process's tensors had at once since `settle`, in GB; nothing without any."""
+    torch = sys.modules.get("torch")
+    most = torch.cuda.max_memory_allocated() if torch and torch.cuda.is_initialized() else 0
+    return {"memory_gb": most / 1e9} if most else {}
 
 
 def _keep_freed_memory() -> None:

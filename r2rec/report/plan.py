@@ -28,8 +28,8 @@ def plan(cfg: DictConfig, made: Mapping[str, Any], ranked: Mapping[str, Any]) ->
         made: Stage -> artefact (`store.Artefact`).
         ranked: Method -> artefact of its ranking; the last one's counts.
     """
-    lines = [_sft(cfg, steps(made["sft"].path), made["sft"].facts)] if "sft" in made else []
-    lines += [_rl(cfg, steps(made["rl"].path))] if "rl" in made else []
+    lines = [_sft(cfg, made["sft"])] if "sft" in made else []
+    lines += [_rl(cfg, made["rl"])] if "rl" in made else []
     lines += [_rank(cfg, artefact) for artefact in list(ranked.values())[-1:] if "new_tokens" in artefact.facts]
     total = sum(line.seconds for line in lines)
     dollars = total / 3600 * cfg.plan.dollars_per_hour * cfg.hardware.processes
@@ -38,28 +38,31 @@ def plan(cfg: DictConfig, made: Mapping[str, Any], ranked: Mapping[str, Any]) ->
     return aligned([HEADER, *cells], texts=3)
 
 
-def _sft(cfg: DictConfig, log: pl.DataFrame, facts: Mapping[str, Any]) -> Line:
+def _sft(cfg: DictConfig, artefact: Any) -> Line:
+    log, facts = steps(artefact.path), artefact.facts
     each = np.median(log["seconds"].to_numpy()) / cfg.sft.batch_size
     said = f"{each:.3f} s a sample, {facts['tokens'] / facts['samples'] / each:,.0f} tokens/s"
     n = cfg.plan.sft_samples * cfg.plan.sft_epochs
-    return Line("SFT", said, f"{cfg.plan.sft_samples} samples x {cfg.plan.sft_epochs:g} epochs", _memory(log), each * n)
+    full = f"{cfg.plan.sft_samples} samples x {cfg.plan.sft_epochs:g} epochs"
+    return Line("SFT", said, full, _memory(artefact, log), each * n)
 
 
-def _rl(cfg: DictConfig, log: pl.DataFrame) -> Line:
+def _rl(cfg: DictConfig, artefact: Any) -> Line:
+    log = steps(artefact.path)
     seconds = log["seconds"].to_numpy()
     parts = [name for name in log.columns if name.startswith("seconds/")]
     shares = {name.removeprefix("seconds/").replace("_", "-"): log[name].sum() / seconds.sum() for name in parts}
     told = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
     n = -(-cfg.plan.rl_samples // cfg.rl.prompts_per_step)
     each = np.median(seconds)
-    return Line("GRPO", f"{each:.2f} s a step: {told}", f"{n} steps", _memory(log), each * n)
+    return Line("GRPO", f"{each:.2f} s a step: {told}", f"{n} steps", _memory(artefact, log), each * n)
 
 
 def _rank(cfg: DictConfig, artefact: Any) -> Line:
     each = artefact.seconds / max(1, artefact.facts["users"])
     speed = artefact.facts["new_tokens"] / artefact.seconds
     said = f"{1 / each:.2f} users/s, {speed:,.0f} new tokens/s, loading included"
-    return Line("ranking", said, f"{cfg.plan.users:,} users", "", each * cfg.plan.users)
+    return Line("ranking", said, f"{cfg.plan.users:,} users", _memory(artefact), each * cfg.plan.users)
 
 
 def steps(folder: Path) -> pl.DataFrame:
@@ -68,5 +71,8 @@ def steps(folder: Path) -> pl.DataFrame:
     return log[1:] if log.height > 1 else log
 
 
-def _memory(log: pl.DataFrame) -> str:
-    return f"{log['memory_gb'].to_numpy().max():.1f}" if "memory_gb" in log.columns else ""
+def _memory(artefact: Any, log: pl.DataFrame | None = None) -> str:
+    """The GPU's, where the stage has told it; else the process's."""
+    told = log["memory_gb"].to_list() if log is not None and "memory_gb" in log.columns else []
+    told += [artefact.facts["memory_gb"]] if "memory_gb" in artefact.facts else []
+    return f"{max(told, default=artefact.peak_memory_mb / 1000):.1f}"

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+from r2rec.llm.runtime import gpu_memory
+
 PARTS = {  # of GRPOTrainer, in the order of a step; an SFTTrainer has none of them
     "_generate": "generation",
     "_calculate_rewards": "rewards",
@@ -16,15 +18,11 @@ class Clock:
     """Seconds of a trainer's parts since they were last asked for."""
 
     def __init__(self, trainer: Any) -> None:
-        import torch
-
         self.spent: dict[str, float] = defaultdict(float)
         for name, part in PARTS.items():
             if hasattr(trainer, name):
                 setattr(trainer, name, self._clocked(part, getattr(trainer, name)))
         trainer.accelerator.backward = self._clocked("backward", trainer.accelerator.backward)
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()  # earlier stages and jobs had theirs
         self.begin = _now()
 
     def start(self) -> None:
@@ -34,12 +32,8 @@ class Clock:
 
     def taken(self) -> dict[str, float]:
         """Columns for the log: seconds of the step, of its parts, and on a GPU the most memory in use, in GB."""
-        import torch
-
-        found = {"seconds": _now() - self.begin} | {f"seconds/{part}": n for part, n in self.spent.items()}
-        if torch.cuda.is_available():
-            found["memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
-        return found
+        parts = {f"seconds/{part}": n for part, n in self.spent.items()}
+        return {"seconds": _now() - self.begin} | parts | gpu_memory()
 
     def _clocked(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:

@@ -21,19 +21,25 @@ def artefact(folder, stage, facts, **columns):
     path = folder / stage
     path.mkdir()
     pl.DataFrame(columns).write_parquet(path / "log.parquet")
-    return Artefact(stage, "", path, 1.0, 0.0, True, facts)
+    return Artefact(stage, "", path, 1.0, 2500.0, True, facts)
 
 
 def test_a_full_run_is_what_was_measured_times_its_size(tmp_path):
     cfg = composed("plan.enabled=true", "plan.dollars_per_hour=10", "plan.rl_samples=9", "sft.batch_size=4")
     made = {
         "sft": artefact(tmp_path, "sft", {"samples": 8, "tokens": 800}, seconds=[9.0, 2.0, 2.0]),
-        "rl": artefact(tmp_path, "rl", {}, seconds=[50.0, 4.0, 4.0], **{"seconds/generation": [40.0, 1.0, 1.0]}),
-    }
-    ranked = {"R2Rec": Artefact("rank", "", tmp_path, 20.0, 0.0, True, {"users": 10, "new_tokens": 400})}
+        "rl": artefact(
+            tmp_path, "rl", {}, seconds=[50.0, 4.0, 4.0], memory_gb=[3.0, 3.0, 71.5],
+            **{"seconds/generation": [40.0, 1.0, 1.0]},
+        ),
+    }  # fmt: skip
+    facts = {"users": 10, "new_tokens": 400, "memory_gb": 16.25}
+    ranked = {"R2Rec": Artefact("rank", "", tmp_path, 20.0, 0.0, True, facts)}
     sft, rl, rank, total = plan(cfg, made, ranked).splitlines()[2:]
     assert "0.500 s a sample, 200 tokens/s" in sft
-    assert sft.endswith(f"{500 * 10 * 0.5 / 3600:.2f}")
+    assert sft.split()[-2:] == ["2.5", f"{500 * 10 * 0.5 / 3600:.2f}"]  # no GPU: the process's memory
+    assert rl.split()[-2:] == ["71.5", "0.01"]
+    assert rank.split()[-2] == "16.2"
     assert "4.00 s a step: generation 25%" in rl
     assert "9 steps" in rl  # one prompt a step in the smoke experiment
     assert "0.50 users/s, 20 new tokens/s" in rank
