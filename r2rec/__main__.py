@@ -34,7 +34,8 @@ def main() -> None:
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
         together.dismiss()
     except (R2RecError, HydraException, OmegaConfBaseException) as error:
-        _fail(one_line(error))
+        plugin = re.search(r"Could not find 'hydra/\w+/(ray|optuna)'", str(error))
+        _fail(one_line(error) + (f"; pip install 'r2rec[{plugin[1]}]'" if plugin else ""))
     except OSError as error:
         if any(frame.name == _job.__name__ for frame in traceback.extract_tb(error.__traceback__)):
             raise

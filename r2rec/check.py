@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from inspect import Parameter, signature
 from math import inf, isfinite
 from typing import Any
@@ -168,6 +169,8 @@ def _generation(cfg: DictConfig, stages: tuple[str, ...]) -> Rules:
     yield from _engine("generation", cfg.generation, cfg.model.max_length)
     crowd = cfg.generation.name == "vllm" and cfg.hardware.processes > 1
     yield crowd, "generation=vllm is one process's; with hardware.processes above 1 use hf, or openai (`vllm serve`)"
+    absent = cfg.generation.name == "vllm" and cfg.until in (None, "rank", "report") and find_spec("vllm") is None
+    yield absent, "generation=vllm needs pip install 'r2rec[vllm]'; without, use generation=hf"
     if taught := cfg.teacher.generation:
         yield from _engine("teacher.generation", taught, (cfg.teacher.model or cfg.model).max_length)
         yield taught.by != "text" or taught.constrained, "teacher.generation: a teacher writes freely, by=text"

@@ -69,13 +69,21 @@ def test_experiments_compose_under_their_own_name(name: str) -> None:
 
 @pytest.mark.parametrize("member", MEMBERS)
 def test_members_compose_and_are_named_after_their_file(member: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r2rec.launch.find_spec", lambda name: object())  # as if every extra were installed
+    for module in ("launch", "check"):  # as if every extra were installed
+        monkeypatch.setattr(f"r2rec.{module}.find_spec", lambda name: object())
     cfg = composed(member, *NEEDS.get(member, []))
     check(cfg, NAMES)
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     group, name = member.split("=")
     if member != "dataset=amazon":  # that one is named after its category
         assert cfg[group].name == name
+
+
+def test_an_engine_that_is_not_installed_is_refused_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r2rec.check.find_spec", lambda name: None)
+    with pytest.raises(R2RecError, match=r"generation=vllm needs pip install 'r2rec\[vllm\]'"):
+        check(composed("generation=vllm"), NAMES)
+    check(composed("generation=vllm", "until=sft"), NAMES)
 
 
 def test_variants_change_one_thing_and_the_ablation_has_them_all() -> None:
