@@ -84,12 +84,22 @@ def test_two_processes_rank_in_order_and_leave_one_of_everything(runs):
         assert names[0] == names[1]
 
 
-def alive(folder: Path) -> list[int]:
-    """Processes that were given a file or folder under this one."""
+def wait_for(folder: Path, file: str, running: subprocess.Popen) -> None:
+    """Until the process has left such a file under the folder."""
+    until = time.monotonic() + 200
+    while not any(folder.glob(file)):
+        assert running.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def alive(folder: Path, variable: bytes = b"") -> list[int]:
+    """Processes that were given a file or folder under this one, and this variable of the environment."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            if str(folder).encode() in (process / "cmdline").read_bytes() + (process / "environ").read_bytes():
+            environment = (process / "environ").read_bytes()
+            if str(folder).encode() in (process / "cmdline").read_bytes() + environment and variable in environment:
                 found.append(int(process.name))
         except OSError:
             continue
@@ -112,13 +122,8 @@ def test_a_killed_process_ends_the_run_and_one_alone_goes_on(tmp_path):
         [sys.executable, "-m", "r2rec", *words, *TWO], cwd=tmp_path, env=ours, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True,
     ) as running:  # fmt: skip
-        until = time.monotonic() + 200
-        while not any(tmp_path.glob("store/sft/*/checkpoints/checkpoint-*/trainer_state.json")):
-            assert running.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        followers = [p for p in alive(tmp_path) if b"RANK=1\0" in Path(f"/proc/{p}/environ").read_bytes()]
-        os.kill(followers[0], signal.SIGKILL)
+        wait_for(tmp_path, "store/sft/*/checkpoints/checkpoint-*/trainer_state.json", running)
+        os.kill(alive(tmp_path, b"RANK=1\0")[0], signal.SIGKILL)
         begin = time.monotonic()
         said = running.stderr.read().strip() if running.stderr else ""
         assert running.wait() == 2
@@ -146,12 +151,8 @@ def test_no_process_outlives_those_that_started_it(tmp_path, by_hand):
         command[2:2] = ["accelerate.commands.launch", "--config_file", str(tmp_path / "accelerate.yaml"), "-m"]
     ours = os.environ | {"PYTHONPATH": str(SOURCE), "MARK": str(tmp_path)}
     with subprocess.Popen(command, cwd=tmp_path, env=ours, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
-        until = time.monotonic() + 200
-        while not any(tmp_path.glob("store/sft/*.part/checkpoints")):
-            assert run.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        ranks = [p for p in alive(tmp_path) if b"WORLD_SIZE=2\0" in Path(f"/proc/{p}/environ").read_bytes()]
+        wait_for(tmp_path, "store/sft/*.part/checkpoints", run)
+        ranks = alive(tmp_path, b"WORLD_SIZE=2\0")
         assert len(ranks) == 2
         for starter in set(alive(tmp_path)) - set(ranks):
             os.kill(starter, signal.SIGKILL)

@@ -97,8 +97,10 @@ def generate(
         batch = order[start : start + generation.batch_size]
         inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, return_tensors="pt").to(model.device)
         rules = [constrain.processor(tokenizer, [labels[i] for i in batch], reasoned)] if labels else []
-        own = chance([seeds[i] for i in batch], generation.max_new_tokens, model.device)
-        draw = [drawing(generation.temperature, generation.top_p, own)] if generation.temperature > 0 else []
+        draw = []
+        if generation.temperature > 0:
+            own = chance([seeds[i] for i in batch], generation.max_new_tokens, model.device)
+            draw = [drawing(generation.temperature, generation.top_p, own)]
         with torch.inference_mode(), sharing(model, inputs["input_ids"], inputs["attention_mask"]) as cache:
             output = model.generate(
                 **inputs,

@@ -37,7 +37,6 @@ def generate(
     Raises:
         R2RecError: The library's worker died, e.g. of memory.
     """
-    from tqdm import tqdm
     from transformers import GenerationConfig
 
     if not prompts:
@@ -56,11 +55,19 @@ def generate(
         _constrain(manager.logit_processor, tokenizer, reasoned)
     for k, ids in enumerate(prompts):  # all before the start: what is batched together, and so drawn, is then settled
         manager.add_request(ids, request_id=str(k), **({"labels": labels[k], "start": len(ids)} if labels else {}))
+    texts = _collected(manager, tokenizer, len(prompts))
+    return [texts[str(k)] for k in range(len(prompts))]
+
+
+def _collected(manager: Any, tokenizer: Any, count: int) -> dict[str, str]:
+    """Texts by request, when all are done; however that ends, the library's worker is stopped."""
+    from tqdm import tqdm
+
     texts: dict[str, str] = {}
     manager.start()
     try:
-        with tqdm(total=len(prompts), desc="rank", leave=False, disable=None) as bar:
-            while len(texts) < len(prompts):
+        with tqdm(total=count, desc="rank", leave=False, disable=None) as bar:
+            while len(texts) < count:
                 done = manager.get_result(timeout=1)
                 if done is None and manager.is_running():
                     continue
@@ -70,9 +77,9 @@ def generate(
                 texts[done.request_id] = tokenizer.decode(done.generated_tokens, skip_special_tokens=True)
                 bar.update()
     finally:
-        manager.stop(hard_stop=len(texts) < len(prompts))
+        manager.stop(hard_stop=len(texts) < count)
         manager.destroy()
-    return [texts[str(k)] for k in range(len(prompts))]
+    return texts
 
 
 def _pages(longest: int, count: int, generation: DictConfig, seed: int, device: str) -> Any:
