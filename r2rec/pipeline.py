@@ -6,13 +6,13 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from r2rec import track
-from r2rec.arms import Arm, arms, wanted
-from r2rec.check import check
-from r2rec.errors import R2RecError
-from r2rec.provenance import scrubbed
-from r2rec.runner import Run, Stage
-from r2rec.store import Artefact, said_by_disk
+from r2rec.base import tracking
+from r2rec.base.errors import R2RecError
+from r2rec.base.provenance import scrubbed
+from r2rec.base.store import Artefact, said_by_disk
+from r2rec.run.methods import Arm, arms, wanted
+from r2rec.run.rules import check
+from r2rec.run.runner import Run, Stage
 from r2rec.train.push import push
 
 # What a training prompt depends on, wherever one is made.
@@ -75,7 +75,7 @@ STAGES = (
     ),
     Stage(
         "backbone",
-        "r2rec.llm.tiny:backbone",
+        "r2rec.pretrain.backbone:backbone",
         choices=("model.tiny",),
         keeps=("checkpoints",),
         version=4,
@@ -225,13 +225,15 @@ def run(cfg: DictConfig, folder: Path, say: Callable[[str], None] = print) -> li
     check(cfg, NAMES)
     try:
         this = Run(cfg, folder, say)
-        with track.tracking(cfg, scrubbed(this.plain), folder, say):
+        with tracking.tracking(cfg, scrubbed(this.plain), folder, say):
             return _stages(this, cfg, say)
     except Exception as error:  # in the run's folder: the store tells of its own
         reason, where = said_by_disk(error), getattr(error, "filename", None) or folder
         if not reason or isinstance(error, ConnectionError):
             raise
-        raise R2RecError(f"cannot write {where}: {reason}; free it or set hydra.run.dir=FOLDER") from error
+        raise R2RecError(
+            f"cannot write {where}: {reason}; free it or set hydra.run.dir=FOLDER"
+        ) from error
 
 
 def _stages(this: Run, cfg: DictConfig, say: Callable[[str], None]) -> list[dict[str, Any]]:
@@ -248,7 +250,9 @@ def _stages(this: Run, cfg: DictConfig, say: Callable[[str], None]) -> list[dict
         if stage.name in needed:
             fitted = this.plain["fusion" if cfg.fusion.fit else "baseline"]
             fitted = fitted["vectors"] or fitted
-            this.make(narrowed(stage, this.made), {"baseline": fitted} if stage.name == "fit" else {})
+            this.make(
+                narrowed(stage, this.made), {"baseline": fitted} if stage.name == "fit" else {}
+            )
         elif stage.name == "rank":
             for arm in rows:
                 this.rank(_how(cfg, arm, stage), arm)

@@ -41,7 +41,10 @@ class Done(NamedTuple):
         return pl.read_parquet(Path(self.stages[stage]["path"]) / f"{name}.parquet")
 
     def bytes_of(self, stage: str) -> dict[str, bytes]:
-        return {path.name: path.read_bytes() for path in Path(self.stages[stage]["path"]).glob("*.parquet")}
+        return {
+            path.name: path.read_bytes()
+            for path in Path(self.stages[stage]["path"]).glob("*.parquet")
+        }
 
     def by_method(self) -> dict[str, Any]:
         return {record["method"]: record for record in self.records}
@@ -59,7 +62,9 @@ def go(store: Path, *overrides: str, experiment: str = "smoke") -> Done:
     cfg = composed(f"artefacts={store}", *overrides, experiment=experiment)
     lines: list[str] = []
     records = run(cfg, folder, lines.append)
-    return Done(folder, records, json.loads((folder / "manifest.json").read_text())["stages"], lines)
+    return Done(
+        folder, records, json.loads((folder / "manifest.json").read_text())["stages"], lines
+    )
 
 
 @cache

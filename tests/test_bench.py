@@ -15,11 +15,15 @@ BENCH = ROOT / "experiments" / "bench"
 def run(*arguments, script="run.py"):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, BENCH / script, *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_a_case_is_timed_and_told_beside_its_reference():
-    machine, data, _, head, first, *_ = run("--only", "chains", "--users", 50, "--repeats", 1).splitlines()
+    machine, data, _, head, first, *_ = run(
+        "--only", "chains", "--users", 50, "--repeats", 1
+    ).splitlines()
     assert "cores" in machine
     assert "GENERATED ratings of 50 users" in data
     assert head.split()[0] == "case"
@@ -35,15 +39,30 @@ def test_every_classical_model_has_its_epoch_timed(tmp_path, monkeypatch):
     head, *lines = run(tmp_path, "--epochs", 1, "--threads", 1, script="baselines.py").splitlines()
     assert "60 users" in head
     models, compared = lines[:6], lines[6:]
-    assert {line.split()[0] for line in models} == {"graphsage", "ngcf", "lightgcn", "caser", "gru4rec", "sasrec"}
+    assert {line.split()[0] for line in models} == {
+        "graphsage",
+        "ngcf",
+        "lightgcn",
+        "caser",
+        "gru4rec",
+        "sasrec",
+    }
     assert all(" s an epoch" in line and line.count("%") == 3 for line in models)
     assert [line.split()[0] for line in compared] == ["sasrec", "lightgcn"]
     assert all(line.endswith("x faster") for line in compared)
 
 
 def test_a_grpo_step_is_taken_apart_beside_a_bare_one():
-    small = ["sft.samples=4", "sft.epochs=1", "rl.max_new_tokens=8", "rl.group_size=2", "rl.prompts_per_step=1"]
-    lines = run("--steps", 2, "--repeats", 1, *small, "rl.micro_batch_size=2", script="grpo.py").splitlines()
+    small = [
+        "sft.samples=4",
+        "sft.epochs=1",
+        "rl.max_new_tokens=8",
+        "rl.group_size=2",
+        "rl.prompts_per_step=1",
+    ]
+    lines = run(
+        "--steps", 2, "--repeats", 1, *small, "rl.micro_batch_size=2", script="grpo.py"
+    ).splitlines()
     at = next(n for n, line in enumerate(lines) if line.startswith("step of ours"))
     shares = {line[2:22].strip(): float(line[22:].rstrip("%")) for line in lines[at + 1 : -1]}
     assert {"generation", "log_probabilities", "rewards", "backward", "the rest"} == set(shares)
@@ -54,7 +73,9 @@ def test_a_grpo_step_is_taken_apart_beside_a_bare_one():
 
 def test_two_engines_are_timed_on_the_same_prompts():
     words = ["generation.max_new_tokens=8", "generation.batch_size=2"]
-    first, second, ratio, same = run("--prompts", 3, "--block", 2, *words, script="engines.py").splitlines()
+    first, second, ratio, same = run(
+        "--prompts", 3, "--block", 2, *words, script="engines.py"
+    ).splitlines()
     assert first.startswith("hf ")
     assert second.startswith("paged ")
     assert re.fullmatch(r"paged / hf: [\d.]+ \([\d.]+ to [\d.]+ over 2 blocks\)", ratio)
@@ -73,7 +94,13 @@ def test_the_plain_version_leaves_what_the_stages_leave(tmp_path, monkeypatch):
     world.write(raw, users=50)
     ours = bench._tables(bench.Setting(bench.configured(raw), tmp_path, 1))
     plain.prepare_and_split(raw, aside, 0)
-    shared = {"interactions": ours[0], "users": ours[0], "items": ours[0], "train": ours[1], "heldout": ours[1]}
+    shared = {
+        "interactions": ours[0],
+        "users": ours[0],
+        "items": ours[0],
+        "train": ours[1],
+        "heldout": ours[1],
+    }
     for name, folder in shared.items():
         theirs = pl.read_parquet(aside / f"{name}.parquet")
         made = pl.read_parquet(folder / f"{name}.parquet").select(theirs.columns)
@@ -102,11 +129,15 @@ def test_generated_reviews_are_read_whole_and_have_a_long_tail(tmp_path, monkeyp
     raw = amazon.read(tmp_path / "one", shop.CATEGORY)
     assert len(rows) == raw.ratings.height == 30_000
     assert raw.notes == []
-    assert raw.users["raw_id"].gather(raw.ratings["user"]).to_list() == [row["user_id"] for row in rows]
+    assert raw.users["raw_id"].gather(raw.ratings["user"]).to_list() == [
+        row["user_id"] for row in rows
+    ]
     tables = index(raw)
     assert (tables.items.height, tables.items["title"].n_unique()) == (4000, 4000)
     assert 9_000 < tables.users.height < 11_000
-    per_user, per_item = (tables.interactions.group_by(side).len()["len"] for side in ("user", "item"))
+    per_user, per_item = (
+        tables.interactions.group_by(side).len()["len"] for side in ("user", "item")
+    )
     assert per_user.median() == 1
     assert per_user.max() > 100
     assert per_item.median() <= 5

@@ -11,16 +11,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from r2rec import config
 from r2rec.__main__ import CONF
-from r2rec.check import check
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.pipeline import NAMES
 from r2rec.report.labels import flat
+from r2rec.run.rules import check
 
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MEMBERS = sorted(
     f"{path.parent.name}={path.stem}"
     for path in CONF.glob("*/*.yaml")
-    if path.parent.name not in ("experiment", "variant", "launcher", "sweeper") and path.stem != "same"
+    if path.parent.name not in ("experiment", "variant", "launcher", "sweeper")
+    and path.stem != "same"
 )
 VARIANTS = sorted(path.stem for path in CONF.glob("variant/*.yaml"))
 GROUPS = sorted({member.partition("=")[0] for member in MEMBERS})
@@ -64,11 +65,15 @@ def test_experiments_compose_under_their_own_name(name: str) -> None:
     cfg = composed(f"+experiment={name}")
     check(cfg, NAMES)
     assert cfg.name == name
-    assert f"+experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text()  # how to run it
+    assert (
+        f"+experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text()
+    )  # how to run it
 
 
 @pytest.mark.parametrize("member", MEMBERS)
-def test_members_compose_and_are_named_after_their_file(member: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_members_compose_and_are_named_after_their_file(
+    member: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in ("launch", "check"):  # as if every extra were installed
         monkeypatch.setattr(f"r2rec.{module}.find_spec", lambda name: object())
     cfg = composed(member, *NEEDS.get(member, []))
@@ -79,8 +84,10 @@ def test_members_compose_and_are_named_after_their_file(member: str, monkeypatch
         assert cfg[group].name == name
 
 
-def test_an_engine_that_is_not_installed_is_refused_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r2rec.check.find_spec", lambda name: None)
+def test_an_engine_that_is_not_installed_is_refused_before_anything_is_trained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("r2rec.run.rules.find_spec", lambda name: None)
     with pytest.raises(R2RecError, match=r"generation=vllm needs pip install 'r2rec\[vllm\]'"):
         check(composed("generation=vllm"), NAMES)
     check(composed("generation=vllm", "until=sft"), NAMES)
@@ -88,14 +95,18 @@ def test_an_engine_that_is_not_installed_is_refused_before_anything_is_trained(m
 
 def test_variants_change_one_thing_and_the_ablation_has_them_all() -> None:
     full = flat(OmegaConf.to_container(composed("+experiment=ablation")), "")
-    swept = yaml.safe_load((CONF / "experiment" / "ablation.yaml").read_text())["hydra"]["sweeper"]["params"][
-        "+variant"
-    ]
+    swept = yaml.safe_load((CONF / "experiment" / "ablation.yaml").read_text())["hydra"]["sweeper"][
+        "params"
+    ]["+variant"]
     assert sorted(swept.split(",")) == VARIANTS
     for name in VARIANTS:
         cfg = composed("+experiment=ablation", f"+variant={name}")
         check(cfg, NAMES)
-        changed = {key for key, value in flat(OmegaConf.to_container(cfg), "").items() if full.get(key) != value}
+        changed = {
+            key
+            for key, value in flat(OmegaConf.to_container(cfg), "").items()
+            if full.get(key) != value
+        }
         assert len({key.split(".")[1] for key in changed}) == (name != "full"), (name, changed)
         check(composed("+experiment=ablation", f"+variant={name}", "sft=paper", "rl=paper"), NAMES)
 
@@ -112,7 +123,10 @@ def test_members_of_sft_and_rl_are_the_papers_by_default() -> None:
     assert (cfg.sft.samples, cfg.sft.epochs, cfg.sft.learning_rate) == (500, 10, 5e-5)
     assert (cfg.rl.samples, cfg.rl.epochs, cfg.rl.learning_rate) == (500, 1, 5e-6)
     assert (cfg.evaluation.users, cfg.evaluation.negatives) == (1000, 19)
-    assert {name: part.weight for name, part in cfg.reward.parts.items()} == {"step": 1.0, "ranking": 2.0}
+    assert {name: part.weight for name, part in cfg.reward.parts.items()} == {
+        "step": 1.0,
+        "ranking": 2.0,
+    }
 
 
 def test_one_seed_reaches_the_world() -> None:
@@ -276,7 +290,9 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("overrides", REFUSED)
-def test_impossible_combinations_are_refused_in_one_line(overrides: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_impossible_combinations_are_refused_in_one_line(
+    overrides: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     cfg = changed(*overrides.split())
     with pytest.raises(R2RecError, match=REFUSED[overrides]) as caught:
         check(cfg, NAMES)

@@ -39,11 +39,19 @@ def test_a_sweep_ends_in_one_table(tmp_path: Path) -> None:
 
 
 def finished(folder: Path) -> list[Path]:
-    return [path for name in ("metrics.json", "report.html", "rankings.parquet") for path in folder.rglob(name)]
+    return [
+        path
+        for name in ("metrics.json", "report.html", "rankings.parquet")
+        for path in folder.rglob(name)
+    ]
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--cfg", "job"], ["--cfg", "job", "--resolve", "+experiment=paper"]])
-def test_a_question_imports_nothing_heavy_and_leaves_nothing(words: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--cfg", "job"], ["--cfg", "job", "--resolve", "+experiment=paper"]]
+)
+def test_a_question_imports_nothing_heavy_and_leaves_nothing(
+    words: list[str], tmp_path: Path
+) -> None:
     done = call(tmp_path, *words, python=("-X", "importtime"))
     imported = set(re.findall(r"^import time:.*\| +(\w+)$", done.stderr, re.MULTILINE))
     assert done.returncode == 0, done.stderr
@@ -115,13 +123,18 @@ def test_a_users_wish_for_full_errors_changes_no_line(full: str | None, tmp_path
 
 
 def test_a_run_leaves_its_folder_and_nothing_on_stderr(tmp_path: Path) -> None:
-    done = call(tmp_path, *SMALL, "baseline=popularity", "evaluation.users=9", "evaluation.resamples=20")
+    done = call(
+        tmp_path, *SMALL, "baseline=popularity", "evaluation.users=9", "evaluation.resamples=20"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     (run,) = (tmp_path / "outputs" / "run").iterdir()
     assert {path.name for path in run.iterdir()} == {
         "config.yaml", "manifest.json", "metrics.json", "rankings.parquet", "report.html", "tables", "plots",
     }  # fmt: skip
-    assert [record["method"] for record in json.loads((run / "metrics.json").read_text())] == ["random", "popularity"]
+    assert [record["method"] for record in json.loads((run / "metrics.json").read_text())] == [
+        "random",
+        "popularity",
+    ]
     assert "popularity" in done.stdout.split("HR@1")[1]
 
 
@@ -139,5 +152,8 @@ def test_a_run_folder_and_a_store_can_be_named(tmp_path: Path) -> None:
     done = call(tmp_path, "until=prepare", "hydra.run.dir=here", "artefacts=there/store", *SMALL)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "there"]
-    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["config.yaml", "manifest.json"]
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
+        "config.yaml",
+        "manifest.json",
+    ]
     assert (tmp_path / "there" / "store" / "prepare").is_dir()

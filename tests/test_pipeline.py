@@ -24,7 +24,10 @@ def test_a_run_leaves_what_is_promised(smoke: Done) -> None:
     }  # fmt: skip
     manifest = json.loads((smoke.folder / "manifest.json").read_text())
     assert manifest["git"] is None or set(manifest["git"]) == {"revision", "dirty"}
-    assert all(manifest["packages"][name] for name in ("torch", "transformers", "trl", "peft", "polars", "hydra-core"))
+    assert all(
+        manifest["packages"][name]
+        for name in ("torch", "transformers", "trl", "peft", "polars", "hydra-core")
+    )
     assert (manifest["seed"], manifest["seeds"]["root"]) == (0, 0)
     assert set(smoke.stages) == set(METHOD)
     for name, stage in smoke.stages.items():
@@ -36,7 +39,11 @@ def test_a_run_leaves_what_is_promised(smoke: Done) -> None:
             assert Path(stage["path"]).parent.name == name
             assert stage["peak_memory_mb"] > 10
     assert list(smoke.stages["rank"]["arms"]) == ARMS
-    assert not [part for stage in smoke.stages.values() for part in Path(stage["path"]).parent.glob("*.part")]
+    assert not [
+        part
+        for stage in smoke.stages.values()
+        for part in Path(stage["path"]).parent.glob("*.part")
+    ]
 
 
 def test_the_config_is_resolved_and_keeps_no_secret(smoke: Done) -> None:
@@ -44,12 +51,26 @@ def test_the_config_is_resolved_and_keeps_no_secret(smoke: Done) -> None:
     assert "${" not in text
     cfg = OmegaConf.create(text)
     assert (cfg.name, cfg.dataset.params.seed, cfg.rl.group_size) == ("smoke", 0, 2)
-    for path in [p for root in (smoke.folder, smoke.folder.parent / "store") for p in root.rglob("*") if p.is_file()]:
+    for path in [
+        p
+        for root in (smoke.folder, smoke.folder.parent / "store")
+        for p in root.rglob("*")
+        if p.is_file()
+    ]:
         assert SECRET.encode() not in path.read_bytes(), path
 
 
 def test_metrics_follow_from_the_rankings(smoke: Done) -> None:
-    keys = {"method", "variant", "dataset", "train_dataset", "seed", "n_users", "valid_ratio", "ci95"}
+    keys = {
+        "method",
+        "variant",
+        "dataset",
+        "train_dataset",
+        "seed",
+        "n_users",
+        "valid_ratio",
+        "ci95",
+    }
     measures = {"hr@1", "hr@3", "ndcg@3"}
     records = json.loads((smoke.folder / "metrics.json").read_text())
     rankings = pl.read_parquet(smoke.folder / "rankings.parquet")
@@ -59,7 +80,9 @@ def test_metrics_follow_from_the_rankings(smoke: Done) -> None:
         assert set(record) == keys | measures
         assert set(record["ci95"]) == measures
         rows = rankings.filter(pl.col("method") == record["method"])
-        first = rows.select(pl.col("ranking").list.get(0, null_on_oob=True) == pl.col("positive")).to_series()
+        first = rows.select(
+            pl.col("ranking").list.get(0, null_on_oob=True) == pl.col("positive")
+        ).to_series()
         assert record["hr@1"] == pytest.approx(first.fill_null(False).mean())
         assert record["valid_ratio"] == pytest.approx(rows["valid"].mean())
         assert (record["n_users"], rows.height, rows["user"].n_unique()) == (8, 8, 8)
@@ -115,7 +138,9 @@ def test_a_second_run_reuses_everything(smoke: Done, store: Path) -> None:
 
 @pytest.mark.slow
 def test_a_seed_fixes_every_table_and_every_metric(smoke: Done, tmp_path: Path) -> None:
-    shutil.copytree(smoke.folder.parent / "store" / "backbone", tmp_path / "store" / "backbone")  # the slow one
+    shutil.copytree(
+        smoke.folder.parent / "store" / "backbone", tmp_path / "store" / "backbone"
+    )  # the slow one
     again = go(tmp_path / "store")
     assert again.made() == set(smoke.status()) - {"backbone"}
     for stage in UP_TO_THINK:
@@ -136,11 +161,21 @@ def test_another_seed_gives_other_tables_on_one_backbone(smoke: Done, store: Pat
 
 def test_each_seed_of_the_configuration_changes_its_own(store: Path) -> None:
     """The world's seed makes another world; the run's makes another split of the same one."""
-    assert go(store, "dataset.params.seed=91", "until=chain").made() == {"prepare", "split", "chain"}
+    assert go(store, "dataset.params.seed=91", "until=chain").made() == {
+        "prepare",
+        "split",
+        "chain",
+    }
     assert go(store, "seed=91", "dataset.params.seed=0", "until=chain").made() == {"split", "chain"}
 
 
-ELSEWHERE = ["logger.name=other", "hardware.threads=1", "hardware.name=other", "name=renamed", "logger.project=other"]
+ELSEWHERE = [
+    "logger.name=other",
+    "hardware.threads=1",
+    "hardware.name=other",
+    "name=renamed",
+    "logger.project=other",
+]
 
 
 @pytest.mark.parametrize("override", ELSEWHERE)

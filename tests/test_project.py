@@ -117,14 +117,19 @@ def test_no_path_of_one_machine_is_committed(tracked: list[str]) -> None:
 
 
 def test_test_folders_mirror_the_package() -> None:
-    folders = {path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")}
+    folders = {
+        path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("test_*.py")
+    }
     assert [str(folder) for folder in folders if not (ROOT / "r2rec" / folder).is_dir()] == []
 
 
 def test_lock_pins_what_pyproject_asks_for() -> None:
     pins = dict(_pinned())
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [Requirement(line) for line in project["dependencies"] + project["optional-dependencies"]["dev"]]
+    wanted = [
+        Requirement(line)
+        for line in project["dependencies"] + project["optional-dependencies"]["dev"]
+    ]
     missing = [str(want) for want in wanted if _normal(want.name) not in pins]
     assert missing == []
     outside = [str(want) for want in wanted if pins[_normal(want.name)] not in want.specifier]
@@ -143,10 +148,16 @@ def test_vllm_is_asked_for_in_the_versions_that_trl_supports() -> None:
 
 def test_every_pinned_package_has_its_licence_listed() -> None:
     told = re.findall(
-        r"^\| (\S+) \| (\S+) \| (.+) \|$", (ROOT / "experiments/trust/licences.md").read_text(), re.MULTILINE
+        r"^\| (\S+) \| (\S+) \| (.+) \|$",
+        (ROOT / "experiments/trust/licences.md").read_text(),
+        re.MULTILINE,
     )
-    assert sorted((name, version) for name, version, _ in told[1:]) == sorted((*_pinned(), ("---", "---")))
-    assert not [name for name, _, licence in told if "none told" in licence or "not installed" in licence]
+    assert sorted((name, version) for name, version, _ in told[1:]) == sorted(
+        (*_pinned(), ("---", "---"))
+    )
+    assert not [
+        name for name, _, licence in told if "none told" in licence or "not installed" in licence
+    ]
 
 
 def test_every_line_of_the_lock_is_one_public_version_and_its_hashes() -> None:
@@ -166,7 +177,11 @@ def _pinned() -> list[tuple[str, str]]:
 def _files(root: Path, folder: str) -> set[str]:
     """Files under root/folder, relative to root, without what Python leaves behind."""
     paths = (root / folder).rglob("*")
-    return {path.relative_to(root).as_posix() for path in paths if path.is_file() and "__pycache__" not in path.parts}
+    return {
+        path.relative_to(root).as_posix()
+        for path in paths
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def _normal(name: str) -> str:

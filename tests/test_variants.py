@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from r2rec.__main__ import CONF
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from tests.small import Done, go
 
 REFERENCES = ["random", "popularity"]
@@ -51,15 +51,22 @@ def test_without_reasoning_nothing_thinks(store: Path) -> None:
 
 def test_without_chains_no_prompt_shows_one(store: Path) -> None:
     with_chains, without = go(store, "until=think"), go(store, "prompt=no_chain", "until=think")
-    assert traces(with_chains)["prompt"].str.contains("Interaction chains").mean() > 0.5  # a first like may have none
+    assert (
+        traces(with_chains)["prompt"].str.contains("Interaction chains").mean() > 0.5
+    )  # a first like may have none
     assert not traces(without)["prompt"].str.contains("Interaction chains").any()
-    assert not traces(without)["thought"].str.contains("Chain|neighbour").any()  # nothing is taught that is not shown
+    assert (
+        not traces(without)["thought"].str.contains("Chain|neighbour").any()
+    )  # nothing is taught that is not shown
     assert traces(without)["accepted"].any()
     assert go(store, "prompt=no_chain", "rl=off").records
 
 
 def test_without_profiles_no_prompt_shows_one(store: Path) -> None:
-    with_profiles, without = go(store, "until=think"), go(store, "prompt.profile=false", "until=think")
+    with_profiles, without = (
+        go(store, "until=think"),
+        go(store, "prompt.profile=false", "until=think"),
+    )
     assert traces(with_profiles)["prompt"].str.contains("User: ").all()
     assert not traces(without)["prompt"].str.contains("User: ").any()
 
@@ -78,7 +85,9 @@ def test_forward_chains_lead_to_what_is_ranked(store: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_a_baseline_enters_after_split_and_ranks_as_it_does_elsewhere(smoke: Done, store: Path, name: str) -> None:
+def test_a_baseline_enters_after_split_and_ranks_as_it_does_elsewhere(
+    smoke: Done, store: Path, name: str
+) -> None:
     done = go(store, f"baseline={name}")
     assert set(done.stages) == {"prepare", "split", "rank", "report"}
     assert sorted(record["method"] for record in done.records) == sorted(REFERENCES)
@@ -99,10 +108,19 @@ def test_every_baseline_trains_ranks_and_differs_from_the_others(store: Path) ->
         assert ("fit" in done.stages) == (name in TRAINED)
         assert [record["method"] for record in done.records] == [*REFERENCES, name]
         rankings[name] = tuple(
-            map(tuple, pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)["ranking"])
+            map(
+                tuple,
+                pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)["ranking"],
+            )
         )
     assert len(set(rankings.values())) == len(rankings) == 8
-    again = go(store, "baseline=sasrec", "baseline.fit.epochs=2", "evaluation.users=20", "evaluation.arms=[]")
+    again = go(
+        store,
+        "baseline=sasrec",
+        "baseline.fit.epochs=2",
+        "evaluation.users=20",
+        "evaluation.arms=[]",
+    )
     assert "fit" not in again.made()  # more or fewer evaluated users train nothing anew
 
 
@@ -110,7 +128,10 @@ def test_every_baseline_trains_ranks_and_differs_from_the_others(store: Path) ->
 def movielens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MovieLens-1M's files, small: 30 users who rate 16 of 40 movies."""
     folder = tmp_path_factory.mktemp("ml_1m")
-    movies = [f"{m}::Movie {m} (19{50 + m})::{'Drama|Crime' if m % 2 else 'Comedy'}\n" for m in range(1, 41)]
+    movies = [
+        f"{m}::Movie {m} (19{50 + m})::{'Drama|Crime' if m % 2 else 'Comedy'}\n"
+        for m in range(1, 41)
+    ]
     users = [f"{u}::{'FM'[u % 2]}::25::{u % 20}::00000\n" for u in range(1, 31)]
     ratings = [
         f"{u}::{1 + (7 * u + 3 * k) % 40}::{5 if (u + k) % 4 else 2}::{978300000 + 1000 * u + k}\n"
@@ -151,7 +172,11 @@ EXPERIMENTS = {
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("experiment/*.yaml")))
 def test_every_experiment_runs_on_little(store: Path, movielens: Path, name: str) -> None:
-    words = EXPERIMENTS[name] + [f"dataset.root={movielens}"] * (name == "paper") + [f"roots.ml_1m={movielens}"]
+    words = (
+        EXPERIMENTS[name]
+        + [f"dataset.root={movielens}"] * (name == "paper")
+        + [f"roots.ml_1m={movielens}"]
+    )
     done = go(store, *words, experiment=name)
     assert "backbone" not in done.made()
     if name in ("pretrain_tiny", "tune"):
@@ -165,8 +190,15 @@ def test_every_experiment_runs_on_little(store: Path, movielens: Path, name: str
 def test_moving_the_raw_files_remakes_nothing(store: Path, movielens: Path, tmp_path: Path) -> None:
     words = [*TINY, *FEW, "until=split"]
     first = go(store, *words, f"dataset.root={movielens}", experiment="paper")
-    second = go(store, *words, f"dataset.root={shutil.copytree(movielens, tmp_path / 'moved')}", experiment="paper")
-    assert {stage["key"] for stage in first.stages.values()} == {stage["key"] for stage in second.stages.values()}
+    second = go(
+        store,
+        *words,
+        f"dataset.root={shutil.copytree(movielens, tmp_path / 'moved')}",
+        experiment="paper",
+    )
+    assert {stage["key"] for stage in first.stages.values()} == {
+        stage["key"] for stage in second.stages.values()
+    }
     assert second.made() == set()
 
 
@@ -174,11 +206,16 @@ def test_training_elsewhere_trains_there_once_and_ranks_here(store: Path, moviel
     small, here = [*TINY, *FEW], ["dataset=ml_1m", f"roots.ml_1m={movielens}"]
     there = go(store, *small, experiment="transfer")
     done = go(store, *small, *here, "dataset@train_on=toy", experiment="transfer")
-    assert not any(name.startswith("train_on/") for name in done.made())  # the run on toy has made all of it
+    assert not any(
+        name.startswith("train_on/") for name in done.made()
+    )  # the run on toy has made all of it
     assert done.stages["train_on/rl"]["path"] == there.stages["rl"]["path"]
     trained = {r["method"]: r["train_dataset"] for r in done.records}
     assert {r["dataset"] for r in done.records} == {"ml_1m"}
-    assert {name for name, data in trained.items() if data == "toy"} == {"R2Rec without RL", "R2Rec"}
+    assert {name for name, data in trained.items() if data == "toy"} == {
+        "R2Rec without RL",
+        "R2Rec",
+    }
     assert {name for name, data in trained.items() if data == "ml_1m"} == {*REFERENCES, "backbone"}
     own = go(store, *small, *here, "dataset@train_on=ml_1m", experiment="transfer")
     assert own.stages["rl"]["path"] != there.stages["rl"]["path"]
@@ -195,7 +232,10 @@ DIAGNOSTICS = sorted(p.stem for p in CONF.glob("diagnostic/*.yaml") if p.stem !=
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)
 def test_every_diagnostic_asks_the_arms_that_write(store: Path, name: str) -> None:
-    few = {"position": ["diagnostic.params.shuffles=2"], "consistency": ["diagnostic.params.samples=2"]}.get(name, [])
+    few = {
+        "position": ["diagnostic.params.shuffles=2"],
+        "consistency": ["diagnostic.params.samples=2"],
+    }.get(name, [])
     done = go(store, f"diagnostic={name}", "diagnostic.users=4", "evaluation.arms=[base]", *few)
     assert set(done.stages["diagnose"]["arms"]) == {"backbone"}
     assert f"diagnostic {name}" in "\n".join(done.lines)

@@ -32,7 +32,9 @@ SIZES = {  # where ours is compared: those of the published code
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -40,7 +42,9 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     with tempfile.TemporaryDirectory() as name:
         data, shown = prepared(given.folder, Path(name))
-    print(f"{len(data.item):,} train ratings, {data.n_users:,} users, {data.n_items:,} items; {given.threads} threads")
+    print(
+        f"{len(data.item):,} train ratings, {data.n_users:,} users, {data.n_items:,} items; {given.threads} threads"
+    )
     for name in MODELS:
         cfg = composed(f"baseline={name}").baseline
         params: Any = OmegaConf.to_container(cfg.params)
@@ -57,7 +61,9 @@ def main() -> None:
         pairs = [(timed(epoch), timed(reference)) for _ in range(given.epochs)]
         ratio = statistics.median(b / a for a, b in pairs)
         a, b = (statistics.median(side) for side in zip(*pairs, strict=True))
-        print(f"{name:10} {a:6.2f} s an epoch at {params}, batches of {size}; plain {b:.2f} s: {ratio:.2f}x faster")
+        print(
+            f"{name:10} {a:6.2f} s an epoch at {params}, batches of {size}; plain {b:.2f} s: {ratio:.2f}x faster"
+        )
 
 
 def prepared(folder: Path, aside: Path) -> tuple[Ratings, np.ndarray]:
@@ -75,7 +81,9 @@ def composed(*overrides: str) -> Any:
         return compose("config", list(overrides))
 
 
-def ours(data: Ratings, cfg: Any, params: dict[str, Any], size: int) -> tuple[Any, Callable[[], None]]:
+def ours(
+    data: Ratings, cfg: Any, params: dict[str, Any], size: int
+) -> tuple[Any, Callable[[], None]]:
     model = build({"target": cfg._target_, "params": params}, data)
     draw, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
     step = stepped(model, lambda batch: model(batch, cfg.fit.loss, cfg.fit.negatives, draw))
@@ -88,7 +96,10 @@ def theirs(data: Ratings, name: str, params: dict[str, Any], size: int) -> Calla
         model: torch.nn.Module = plain.PlainSASRec(data, **params)
         batches: list = plain.sasrec_epoch(data, params["length"], size, rng)
     else:
-        model, batches = plain.PlainLightGCN(data, **params), list(plain.lightgcn_epoch(data, size, rng))
+        model, batches = (
+            plain.PlainLightGCN(data, **params),
+            list(plain.lightgcn_epoch(data, size, rng)),
+        )
     step = stepped(model, lambda batch: model(*batch))
     return lambda: step(batches)
 
@@ -112,7 +123,9 @@ def heaviest(call: Callable[[], None], n: int = 3) -> str:
         call()
     by = sorted(seen.key_averages(), key=lambda op: -op.self_cpu_time_total)
     whole = sum(op.self_cpu_time_total for op in by)
-    return ", ".join(f"{op.key.removeprefix('aten::')} {op.self_cpu_time_total / whole:.0%}" for op in by[:n])
+    return ", ".join(
+        f"{op.key.removeprefix('aten::')} {op.self_cpu_time_total / whole:.0%}" for op in by[:n]
+    )
 
 
 def timed(call: Callable[[], Any]) -> float:

@@ -19,19 +19,26 @@ from r2rec.evaluate.rank import engine_of, evaluation_cases
 from r2rec.llm.chat import ask
 from r2rec.llm.engine import Question
 from r2rec.prompts.render import render
-from r2rec.runner import Run
+from r2rec.run.runner import Run
 
 ENGINES = ("hf", "paged")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--prompts", type=int, default=1000)
     parser.add_argument(
-        "--block", type=int, default=100, help="prompts that one engine answers before the other's turn"
+        "--block",
+        type=int,
+        default=100,
+        help="prompts that one engine answers before the other's turn",
     )
     parser.add_argument(
-        "overrides", nargs="*", help="of the configuration; the toy world and the tiny backbone by default"
+        "overrides",
+        nargs="*",
+        help="of the configuration; the toy world and the tiny backbone by default",
     )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -56,21 +63,34 @@ def main() -> None:
     print(f"same texts: {same} of {len(questions)}")
 
 
-def ready(folder: Path, engine: str, prompts: int, overrides: list[str]) -> tuple[Any, list[Question]]:
+def ready(
+    folder: Path, engine: str, prompts: int, overrides: list[str]
+) -> tuple[Any, list[Question]]:
     """An engine, loaded and warm, and the questions."""
     config.register()
     words = [f"generation={engine}", "generation.temperature=0", f"evaluation.users={prompts}"]
     # a few more users than prompts: who has too few likes is not evaluated
-    world = [f"dataset.params.users={prompts + 200}", f"artefacts={folder / 'artefacts'}", "evaluation.arms=[base]"]
+    world = [
+        f"dataset.params.users={prompts + 200}",
+        f"artefacts={folder / 'artefacts'}",
+        "evaluation.arms=[base]",
+    ]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", [*world, *words, *overrides])
     made = Run(cfg, folder / "run", lambda line: None)
     for stage in pipeline.STAGES:
-        if stage.name in ("prepare", "split", "chain", *(["backbone"] if cfg.model.path is None else [])):
+        if stage.name in (
+            "prepare",
+            "split",
+            "chain",
+            *(["backbone"] if cfg.model.path is None else []),
+        ):
             made.make(stage)
     inputs = {name: artefact.path for name, artefact in made.made.items()}
     cases = evaluation_cases(cfg, inputs, evaluated(cfg, inputs["split"]))
-    questions = [Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in cases]
+    questions = [
+        Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in cases
+    ]
     asks = engine_of(cfg, inputs, folder / "artefacts" / "rank" / "bench")
     asks.write(questions[:2], 0)  # imports and first allocations
     return asks, questions

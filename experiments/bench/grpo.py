@@ -21,7 +21,9 @@ from r2rec.__main__ import CONF
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("overrides", nargs="*")
@@ -110,7 +112,7 @@ def bare_run(cfg: DictConfig, made: dict[str, Path], folder: Path) -> list[float
 
 
 def pipeline_seed(cfg: DictConfig) -> int:
-    from r2rec import seeds
+    from r2rec.base import seeds
 
     return seeds.integer(cfg.seed, "rl")
 

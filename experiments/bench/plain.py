@@ -17,26 +17,47 @@ from r2rec.data.movielens import AGES, ARTICLES, GENDERS, OCCUPATIONS
 Chain = tuple[int, int, int, int]  # user, item1, neighbour, item2
 
 
-def prepare_and_split(root: Path, folder: Path, seed: int, *, negatives: int = 19, min_positives: int = 6) -> None:
+def prepare_and_split(
+    root: Path, folder: Path, seed: int, *, negatives: int = 19, min_positives: int = 6
+) -> None:
     """Raw MovieLens-1M files to the seven tables of the stages `prepare` and `split`."""
     ratings = _read(root / "ratings.dat", ["user", "item", "rating", "timestamp"])
     users = _read(root / "users.dat", ["raw_id", "gender", "age", "job", "zip"])
     movies = _read(root / "movies.dat", ["raw_id", "title", "genres"])
-    users = users[users["raw_id"].isin(set(ratings["user"]))].sort_values("raw_id").reset_index(drop=True)
-    movies = movies[movies["raw_id"].isin(set(ratings["item"]))].sort_values("raw_id").reset_index(drop=True)
+    users = (
+        users[users["raw_id"].isin(set(ratings["user"]))]
+        .sort_values("raw_id")
+        .reset_index(drop=True)
+    )
+    movies = (
+        movies[movies["raw_id"].isin(set(ratings["item"]))]
+        .sort_values("raw_id")
+        .reset_index(drop=True)
+    )
     users["profile"] = [_profile(row) for row in users.itertuples()]
     movies["title"] = [_title(title) for title in movies["title"]]
     movies["attributes"] = movies["genres"].str.split("|")
     ratings["user"] = ratings["user"].map({raw: n for n, raw in enumerate(users["raw_id"])})
     ratings["item"] = ratings["item"].map({raw: n for n, raw in enumerate(movies["raw_id"])})
-    ratings = ratings.sort_values(["user", "timestamp"], kind="stable").drop_duplicates(["user", "item"])
+    ratings = ratings.sort_values(["user", "timestamp"], kind="stable").drop_duplicates(
+        ["user", "item"]
+    )
     ratings.to_parquet(folder / "interactions.parquet", index=False)
     users[["raw_id", "profile"]].to_parquet(folder / "users.parquet")
     movies[["raw_id", "title", "attributes"]].to_parquet(folder / "items.parquet")
-    _split(pd.read_parquet(folder / "interactions.parquet"), len(movies), folder, seed, negatives, min_positives)
+    _split(
+        pd.read_parquet(folder / "interactions.parquet"),
+        len(movies),
+        folder,
+        seed,
+        negatives,
+        min_positives,
+    )
 
 
-def _split(ratings: pd.DataFrame, n_items: int, folder: Path, seed: int, negatives: int, least: int) -> None:
+def _split(
+    ratings: pd.DataFrame, n_items: int, folder: Path, seed: int, negatives: int, least: int
+) -> None:
     train, heldout, touched = [], [], {}
     for user, rows in ratings.groupby("user"):
         touched[user] = set(rows["item"])
@@ -50,11 +71,18 @@ def _split(ratings: pd.DataFrame, n_items: int, folder: Path, seed: int, negativ
     rng = random.Random(seed)
     for role, file in (("test", "candidates"), ("valid", "validation_candidates")):
         asked = [(user, item) for user, item, which in heldout if which == role]
-        rows = [(user, item, _candidates(item, touched[user], n_items, negatives, rng)) for user, item in asked]
-        pd.DataFrame(rows, columns=["user", "positive", "items"]).to_parquet(folder / f"{file}.parquet")
+        rows = [
+            (user, item, _candidates(item, touched[user], n_items, negatives, rng))
+            for user, item in asked
+        ]
+        pd.DataFrame(rows, columns=["user", "positive", "items"]).to_parquet(
+            folder / f"{file}.parquet"
+        )
 
 
-def _candidates(positive: int, touched: set[int], n_items: int, k: int, rng: random.Random) -> list[int]:
+def _candidates(
+    positive: int, touched: set[int], n_items: int, k: int, rng: random.Random
+) -> list[int]:
     drawn: set[int] = set()
     while len(drawn) < k:
         item = rng.randrange(n_items)
@@ -66,7 +94,9 @@ def _candidates(positive: int, touched: set[int], n_items: int, k: int, rng: ran
 
 
 def _read(path: Path, names: list[str]) -> pd.DataFrame:
-    return pd.read_csv(path, sep="::", engine="python", header=None, names=names, encoding="latin-1")
+    return pd.read_csv(
+        path, sep="::", engine="python", header=None, names=names, encoding="latin-1"
+    )
 
 
 def _profile(row) -> str:  # type: ignore[no-untyped-def]
@@ -74,7 +104,9 @@ def _profile(row) -> str:  # type: ignore[no-untyped-def]
 
 
 def _title(title: str) -> str:
-    return re.sub(rf"([^()\s][^()]*), ({ARTICLES})(\s?[()]|$)", r"\2 \1\3", re.sub(r"\s+", " ", title).strip())
+    return re.sub(
+        rf"([^()\s][^()]*), ({ARTICLES})(\s?[()]|$)", r"\2 \1\3", re.sub(r"\s+", " ", title).strip()
+    )
 
 
 class Sets:
@@ -101,7 +133,9 @@ def closed_by_counting(sets: Sets, users: Sequence[int], k: int, rng: random.Ran
     return chains
 
 
-def closed_by_proposal(sets: Sets, users: Sequence[int], k: int, rng: random.Random, tries: int = 50) -> list[Chain]:
+def closed_by_proposal(
+    sets: Sets, users: Sequence[int], k: int, rng: random.Random, tries: int = 50
+) -> list[Chain]:
     """Closed chains: propose anyone, keep who shares two items. What R2Rec does on dense data, one by one."""
     chains = []
     for user in users:

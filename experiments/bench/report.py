@@ -28,13 +28,21 @@ requestAnimationFrame(() => setTimeout(() => done(performance.now() - start))); 
 def invented(count: int, arms: int) -> cases.Browser:
     """Users whose answers are right, wrong or invalid at random."""
     rng = random.Random(0)
-    items = [Item(f"The {rng.choice(WORDS)} {rng.choice(WORDS)} ({n})", ("Drama", "1990s")) for n in range(500)]
+    items = [
+        Item(f"The {rng.choice(WORDS)} {rng.choice(WORDS)} ({n})", ("Drama", "1990s"))
+        for n in range(500)
+    ]
     made = []
     for user in range(count):
         picked = rng.sample(items, 35)
         chains = tuple(Chain(picked[2 * n], 4, 5, 3, picked[2 * n + 1], 2) for n in range(5))
-        case = RankingCase("female, 25-34, artist", tuple(picked[10:15]), chains, tuple(picked[15:]))
-        told = [cases.told(case, row, 0, reasoned=True, room=2000) for row in (_row(rng) for _ in range(arms))]
+        case = RankingCase(
+            "female, 25-34, artist", tuple(picked[10:15]), chains, tuple(picked[15:])
+        )
+        told = [
+            cases.told(case, row, 0, reasoned=True, room=2000)
+            for row in (_row(rng) for _ in range(arms))
+        ]
         made.append(cases.Case(user, *case, 0, told))
     return cases.Browser([f"arm {n}" for n in range(arms)], made, 0, count)
 
@@ -46,7 +54,9 @@ STEP = "Chain {0}: user 4 liked: Comedy 2, Drama 1, 2010s 3; neighbour gave 4, a
 def _row(rng: random.Random) -> dict[str, object]:
     order = rng.sample(range(20), 20)
     steps = [f"Step {n}: {STEP.format(n)}" for n in range(1, 6)]
-    steps.append(f"Step 6: Candidates: {'; '.join(f'{label} Drama 1, 1990s 2 = 3' for label in LABELS[:20])}.")
+    steps.append(
+        f"Step 6: Candidates: {'; '.join(f'{label} Drama 1, 1990s 2 = 3' for label in LABELS[:20])}."
+    )
     text = render_completion("\n".join(steps), render_ranking([LABELS[k] for k in order]))
     if rng.random() < 0.3:
         return {"completion": text + " > A", "valid": False, "candidates": range(20), "ranking": []}
@@ -54,7 +64,9 @@ def _row(rng: random.Random) -> dict[str, object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--arms", type=int, default=1)
     parser.add_argument("--keep", type=Path, metavar="FILE", help="leave the page there")
@@ -77,7 +89,9 @@ def main() -> None:
             print(f"loaded {time.perf_counter() - begin:.2f} s")
             for verdict in ("right", "wrong", "invalid", "all"):
                 before = "right" if verdict == "all" else "all"
-                others = [tab.ask(FILTER % name) for _ in range(9) for name in (before, verdict)][1::2]
+                others = [tab.ask(FILTER % name) for _ in range(9) for name in (before, verdict)][
+                    1::2
+                ]
                 middle, worst = statistics.median(others), max(others)
                 missed = "" if worst < LIMIT else f" MISSED: over {LIMIT} ms"
                 print(f"filter {verdict:<8} median {middle:.0f} ms, worst {worst:.0f} ms{missed}")

@@ -26,8 +26,9 @@ import world
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from r2rec import config, seeds
+from r2rec import config
 from r2rec.__main__ import CONF
+from r2rec.base import seeds
 from r2rec.chains import graph as graphs
 from r2rec.chains import neighbours, samplers
 from r2rec.chains.chain import load_graph
@@ -36,7 +37,8 @@ from r2rec.data.split import split
 from r2rec.evaluate.metrics import per_user, rank_by_score, summarise
 from r2rec.prompts.answer import parse_ranking, render_completion
 from r2rec.prompts.render import render
-from r2rec.thoughts import tasks, template
+from r2rec.tasks import training as tasks
+from r2rec.thoughts import template
 from r2rec.thoughts.audit import audit
 from r2rec.train import rewards
 
@@ -87,7 +89,11 @@ class Row(NamedTuple):
         if self.limit is not None:
             bounds.append((f"< {self.limit:g} s", statistics.median(self.times) < self.limit))
         if (ratio := self.ratio()) is not None and self.factor is not None:
-            asked = f">= {self.factor:g}x faster" if self.factor >= 1 else f"<= {1 / self.factor:g}x slower"
+            asked = (
+                f">= {self.factor:g}x faster"
+                if self.factor >= 1
+                else f"<= {1 / self.factor:g}x slower"
+            )
             bounds.append((asked, ratio >= self.factor))
         return bounds
 
@@ -113,7 +119,9 @@ def data(this: Setting) -> Iterator[Row]:
     aside = this.folder / "plain"
     aside.mkdir(exist_ok=True)
     root = Path(this.cfg.dataset.root)
-    ours, theirs = timed(this.repeats, lambda: _tables(this), lambda: plain.prepare_and_split(root, aside, 0))
+    ours, theirs = timed(
+        this.repeats, lambda: _tables(this), lambda: plain.prepare_and_split(root, aside, 0)
+    )
     yield Row("prepare + split", 1, ours, "pandas, loops over users", theirs, limit=2, factor=10)
 
 
@@ -141,23 +149,37 @@ def chains(this: Setting) -> Iterator[Row]:
     yield Row("closed chains", n, ours, counted, theirs, limit=1, factor=50)
     yield Row("closed, enumeration only", n, listed, counted, theirs)
     every = users.tolist()
-    again = timed(this.repeats, closed, lambda: plain.closed_by_proposal(sets, every, CHAINS, random.Random(0)))
+    again = timed(
+        this.repeats,
+        closed,
+        lambda: plain.closed_by_proposal(sets, every, CHAINS, random.Random(0)),
+    )
     yield Row("closed chains", n, again[0], "the same proposals in a loop", again[1])
-    [ours] = timed(this.repeats, lambda: samplers.open_ended(graph, asked, CHAINS, np.random.default_rng(0)))
+    [ours] = timed(
+        this.repeats, lambda: samplers.open_ended(graph, asked, CHAINS, np.random.default_rng(0))
+    )
     yield Row("open chains", n, ours)
 
 
 def prompts(this: Setting) -> Iterator[Row]:
     """Text: from cases to prompts, traces and rewards."""
     cfg, source = this.cfg, tasks.load(*_tables(this))
-    made = tasks.ranking_tasks(source, tasks.targets(source, cfg).head(1000), cfg, seeds.generator(0, "bench"))
+    made = tasks.ranking_tasks(
+        source, tasks.targets(source, cfg).head(1000), cfg, seeds.generator(0, "bench")
+    )
     cases, truth = [t.case for t in made], [t.truth for t in made]
     written = template.write(cases, truth, 0)
     completions = (10 * [render_completion(*w) for w in written])[:10_000]
     n, some = len(cases), list(zip(cases, written, truth, strict=True))[:200]
-    columns = {"positive": (10 * truth)[:10_000], "n_candidates": len(completions) * [len(cases[0].candidates)]}
+    columns = {
+        "positive": (10 * truth)[:10_000],
+        "n_candidates": len(completions) * [len(cases[0].candidates)],
+    }
     calls: dict[str, tuple[int, Callable[[], Any]]] = {
-        "ranking prompts rendered": (n, lambda: [render(c, cfg.prompt, cfg.dataset.words) for c in cases]),
+        "ranking prompts rendered": (
+            n,
+            lambda: [render(c, cfg.prompt, cfg.dataset.words) for c in cases],
+        ),
         "template traces": (n, lambda: template.write(cases, truth, 0)),
         "traces audited": (len(some), lambda: [audit(c, *w, t) for c, w, t in some]),
         "answers parsed": (len(completions), lambda: [parse_ranking(c, 20) for c in completions]),
@@ -173,17 +195,33 @@ def metrics(this: Setting) -> Iterator[Row]:
     n, k, rng = 10_000, 20, np.random.default_rng(0)
     shown = rng.permuted(np.tile(np.arange(500, dtype=np.uint32), (n, 1)), axis=1)[:, :k]
     ranked = rank_by_score(rng.random((n, k)), shown, rng)
-    table = pl.DataFrame({"method": ["bench"] * n, "user": np.arange(n, dtype=np.uint32), "positive": shown[:, 0]})
-    table = table.with_columns(candidates=pl.Series(shown.tolist()), ranking=pl.Series(ranked.tolist()), valid=True)
-    names = {"method": "bench", "variant": "", "dataset": "none", "train_dataset": "none", "seed": 0}
-    yield Row("metrics with intervals", n, *timed(this.repeats, lambda: summarise(per_user(table), **names)))
+    table = pl.DataFrame(
+        {"method": ["bench"] * n, "user": np.arange(n, dtype=np.uint32), "positive": shown[:, 0]}
+    )
+    table = table.with_columns(
+        candidates=pl.Series(shown.tolist()), ranking=pl.Series(ranked.tolist()), valid=True
+    )
+    names = {
+        "method": "bench",
+        "variant": "",
+        "dataset": "none",
+        "train_dataset": "none",
+        "seed": 0,
+    }
+    yield Row(
+        "metrics with intervals",
+        n,
+        *timed(this.repeats, lambda: summarise(per_user(table), **names)),
+    )
 
 
 def help(this: Setting) -> Iterator[Row]:
     """The whole process; the reference is the smallest Hydra application."""
     bare = this.folder / "bare.py"
     bare.write_text(BARE)
-    ours, theirs = timed(2 * this.repeats, lambda: _python("-m", "r2rec", "--help"), lambda: _python(bare, "--help"))
+    ours, theirs = timed(
+        2 * this.repeats, lambda: _python("-m", "r2rec", "--help"), lambda: _python(bare, "--help")
+    )
     yield Row("python -m r2rec --help", 1, ours, "bare Hydra app", theirs, factor=0.5)
 
 
@@ -210,7 +248,9 @@ def _tables(this: Setting) -> tuple[Path, Path]:
 
 
 def _python(*words: str | Path) -> None:
-    done = subprocess.run([sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True
+    )
     if done.returncode:
         sys.exit(f"error: python {' '.join(map(str, words))} failed: {done.stderr.strip()[-500:]}")
 
@@ -219,7 +259,11 @@ def _python(*words: str | Path) -> None:
 
 
 def machine() -> str:
-    load = f", load {os.getloadavg()[0]:.1f} before the first case" if hasattr(os, "getloadavg") else ""
+    load = (
+        f", load {os.getloadavg()[0]:.1f} before the first case"
+        if hasattr(os, "getloadavg")
+        else ""
+    )
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return f"{os.cpu_count()} cores ({platform.machine()}){load}; Python {platform.python_version()}, {packages}"
 
@@ -229,19 +273,31 @@ def ratings(given: Path | None, users: int | None, folder: Path) -> tuple[Path, 
     base = given or Path(os.environ.get("R2REC_DATA") or ROOT.parent / "shared" / "data")
     for place in (base, base / "ml-1m-part"):
         if users is None and (place / "ratings.dat").is_file():
-            return place, "MovieLens-1M, users 1-2999" if place.name == "ml-1m-part" else f"ratings of {place}"
+            return (
+                place,
+                "MovieLens-1M, users 1-2999"
+                if place.name == "ml-1m-part"
+                else f"ratings of {place}",
+            )
     if given:
-        sys.exit(f"error: no ratings.dat in {given} or its ml-1m-part: name a folder with MovieLens-1M's files")
+        sys.exit(
+            f"error: no ratings.dat in {given} or its ml-1m-part: name a folder with MovieLens-1M's files"
+        )
     made = folder / "raw"
     made.mkdir()
     world.write(made, users or world.USERS)
-    return made, f"GENERATED ratings of {users or world.USERS:,} users{'' if users else ': no real data found'}"
+    return (
+        made,
+        f"GENERATED ratings of {users or world.USERS:,} users{'' if users else ': no real data found'}",
+    )
 
 
 def configured(root: Path) -> DictConfig:
     config.register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=["dataset=ml_1m", f"dataset.root={json.dumps(str(root))}"])
+        return compose(
+            "config", overrides=["dataset=ml_1m", f"dataset.root={json.dumps(str(root))}"]
+        )
 
 
 def record(case: str, row: Row) -> dict[str, Any]:
@@ -256,20 +312,40 @@ def record(case: str, row: Row) -> dict[str, Any]:
 def line(case: str, row: Row) -> list[str]:
     """The cells of a row."""
     middle, ratio, many = statistics.median(row.times), row.ratio(), row.count > 1
-    cells = [case, row.what, f"{row.count:,}" if many else "", _seconds(min(row.times)), _seconds(middle)]
+    cells = [
+        case,
+        row.what,
+        f"{row.count:,}" if many else "",
+        _seconds(min(row.times)),
+        _seconds(middle),
+    ]
     cells.append(f"{middle / row.count * 1e6:,.1f}" if many else "")
     cells.append(_seconds(statistics.median(row.reference)) if row.reference else "")
     cells += [_ratio(ratio) if ratio else "", row.against]
     return [*cells, ", ".join(text if holds else f"{text} MISSED" for text, holds in row.bounds())]
 
 
-HEAD = ["case", "what", "count", "min", "median", "us each", "reference", "ratio", "the reference is", "asked for"]
+HEAD = [
+    "case",
+    "what",
+    "count",
+    "min",
+    "median",
+    "us each",
+    "reference",
+    "ratio",
+    "the reference is",
+    "asked for",
+]
 WIDTHS = [8, 30, 7, 9, 9, 8, 9, 13, 38, 0]
 LEFT = {0, 1, 8, 9}
 
 
 def show(cells: list[str]) -> None:
-    padded = (c.ljust(w) if n in LEFT else c.rjust(w) for n, (c, w) in enumerate(zip(cells, WIDTHS, strict=True)))
+    padded = (
+        c.ljust(w) if n in LEFT else c.rjust(w)
+        for n, (c, w) in enumerate(zip(cells, WIDTHS, strict=True))
+    )
     print("  ".join(padded).rstrip(), flush=True)
 
 
@@ -282,11 +358,21 @@ def _ratio(ratio: float) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, nargs="?", help="folder with ratings.dat; default: $R2REC_DATA")
-    parser.add_argument("--only", metavar="NAME", action="append", choices=CASES, help=f"one of {', '.join(CASES)}")
-    parser.add_argument("--users", type=int, metavar="N", help="generate ratings of N users, whatever data is there")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="timed calls of each case; default 5")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "data", type=Path, nargs="?", help="folder with ratings.dat; default: $R2REC_DATA"
+    )
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", choices=CASES, help=f"one of {', '.join(CASES)}"
+    )
+    parser.add_argument(
+        "--users", type=int, metavar="N", help="generate ratings of N users, whatever data is there"
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=5, metavar="N", help="timed calls of each case; default 5"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

@@ -29,7 +29,18 @@ WORDS = (
     "last liked long made more never not of on once one page price quick read really slow so story than that the "
     "their this time to too twice very was well what when will with would years"
 ).split()
-GENRES = ("Biography", "Children", "Cooking", "Fantasy", "History", "Mystery", "Poetry", "Romance", "Science", "Travel")
+GENRES = (
+    "Biography",
+    "Children",
+    "Cooking",
+    "Fantasy",
+    "History",
+    "Mystery",
+    "Poetry",
+    "Romance",
+    "Science",
+    "Travel",
+)
 
 
 def write(folder: Path, ratings: int, seed: int = 0) -> None:
@@ -41,7 +52,9 @@ def write(folder: Path, ratings: int, seed: int = 0) -> None:
 
 
 def _pack(path: Path, blocks: Iterator[pl.DataFrame]) -> None:
-    with gzip.GzipFile(path, "wb", compresslevel=1, mtime=0) as file:  # without the time, so the bytes are the seed's
+    with gzip.GzipFile(
+        path, "wb", compresslevel=1, mtime=0
+    ) as file:  # without the time, so the bytes are the seed's
         for block in blocks:
             text = io.BytesIO()
             block.write_ndjson(text)
@@ -59,7 +72,11 @@ def _reviews(ratings: int, items: int, rng: np.random.Generator) -> Iterator[pl.
         item = _picked(rng.integers(TASTES, size=BLOCK)[user], popularity, rng)
         # one rating in seven goes through the catalogue, once
         turn = np.arange(done, done + n)
-        item = np.where((turn % int(PER_ITEM) == 0) & (turn // int(PER_ITEM) < items), turn // int(PER_ITEM), item)
+        item = np.where(
+            (turn % int(PER_ITEM) == 0) & (turn // int(PER_ITEM) < items),
+            turn // int(PER_ITEM),
+            item,
+        )
         asin = _asins(item)
         yield pl.DataFrame(
             {
@@ -125,5 +142,7 @@ def _asins(item: NDArray) -> pl.Series:
     """Item ids of ten letters and digits. Multiplied by an odd number, so that popular items don't come first."""
     mixed = (item * 2_654_435_761) % 2**40
     digits = LETTERS[mixed[:, None] >> (5 * np.arange(7, -1, -1)) & 31]
-    codes = np.concatenate([np.broadcast_to(np.frombuffer(b"B0", np.uint8), (len(item), 2)), digits], axis=1)
+    codes = np.concatenate(
+        [np.broadcast_to(np.frombuffer(b"B0", np.uint8), (len(item), 2)), digits], axis=1
+    )
     return pl.Series(np.ascontiguousarray(codes).view("S10").ravel().astype(str))

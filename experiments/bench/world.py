@@ -4,7 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-GENRES = ("Action", "Animation", "Comedy", "Crime", "Drama", "Horror", "Musical", "Romance", "Sci-Fi", "War", "Western")
+GENRES = (
+    "Action",
+    "Animation",
+    "Comedy",
+    "Crime",
+    "Drama",
+    "Horror",
+    "Musical",
+    "Romance",
+    "Sci-Fi",
+    "War",
+    "Western",
+)
 AGES = (1, 18, 25, 35, 45, 50, 56)
 USERS, MEAN_RATINGS, FEWEST = 3000, 490_000 / 3000, 20
 
@@ -14,8 +26,12 @@ def write(folder: Path, users: int = USERS, seed: int = 0) -> None:
     rng = np.random.default_rng(seed)
     items = max(200, users * 6 // 5)
     sizes = _sizes(rng, users, items)
-    popularity = -np.log(np.arange(10, items + 10))  # log of a Zipf weight, its head flattened as in MovieLens
-    order = np.argsort(-(popularity + rng.gumbel(size=(users, items))), axis=1)  # drawn without replacement
+    popularity = -np.log(
+        np.arange(10, items + 10)
+    )  # log of a Zipf weight, its head flattened as in MovieLens
+    order = np.argsort(
+        -(popularity + rng.gumbel(size=(users, items))), axis=1
+    )  # drawn without replacement
     user = np.repeat(np.arange(users), sizes)
     item = order[np.arange(items) < sizes[:, None]]
     quality = rng.normal(3.6, 0.5, items)
@@ -25,9 +41,17 @@ def write(folder: Path, users: int = USERS, seed: int = 0) -> None:
     pairs = rng.integers(len(GENRES), size=(items, 2))
     genres = ["|".join(dict.fromkeys((GENRES[a], GENRES[b]))) for a, b in pairs]
     years = rng.integers(1940, 2001, items)
-    people = zip(rng.choice(["F", "M"], users), rng.choice(AGES, users), rng.integers(21, size=users), strict=True)
+    people = zip(
+        rng.choice(["F", "M"], users),
+        rng.choice(AGES, users),
+        rng.integers(21, size=users),
+        strict=True,
+    )
     _lines(folder / "ratings.dat", rows.tolist())
-    _lines(folder / "movies.dat", [(n + 1, f"Film {n + 1}, The ({years[n]})", genres[n]) for n in range(items)])
+    _lines(
+        folder / "movies.dat",
+        [(n + 1, f"Film {n + 1}, The ({years[n]})", genres[n]) for n in range(items)],
+    )
     _lines(folder / "users.dat", [(n, *person, "00000") for n, person in enumerate(people, 1)])
 
 

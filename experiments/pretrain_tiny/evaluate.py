@@ -13,14 +13,17 @@ import numpy as np
 from omegaconf import OmegaConf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from r2rec.llm import hf, worlds
+from r2rec.llm import hf
+from r2rec.pretrain import worlds
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
 from r2rec.thoughts import evidence
 from r2rec.thoughts.statements import _in_one_wording as plain
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--prompts", type=int, default=60)
     parser.add_argument("--weights", default=str(files("r2rec.llm") / "weights/tiny"))
     parser.add_argument("--seed", type=int, default=77)
@@ -29,11 +32,17 @@ def main() -> None:
     model = AutoModelForCausalLM.from_pretrained(given.weights).eval()
     asked = list(prompts(given.prompts, given.seed))
     ids = [tokenizer.encode(f"<|user|>{e.prompt}<|assistant|>") for e in asked]
-    print("| part | " + " | ".join(f"temperature {t}" for t in (0.0, 0.6)) + " |\n| --- | --: | --: |")
+    print(
+        "| part | " + " | ".join(f"temperature {t}" for t in (0.0, 0.6)) + " |\n| --- | --: | --: |"
+    )
     columns = []
     for temperature in (0.0, 0.6):
-        sampling = OmegaConf.create({"batch_size": 32, "max_new_tokens": 700, "temperature": temperature, "top_p": 0.9})
-        written = hf.generate(model, tokenizer, ids, sampling, range(given.seed, given.seed + len(ids)))
+        sampling = OmegaConf.create(
+            {"batch_size": 32, "max_new_tokens": 700, "temperature": temperature, "top_p": 0.9}
+        )
+        written = hf.generate(
+            model, tokenizer, ids, sampling, range(given.seed, given.seed + len(ids))
+        )
         columns.append(scored([e.completion for e in asked], written))
     for part in columns[0]:
         print(f"| {part} | " + " | ".join(f"{column[part]:.3f}" for column in columns) + " |")
@@ -44,7 +53,11 @@ def prompts(n: int, seed: int):  # type: ignore[no-untyped-def]
     rng, level = np.random.default_rng(seed), worlds.Level(20, 5, 5)
     while n > 0:
         for example in worlds.examples(rng, level, 4):
-            if "Rank the candidates" in example.prompt and "First reason" in example.prompt and n > 0:
+            if (
+                "Rank the candidates" in example.prompt
+                and "First reason" in example.prompt
+                and n > 0
+            ):
                 yield example
                 n -= 1
 
@@ -59,18 +72,26 @@ def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
         total[part] += 1
 
     for target, got in zip(wanted, written, strict=True):
-        theirs, ours = (list(map(plain, thought_steps(split_thought(text, True)[0] or ""))) for text in (target, got))
+        theirs, ours = (
+            list(map(plain, thought_steps(split_thought(text, True)[0] or "")))
+            for text in (target, got)
+        )
         counted = next(n for n, step in enumerate(theirs) if "Candidates:" in step)
         for step in theirs[:counted]:
             add("history read" if "Liked 1:" in step else "chain read", step in ours)
         mine = next((step for step in ours if "Candidates:" in step), "")
         sums = {label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*?= (\d+)", mine)}
         n = theirs[counted].count("; ") + 1
-        for entry, own in zip_longest(map(read, theirs[counted].split("; ")), map(read, mine.split("; ")[:n])):
+        for entry, own in zip_longest(
+            map(read, theirs[counted].split("; ")), map(read, mine.split("; ")[:n])
+        ):
             add("candidate read and summed", entry is not None and entry == own)
         answer = parse_ranking(got, n, True)
         named = next((step for step in ours if step.startswith(("Best supported:", "Newest:"))), "")
-        chosen, up = [(label, int(value)) for label, value in re.findall(r"([A-T]) (\d+)", named)], "Newest" in named
+        chosen, up = (
+            [(label, int(value)) for label, value in re.findall(r"([A-T]) (\d+)", named)],
+            "Newest" in named,
+        )
         order = sorted(sums.values(), reverse=not up)
         wanted_values = [value for value in order if value or up][: evidence.BEST]
         once = len({label for label, _ in chosen}) == len(chosen)
@@ -89,7 +110,9 @@ def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
 def read(entry: str) -> tuple[str, bool]:
     """What a candidate's entry counts, whether or not it counts what is missing, and whether it adds up."""
     numbers = [int(n) for n in re.findall(r" (\d+)(?=[,.;]| =|$)", entry)]
-    return re.sub(r", other \d| = \d+\.?|\.$", "", entry), sum(numbers[:-1]) == numbers[-1] if numbers else True
+    return re.sub(r", other \d| = \d+\.?|\.$", "", entry), sum(numbers[:-1]) == numbers[
+        -1
+    ] if numbers else True
 
 
 if __name__ == "__main__":

@@ -34,8 +34,15 @@ def main() -> int:
             for room in rooms:
                 told[f"{which} of {room}"] = full(place / f"{which}-{room}", room, which, expected)
         told["read-only store"] = read_only(place / "locked", expected)
-        for stage, which in (("backbone", "store"), ("sft", "store"), ("sft", "run"), ("report", "run")):
-            told[f"{which} gone in {stage}"] = gone(place / f"gone-{which}-{stage}", stage, which, expected)
+        for stage, which in (
+            ("backbone", "store"),
+            ("sft", "store"),
+            ("sft", "run"),
+            ("report", "run"),
+        ):
+            told[f"{which} gone in {stage}"] = gone(
+                place / f"gone-{which}-{stage}", stage, which, expected
+            )
     faults = {case: found for case, found in told.items() if found}
     print(json.dumps({"cases": len(told), "faults": faults}))
     return int(bool(faults))
@@ -88,7 +95,11 @@ def one_line(run: forked.Run, status: int, *reasons: str) -> list[str]:
     log = run.log.read_text() if run.log.exists() else ""
     last = log.strip().rpartition("\n")[2]
     print(f"{run.folder.parents[1].name:<16} status {status}  {last[:200]}", flush=True)
-    told = last.startswith("error: ") and any(reason in last for reason in reasons) and "Traceback" not in log
+    told = (
+        last.startswith("error: ")
+        and any(reason in last for reason in reasons)
+        and "Traceback" not in log
+    )
     return [] if status == 0 or (status == 2 and told) else [f"status {status}: {log[-1500:]}"]
 
 

@@ -47,7 +47,11 @@ def ready() -> None:
 
 
 def start(
-    store: Path, folder: Path, *overrides: str, log: Path | None = None, before: Callable[[], None] = lambda: None
+    store: Path,
+    folder: Path,
+    *overrides: str,
+    log: Path | None = None,
+    before: Callable[[], None] = lambda: None,
 ) -> Run:
     """Begin `+experiment=smoke` in a process group of its own; `before` is called in it first."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -63,16 +67,20 @@ def start(
 
 def _job(store: Path, folder: Path, overrides: tuple[str, ...], before: Callable[[], None]) -> int:
     """The exit status that `python -m r2rec` would have; 1 goes with a traceback."""
-    from r2rec.errors import R2RecError
+    from r2rec.base.errors import R2RecError
 
     try:
         before()
-        from r2rec.llm import tiny
         from r2rec.pipeline import run
+        from r2rec.pretrain import backbone as tiny
         from tests.small import composed
 
         tiny.SNAPSHOT = 1
-        run(composed(f"artefacts={store}", *OFTEN, *overrides), folder, lambda line: print(line, flush=True))
+        run(
+            composed(f"artefacts={store}", *OFTEN, *overrides),
+            folder,
+            lambda line: print(line, flush=True),
+        )
         return 0
     except R2RecError as error:
         print(f"error: {error}", flush=True)
@@ -112,8 +120,12 @@ def at_work(run: Run, stage: str) -> bool:
 
 def results(run: Run) -> tuple[str, dict[str, str], list[str]]:
     """metrics.json, the checksum of every artefact's and ranking's bytes, and what was left half done."""
-    files = [p for p in run.store.rglob("*") if p.is_file() and p.suffix in (".parquet", ".safetensors")]
-    named = {str(p.relative_to(run.store)): p for p in files if p.name != "log.parquet"}  # a log has seconds
+    files = [
+        p for p in run.store.rglob("*") if p.is_file() and p.suffix in (".parquet", ".safetensors")
+    ]
+    named = {
+        str(p.relative_to(run.store)): p for p in files if p.name != "log.parquet"
+    }  # a log has seconds
     named["rankings.parquet"] = run.folder / "rankings.parquet"
     sums = {name: hashlib.sha256(p.read_bytes()).hexdigest() for name, p in sorted(named.items())}
     left = [p.name for p in run.store.rglob("*.part")]

@@ -21,13 +21,13 @@ os.environ.setdefault("POLARS_MAX_THREADS", "1")
 with atheris.instrument_imports(include=["r2rec"]):
     from r2rec import config
     from r2rec.__main__ import CONF
-    from r2rec.check import check
+    from r2rec.base.errors import R2RecError
     from r2rec.data import amazon, movielens
     from r2rec.data.interactions import index
-    from r2rec.errors import R2RecError
     from r2rec.pipeline import NAMES
     from r2rec.prompts.answer import parse_ranking, parse_rating, thought_steps
     from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
+    from r2rec.run.rules import check
     from r2rec.thoughts.audit import RULES, audit
 
 Bytes = atheris.FuzzedDataProvider
@@ -43,11 +43,14 @@ ML_1M = {
 }
 ML_100K = {
     "u.user": b"1|24|M|technician|85711\n2|53|F|other|94043\n",
-    "u.item": b"1|Toy Story (1995)|01-Jan-1995||http://x|" + b"|".join([b"0"] * 18 + [b"1"]) + b"\n",
+    "u.item": b"1|Toy Story (1995)|01-Jan-1995||http://x|"
+    + b"|".join([b"0"] * 18 + [b"1"])
+    + b"\n",
     "u.data": b"1\t1\t5\t874965758\n2\t1\t3\t876893171\n",
 }
 AMAZON = {
-    "Toys.jsonl": b'{"rating": 5.0, "user_id": "A", "parent_asin": "B1", "timestamp": 1588687728923}\n' * 2,
+    "Toys.jsonl": b'{"rating": 5.0, "user_id": "A", "parent_asin": "B1", "timestamp": 1588687728923}\n'
+    * 2,
     "meta_Toys.jsonl": b'{"parent_asin": "B1", "title": "Pen", "categories": ["Office", "Pens"], "store": "X"}\n',
 }
 
@@ -57,12 +60,16 @@ def damaged(given: Bytes, content: bytes) -> bytes:
     for _ in range(given.ConsumeIntInRange(0, 4)):
         at, end = sorted(given.ConsumeIntInRange(0, len(content)) for _ in range(2))
         odd = ODD[given.ConsumeIntInRange(0, len(ODD) - 1)]
-        new = (odd, given.ConsumeBytes(8), content[at:end] * 2, b"", content)[given.ConsumeIntInRange(0, 4)]
+        new = (odd, given.ConsumeBytes(8), content[at:end] * 2, b"", content)[
+            given.ConsumeIntInRange(0, 4)
+        ]
         content = (content[:at] + new + content[end:])[:200_000]
     return content
 
 
-def reader(read: Callable, files: dict[str, bytes], category: str | None = None) -> Callable[[Bytes], None]:
+def reader(
+    read: Callable, files: dict[str, bytes], category: str | None = None
+) -> Callable[[Bytes], None]:
     def run(given: Bytes) -> None:
         for name, content in files.items():
             content = damaged(given, content)
@@ -109,7 +116,11 @@ def answer(given: Bytes) -> None:
 
 def audited(given: Bytes) -> None:
     def item() -> Item:
-        title = PIECES[given.ConsumeIntInRange(0, len(PIECES) - 1)] if given.ConsumeBool() else given.ConsumeUnicode(8)
+        title = (
+            PIECES[given.ConsumeIntInRange(0, len(PIECES) - 1)]
+            if given.ConsumeBool()
+            else given.ConsumeUnicode(8)
+        )
         return Item(title, (given.ConsumeUnicode(4), "Crime"))
 
     chain = Chain(item(), 5, 4, 3, item(), given.ConsumeIntInRange(1, 5))
@@ -117,7 +128,10 @@ def audited(given: Bytes) -> None:
         case, truth = RatingCase(given.ConsumeUnicode(5), chain), str(given.ConsumeIntInRange(1, 5))
     else:
         shelf = tuple(item() for _ in range(given.ConsumeIntInRange(1, 4)))
-        case, truth = RankingCase(None, shelf[:1], (chain,), shelf), LABELS[given.ConsumeIntInRange(0, len(shelf) - 1)]
+        case, truth = (
+            RankingCase(None, shelf[:1], (chain,), shelf),
+            LABELS[given.ConsumeIntInRange(0, len(shelf) - 1)],
+        )
     text = written(given)
     reasons = audit(case, text[: len(text) // 2], text[len(text) // 2 :], truth)
     assert all(reason.partition(":")[0] in RULES for reason in reasons)
@@ -151,7 +165,9 @@ def configured() -> Callable[[Bytes], None]:
             key += given.ConsumeUnicodeNoSurrogates(3) if given.ConsumeIntInRange(0, 9) == 0 else ""
             n = given.ConsumeIntInRange(0, len(values))
             value = values[n] if n < len(values) else given.ConsumeUnicodeNoSurrogates(10)
-            words.append(("", "", "", "+", "++", "~")[given.ConsumeIntInRange(0, 5)] + f"{key}={value}")
+            words.append(
+                ("", "", "", "+", "++", "~")[given.ConsumeIntInRange(0, 5)] + f"{key}={value}"
+            )
         try:
             cfg = base.copy()
             ConfigLoaderImpl._apply_overrides_to_config(parser.parse_overrides(words), cfg)
@@ -160,7 +176,9 @@ def configured() -> Callable[[Bytes], None]:
         except (R2RecError, HydraException, OmegaConfBaseException):
             pass
         except Exception as error:
-            if "reference_type=Optional" in str(error):  # OmegaConf's own, told in one line by `__main__`
+            if "reference_type=Optional" in str(
+                error
+            ):  # OmegaConf's own, told in one line by `__main__`
                 return
             print("overrides:", words)
             raise

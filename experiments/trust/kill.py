@@ -38,12 +38,17 @@ def campaign(place: Path, kills: int, each: int, draw: random.Random) -> int:
         print(calm.log.read_text())
         return status
     expected, lasted = forked.results(calm), forked.seconds(calm)
-    print(f"undisturbed: {time.perf_counter() - begin:.1f} s; " + ", ".join(f"{k} {v:.2f}" for k, v in lasted.items()))
+    print(
+        f"undisturbed: {time.perf_counter() - begin:.1f} s; "
+        + ", ".join(f"{k} {v:.2f}" for k, v in lasted.items())
+    )
     done, resumed, wrong, rounds = Counter(), 0, [], 0
     while done.total() < kills and not wrong:
         rounds += 1
         here = place / f"round-{rounds}"
-        stages = sorted(draw.choices(forked.STAGES, k=min(each, kills - done.total())), key=forked.STAGES.index)
+        stages = sorted(
+            draw.choices(forked.STAGES, k=min(each, kills - done.total())), key=forked.STAGES.index
+        )
         for stage in stages:
             if killed(here, stage, draw.uniform(0, 1.1 * lasted[stage])):
                 done[stage] += 1
@@ -52,7 +57,10 @@ def campaign(place: Path, kills: int, each: int, draw: random.Random) -> int:
         if draw.random() < 0.2:
             wrong += both(here / "two", expected)
         shutil.rmtree(here)
-        print(f"round {rounds}: {done.total()} kills so far {dict(done)}, {len(wrong)} faults", flush=True)
+        print(
+            f"round {rounds}: {done.total()} kills so far {dict(done)}, {len(wrong)} faults",
+            flush=True,
+        )
     told = {
         "kills": done.total(), "by_stage": dict(done), "with_checkpoints": resumed, "rounds": rounds,
         "faults": wrong, "seconds": round(time.perf_counter() - begin, 1),
@@ -90,7 +98,9 @@ def differences(run: forked.Run, status: int, expected: tuple) -> list[str]:
     if status:
         return [f"status {status}: {run.log.read_text()[-2000:]}"]
     metrics, sums, left = forked.results(run)
-    other = [name for name in sums.keys() | expected[1].keys() if sums.get(name) != expected[1].get(name)]
+    other = [
+        name for name in sums.keys() | expected[1].keys() if sums.get(name) != expected[1].get(name)
+    ]
     return (
         [f"differ: {other}"] * bool(other)
         + ["metrics differ"] * (metrics != expected[0])

@@ -18,7 +18,11 @@ def licence(name: str) -> str:
         return "(not installed here)"
     if expression := told.get("License-Expression"):
         return expression
-    classes = [c.rpartition(" :: ")[2] for c in told.get_all("Classifier", []) if c.startswith("License :: ")]
+    classes = [
+        c.rpartition(" :: ")[2]
+        for c in told.get_all("Classifier", [])
+        if c.startswith("License :: ")
+    ]
     first = (told.get("License") or "").strip().split("\n")[0]
     return ", ".join(c for c in classes if c != "OSI Approved") or first[:60] or "(none told)"
 
@@ -26,6 +30,9 @@ def licence(name: str) -> str:
 if __name__ == "__main__":
     print("| package | version | licence |\n| --- | --- | --- |")
     torch = re.findall(r"^(TORCH) +:= (\S+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    pins = re.findall(r"^([\w.-]+)==(\S+) \\$", (ROOT / "requirements.lock").read_text(), re.MULTILINE) + torch
+    pins = (
+        re.findall(r"^([\w.-]+)==(\S+) \\$", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+        + torch
+    )
     for name, version in sorted((name.lower(), version) for name, version in pins):
         print(f"| {name} | {version} | {licence(name).replace('|', '/')} |")

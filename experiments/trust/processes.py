@@ -34,7 +34,14 @@ def main() -> None:
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "r2rec", f"artefacts={folder}/store", f"hydra.run.dir={folder}/run", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "r2rec",
+        f"artefacts={folder}/store",
+        f"hydra.run.dir={folder}/run",
+        *words,
+    ]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
 
 
@@ -55,17 +62,31 @@ def kill(folder: Path, stage: str, *words: str) -> None:
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
     time.sleep(1)
-    left = subprocess.run(["pgrep", "-f", str(folder)], capture_output=True, text=True).stdout.split()
+    left = subprocess.run(
+        ["pgrep", "-f", str(folder)], capture_output=True, text=True
+    ).stdout.split()
     made = [path.parents[1].name for path in folder.glob("store/*/*/manifest.json")]
-    print(f"killed after {saved[0].name} of {stage}: {len(left)} processes left, whole: {', '.join(sorted(made))}")
+    print(
+        f"killed after {saved[0].name} of {stage}: {len(left)} processes left, whole: {', '.join(sorted(made))}"
+    )
 
 
 def compare(one: Path, other: Path) -> None:
     for stage in ("sft", "rl"):
-        a, b = (load_file(next(f.glob(f"store/{stage}/*/adapter_model.safetensors"))) for f in (one, other))
-        apart, largest = max((a[k] - b[k]).abs().max() for k in a), max(v.abs().max() for v in a.values())
-        print(f"{other.name}: weights of {stage} differ by at most {apart:.1e} (up to {largest:.2f})")
-    tables = [pl.read_parquet(f / "run" / "rankings.parquet").sort("method", "user") for f in (one, other)]
+        a, b = (
+            load_file(next(f.glob(f"store/{stage}/*/adapter_model.safetensors")))
+            for f in (one, other)
+        )
+        apart, largest = (
+            max((a[k] - b[k]).abs().max() for k in a),
+            max(v.abs().max() for v in a.values()),
+        )
+        print(
+            f"{other.name}: weights of {stage} differ by at most {apart:.1e} (up to {largest:.2f})"
+        )
+    tables = [
+        pl.read_parquet(f / "run" / "rankings.parquet").sort("method", "user") for f in (one, other)
+    ]
     same = (tables[0]["ranking"] == tables[1]["ranking"]).sum()
     print(f"{other.name}: {same} of {tables[0].height} rankings are the same")
 

@@ -13,15 +13,15 @@ from hydra.utils import get_method
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from r2rec import seeds
+from r2rec.base import seeds
+from r2rec.base.errors import R2RecError
 from r2rec.baselines import fit
 from r2rec.baselines.question import Question, View, encode, views
 from r2rec.chains.chain import load_graph
-from r2rec.errors import R2RecError
 from r2rec.llm import load, runtime
-from r2rec.prompts.assemble import Texts, load_texts
-from r2rec.thoughts.tasks import Source, targets, with_negatives
-from r2rec.thoughts.tasks import load as load_source
+from r2rec.tasks.assemble import Texts, load_texts
+from r2rec.tasks.training import Source, targets, with_negatives
+from r2rec.tasks.training import load as load_source
 
 PROJECTOR = "projector.safetensors"
 
@@ -40,12 +40,19 @@ def adapt(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
     made, fitted = inputs.get("backbone"), inputs.get("fit")
     tokenizer = load.tokenizer(cfg.model, made)
     source = load_source(inputs["prepare"], inputs["split"])
-    asked = questions(cfg, cfg.baseline._target_, cfg.baseline.params, training_views(source, cfg), source.known)
+    asked = questions(
+        cfg, cfg.baseline._target_, cfg.baseline.params, training_views(source, cfg), source.known
+    )
     shown = fitted is not None
-    known = [(encode(tokenizer, q, shown), encode(tokenizer, q, False), answer(tokenizer, q)) for q in asked]
+    known = [
+        (encode(tokenizer, q, shown), encode(tokenizer, q, False), answer(tokenizer, q))
+        for q in asked
+    ]
     kept = [row for row in known if len(row[0]) + len(row[2]) <= cfg.model.max_length]
     if not kept:
-        raise R2RecError(f"no question fits into model.max_length={cfg.model.max_length} tokens; raise it")
+        raise R2RecError(
+            f"no question fits into model.max_length={cfg.model.max_length} tokens; raise it"
+        )
     model, projector = _learner(cfg, made, fitted, device, seed)
     rng = seeds.generator(cfg.seed, "adapt.order")
     of_step = ordered(len(kept), spec.epochs, spec.batch_size, rng)
@@ -68,13 +75,17 @@ def adapt(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
         "steps": steps,
         "loss_first": round(float(log["loss"].head(fifth).mean()), 5),  # type: ignore[arg-type]
         "loss_last": round(float(log["loss"].tail(fifth).mean()), 5),  # type: ignore[arg-type]
-        "notes": [f"{left_out} questions longer than model.max_length were left out"] if left_out else [],
+        "notes": [f"{left_out} questions longer than model.max_length were left out"]
+        if left_out
+        else [],
     }
     card.write(folder, "adapt", cfg, inputs, facts)
     return facts
 
 
-def _learner(cfg: DictConfig, made: Path | None, fitted: Path | None, device: Any, seed: int) -> tuple[Any, Any]:
+def _learner(
+    cfg: DictConfig, made: Path | None, fitted: Path | None, device: Any, seed: int
+) -> tuple[Any, Any]:
     """The backbone under a fresh adapter, and the projector of items, where a model of these is fitted."""
     import torch
     from peft import get_peft_model
@@ -102,9 +113,13 @@ def ordered(n: int, epochs: float, each: int, rng: np.random.Generator) -> list[
 def training_views(source: Source, cfg: DictConfig) -> list[View]:
     """Train-side likes as if they were still to come, each at a random place among its negatives."""
     spec, rng = cfg.baseline.adapt, seeds.generator(cfg.seed, "adapt.tasks")
-    chosen, drawn = with_negatives(source, targets(source, cfg).head(spec.samples), spec.negatives, rng)
+    chosen, drawn = with_negatives(
+        source, targets(source, cfg).head(spec.samples), spec.negatives, rng
+    )
     if not chosen.height:
-        raise R2RecError(f"no train rating to tune baseline={cfg.baseline.name} on; lower evaluation.min_history")
+        raise R2RecError(
+            f"no train rating to tune baseline={cfg.baseline.name} on; lower evaluation.min_history"
+        )
     user, length = (chosen[c].to_numpy().astype(np.int64) for c in ("user", "position"))
     above, graph = cfg.evaluation.positive_above, source.graph
     if spec.disliked:
@@ -119,7 +134,9 @@ def training_views(source: Source, cfg: DictConfig) -> list[View]:
     return views(graph, user, length, shown, cfg.prompt.history, above, (place == 0).argmax(1))
 
 
-def questions(cfg: DictConfig, target: str, params: Any, asked: list[View], known: Texts) -> list[Question]:
+def questions(
+    cfg: DictConfig, target: str, params: Any, asked: list[View], known: Texts
+) -> list[Question]:
     """All questions about these views, in order; the same number about each."""
     ask = get_method(target)
     return [q for view in asked for q in ask(view, known, cfg.prompt, cfg.dataset.words, **params)]
@@ -142,14 +159,18 @@ def show_items(model: Any, fitted: Path, saved: Path | None = None) -> Any:
 
     base = model.get_base_model() if hasattr(model, "get_base_model") else model
     items = load_file(fitted / fit.WEIGHTS)["items.weight"]
-    both = Hybrid(base.get_input_embeddings(), items / items.std())  # at a scale that a fresh layer can read
+    both = Hybrid(
+        base.get_input_embeddings(), items / items.std()
+    )  # at a scale that a fresh layer can read
     if saved:
         load_model(both.projector, str(saved / PROJECTOR))
     base.set_input_embeddings(both)
     return both.projector
 
 
-def scores(cfg: DictConfig, inputs: dict[str, Path], users: NDArray, shown: NDArray) -> NDArray[np.float32]:
+def scores(
+    cfg: DictConfig, inputs: dict[str, Path], users: NDArray, shown: NDArray
+) -> NDArray[np.float32]:
     """Log-odds of each candidate [n, k], by the tuned model, after all that the users did."""
     from r2rec.llm.scoring import option_logprobs
 
@@ -157,13 +178,25 @@ def scores(cfg: DictConfig, inputs: dict[str, Path], users: NDArray, shown: NDAr
     made, fitted, adapter = inputs.get("backbone"), inputs.get("fit"), inputs.get("adapter")
     graph, known = load_graph(inputs["prepare"], inputs["split"]), load_texts(inputs["prepare"])
     user = users.astype(np.int64)
-    moments = views(graph, user, np.diff(graph.start)[user], shown, cfg.prompt.history, cfg.evaluation.positive_above)
+    moments = views(
+        graph,
+        user,
+        np.diff(graph.start)[user],
+        shown,
+        cfg.prompt.history,
+        cfg.evaluation.positive_above,
+    )
     asked = questions(cfg, cfg.arm.target, cfg.arm.params, moments, known)
-    tokenizer, model = load.tokenizer(cfg.model, made), load.weights(cfg.model, made, adapter).merge_and_unload()
+    tokenizer, model = (
+        load.tokenizer(cfg.model, made),
+        load.weights(cfg.model, made, adapter).merge_and_unload(),
+    )
     if fitted:
         show_items(model, fitted, adapter)
     options = [tokenizer.encode(option, add_special_tokens=False) for option in asked[0].options]
     prompts = [encode(tokenizer, q, fitted is not None) for q in asked]
-    found = option_logprobs(model.to(device), tokenizer, prompts, options, cfg.baseline.adapt.batch_tokens)
+    found = option_logprobs(
+        model.to(device), tokenizer, prompts, options, cfg.baseline.adapt.batch_tokens
+    )
     found -= np.logaddexp.reduce(found, 1, keepdims=True)  # among these answers
     return found[:, : shown.size // len(asked)].reshape(shown.shape)

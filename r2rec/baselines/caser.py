@@ -28,7 +28,9 @@ class Caser(Sequential):
         super().__init__(data, dim, length, out=2 * dim)
         self.window = self.reach = window
         self.users = nn.Embedding(data.n_users, dim)
-        self.horizontal = nn.ModuleList(nn.Conv1d(dim, horizontal, height) for height in range(1, window + 1))
+        self.horizontal = nn.ModuleList(
+            nn.Conv1d(dim, horizontal, height) for height in range(1, window + 1)
+        )
         self.vertical = nn.Parameter(torch.randn(vertical, window) * window**-0.5)
         self.out = nn.Linear(horizontal * window + vertical * dim, dim)
         self.dropout = nn.Dropout(dropout)
@@ -37,12 +39,16 @@ class Caser(Sequential):
 
     def states(self, users: Tensor, items: Tensor) -> Tensor:
         n, length = items.shape
-        padded = F.pad(self.items(items).transpose(1, 2), (self.window - 1, 0))  # [n, dim, window - 1 + length]
+        padded = F.pad(
+            self.items(items).transpose(1, 2), (self.window - 1, 0)
+        )  # [n, dim, window - 1 + length]
         across = [
             F.max_pool1d(torch.relu(conv(padded)), self.window - height + 1, 1)
             for height, conv in enumerate(self.horizontal, 1)
         ]
-        along = torch.einsum("ndtw,fw->nfdt", padded.unfold(2, self.window, 1), self.vertical).flatten(1, 2)
+        along = torch.einsum(
+            "ndtw,fw->nfdt", padded.unfold(2, self.window, 1), self.vertical
+        ).flatten(1, 2)
         seen = torch.cat([*across, along], 1).transpose(1, 2)
         known = torch.relu(self.out(self.dropout(seen)))
         return torch.cat([known, self.users(users)[:, None].expand(n, length, -1)], -1)

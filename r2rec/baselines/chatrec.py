@@ -16,10 +16,16 @@ def messages(case: RankingCase, prompt: DictConfig, words: DictConfig) -> Messag
     if case.history:
         known.append(f"The user {words.verb} and liked, latest last:")
         known += [f"- {show(item, length)}" for item in case.history]
-    shelf = [f"- {label}: {show(item, length)}" for label, item in zip(LABELS, case.candidates, strict=False)]
+    shelf = [
+        f"- {label}: {show(item, length)}"
+        for label, item in zip(LABELS, case.candidates, strict=False)
+    ]
     question = [
         f"Which of these {words.plural} should I choose next? Sort all of them, the ones I will like most first.",
         *shelf,
         'Answer in one line: "Ranking: " and all labels, best first, joined by " > ".',
     ]
-    return [{"role": "system", "content": "\n".join(known)}, {"role": "user", "content": "\n".join(question)}]
+    return [
+        {"role": "system", "content": "\n".join(known)},
+        {"role": "user", "content": "\n".join(question)},
+    ]

@@ -8,10 +8,16 @@ from r2rec.baselines.item_knn import interactions
 
 
 def score(
-    train: pl.DataFrame, users: NDArray, candidates: NDArray, rng: np.random.Generator, regularisation: float = 200.0
+    train: pl.DataFrame,
+    users: NDArray,
+    candidates: NDArray,
+    rng: np.random.Generator,
+    regularisation: float = 200.0,
 ) -> NDArray[np.float64]:
     """Scores [n, k] of candidates [n, k]: a user's items times the item-item weights (equation 8)."""
-    matrix = interactions(train, int(max(users.max(), train["user"].max() or 0)) + 1, int(candidates.max()) + 1)
+    matrix = interactions(
+        train, int(max(users.max(), train["user"].max() or 0)) + 1, int(candidates.max()) + 1
+    )
     gram = (matrix.T @ matrix).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] += regularisation
     inverse = np.linalg.inv(gram)

@@ -17,10 +17,10 @@ from hydra.utils import get_method
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec import seeds, together, track
+from r2rec.base import processes, seeds, tracking
+from r2rec.base.checkpoint import load_state, save_state
+from r2rec.base.errors import R2RecError
 from r2rec.baselines.ratings import Ratings, load
-from r2rec.errors import R2RecError
-from r2rec.train.state import keep, kept
 
 COLUMNS = ("epoch", "loss", "ndcg", "hr@1", "seconds")
 WEIGHTS, BUILT, STATE = "model.safetensors", "model.json", "state.pt"
@@ -43,7 +43,9 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     data = load(inputs["prepare"], inputs["split"], built["above"])
     torch.manual_seed(seeds.integer(cfg.seed, "fit.weights"))
     model = build(built, data).to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay)
+    optimizer = torch.optim.Adam(
+        model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay
+    )
     users, shown, place = _validation(inputs["split"])
     run: dict[str, Any] = {"rows": [], "best": -1.0, "since": 0, "weights": _copy(model)}
     state = folder / "checkpoints" / STATE
@@ -53,19 +55,24 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         begin = time.perf_counter()
         losses = _epoch(model, optimizer, spec, cfg.seed, epoch)
         if not losses:
-            raise R2RecError(f"baseline={cfg.baseline.name} finds nothing to learn: no user has two train ratings")
+            raise R2RecError(
+                f"baseline={cfg.baseline.name} finds nothing to learn: no user has two train ratings"
+            )
         seconds = time.perf_counter() - begin
-        hit, ndcg = together.agreed(quality(model.eval().scores(users, shown), place))
+        hit, ndcg = processes.broadcast(quality(model.eval().scores(users, shown), place))
         run["rows"].append((epoch, torch.stack(losses).mean().item(), ndcg, hit, seconds))
-        track.step("fit", epoch, dict(zip(COLUMNS, run["rows"][-1], strict=True)))
+        tracking.log_step("fit", epoch, dict(zip(COLUMNS, run["rows"][-1], strict=True)))
         better = ndcg > run["best"]
         run["since"] = 0 if better else run["since"] + 1
         if better:
             run |= {"best": ndcg, "weights": _copy(model)}
         bar.update()
         bar.set_postfix(ndcg=f"{ndcg:.3f}", best=f"{run['best']:.3f}", refresh=False)
-        if together.is_first():
-            keep(state, {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "run": run})
+        if processes.is_main():
+            save_state(
+                state,
+                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "run": run},
+            )
         if run["since"] >= spec.patience:
             break
     bar.close()
@@ -73,7 +80,11 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     save_model(model, str(folder / WEIGHTS))
     (folder / BUILT).write_text(json.dumps(built))
     facts = _written(run, folder)
-    rose = [] if run["since"] else [f"validation still rose at baseline.fit.epochs={spec.epochs}; give more"]
+    rose = (
+        []
+        if run["since"]
+        else [f"validation still rose at baseline.fit.epochs={spec.epochs}; give more"]
+    )
     return {"parameters": sum(p.numel() for p in model.parameters()), **facts, "notes": rose}
 
 
@@ -88,10 +99,10 @@ def _epoch(model: Any, optimizer: Any, spec: DictConfig, seed: int, epoch: int) 
     size = max(1, min(spec.batch_size, -(-model.examples // spec.least_steps)))
     model.train()
     for batch in model.batches(size, rng):
-        on_device = tuple(part.to(device) for part in together.part_of(batch))
+        on_device = tuple(part.to(device) for part in processes.own_part(batch))
         loss = model(on_device, spec.loss, spec.negatives, draw)
         loss.backward()
-        together.average(p.grad for p in model.parameters() if p.grad is not None)
+        processes.average(p.grad for p in model.parameters() if p.grad is not None)
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.detach())
@@ -100,7 +111,7 @@ def _epoch(model: Any, optimizer: Any, spec: DictConfig, seed: int, epoch: int) 
 
 def _resumed(state: Path, model: Any, optimizer: Any, device: Any) -> dict[str, Any] | None:
     """Go on from what a killed run kept, if it did; what it had found."""
-    if (saved := kept(state, device)) is None:
+    if (saved := load_state(state, device)) is None:
         return None
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
@@ -126,7 +137,9 @@ def build(built: dict[str, Any], data: Ratings):  # type: ignore[no-untyped-def]
     return get_method(built["target"])(data, **built["params"])
 
 
-def scores(fitted: Path, prepare: Path, split: Path, users: NDArray, shown: NDArray) -> NDArray[np.float32]:
+def scores(
+    fitted: Path, prepare: Path, split: Path, users: NDArray, shown: NDArray
+) -> NDArray[np.float32]:
     """Scores [n, k] of candidates [n, k] by the weights that `fit` left."""
     from safetensors.torch import load_model
 

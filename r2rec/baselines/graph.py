@@ -57,7 +57,9 @@ class Graph(nn.Module):
             users, items = self.pairs[:, order[at : at + size]]
             yield torch.from_numpy(users), torch.from_numpy(items)
 
-    def forward(self, batch: tuple[Tensor, Tensor], name: str, negatives: int, generator: torch.Generator) -> Tensor:
+    def forward(
+        self, batch: tuple[Tensor, Tensor], name: str, negatives: int, generator: torch.Generator
+    ) -> Tensor:
         """Loss over a batch of edges, with negatives drawn from all items; 0: all, for `softmax`."""
         users, items = batch
         vectors = self.vectors()
@@ -69,10 +71,15 @@ class Graph(nn.Module):
         return LOSSES[name]((user * shelf[items]).sum(-1), negative, self.n_items)
 
     @torch.inference_mode()
-    def scores(self, users: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float32]:
+    def scores(
+        self, users: NDArray[np.int64], candidates: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         """[n, k] scores of candidates [n, k]."""
         vectors = self.vectors()
-        user, shown = vectors[torch.from_numpy(users)], vectors[torch.from_numpy(candidates) + self.n_users]
+        user, shown = (
+            vectors[torch.from_numpy(users)],
+            vectors[torch.from_numpy(candidates) + self.n_users],
+        )
         return torch.einsum("nd,nkd->nk", user, shown).float().cpu().numpy()
 
 
@@ -95,10 +102,16 @@ def adjacency(data: Ratings) -> Tensor:
     ends = np.concatenate([data.user, item]), np.concatenate([item, data.user])
     matrix = coo_array((np.ones(len(ends[0]), np.float32), ends), shape=(n, n)).tocsr()
     matrix.data[:] = 1
-    start, end = (torch.from_numpy(part.astype(np.int64)) for part in (matrix.indptr, matrix.indices))
+    start, end = (
+        torch.from_numpy(part.astype(np.int64)) for part in (matrix.indptr, matrix.indices)
+    )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta", category=UserWarning)
-        return torch.sparse_csr_tensor(start, end, torch.from_numpy(matrix.data), size=(n, n), check_invariants=False)
+        warnings.filterwarnings(
+            "ignore", message="Sparse CSR tensor support is in beta", category=UserWarning
+        )
+        return torch.sparse_csr_tensor(
+            start, end, torch.from_numpy(matrix.data), size=(n, n), check_invariants=False
+        )
 
 
 def degrees(data: Ratings) -> NDArray[np.float32]:

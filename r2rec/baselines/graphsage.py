@@ -15,7 +15,9 @@ class GraphSAGE(Graph):
         super().__init__(data, dim, std=dim**-0.5)
         self.weights = nn.ModuleList(nn.Linear(2 * dim, dim) for _ in range(layers))
         self.dropout = nn.Dropout(dropout)
-        self.scale = nn.Parameter(torch.tensor(3.0))  # vectors have length 1: without it scores stay in [-1, 1]
+        self.scale = nn.Parameter(
+            torch.tensor(3.0)
+        )  # vectors have length 1: without it scores stay in [-1, 1]
 
     def vectors(self) -> Tensor:
         x: Tensor = self.nodes

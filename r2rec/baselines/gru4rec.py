@@ -10,11 +10,19 @@ class GRU4Rec(Sequential):
     """Gated recurrent layers; what they know after an item meets item vectors."""
 
     def __init__(
-        self, data: Ratings, dim: int = 64, length: int = 200, hidden: int = 128, layers: int = 1, dropout: float = 0.2
+        self,
+        data: Ratings,
+        dim: int = 64,
+        length: int = 200,
+        hidden: int = 128,
+        layers: int = 1,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__(data, dim, length)
         self.dropout = nn.Dropout(dropout)
-        self.gru = nn.GRU(dim, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0)
+        self.gru = nn.GRU(
+            dim, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
+        )
         self.out = nn.Linear(hidden, dim)
 
     def states(self, users: Tensor, items: Tensor) -> Tensor:

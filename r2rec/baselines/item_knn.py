@@ -19,7 +19,9 @@ def score(
     Args:
         shrink: Added to the cosine's denominator, so that few common users make no close pair.
     """
-    matrix = interactions(train, int(max(users.max(), train["user"].max() or 0)) + 1, int(candidates.max()) + 1)
+    matrix = interactions(
+        train, int(max(users.max(), train["user"].max() or 0)) + 1, int(candidates.max()) + 1
+    )
     common = (matrix.T @ matrix).toarray().astype(np.float64)
     norm = np.sqrt(common.diagonal())
     similarity = common / (np.outer(norm, norm) + shrink)
@@ -32,7 +34,10 @@ def score(
 
 def interactions(train: pl.DataFrame, n_users: int, n_items: int) -> csr_array:
     """Users x items, 1 where there is a rating."""
-    user, item = train["user"].to_numpy().astype(np.int64), train["item"].to_numpy().astype(np.int64)
+    user, item = (
+        train["user"].to_numpy().astype(np.int64),
+        train["item"].to_numpy().astype(np.int64),
+    )
     n_items = max(n_items, int(item.max(initial=-1)) + 1)
     matrix = csr_array((np.ones(len(user), np.float32), (user, item)), shape=(n_users, n_items))
     matrix.sum_duplicates()

@@ -7,9 +7,9 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from r2rec.baselines.question import MARK, Question, View
-from r2rec.prompts.assemble import Texts
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import clean, show
+from r2rec.tasks.assemble import Texts
 
 
 def ask(view: View, known: Texts, prompt: DictConfig, words: DictConfig) -> list[Question]:
@@ -35,7 +35,9 @@ def ask(view: View, known: Texts, prompt: DictConfig, words: DictConfig) -> list
     lines.append('Which one comes next? Answer in one line: "Ranking: " and its label.')
     options = tuple(f" {label}" for label in labels)
     answer = None if view.positive is None else options[view.positive]
-    return [Question("\n".join(lines), "Ranking:", options, answer, (*view.liked, *view.candidates))]
+    return [
+        Question("\n".join(lines), "Ranking:", options, answer, (*view.liked, *view.candidates))
+    ]
 
 
 class Hybrid(nn.Module):
@@ -52,7 +54,9 @@ class Hybrid(nn.Module):
         super().__init__()
         self.words, wide = words, words.weight.shape[1]
         self.register_buffer("items", items, persistent=False)
-        self.projector = nn.Sequential(nn.Linear(items.shape[1], wide), nn.GELU(), nn.Linear(wide, wide))
+        self.projector = nn.Sequential(
+            nn.Linear(items.shape[1], wide), nn.GELU(), nn.Linear(wide, wide)
+        )
 
     def forward(self, ids: Tensor) -> Tensor:
         vectors, item = self.words(ids.clamp(min=0)), ids < 0

@@ -5,7 +5,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 
-def score(train: pl.DataFrame, users: NDArray, candidates: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(
+    train: pl.DataFrame, users: NDArray, candidates: NDArray, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Scores [n, k] of candidates [n, k]: ratings of each item in train."""
     counts = np.bincount(train["item"].to_numpy(), minlength=int(candidates.max()) + 1)
     return counts[candidates].astype(np.float64)

@@ -45,8 +45,18 @@ def views(
     for row, (u, end) in enumerate(zip(user, length, strict=True)):
         past = slice(graph.start[u], graph.start[u] + end)
         items, likes = graph.item[past], graph.rating[past] > above
-        liked, disliked = (items[which][max(0, which.sum() - history) :].tolist() for which in (likes, ~likes))
-        made.append(View(int(u), liked, disliked, shown[row].tolist(), None if place is None else int(place[row])))
+        liked, disliked = (
+            items[which][max(0, which.sum() - history) :].tolist() for which in (likes, ~likes)
+        )
+        made.append(
+            View(
+                int(u),
+                liked,
+                disliked,
+                shown[row].tolist(),
+                None if place is None else int(place[row]),
+            )
+        )
     return made
 
 

@@ -5,6 +5,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 
-def score(train: pl.DataFrame, users: NDArray, candidates: NDArray, rng: np.random.Generator) -> NDArray[np.float64]:
+def score(
+    train: pl.DataFrame, users: NDArray, candidates: NDArray, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Scores [n, k] of candidates [n, k]: noise."""
     return rng.random(candidates.shape)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 
 
 class Ratings(NamedTuple):
@@ -34,11 +34,15 @@ def load(prepare: Path, split: Path, above: float | None = None) -> Ratings:
     Raises:
         R2RecError: Nothing is left to learn from.
     """
-    n_users, n_items = (pl.scan_parquet(prepare / f"{t}.parquet").select(pl.len()).collect().item() for t in SIDES)
+    n_users, n_items = (
+        pl.scan_parquet(prepare / f"{t}.parquet").select(pl.len()).collect().item() for t in SIDES
+    )
     train = pl.read_parquet(split / "train.parquet")
     loaded = ratings(train, max(n_users, (train["user"].max() or 0) + 1), n_items, above)  # type: ignore[operator]
     if not len(loaded.user):
-        raise R2RecError("no train rating is left to learn from; lower evaluation.positive_above or give more data")
+        raise R2RecError(
+            "no train rating is left to learn from; lower evaluation.positive_above or give more data"
+        )
     return loaded
 
 

@@ -12,7 +12,13 @@ class SASRec(Sequential):
     """Causal attention blocks over item and place embeddings, normalised first; the last state meets item vectors."""
 
     def __init__(
-        self, data: Ratings, dim: int = 64, length: int = 200, blocks: int = 2, heads: int = 1, dropout: float = 0.2
+        self,
+        data: Ratings,
+        dim: int = 64,
+        length: int = 200,
+        blocks: int = 2,
+        heads: int = 1,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__(data, dim, length)
         self.places = nn.Parameter(torch.randn(length, dim) * dim**-0.5)
@@ -35,7 +41,9 @@ class Block(nn.Module):
         self.heads, self.rate = heads, dropout
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        self.inner = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, dim))
+        self.inner = nn.Sequential(
+            nn.Linear(dim, dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, dim)
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -15,7 +15,9 @@ from r2rec.baselines.losses import LOSSES
 from r2rec.baselines.ratings import Ratings
 
 POOL = 8  # batches whose windows are sorted by length before they are cut apart
-SCORED = 64  # users at once: more are slower, as what is between the layers leaves the processor's cache
+SCORED = (
+    64  # users at once: more are slower, as what is between the layers leaves the processor's cache
+)
 
 
 class Sequential(nn.Module):
@@ -44,8 +46,13 @@ class Sequential(nn.Module):
         long = np.diff(self.start)
         users = rng.permutation(np.flatnonzero(long > 1))
         taken = np.minimum(long[users], self.length + 1)
-        first = self.start[users] + (rng.random(len(users)) * (long[users] - taken + 1)).astype(np.int64)
-        pools = [np.arange(at, min(at + POOL * size, len(users))) for at in range(0, len(users), POOL * size)]
+        first = self.start[users] + (rng.random(len(users)) * (long[users] - taken + 1)).astype(
+            np.int64
+        )
+        pools = [
+            np.arange(at, min(at + POOL * size, len(users)))
+            for at in range(0, len(users), POOL * size)
+        ]
         cuts = [
             pool[np.argsort(taken[pool], kind="stable")][at : at + size]
             for pool in pools
@@ -55,7 +62,9 @@ class Sequential(nn.Module):
             rows = cuts[k]
             yield torch.from_numpy(users[rows]), self._gather(first[rows], taken[rows])
 
-    def forward(self, batch: tuple[Tensor, Tensor], name: str, negatives: int, generator: torch.Generator) -> Tensor:
+    def forward(
+        self, batch: tuple[Tensor, Tensor], name: str, negatives: int, generator: torch.Generator
+    ) -> Tensor:
         """Loss over every place with an item after it.
 
         Args:
@@ -70,11 +79,15 @@ class Sequential(nn.Module):
             return nn.functional.cross_entropy(logits, target)
         drawn = torch.randint(self.pad, (negatives,), generator=generator).to(target.device)
         negative = state @ self.targets(drawn).T
-        negative = negative.masked_fill(target[:, None] == drawn, -1e4)  # the positive is no negative
+        negative = negative.masked_fill(
+            target[:, None] == drawn, -1e4
+        )  # the positive is no negative
         return LOSSES[name]((state * self.targets(target)).sum(-1), negative, self.pad)
 
     @torch.inference_mode()
-    def scores(self, users: NDArray[np.int64], candidates: NDArray[np.int64]) -> NDArray[np.float32]:
+    def scores(
+        self, users: NDArray[np.int64], candidates: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         """[n, k] scores of candidates [n, k] after all that the users did; 0 for users who did nothing."""
         device = self.items.weight.device
         taken = np.minimum(np.diff(self.start)[users], self.reach)

@@ -3,12 +3,18 @@
 from omegaconf import DictConfig
 
 from r2rec.baselines.question import Question, View
-from r2rec.prompts.assemble import Texts
 from r2rec.prompts.render import clean, show
+from r2rec.tasks.assemble import Texts
 
 
 def ask(
-    view: View, known: Texts, prompt: DictConfig, words: DictConfig, *, positive: str = "Yes", negative: str = "No"
+    view: View,
+    known: Texts,
+    prompt: DictConfig,
+    words: DictConfig,
+    *,
+    positive: str = "Yes",
+    negative: str = "No",
 ) -> list[Question]:
     """One question for each candidate: what the user liked, what they did not, and this one (section 3.1, table 1).
 
@@ -21,14 +27,19 @@ def ask(
     if prompt.profile and profile:
         told.append(f"User: {clean(profile)}")
     for kind, items in (("Liked", view.liked), ("Disliked", view.disliked)):
-        told += [f"- {kind} {n}: {show(known.items[i], prompt.title_length)}" for n, i in enumerate(items, 1)]
+        told += [
+            f"- {kind} {n}: {show(known.items[i], prompt.title_length)}"
+            for n, i in enumerate(items, 1)
+        ]
     asked = f'Will the user like this {words.singular}? Answer "{positive}" or "{negative}".'
     return [
         Question(
             "\n".join([*told, f"- A: {show(known.items[item], prompt.title_length)}", asked]),
             "Answer:",
             (f" {positive}", f" {negative}"),
-            None if view.positive is None else f" {positive if place == view.positive else negative}",
+            None
+            if view.positive is None
+            else f" {positive if place == view.positive else negative}",
         )
         for place, item in enumerate(view.candidates)
     ]

@@ -7,6 +7,8 @@ from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import render
 
 
-def messages(case: RankingCase, prompt: DictConfig, words: DictConfig, chains: bool = False) -> Messages:
+def messages(
+    case: RankingCase, prompt: DictConfig, words: DictConfig, chains: bool = False
+) -> Messages:
     """The ranking prompt of this project, for the answer alone."""
     return ask(render(case, OmegaConf.merge(prompt, {"chains": chains, "reasoning": False}), words))  # type: ignore[arg-type]

@@ -12,13 +12,15 @@ import polars as pl
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
-from r2rec import seeds
+from r2rec.base import seeds
 from r2rec.chains import graph as graphs
 from r2rec.chains.samplers import closed, table
 from r2rec.data.split import evaluated
 
 
-def sample(cfg: DictConfig, graph: graphs.Graph, asked: graphs.Queries, rng: np.random.Generator) -> pl.DataFrame:
+def sample(
+    cfg: DictConfig, graph: graphs.Graph, asked: graphs.Queries, rng: np.random.Generator
+) -> pl.DataFrame:
     """Chains of these queries by the configured sampler; an empty table where chains are off."""
     sampler = get_method(cfg._target_) if cfg._target_ else closed
     per_query = cfg.per_user if cfg._target_ else 0

@@ -30,7 +30,10 @@ class Graph(NamedTuple):
 
 def build(train: pl.DataFrame, n_users: int, n_items: int) -> Graph:
     """The graph of a train table, which is sorted by user, then time."""
-    user, item = train["user"].to_numpy().astype(np.int64), train["item"].to_numpy().astype(np.int64)
+    user, item = (
+        train["user"].to_numpy().astype(np.int64),
+        train["item"].to_numpy().astype(np.int64),
+    )
     rating = train["rating"].to_numpy()
     start = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=n_users))])
     # copies: sorting is in place, and `item` and `rating` must stay in time order
@@ -39,14 +42,18 @@ def build(train: pl.DataFrame, n_users: int, n_items: int) -> Graph:
     return Graph(ratings, ratings.T.tocsr(), item, rating, start)
 
 
-def queries(graph: Graph, user: NDArray, length: NDArray | None = None, candidates: NDArray | None = None) -> Queries:
+def queries(
+    graph: Graph, user: NDArray, length: NDArray | None = None, candidates: NDArray | None = None
+) -> Queries:
     """Queries of these users. `length` [q] keeps only their first so many ratings in time; None keeps all."""
     user = np.asarray(user, np.int64)
     if length is None:
         return Queries(user, graph.ratings[user], candidates)
     begin = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
     place = np.arange(begin[-1]) + np.repeat(graph.start[user] - begin[:-1], length)
-    past = csr_matrix((graph.rating[place], graph.item[place], begin), shape=(len(user), graph.n_items))
+    past = csr_matrix(
+        (graph.rating[place], graph.item[place], begin), shape=(len(user), graph.n_items)
+    )
     past.sort_indices()
     return Queries(user, past, candidates)
 

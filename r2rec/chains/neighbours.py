@@ -73,7 +73,9 @@ def _unseen(keys: NDArray[np.int64], got: NDArray[np.int64]) -> NDArray[np.int64
     return keys[~np.isin(keys, got)]
 
 
-def _related(keys: NDArray, asked: Queries, graph: Graph, n_users: int, least: int) -> NDArray[np.bool_]:
+def _related(
+    keys: NDArray, asked: Queries, graph: Graph, n_users: int, least: int
+) -> NDArray[np.bool_]:
     query, neighbour = keys // n_users, keys % n_users
     n_shared = np.diff(shared(asked, graph, query, neighbour).indptr)
     return (n_shared >= least) & (neighbour != asked.user[query])
@@ -88,7 +90,9 @@ def _first(keys: NDArray[np.int64], missing: NDArray[np.int64], n_users: int) ->
 
 def _begin(asked: Queries, graph: Graph) -> NDArray[np.int64]:
     """[entries of all pasts + 1]: where the paths through each entry begin, if all paths stand in a row."""
-    return np.concatenate([[0], np.cumsum(np.diff(graph.raters.indptr)[asked.past.indices], dtype=np.int64)])
+    return np.concatenate(
+        [[0], np.cumsum(np.diff(graph.raters.indptr)[asked.past.indices], dtype=np.int64)]
+    )
 
 
 def _blocks(query: NDArray[np.int64], cost: NDArray[np.int64]) -> list[NDArray[np.int64]]:
@@ -97,7 +101,12 @@ def _blocks(query: NDArray[np.int64], cost: NDArray[np.int64]) -> list[NDArray[n
 
 
 def _by_path(
-    asked: Queries, graph: Graph, missing: NDArray, least: int, got: NDArray, rng: np.random.Generator
+    asked: Queries,
+    graph: Graph,
+    missing: NDArray,
+    least: int,
+    got: NDArray,
+    rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Keys of at most `missing[q]` further neighbours of each query with very many paths."""
     begin, found = _begin(asked, graph), np.empty(0, np.int64)
@@ -116,7 +125,12 @@ def _by_path(
 
 
 def _ends(
-    query: NDArray, begin: NDArray, asked: Queries, graph: Graph, least: int, rng: np.random.Generator
+    query: NDArray,
+    begin: NDArray,
+    asked: Queries,
+    graph: Graph,
+    least: int,
+    rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Keys of a uniform draw from V(u) for each of `query`, less those that are thrown away."""
     start = begin[asked.past.indptr]
@@ -125,18 +139,29 @@ def _ends(
     item = asked.past.indices[entry]
     neighbour = graph.raters.indices[graph.raters.indptr[item] + path - begin[entry]]
     n_shared = np.diff(shared(asked, graph, query, neighbour).indptr)
-    keep = (n_shared >= least) & (neighbour != asked.user[query]) & (rng.random(len(query)) * n_shared < least)
+    keep = (
+        (n_shared >= least)
+        & (neighbour != asked.user[query])
+        & (rng.random(len(query)) * n_shared < least)
+    )
     return query[keep] * graph.ratings.shape[0] + neighbour[keep]
 
 
 def _enumerated(
-    asked: Queries, graph: Graph, missing: NDArray, least: int, got: NDArray, rng: np.random.Generator
+    asked: Queries,
+    graph: Graph,
+    missing: NDArray,
+    least: int,
+    got: NDArray,
+    rng: np.random.Generator,
 ) -> NDArray[np.int64]:
     """Keys of `missing[q]` further neighbours of each query, fewer where V(u) has no more."""
     todo, raters = np.flatnonzero(missing), _ones(graph.raters)
     paths = np.diff(_begin(asked, graph)[asked.past.indptr])[todo]
     blocks = _blocks(todo, paths)
-    return np.concatenate([_enumerated_block(asked, graph, raters, b, missing, least, got, rng) for b in blocks])
+    return np.concatenate(
+        [_enumerated_block(asked, graph, raters, b, missing, least, got, rng) for b in blocks]
+    )
 
 
 def _enumerated_block(
@@ -153,4 +178,6 @@ def _enumerated_block(
 
 
 def _ones(matrix: csr_matrix) -> csr_matrix:
-    return csr_matrix((np.ones(matrix.nnz, np.int32), matrix.indices, matrix.indptr), shape=matrix.shape)
+    return csr_matrix(
+        (np.ones(matrix.nnz, np.int32), matrix.indices, matrix.indptr), shape=matrix.shape
+    )

@@ -14,7 +14,9 @@ from r2rec.chains.samplers import Chains, one_of_each_row
 BLOCK = 256  # queries whose candidates meet the items of their pasts at once, which bounds memory
 
 
-def retrieved(graph: Graph, asked: Queries, per_query: int, rng: np.random.Generator, shrink: float = 10.0) -> Chains:
+def retrieved(
+    graph: Graph, asked: Queries, per_query: int, rng: np.random.Generator, shrink: float = 10.0
+) -> Chains:
     """A chain to each of the candidates nearest to the query's past, the nearest first.
 
     Two items are near as the cosine of their raters says, a candidate to a past as the sum over its items does
@@ -45,13 +47,24 @@ def _of_block(
     mine, row = np.unique(past.indices, return_inverse=True)
     shelf, column = np.unique(shown, return_inverse=True)
     column = column.reshape(shown.shape)
-    both = np.asarray((raters[mine] @ raters[shelf].T).todense()) if len(mine) else np.empty((0, len(shelf)))
+    both = (
+        np.asarray((raters[mine] @ raters[shelf].T).todense())
+        if len(mine)
+        else np.empty((0, len(shelf)))
+    )
     n_raters = np.diff(raters.indptr)
-    own = np.asarray(_ones(graph.ratings)[user][:, shelf].todense())[np.arange(len(block))[:, None], column]
-    common = both[row[:, None], column[of_entry]] - own[of_entry]  # [entries, k] others who rated both
+    own = np.asarray(_ones(graph.ratings)[user][:, shelf].todense())[
+        np.arange(len(block))[:, None], column
+    ]
+    common = (
+        both[row[:, None], column[of_entry]] - own[of_entry]
+    )  # [entries, k] others who rated both
     others = (n_raters[past.indices] - 1)[:, None] * (n_raters[shown] - own)[of_entry]
     near = common / (np.sqrt(others) + shrink)
-    strength = csr_matrix((np.ones(past.nnz), np.arange(past.nnz), past.indptr), (len(block), past.nnz)) @ near
+    strength = (
+        csr_matrix((np.ones(past.nnz), np.arange(past.nnz), past.indptr), (len(block), past.nnz))
+        @ near
+    )
     # ties by the candidate's id: its place among those shown must not matter
     order = np.lexsort((shown, -strength.round(12)))[:, :per_query]
     query, place = np.nonzero(np.take_along_axis(strength, order, 1) > 0)
@@ -66,9 +79,14 @@ def _of_block(
 
 def _nearest(near: NDArray, start: NDArray, query: NDArray, place: NDArray) -> NDArray[np.int64]:
     """The entry of each query's past that is nearest to the candidate at this place; of equal ones the first."""
-    found = [start[q] + near[start[q] : start[q + 1], k].argmax() for q, k in zip(query, place, strict=True)]
+    found = [
+        start[q] + near[start[q] : start[q + 1], k].argmax()
+        for q, k in zip(query, place, strict=True)
+    ]
     return np.array(found, np.int64)
 
 
 def _ones(matrix: csr_matrix) -> csr_matrix:
-    return csr_matrix((np.ones(matrix.nnz, np.float64), matrix.indices, matrix.indptr), shape=matrix.shape)
+    return csr_matrix(
+        (np.ones(matrix.nnz, np.float64), matrix.indices, matrix.indptr), shape=matrix.shape
+    )

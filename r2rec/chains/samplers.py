@@ -48,14 +48,21 @@ def open_ended(graph: Graph, asked: Queries, per_query: int, rng: np.random.Gene
     new = theirs - theirs.multiply(common != 0)
     new.eliminate_zeros()
     has_new = np.diff(new.indptr) > 0
-    query, neighbour, common, new = query[has_new], neighbour[has_new], common[has_new], new[has_new]
+    query, neighbour, common, new = (
+        query[has_new],
+        neighbour[has_new],
+        common[has_new],
+        new[has_new],
+    )
     return Chains(query, one_of_each_row(common, rng), neighbour, one_of_each_row(new, rng))
 
 
 def one_of_each_row(rows: csr_matrix, rng: np.random.Generator) -> NDArray[np.int64]:
     """A stored column of each row [n], uniform; every row has one."""
     size = np.diff(rows.indptr)
-    return rows.indices[rows.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)].astype(np.int64)
+    return rows.indices[rows.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)].astype(
+        np.int64
+    )
 
 
 def _pairs(
@@ -80,7 +87,9 @@ def _pairs(
         asks = np.repeat(np.arange(len(missing)), missing)
         again = begin[asks] + (rng.random(len(asks)) * have[asks]).astype(np.int64)
         one, other = _two_of(size[again], rng)
-        link, first, second = (np.concatenate(two) for two in ((link, again), (first, one), (second, other)))
+        link, first, second = (
+            np.concatenate(two) for two in ((link, again), (first, one), (second, other))
+        )
         widest = int(size.max())
         keys = (link * widest + np.minimum(first, second)) * widest + np.maximum(first, second)
         new = np.sort(np.unique(keys, return_index=True)[1])
@@ -90,7 +99,9 @@ def _pairs(
     return link[order], first[order], second[order]
 
 
-def _two_of(size: NDArray[np.int64], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _two_of(
+    size: NDArray[np.int64], rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Two distinct places among so many, uniform over the ordered pairs: [n], [n]."""
     first = (rng.random(len(size)) * size).astype(np.int64)
     second = (rng.random(len(size)) * (size - 1)).astype(np.int64)

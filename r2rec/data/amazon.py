@@ -13,8 +13,8 @@ from typing import IO, NamedTuple, cast
 
 import polars as pl
 
+from r2rec.base.errors import R2RecError
 from r2rec.data.interactions import LATEST_S, Raw, raw_file, rows_of, used_rows
-from r2rec.errors import R2RecError
 
 MAX_ATTRIBUTES = 4
 CHUNK_BYTES = 1 << 22
@@ -42,7 +42,8 @@ def _phrase(name: str) -> pl.Expr:
 
 
 RATINGS = _Format(
-    dict.fromkeys(["user_id", "parent_asin", "asin"], pl.String) | {"rating": pl.Float64, "timestamp": pl.Int64},
+    dict.fromkeys(["user_id", "parent_asin", "asin"], pl.String)
+    | {"rating": pl.Float64, "timestamp": pl.Int64},
     [
         _id("user_id").alias("user"),
         pl.coalesce(_id("parent_asin"), _id("asin")).alias("item"),
@@ -51,7 +52,9 @@ RATINGS = _Format(
     ],
     {
         "the rating is not from 1 to 5": ~pl.col("rating").is_between(1, 5),
-        "the timestamp is not milliseconds since 1970": ~pl.col("time_ms").is_between(0, LATEST_S * 1000),
+        "the timestamp is not milliseconds since 1970": ~pl.col("time_ms").is_between(
+            0, LATEST_S * 1000
+        ),
     },
 )
 META = _Format(
@@ -78,34 +81,49 @@ def read(root: Path, category: str | None) -> Raw:
     Raises R2RecError on a missing, damaged or empty file, and on a bad line, which it names.
     """
     if not category or not re.fullmatch(r"\w+", category):
-        raise R2RecError(f"dataset.category={category}: name an Amazon category, such as Office_Products")
+        raise R2RecError(
+            f"dataset.category={category}: name an Amazon category, such as Office_Products"
+        )
     reviews = raw_file(root, f"{category}.jsonl.gz", f"{category}.jsonl")
     metadata = raw_file(root, f"meta_{category}.jsonl.gz", f"meta_{category}.jsonl")
-    ratings = _load(reviews, RATINGS)  # one name for what it becomes: at most two of them are in memory
+    ratings = _load(
+        reviews, RATINGS
+    )  # one name for what it becomes: at most two of them are in memory
     lines = ratings.height
     ratings = ratings.drop_nulls()
     complete = ratings.height
-    titled = _load(metadata, META).filter(pl.col("title").is_not_null() & pl.col("raw_id").is_not_null())
+    titled = _load(metadata, META).filter(
+        pl.col("title").is_not_null() & pl.col("raw_id").is_not_null()
+    )
     items = titled.unique("raw_id", keep="first", maintain_order=True)
     repeats = titled.height - items.height
     ratings = ratings.with_columns(item=rows_of(ratings["item"], items)).drop_nulls()
     items, item = used_rows(items, ratings["item"])
     users = ratings.select(pl.col("user").unique(maintain_order=True).alias("raw_id"))
     skipped = {
-        f"rows of {reviews.name} without user_id, rating, timestamp or parent_asin": lines - complete,
+        f"rows of {reviews.name} without user_id, rating, timestamp or parent_asin": lines
+        - complete,
         f"ratings of items without a title in {metadata.name}": complete - ratings.height,
         f"repeated items of {metadata.name}": repeats,
     }
     notes = [f"{count:,} {what} skipped" for what, count in skipped.items() if count]
     ratings = ratings.with_columns(item=item, user=rows_of(ratings["user"], users))
-    return Raw(ratings, users.with_columns(profile=pl.lit(None, pl.String)), _with_attributes(items), notes)
+    return Raw(
+        ratings, users.with_columns(profile=pl.lit(None, pl.String)), _with_attributes(items), notes
+    )
 
 
 def _with_attributes(items: pl.DataFrame) -> pl.DataFrame:
     tidy = pl.col("categories").fill_null([]).list.eval(_phrase(""))
     # The main category goes first, swallows its repetitions, and is cut off.
-    words = pl.concat_list("main_category", tidy, "maker").list.unique(maintain_order=True).list.slice(1)
-    return items.select("raw_id", "title", attributes=words.list.drop_nulls().list.head(MAX_ATTRIBUTES))
+    words = (
+        pl.concat_list("main_category", tidy, "maker")
+        .list.unique(maintain_order=True)
+        .list.slice(1)
+    )
+    return items.select(
+        "raw_id", "title", attributes=words.list.drop_nulls().list.head(MAX_ATTRIBUTES)
+    )
 
 
 def _load(path: Path, form: _Format) -> pl.DataFrame:
@@ -133,17 +151,25 @@ def _check_lines(path: Path) -> None:
         while block := text.read(LINE_BYTES):
             ends = block.count(b"\n")
             if not ends and len(block) == LINE_BYTES:
-                raise R2RecError(f"{path}:{number}: a line of {LINE_BYTES >> 20} MiB or more: download the file again")
+                raise R2RecError(
+                    f"{path}:{number}: a line of {LINE_BYTES >> 20} MiB or more: download the file again"
+                )
             number += ends
 
 
 def _parsed(source: IO[bytes] | bytes, form: _Format) -> pl.DataFrame | str:
     """The table, or what is wrong with it."""
     try:
-        table = pl.scan_ndjson(source, schema=form.fields).select(form.columns).collect(engine="streaming")
+        table = (
+            pl.scan_ndjson(source, schema=form.fields)
+            .select(form.columns)
+            .collect(engine="streaming")
+        )
     except pl.exceptions.PolarsError as error:
         return f"not the JSON object expected ({str(error).splitlines()[0][:100]})"
-    return next((fault for fault, bad in form.faults.items() if table.select(bad.any()).item()), table)
+    return next(
+        (fault for fault, bad in form.faults.items() if table.select(bad.any()).item()), table
+    )
 
 
 def _bad_line(path: Path, form: _Format, problem: str) -> R2RecError:

@@ -13,7 +13,7 @@ import zlib
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path, PurePosixPath
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 
 BLOCK_BYTES = 1 << 20
 # Far above any rating file there is, far below what an archive can be made to claim.
@@ -26,7 +26,9 @@ class _CutError(Exception):
     """The transfer stopped for a reason that may pass; `.part` keeps what came."""
 
 
-def fetch(url: str, target: Path, checksum: str | None, *, attempts: int = 5, timeout_s: float = 30) -> Path:
+def fetch(
+    url: str, target: Path, checksum: str | None, *, attempts: int = 5, timeout_s: float = 30
+) -> Path:
     """The file at `url` (http or https), verified, as `target`; its folder is made.
 
     checksum:  "md5:<hex>" or "sha256:<hex>" of the whole file. None: its sha256 is written to
@@ -58,7 +60,9 @@ def fetch(url: str, target: Path, checksum: str | None, *, attempts: int = 5, ti
                 record.write_text(digest(found, "sha256:") + "\n", "utf-8")
             found.replace(target)
     except OSError as error:
-        raise R2RecError(f"{target} cannot be written ({error}): check its folder and space") from None
+        raise R2RecError(
+            f"{target} cannot be written ({error}): check its folder and space"
+        ) from None
     return target
 
 
@@ -92,9 +96,13 @@ def unpack(archive: Path, folder: Path, members: list[str]) -> None:
             for name in members:
                 Path(aside, name).replace(folder / name)
     except OSError as error:
-        raise R2RecError(f"{archive} cannot be unpacked into {folder} ({error}): check both") from None
+        raise R2RecError(
+            f"{archive} cannot be unpacked into {folder} ({error}): check both"
+        ) from None
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise R2RecError(f"{archive} is damaged ({error}): remove it to download it again") from None
+        raise R2RecError(
+            f"{archive} is damaged ({error}): remove it to download it again"
+        ) from None
 
 
 def _member(zipped: zipfile.ZipFile, archive: Path, name: str) -> zipfile.ZipInfo:
@@ -103,13 +111,17 @@ def _member(zipped: zipfile.ZipFile, archive: Path, name: str) -> zipfile.ZipInf
     files = [info for info in zipped.infolist() if not info.is_dir()]
     found = [info for info in files if PurePosixPath(info.filename).name == name]
     if len(found) != 1:
-        raise R2RecError(f"{archive} holds {len(found)} files {name}, not one: check the data set's url")
+        raise R2RecError(
+            f"{archive} holds {len(found)} files {name}, not one: check the data set's url"
+        )
     if stat.S_ISLNK(found[0].external_attr >> 16) or found[0].file_size > MEMBER_BYTES:
         raise R2RecError(f"{archive}: {name} is a link or too large: check the data set's url")
     return found[0]
 
 
-def _download(url: str, target: Path, expected: str | None, attempts: int, timeout_s: float) -> Path:
+def _download(
+    url: str, target: Path, expected: str | None, attempts: int, timeout_s: float
+) -> Path:
     """The verified file, still under its `.part` name."""
     part, tag = (target.with_name(target.name + end) for end in (".part", ".part.tag"))
     _transfer(url, part, tag, bool(expected), attempts, timeout_s)
@@ -117,11 +129,15 @@ def _download(url: str, target: Path, expected: str | None, attempts: int, timeo
     found = digest(part, expected) if expected else None
     if expected and found != expected.lower():
         part.unlink()
-        raise R2RecError(f"{url} has checksum {found}, not {expected}: run again, or correct the checksum")
+        raise R2RecError(
+            f"{url} has checksum {found}, not {expected}: run again, or correct the checksum"
+        )
     return part
 
 
-def _transfer(url: str, part: Path, tag: Path, verified: bool, attempts: int, timeout_s: float) -> None:
+def _transfer(
+    url: str, part: Path, tag: Path, verified: bool, attempts: int, timeout_s: float
+) -> None:
     """Attempts until the file is whole; a try that brought something starts the count anew."""
     failures = 0
     while True:
@@ -131,7 +147,9 @@ def _transfer(url: str, part: Path, tag: Path, verified: bool, attempts: int, ti
         except _CutError as cut:
             failures = 1 if _size(part) > before else failures + 1
             if failures >= attempts:
-                raise R2RecError(f"{url} cannot be fetched ({cut}): check network and url") from None
+                raise R2RecError(
+                    f"{url} cannot be fetched ({cut}): check network and url"
+                ) from None
         time.sleep(min(FIRST_PAUSE_S * 2 ** (failures - 1), 30))
 
 
@@ -148,7 +166,9 @@ def _attempt(url: str, part: Path, tag: Path, verified: bool, timeout_s: float) 
     if size:
         headers |= {"Range": f"bytes={size}-"} | ({"If-Range": version} if version else {})
     try:
-        response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s)
+        response = urllib.request.urlopen(
+            urllib.request.Request(url, headers=headers), timeout=timeout_s
+        )
     except urllib.error.HTTPError as error:
         with error:
             return _refused(url, error, part, size)
@@ -164,7 +184,9 @@ def _refused(url: str, error: urllib.error.HTTPError, part: Path, size: int) -> 
             return  # the part was whole already
         part.unlink(missing_ok=True)
     elif error.code < 500 and error.code not in PASSING:
-        raise R2RecError(f"{url} answers {error.code} {error.reason}: correct the data set's url") from None
+        raise R2RecError(
+            f"{url} answers {error.code} {error.reason}: correct the data set's url"
+        ) from None
     raise _CutError(f"HTTP {error.code} {error.reason}")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 
 # Timestamps from here on (the year 2100, in seconds) are mistakes of unit, not dates.
 LATEST_S = 4_102_444_800
@@ -56,7 +56,9 @@ def index(raw: Raw) -> Tables:
     Raises R2RecError when there are no ratings, or when a rated id is described twice or not at all.
     """
     if raw.ratings.is_empty():
-        raise R2RecError("the data set has no usable rating: check dataset.root and dataset.category")
+        raise R2RecError(
+            "the data set has no usable rating: check dataset.root and dataset.category"
+        )
     users, user = _numbered(raw.users, raw.ratings["user"], "user")
     items, item = _numbered(raw.items, raw.ratings["item"], "item")
     known = _earliest(raw.ratings.with_columns(user=user, item=item))
@@ -76,7 +78,9 @@ def rows_of(ids: pl.Series, table: pl.DataFrame) -> pl.Series:
         number = raw_id.cast(pl.Int64, strict=False)
         raw_id = pl.when(number.cast(pl.String) == raw_id).then(number)
         largest = int(ids.to_numpy().max(initial=0))
-        if ids.to_numpy().min(initial=0) == 0 and largest < len(ids):  # no great gaps: each number is looked up once
+        if ids.to_numpy().min(initial=0) == 0 and largest < len(
+            ids
+        ):  # no great gaps: each number is looked up once
             asked = pl.Series(np.arange(largest + 1))
     rows = table.select(raw_id.alias("id"), row=pl.int_range(pl.len(), dtype=pl.UInt32))
     found = asked.to_frame("id").join(rows, on="id", how="left", maintain_order="left")["row"]
@@ -94,11 +98,15 @@ def used_rows(table: pl.DataFrame, rows: pl.Series) -> tuple[pl.DataFrame, pl.Se
 def raw_file(root: Path, *names: str) -> Path:
     """The first of `names` that is a file in the folder `root`; R2RecError when there is none."""
     if not os.path.isdir(root):
-        raise R2RecError(f"{root} is not a folder: set dataset.root to the folder with the raw files")
+        raise R2RecError(
+            f"{root} is not a folder: set dataset.root to the folder with the raw files"
+        )
     for name in names:
         if os.path.isfile(root / name):
             return root / name
-    raise R2RecError(f"{root} holds no {' or '.join(names)}: set dataset.root to the folder with it")
+    raise R2RecError(
+        f"{root} holds no {' or '.join(names)}: set dataset.root to the folder with it"
+    )
 
 
 def _numbered(table: pl.DataFrame, used: pl.Series, name: str) -> tuple[pl.DataFrame, pl.Series]:
@@ -132,7 +140,9 @@ def _id_order(raw_ids: pl.Series) -> list[pl.Expr]:
 def _earliest(ratings: pl.DataFrame) -> pl.DataFrame:
     """Sorted by user, time, file order; the first row of each user and item."""
     ordered = ratings[_by_user_and_time(ratings["user"].to_numpy(), ratings["time_ms"].to_numpy())]
-    pair = ordered["user"].to_numpy().astype(np.uint64) << np.uint64(32) | ordered["item"].to_numpy()
+    pair = (
+        ordered["user"].to_numpy().astype(np.uint64) << np.uint64(32) | ordered["item"].to_numpy()
+    )
     alike = np.sort(pair)
     if (alike[1:] != alike[:-1]).all():
         return ordered
@@ -146,7 +156,9 @@ def _by_user_and_time(user: NDArray[np.uint32], time: NDArray[np.int64]) -> NDAr
     than asking for their order.
     """
     since = time - time.min()
-    since //= max(1, np.gcd.reduce(since))  # whole seconds are as good as their milliseconds, and shorter
+    since //= max(
+        1, np.gcd.reduce(since)
+    )  # whole seconds are as good as their milliseconds, and shorter
     span, row_bits = int(since.max()) + 1, (len(user) - 1).bit_length()
     largest = (int(user.max()) + 1) * span - 1
     if largest >= 2**64:

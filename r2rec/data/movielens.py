@@ -8,8 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
+from r2rec.base.errors import R2RecError
 from r2rec.data.interactions import LATEST_S, Raw, raw_file, rows_of
-from r2rec.errors import R2RecError
 
 GENDERS = {"F": "female", "M": "male"}
 AGES = {
@@ -46,7 +46,9 @@ def read_ml_1m(root: Path, category: str | None = None) -> Raw:
     people = users.select("raw_id", profile=pl.concat_str(profile, separator=", "))
     path = raw_file(root, "movies.dat")
     movies = _table(path, "::", ["raw_id", "title", "genres"])
-    genres = pl.col("genres").str.split("|").list.filter(~pl.element().is_in(["", "(no genres listed)"]))
+    genres = (
+        pl.col("genres").str.split("|").list.filter(~pl.element().is_in(["", "(no genres listed)"]))
+    )
     items = movies.select("raw_id", _titles(path, movies["title"]), attributes=genres)
     return Raw(_ratings(raw_file(root, "ratings.dat"), "::", people, items), people, items, [])
 
@@ -66,7 +68,9 @@ def read_ml_100k(root: Path, category: str | None = None) -> Raw:
     path = raw_file(root, "u.item")
     movies = _table(path, "|", ["raw_id", "title", "released", "video", "url", *GENRES_100K])
     flags = [_whole(path, movies[genre], 0, 1, f"the {genre} flag") == 1 for genre in GENRES_100K]
-    named = [pl.when(flag).then(pl.lit(genre)) for genre, flag in zip(GENRES_100K, flags, strict=True)]
+    named = [
+        pl.when(flag).then(pl.lit(genre)) for genre, flag in zip(GENRES_100K, flags, strict=True)
+    ]
     genres = pl.concat_list(named[1:]).list.drop_nulls()  # "unknown" says nothing
     items = movies.select("raw_id", _titles(path, movies["title"]), attributes=genres)
     return Raw(_ratings(raw_file(root, "u.data"), "\t", people, items), people, items, [])
@@ -92,7 +96,9 @@ def _ratings(path: Path, separator: str, users: pl.DataFrame, items: pl.DataFram
     rows = {}
     for name, described in {"user": users, "item": items}.items():
         rows[name] = rows_of(table[name], described)
-        _refuse(path, table[name], rows[name].is_null(), f"is no {name} that the {name} file describes")
+        _refuse(
+            path, table[name], rows[name].is_null(), f"is no {name} that the {name} file describes"
+        )
     rating = _whole(path, table["rating"], 1, 5, "a rating")
     seconds = _whole(path, table["seconds"], 0, LATEST_S, "a time in seconds")
     return pl.DataFrame(rows).with_columns(rating=rating.cast(pl.Float32), time_ms=seconds * 1000)
@@ -102,7 +108,9 @@ def _numbers(path: Path, separator: str, names: list[str]) -> pl.DataFrame | Non
     """The fields as i64 where the file is whole numbers and nothing else; None where it must be read as text."""
     # A separator of two characters is two of one, with an empty field between them.
     gaps = len(separator) - 1
-    fields = [field for name in names for field in (name, *[f"after {name}"] * gaps)][: len(names) * (gaps + 1) - gaps]
+    fields = [field for name in names for field in (name, *[f"after {name}"] * gaps)][
+        : len(names) * (gaps + 1) - gaps
+    ]
     try:
         data = path.read_bytes()
         table = pl.read_csv(
@@ -112,10 +120,16 @@ def _numbers(path: Path, separator: str, names: list[str]) -> pl.DataFrame | Non
     except (OSError, pl.exceptions.PolarsError):
         return None
     numbers = table.select(names)
-    if numbers.is_empty() or numbers.null_count().sum_horizontal()[0] or numbers.min().min_horizontal()[0] < 0:
+    if (
+        numbers.is_empty()
+        or numbers.null_count().sum_horizontal()[0]
+        or numbers.min().min_horizontal()[0] < 0
+    ):
         return None
     shortest = len(names) + len(separator) * (len(names) - 1) + 1  # line: a digit a field
-    more_digits = sum((column >= 10**n).sum() for column in numbers for n in range(1, len(str(column.max()))))
+    more_digits = sum(
+        (column >= 10**n).sum() for column in numbers for n in range(1, len(str(column.max())))
+    )
     # A zero in front (007 is another id than 7), a blank or any other character is a byte more than the numbers need.
     exact = data.endswith(b"\n") and len(data) == shortest * numbers.height + more_digits
     return numbers if exact else None
@@ -139,7 +153,9 @@ def _text(path: Path) -> str:
     try:
         data = path.read_bytes().removeprefix(BOM).replace(b"\r\n", b"\n")
     except OSError as error:
-        raise R2RecError(f"{path} cannot be read ({error.strerror}): check the file and its rights") from None
+        raise R2RecError(
+            f"{path} cannot be read ({error.strerror}): check the file and its rights"
+        ) from None
     if not data.strip():
         raise R2RecError(f"{path} is empty: download it again")
     if len(data.translate(None, CONTROL)) < len(data):
@@ -150,7 +166,9 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         # Latin-1 decodes anything, so what no latin-1 title holds tells broken UTF-8 apart.
         if re.search(rb"[\x80-\x9f]|[\xc2-\xf4][\xa0-\xbf]", data):
-            raise _damaged(path, data, error.start, "text that is neither UTF-8 nor latin-1") from None
+            raise _damaged(
+                path, data, error.start, "text that is neither UTF-8 nor latin-1"
+            ) from None
         return data.decode("latin-1")
 
 
@@ -163,7 +181,9 @@ def _refuse(path: Path, shown: pl.Series, bad: pl.Series, what: str) -> None:
     """R2RecError on the first line where `bad` holds, quoting what `shown` has there."""
     if bad.any():
         row = bad.arg_max() or 0
-        raise R2RecError(f"{path}:{row + 1}: {str(shown[row])[:60]!r} {what}: repair it or download the file again")
+        raise R2RecError(
+            f"{path}:{row + 1}: {str(shown[row])[:60]!r} {what}: repair it or download the file again"
+        )
 
 
 def _whole(path: Path, column: pl.Series, low: int, high: int, name: str) -> pl.Series:

@@ -62,7 +62,9 @@ def draw(
     for block in np.array_split(todo, len(todo) * n_items // CELLS + 1):
         order = rng.random((len(block), n_items))
         if near is not None:
-            order += np.maximum(0, np.abs(np.arange(n_items) - low[block, None] - (width - 1) / 2) - (width - 1) / 2)
+            order += np.maximum(
+                0, np.abs(np.arange(n_items) - low[block, None] - (width - 1) / 2) - (width - 1) / 2
+            )
         keys = users[block, None].astype(np.int64) * n_items + np.arange(n_items)
         order[_member(keys, touched)] = np.inf
         drawn[block] = np.argsort(order, axis=1)[:, :k]
@@ -70,7 +72,13 @@ def draw(
 
 
 def _tried(
-    user: NDArray, low: NDArray, width: int, touched: NDArray, n_items: int, k: int, rng: np.random.Generator
+    user: NDArray,
+    low: NDArray,
+    width: int,
+    touched: NDArray,
+    n_items: int,
+    k: int,
+    rng: np.random.Generator,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """2k + 8 draws per user from `width` ids after `low`: the first k that will do [n, k], and whether there are k."""
     tries = low[:, None] + rng.integers(width, size=(len(low), 2 * k + 8))
@@ -79,7 +87,9 @@ def _tried(
     return np.take_along_axis(tries, place, axis=1), good.sum(1) >= k
 
 
-def by_popularity(item: NDArray, n_items: int, rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def by_popularity(
+    item: NDArray, n_items: int, rng: np.random.Generator
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """All items from least to most rated in `item`, equals at random; and each item's place in that order."""
     order = np.lexsort((rng.random(n_items), np.bincount(item, minlength=n_items)))
     place = np.empty_like(order)

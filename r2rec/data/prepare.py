@@ -7,8 +7,8 @@ from typing import Any
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
+from r2rec.base.errors import R2RecError
 from r2rec.data.interactions import index
-from r2rec.errors import R2RecError
 
 
 def locate(dataset: DictConfig, store: Path, say: Callable[[str], None] = print) -> dict[str, Path]:
@@ -27,7 +27,9 @@ def locate(dataset: DictConfig, store: Path, say: Callable[[str], None] = print)
         else _downloaded(dataset, store / "downloads" / dataset.name, say)
     )
     if not root.is_dir():
-        raise R2RecError(f"dataset.root={root} is not a folder; it should hold {', '.join(dataset.files)}")
+        raise R2RecError(
+            f"dataset.root={root} is not a folder; it should hold {', '.join(dataset.files)}"
+        )
     return {names: _either(root, names) for names in dataset.files}
 
 
@@ -35,7 +37,9 @@ def _either(root: Path, names: str) -> Path:
     for name in names.split("|"):
         if (root / name).is_file():
             return root / name
-    raise R2RecError(f"{root} has no {' or '.join(names.split('|'))}; dataset.root must hold the original files")
+    raise R2RecError(
+        f"{root} has no {' or '.join(names.split('|'))}; dataset.root must hold the original files"
+    )
 
 
 def _downloaded(dataset: DictConfig, folder: Path, say: Callable[[str], None]) -> Path:
@@ -62,7 +66,9 @@ def prepare(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str,
     root = next(iter(inputs.values())).parent if inputs else folder
     raw = get_method(cfg.dataset._target_)(root, cfg.dataset.category, **cfg.dataset.params)
     tables = index(raw)
-    tables.interactions.write_parquet(folder / "interactions.parquet", compression="lz4", statistics=False)
+    tables.interactions.write_parquet(
+        folder / "interactions.parquet", compression="lz4", statistics=False
+    )
     tables.users.write_parquet(folder / "users.parquet")
     tables.items.write_parquet(folder / "items.parquet")
     return {

@@ -9,18 +9,22 @@ from hydra.utils import get_method
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from r2rec import seeds
+from r2rec.base import seeds
+from r2rec.base.errors import R2RecError
 from r2rec.data import negatives
-from r2rec.errors import R2RecError
 
 
 class Split(NamedTuple):
-    train: pl.DataFrame  # interactions strictly before each user's validation positive, in time order
+    train: (
+        pl.DataFrame
+    )  # interactions strictly before each user's validation positive, in time order
     heldout: pl.DataFrame  # user, item, role (valid | test)
     dropped: dict[str, int]  # users left out, by reason
 
 
-def leave_last_out(interactions: pl.DataFrame, *, positive_above: float, min_positives: int) -> Split:
+def leave_last_out(
+    interactions: pl.DataFrame, *, positive_above: float, min_positives: int
+) -> Split:
     """Test positive: a user's latest rating above the threshold; validation positive: the one before it.
 
     Paper 4.1.1. `min_positives` is at least 2. Train holds only what came strictly before the validation positive; what
@@ -44,7 +48,9 @@ def leave_last_out(interactions: pl.DataFrame, *, positive_above: float, min_pos
         }
     )
     few = int(np.count_nonzero(np.bincount(user))) - len(kept)
-    return Split(train.select("user", "item", "rating", "timestamp"), heldout, {"too_few_positives": few})
+    return Split(
+        train.select("user", "item", "rating", "timestamp"), heldout, {"too_few_positives": few}
+    )
 
 
 def with_candidates(
@@ -74,7 +80,9 @@ def with_candidates(
     drawn = order[negatives.draw(served["user"].to_numpy(), touched, n_items, k, rng, near)]
     shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
     return served.select("user", positive="item").with_columns(
-        items=pl.Series(shown.astype(np.uint32), dtype=pl.Array(pl.UInt32, k + 1)).cast(pl.List(pl.UInt32))
+        items=pl.Series(shown.astype(np.uint32), dtype=pl.Array(pl.UInt32, k + 1)).cast(
+            pl.List(pl.UInt32)
+        )
     )
 
 
@@ -91,17 +99,29 @@ def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
     n_items = pl.read_parquet(inputs["prepare"] / "items.parquet", columns=["item"]).height
     protocol, k = cfg.evaluation, cfg.evaluation.negatives
     if protocol.min_positives < 2:
-        raise R2RecError("evaluation.min_positives must be at least 2: a like to validate on and one to test on")
-    parts = leave_last_out(interactions, positive_above=protocol.positive_above, min_positives=protocol.min_positives)
+        raise R2RecError(
+            "evaluation.min_positives must be at least 2: a like to validate on and one to test on"
+        )
+    parts = leave_last_out(
+        interactions, positive_above=protocol.positive_above, min_positives=protocol.min_positives
+    )
     if not parts.heldout.height:
         raise R2RecError(
             f"no user has {protocol.min_positives} ratings above {protocol.positive_above:g}; "
             "lower evaluation.min_positives or give more data"
         )
-    rated = parts.train["item"] if protocol.matched else None  # before noise: candidates are the clean run's
+    rated = (
+        parts.train["item"] if protocol.matched else None
+    )  # before noise: candidates are the clean run's
     if cfg.noise._target_ is not None:
         worse, n_users = get_method(cfg.noise._target_), int(interactions["user"].max()) + 1  # type: ignore[arg-type]
-        noisy = worse(parts.train, n_users, n_items, seeds.generator(cfg.seed, "split.noise"), **cfg.noise.params)
+        noisy = worse(
+            parts.train,
+            n_users,
+            n_items,
+            seeds.generator(cfg.seed, "split.noise"),
+            **cfg.noise.params,
+        )
         pair = ["user", "item"]  # what a user rates later must not come to them by noise
         later = interactions.join(parts.train, on=pair, how="anti")
         parts = parts._replace(train=noisy.join(later, on=pair, how="anti", maintain_order="left"))
@@ -114,9 +134,12 @@ def split(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
         candidates = with_candidates(positives, touched, n_items, k, rng, rated)
         candidates.write_parquet(folder / f"{file}.parquet")
     if not candidates.height:
-        raise R2RecError(f"no user has {k} untouched items among {n_items}; lower evaluation.negatives")
+        raise R2RecError(
+            f"no user has {k} untouched items among {n_items}; lower evaluation.negatives"
+        )
     return {
         "users": candidates.height,
         "train_ratings": parts.train.height,
-        "dropped_users": parts.dropped | {"too_few_untouched_items": positives.height - candidates.height},
+        "dropped_users": parts.dropped
+        | {"too_few_untouched_items": positives.height - candidates.height},
     }

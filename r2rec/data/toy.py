@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from r2rec import seeds
+from r2rec.base import seeds
 from r2rec.data.interactions import Raw
 
 GENRES = {
@@ -71,11 +71,15 @@ def imagine(rng: np.random.Generator, users: int, items: int, n_genres: int) -> 
     return World(genres, decade, rng.normal(0, 0.4, items), taste, era)
 
 
-def interact(world: World, rng: np.random.Generator, per_user: int) -> tuple[NDArray, NDArray, NDArray]:
+def interact(
+    world: World, rng: np.random.Generator, per_user: int
+) -> tuple[NDArray, NDArray, NDArray]:
     """Items that each user picked, what they rated them and when: [users, per_user] each, in time order."""
     affinity = world.affinity()
     appeal = 2.2 * affinity + 1.0 * world.quality + rng.gumbel(size=affinity.shape)
-    picked = np.argsort(-appeal, axis=1)[:, :per_user]  # Gumbel top-k: without replacement, by appeal
+    picked = np.argsort(-appeal, axis=1)[
+        :, :per_user
+    ]  # Gumbel top-k: without replacement, by appeal
     picked = rng.permuted(picked, axis=1)
     liking = np.take_along_axis(affinity, picked, axis=1) + world.quality[picked]
     rating = np.clip(np.rint(2.3 + liking + rng.normal(0, 0.5, picked.shape)), 1, 5)
@@ -83,7 +87,9 @@ def interact(world: World, rng: np.random.Generator, per_user: int) -> tuple[NDA
     return picked, rating, time
 
 
-def read(root: Path, category: str | None, *, seed: int, users: int, items: int, ratings_per_user: int) -> Raw:
+def read(
+    root: Path, category: str | None, *, seed: int, users: int, items: int, ratings_per_user: int
+) -> Raw:
     """The toy data set of this seed. `root` and `category` are for data sets that come from files."""
     rng = seeds.generator(seed, "toy")
     world = imagine(rng, users, items, len(GENRES))
@@ -103,8 +109,12 @@ def read(root: Path, category: str | None, *, seed: int, users: int, items: int,
     start = FIRST_DECADE + 10 * world.decade
     titles = _titles(kinds, start + rng.integers(10, size=items), rng)
     attributes = [[*kind, f"{first}s"] for kind, first in zip(kinds, start, strict=True)]
-    profiles = pl.DataFrame({"raw_id": np.arange(users).astype(str), "profile": _profiles(world.era, rng)})
-    shelf = pl.DataFrame({"raw_id": np.arange(items).astype(str), "title": titles, "attributes": attributes})
+    profiles = pl.DataFrame(
+        {"raw_id": np.arange(users).astype(str), "profile": _profiles(world.era, rng)}
+    )
+    shelf = pl.DataFrame(
+        {"raw_id": np.arange(items).astype(str), "title": titles, "attributes": attributes}
+    )
     return Raw(ratings, profiles, shelf, [])
 
 
@@ -123,4 +133,6 @@ def _profiles(era: NDArray[np.int64], rng: np.random.Generator) -> list[str]:
     """Gender and job by chance; age mostly by era: older users lean to older films."""
     age = np.clip(np.rint((DECADES - 1 - era) * 0.8 + rng.normal(0, 0.7, len(era))), 0, 4)
     gender, job = rng.integers(len(GENDERS), size=len(era)), rng.integers(len(JOBS), size=len(era))
-    return [f"{GENDERS[g]}, {AGES[int(a)]}, {JOBS[j]}" for g, a, j in zip(gender, age, job, strict=True)]
+    return [
+        f"{GENDERS[g]}, {AGES[int(a)]}, {JOBS[j]}" for g, a, j in zip(gender, age, job, strict=True)
+    ]

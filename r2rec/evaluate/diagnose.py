@@ -9,7 +9,7 @@ import polars as pl
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
-from r2rec import seeds
+from r2rec.base import seeds
 from r2rec.data.split import evaluated
 from r2rec.evaluate.diagnostics import Asked, Diagnosis, Reply
 from r2rec.evaluate.rank import engine_of, evaluation_cases, read_rankings
@@ -38,14 +38,18 @@ def diagnose(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str
     def again(given: Any, seed: int) -> list[Reply]:
         answers = engine.write([question(c) for c in given], seed)
         pairs = zip(answers, given, strict=True)
-        return [reply(a.text, case, a.completion_tokens) if a else reply(None, case) for a, case in pairs]
+        return [
+            reply(a.text, case, a.completion_tokens) if a else reply(None, case)
+            for a, case in pairs
+        ]
 
     wrote = candidates.select("user").join(
         read_rankings(inputs["rank"], cfg, inputs["split"]), on="user", maintain_order="left"
     )["completion"]
     shown, positive = np.array(candidates["items"].to_list()), candidates["positive"].to_numpy()
     rated = np.bincount(
-        pl.read_parquet(inputs["split"] / "train.parquet")["item"].to_numpy(), minlength=shown.max() + 1
+        pl.read_parquet(inputs["split"] / "train.parquet")["item"].to_numpy(),
+        minlength=shown.max() + 1,
     )
     asked = Asked(
         cases, (shown == positive[:, None]).argmax(1), rated[positive],

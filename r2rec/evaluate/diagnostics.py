@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.evaluate import interventions
 from r2rec.evaluate.orders import Order, together
 from r2rec.evaluate.statistics import compare
@@ -35,7 +35,9 @@ class Asked(NamedTuple):
     popularity: NDArray[np.int64]  # [n] its train ratings
     replies: Sequence[Reply]
     ask: Callable[[Sequence[RankingCase], int], list[Reply]]  # (cases, seed)
-    weigh: Callable[[Sequence[RankingCase]], list[list[float] | None]]  # ln P of each label to come first
+    weigh: Callable[
+        [Sequence[RankingCase]], list[list[float] | None]
+    ]  # ln P of each label to come first
 
 
 class Diagnosis(NamedTuple):
@@ -57,9 +59,16 @@ def position(asked: Asked, rng: np.random.Generator, *, shuffles: int) -> Diagno
         replies = asked.ask(cases, int(rng.integers(2**31)))
         first = np.array([reply.order[0] if reply.order else -1 for reply in replies])
         slots += np.bincount(first[first >= 0], minlength=k)
-        where = np.array([np.flatnonzero(o == p)[0] for o, p in zip(orders, asked.positive, strict=True)])
+        where = np.array(
+            [np.flatnonzero(o == p)[0] for o, p in zip(orders, asked.positive, strict=True)]
+        )
         shown += list(zip(where.tolist(), (first == where).tolist(), strict=True))
-        votes.append([tuple(int(o[c]) for c in reply.order) for o, reply in zip(orders, replies, strict=True)])
+        votes.append(
+            [
+                tuple(int(o[c]) for c in reply.order)
+                for o, reply in zip(orders, replies, strict=True)
+            ]
+        )
     place, hit = np.array(shown).T
     rows = [
         {"slot": s + 1, "put first": slots[s] / slots.sum() if slots.sum() else None, "hr@1": _mean(hit[place == s]),
@@ -78,15 +87,23 @@ def position(asked: Asked, rng: np.random.Generator, *, shuffles: int) -> Diagno
     return Diagnosis(rows, facts)
 
 
-def _compared(asked: Asked, rng: np.random.Generator, changes: dict[str, Any]) -> list[dict[str, Any]]:
+def _compared(
+    asked: Asked, rng: np.random.Generator, changes: dict[str, Any]
+) -> list[dict[str, Any]]:
     """What each change does to the first place, beside the same question asked again: sampling moves it too."""
     before = _hits(asked, asked.replies)
-    rows: list[dict[str, Any]] = [{"change": "as asked", "hr@1": _mean(before), "valid": _valid(asked.replies)}]
+    rows: list[dict[str, Any]] = [
+        {"change": "as asked", "hr@1": _mean(before), "valid": _valid(asked.replies)}
+    ]
     for name, change in {"asked again": lambda cases, _: cases, **changes}.items():
         replies = asked.ask(change(asked.cases, rng), int(rng.integers(2**31)))
         hits = _hits(asked, replies)
         found = compare(hits, before)
-        both = [(a.order[0], b.order[0]) for a, b in zip(asked.replies, replies, strict=True) if a.order and b.order]
+        both = [
+            (a.order[0], b.order[0])
+            for a, b in zip(asked.replies, replies, strict=True)
+            if a.order and b.order
+        ]
         rows.append({
             "change": name, "hr@1": _mean(hits), "valid": _valid(replies),
             "first moved": _mean([a != b for a, b in both]), "gained": _mean(hits > before),
@@ -126,7 +143,9 @@ def faithfulness(asked: Asked, rng: np.random.Generator) -> Diagnosis:
         "steps that do not": untrue / total,
         "other steps": free / total,
         "items cited in them that the prompt has": sum(items) / len(items) if items else None,
-        "ratings cited in them that the prompt has": sum(ratings) / len(ratings) if ratings else None,
+        "ratings cited in them that the prompt has": sum(ratings) / len(ratings)
+        if ratings
+        else None,
     }
     return Diagnosis(_compared(asked, rng, changes), facts)
 
@@ -136,7 +155,9 @@ def memory(asked: Asked, rng: np.random.Generator) -> Diagnosis:
     changes = {
         "titles masked": interventions.masked_titles,
         "user unknown": interventions.unknown_user,
-        "both": lambda cases, rng: interventions.masked_titles(interventions.unknown_user(cases, rng), rng),
+        "both": lambda cases, rng: interventions.masked_titles(
+            interventions.unknown_user(cases, rng), rng
+        ),
     }
     return Diagnosis(_compared(asked, rng, changes), {})
 
@@ -149,7 +170,13 @@ def consistency(asked: Asked, rng: np.random.Generator, *, samples: int) -> Diag
         orders = [[r.order for r in replies if r.order] for replies in zip(*drawn[:n], strict=True)]
         best = np.array([_first(given, len(asked.cases[0].candidates)) for given in orders])
         cost = np.mean([sum(r.tokens for r in replies) for replies in zip(*drawn[:n], strict=True)])
-        rows.append({"samples": n, "hr@1": float((best == asked.positive).mean()), "tokens a user": float(cost)})
+        rows.append(
+            {
+                "samples": n,
+                "hr@1": float((best == asked.positive).mean()),
+                "tokens a user": float(cost),
+            }
+        )
     return Diagnosis(rows, {})
 
 
@@ -161,7 +188,9 @@ def calibration(asked: Asked, rng: np.random.Generator, *, bins: int) -> Diagnos
     weighed = asked.weigh(asked.cases)
     kept = [n for n, row in enumerate(weighed) if row is not None]
     if not kept:
-        raise R2RecError("diagnostic=calibration: no prompt fits in model.max_length; raise it, or show less")
+        raise R2RecError(
+            "diagnostic=calibration: no prompt fits in model.max_length; raise it, or show less"
+        )
     likely = np.exp(np.array([weighed[n] for n in kept], np.float64))
     sure, right = likely.max(1), likely.argmax(1) == asked.positive[kept]
     of_bin = np.minimum((sure * bins).astype(int), bins - 1)
@@ -170,8 +199,12 @@ def calibration(asked: Asked, rng: np.random.Generator, *, bins: int) -> Diagnos
          "right": _mean(right[of_bin == b]), "n": int((of_bin == b).sum())}
         for b in range(bins) if (of_bin == b).any()
     ]  # fmt: skip
-    error = sum(abs(sure[of_bin == b].sum() - right[of_bin == b].sum()) for b in range(bins)) / max(1, len(kept))
-    return Diagnosis(rows, {"expected calibration error": error, "hr@1 of the likeliest label": _mean(right)})
+    error = sum(abs(sure[of_bin == b].sum() - right[of_bin == b].sum()) for b in range(bins)) / max(
+        1, len(kept)
+    )
+    return Diagnosis(
+        rows, {"expected calibration error": error, "hr@1 of the likeliest label": _mean(right)}
+    )
 
 
 def popularity(asked: Asked, rng: np.random.Generator, *, strata: int) -> Diagnosis:
@@ -180,7 +213,13 @@ def popularity(asked: Asked, rng: np.random.Generator, *, strata: int) -> Diagno
     rows = []
     for users in filter(len, np.array_split(order, strata)):
         rated = asked.popularity[users]
-        rows.append({"train ratings": f"{rated.min()} to {rated.max()}", "hr@1": _mean(hits[users]), "n": len(users)})
+        rows.append(
+            {
+                "train ratings": f"{rated.min()} to {rated.max()}",
+                "hr@1": _mean(hits[users]),
+                "n": len(users),
+            }
+        )
     return Diagnosis(rows, {})
 
 

@@ -12,10 +12,10 @@ import polars as pl
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from r2rec import seeds
+from r2rec.base import seeds
 from r2rec.baselines import fit
 from r2rec.evaluate.rank import answered, engine_of, ranked_by, read_rankings, scored
-from r2rec.evaluate.validation import validation
+from r2rec.tasks.validation import validation
 
 WEIGHTS = np.linspace(0, 1, 21)
 
@@ -50,13 +50,17 @@ def learn(told: NDArray, scored: NDArray, place: NDArray) -> tuple[float, float]
 def worth(ranked: pl.DataFrame) -> NDArray[np.float64]:
     """1 / rank of each candidate [n, k] in a rankings table, 0 for those not ranked."""
     worths = np.zeros((ranked.height, len(ranked["candidates"][0]) if ranked.height else 0))
-    for row, shown, order in zip(worths, ranked["candidates"].to_list(), ranked["ranking"].to_list(), strict=True):
+    for row, shown, order in zip(
+        worths, ranked["candidates"].to_list(), ranked["ranking"].to_list(), strict=True
+    ):
         rank = {item: 1 / n for n, item in enumerate(order, 1)}
         row[:] = [rank.get(item, 0.0) for item in shown]
     return worths
 
 
-def worth_by_baseline(cfg: DictConfig, inputs: dict[str, Path], candidates: pl.DataFrame) -> NDArray[np.float64]:
+def worth_by_baseline(
+    cfg: DictConfig, inputs: dict[str, Path], candidates: pl.DataFrame
+) -> NDArray[np.float64]:
     """1 / rank of each candidate [n, k] by the baseline's scores, equals at random."""
     rng, spec = seeds.generator(cfg.seed, f"fuse.{cfg.fusion.name}"), cfg.fusion
     scores = scored(spec._target_, spec.params, inputs.get("fit"), inputs, candidates, rng)

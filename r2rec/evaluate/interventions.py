@@ -10,11 +10,15 @@ from r2rec.prompts.cases import Chain, Item, RankingCase
 Cases = Sequence[RankingCase]
 
 
-def shuffled(cases: Cases, rng: np.random.Generator) -> tuple[list[RankingCase], list[NDArray[np.int64]]]:
+def shuffled(
+    cases: Cases, rng: np.random.Generator
+) -> tuple[list[RankingCase], list[NDArray[np.int64]]]:
     """Candidates in a new order, and for each case where its k-th candidate stood before."""
     orders = [rng.permutation(len(case.candidates)) for case in cases]
     pairs = zip(cases, orders, strict=True)
-    return [case._replace(candidates=tuple(case.candidates[k] for k in order)) for case, order in pairs], orders
+    return [
+        case._replace(candidates=tuple(case.candidates[k] for k in order)) for case, order in pairs
+    ], orders
 
 
 def without_chains(cases: Cases, rng: np.random.Generator) -> list[RankingCase]:
@@ -32,7 +36,9 @@ def reversed_ratings(cases: Cases, rng: np.random.Generator) -> list[RankingCase
     """Every rating in a chain turned into its opposite, 5 stars into 1."""
 
     def turned(chain: Chain) -> Chain:
-        given = {k: v for k, v in chain._asdict().items() if k.startswith("rating") and v is not None}
+        given = {
+            k: v for k, v in chain._asdict().items() if k.startswith("rating") and v is not None
+        }
         return chain._replace(**{k: 6 - v for k, v in given.items()})
 
     return [case._replace(chains=tuple(map(turned, case.chains))) for case in cases]

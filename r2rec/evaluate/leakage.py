@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 
 
 def check(folders: dict[str, Path]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.evaluate.statistics import bootstrap_ci
 
 METRICS = ("hr@1", "hr@3", "ndcg@3")
@@ -76,9 +76,13 @@ def summarise(
     `scores` is what `per_user` returns. Raises R2RecError where it is empty or counts a user twice.
     """
     if scores.is_empty():
-        raise R2RecError(f"metrics of {method}: no user was ranked; check evaluation.users and the split")
+        raise R2RecError(
+            f"metrics of {method}: no user was ranked; check evaluation.users and the split"
+        )
     if scores["user"].is_duplicated().any():
-        raise R2RecError(f"metrics of {method}: a user is ranked twice; summarise one arm at a time")
+        raise R2RecError(
+            f"metrics of {method}: a user is ranked twice; summarise one arm at a time"
+        )
     values = {name: scores[name].to_numpy() for name in METRICS}
     return {
         "method": method,
@@ -89,11 +93,15 @@ def summarise(
         "n_users": scores.height,
         **{name: float(value.mean()) for name, value in values.items()},
         "valid_ratio": float(scores["valid"].to_numpy().mean()),
-        "ci95": {name: list(bootstrap_ci(value, resamples, rng_seed)) for name, value in values.items()},
+        "ci95": {
+            name: list(bootstrap_ci(value, resamples, rng_seed)) for name, value in values.items()
+        },
     }
 
 
-def rank_by_score(scores: ArrayLike, candidates: ArrayLike, rng: np.random.Generator) -> NDArray[Any]:
+def rank_by_score(
+    scores: ArrayLike, candidates: ArrayLike, rng: np.random.Generator
+) -> NDArray[Any]:
     """Order `candidates` [n, k] by `scores` [n, k], best first, ties uniformly at random by `rng`.
 
     Random ties give a constant scorer HR@1 = 1/k in expectation, wherever the positive is shown.
@@ -130,7 +138,9 @@ def _finite(scores: ArrayLike) -> NDArray[np.float64]:
     scores = np.asarray(scores, np.float64)
     if not np.isfinite(scores).all():
         users = int((~np.isfinite(scores)).any(axis=-1).sum())
-        raise R2RecError(f"scores of {users} user(s) are not finite; lower the rate or mend the scorer")
+        raise R2RecError(
+            f"scores of {users} user(s) are not finite; lower the rate or mend the scorer"
+        )
     return scores
 
 
@@ -155,11 +165,15 @@ def _checked(rankings: pl.DataFrame) -> pl.DataFrame:
     """The table in the contract's types, or R2RecError naming the first broken rule and where."""
     missing = [name for name in COLUMNS if name not in rankings.columns]
     if missing:
-        raise R2RecError(f"rankings table: no column {', '.join(missing)}; write all of the contract's")
+        raise R2RecError(
+            f"rankings table: no column {', '.join(missing)}; write all of the contract's"
+        )
     try:
         table = rankings.cast(COLUMNS)  # type: ignore[arg-type]
     except pl.exceptions.PolarsError as error:
-        raise R2RecError(f"rankings table: wrong type of column ({str(error).splitlines()[0]})") from None
+        raise R2RecError(
+            f"rankings table: wrong type of column ({str(error).splitlines()[0]})"
+        ) from None
     candidates, ranking = pl.col("candidates"), pl.col("ranking")
     rules = {
         "a value is null": pl.any_horizontal(pl.col(*COLUMNS).is_null()),

@@ -14,17 +14,17 @@ from hydra.utils import get_method
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 
-from r2rec import seeds
+from r2rec.base import seeds
+from r2rec.base.errors import R2RecError
 from r2rec.baselines import adapt, fit
 from r2rec.chains.chain import load_graph
 from r2rec.data.split import evaluated
-from r2rec.errors import R2RecError
 from r2rec.evaluate.metrics import rank_by_score
 from r2rec.evaluate.orders import Order, together, views
 from r2rec.llm.runtime import gpu_memory
 from r2rec.prompts.answer import parse_ranking
-from r2rec.prompts.assemble import Asked, load_texts, ranking_cases
 from r2rec.prompts.cases import LABELS, RankingCase
+from r2rec.tasks.assemble import Asked, load_texts, ranking_cases
 
 
 def read_rankings(folder: Path, cfg: DictConfig, split: Path) -> pl.DataFrame:
@@ -35,7 +35,9 @@ def read_rankings(folder: Path, cfg: DictConfig, split: Path) -> pl.DataFrame:
     """
     table, own = pl.read_parquet(folder / "rankings.parquet"), evaluated(cfg, split)
     if missing := {"method", "user", "positive", "candidates"} - set(table.columns):
-        raise R2RecError(f"{folder} holds no rankings: {', '.join(sorted(missing))} missing; force=[rank] makes them")
+        raise R2RecError(
+            f"{folder} holds no rankings: {', '.join(sorted(missing))} missing; force=[rank] makes them"
+        )
     told = table.select("user", "positive", items="candidates")
     if not told.equals(own):
         raise R2RecError(
@@ -45,14 +47,20 @@ def read_rankings(folder: Path, cfg: DictConfig, split: Path) -> pl.DataFrame:
     return table
 
 
-def evaluation_cases(cfg: DictConfig, inputs: dict[str, Path], candidates: pl.DataFrame) -> list[RankingCase]:
+def evaluation_cases(
+    cfg: DictConfig, inputs: dict[str, Path], candidates: pl.DataFrame
+) -> list[RankingCase]:
     """The ranking case of each row of `candidates`: all that its user did before the held-out items."""
     graph = load_graph(inputs["prepare"], inputs["split"])
     users, shown = asked_of(candidates)
     user = users.astype(np.int64)
     chains = (
         pl.read_parquet(inputs["chain"] / "chains.parquet")
-        .join(candidates.select("user", query=pl.int_range(pl.len())), on="user", maintain_order="left")
+        .join(
+            candidates.select("user", query=pl.int_range(pl.len())),
+            on="user",
+            maintain_order="left",
+        )
         .sort("query", maintain_order=True)
     )
     return ranking_cases(
@@ -66,17 +74,32 @@ def rank_by_model(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dic
     spec = cfg.generation
     candidates = evaluated(cfg, inputs["split"])
     rankings, facts = answered(
-        cfg, evaluation_cases(cfg, inputs, candidates), candidates, engine_of(cfg, inputs, folder), "rank"
+        cfg,
+        evaluation_cases(cfg, inputs, candidates),
+        candidates,
+        engine_of(cfg, inputs, folder),
+        "rank",
     )
     rankings.write_parquet(folder / "rankings.parquet")
-    unasked, room = facts.pop("unasked"), cfg.model.max_length - (spec.max_new_tokens if spec.by == "text" else 0)
-    notes = [f"{unasked} prompts longer than {room} tokens were not asked and count as misses"] if unasked else []
+    unasked, room = (
+        facts.pop("unasked"),
+        cfg.model.max_length - (spec.max_new_tokens if spec.by == "text" else 0),
+    )
+    notes = (
+        [f"{unasked} prompts longer than {room} tokens were not asked and count as misses"]
+        if unasked
+        else []
+    )
     facts |= {"notes": notes, **gpu_memory()}
     return {"users": rankings.height, "valid": int(rankings["valid"].sum()), **facts}
 
 
 def answered(
-    cfg: DictConfig, cases: Sequence[RankingCase], candidates: pl.DataFrame, engine: Any, purpose: str
+    cfg: DictConfig,
+    cases: Sequence[RankingCase],
+    candidates: pl.DataFrame,
+    engine: Any,
+    purpose: str,
 ) -> tuple[pl.DataFrame, dict[str, Any]]:
     """The rankings table of what an engine says to these cases, in `generation.orders` orders each; and its cost.
 
@@ -88,26 +111,38 @@ def answered(
 
     spec, n = cfg.generation, len(cases)
     every, stood = views(cases, spec.orders, seeds.generator(cfg.seed, f"{purpose}.orders"))
-    questions = [Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in every]
+    questions = [
+        Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in every
+    ]
     if spec.by == "labels":
         rows = zip(engine.weigh(questions), stood, strict=True)
         weights = [None if row is None else np.array(row)[np.argsort(at)] for row, at in rows]
         of_user = [weights[q::n] for q in range(n)]
-        return read_weights(cfg, candidates, [None if any(w is None for w in of) else sum(of) for of in of_user])
+        return read_weights(
+            cfg, candidates, [None if any(w is None for w in of) else sum(of) for of in of_user]
+        )
     answers = engine.write(questions, seeds.integer(cfg.seed, f"{purpose}.generation"))
     texts = [a.text if a else None for a in answers]
     table = read_answers(cfg.arm.method, candidates, texts[:n], cfg.prompt.reasoning)
     if spec.orders > 1:
         read = [_places(*one, cfg.prompt.reasoning) for one in zip(texts, stood, strict=True)]
         sums = [together([order for order in read[q::n] if order], len(stood[q])) for q in range(n)]
-        rankings = [[items[p] for p in order] for items, order in zip(candidates["items"], sums, strict=True)]
-        table = ranked_table(cfg.arm.method, candidates, rankings, [bool(order) for order in sums], texts[:n])
+        rankings = [
+            [items[p] for p in order]
+            for items, order in zip(candidates["items"], sums, strict=True)
+        ]
+        table = ranked_table(
+            cfg.arm.method, candidates, rankings, [bool(order) for order in sums], texts[:n]
+        )
     return table, spent(answers)
 
 
 def _places(text: str | None, stood: NDArray[np.int64], reasoned: bool) -> Order:
     """Where what the answer ranks stood at first; () where it is invalid."""
-    return tuple(int(stood[LABELS.index(label)]) for label in parse_ranking(text or "", len(stood), reasoned).labels)
+    return tuple(
+        int(stood[LABELS.index(label)])
+        for label in parse_ranking(text or "", len(stood), reasoned).labels
+    )
 
 
 def engine_of(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> Any:
@@ -125,11 +160,16 @@ def spent(answers: Sequence[Any]) -> dict[str, Any]:
     """What answers (`endpoint.Answer`, None where nothing was asked) came to."""
     given = [a for a in answers if a]
     dollars = round(sum(a.cost for a in given), 4)
-    facts = {"unasked": len(answers) - len(given), "new_tokens": sum(a.completion_tokens for a in given)}
+    facts = {
+        "unasked": len(answers) - len(given),
+        "new_tokens": sum(a.completion_tokens for a in given),
+    }
     return facts | ({"dollars": dollars} if dollars else {})
 
 
-def read_weights(cfg: DictConfig, candidates: pl.DataFrame, weights: list[Any]) -> tuple[pl.DataFrame, dict[str, Any]]:
+def read_weights(
+    cfg: DictConfig, candidates: pl.DataFrame, weights: list[Any]
+) -> tuple[pl.DataFrame, dict[str, Any]]:
     """The rankings table by log-probabilities of labels (None: not asked, ranks nothing), equals at random."""
     shown = np.array(candidates["items"].to_list(), np.uint32)
     rng = seeds.generator(cfg.seed, f"rank.{cfg.arm.method}")
@@ -141,7 +181,9 @@ def read_weights(cfg: DictConfig, candidates: pl.DataFrame, weights: list[Any]) 
     return table, {"unasked": asked.count(False)}
 
 
-def read_answers(method: str, candidates: pl.DataFrame, completions: list[str | None], reasoned: bool) -> pl.DataFrame:
+def read_answers(
+    method: str, candidates: pl.DataFrame, completions: list[str | None], reasoned: bool
+) -> pl.DataFrame:
     """The rankings table of these completions; what does not parse is invalid and ranks nothing."""
     rankings, valid = [], []
     for items, text in zip(candidates["items"].to_list(), completions, strict=True):
@@ -200,10 +242,14 @@ def asked_of(candidates: pl.DataFrame) -> tuple[NDArray[np.uint32], NDArray[np.u
     return candidates["user"].to_numpy(), np.array(candidates["items"].to_list(), np.uint32)
 
 
-def ranked_by(method: str, candidates: pl.DataFrame, scores: NDArray, rng: np.random.Generator) -> pl.DataFrame:
+def ranked_by(
+    method: str, candidates: pl.DataFrame, scores: NDArray, rng: np.random.Generator
+) -> pl.DataFrame:
     """The rankings table by scores [n, k], equals at random."""
     rankings = rank_by_score(scores, asked_of(candidates)[1], rng)
-    return ranked_table(method, candidates, rankings, [True] * len(rankings), [None] * len(rankings))
+    return ranked_table(
+        method, candidates, rankings, [True] * len(rankings), [None] * len(rankings)
+    )
 
 
 def ranked_table(
@@ -211,6 +257,10 @@ def ranked_table(
 ) -> pl.DataFrame:
     """The rankings table: method, user, positive, candidates as shown, ranking (best first), valid, completion."""
     ranked = pl.Series("ranking", [list(r) for r in rankings], dtype=pl.List(pl.UInt32))
-    return candidates.select(pl.lit(method).alias("method"), "user", "positive", candidates="items").with_columns(
-        ranked, pl.Series("valid", valid, dtype=pl.Boolean), pl.Series("completion", completions, dtype=pl.String)
+    return candidates.select(
+        pl.lit(method).alias("method"), "user", "positive", candidates="items"
+    ).with_columns(
+        ranked,
+        pl.Series("valid", valid, dtype=pl.Boolean),
+        pl.Series("completion", completions, dtype=pl.String),
     )

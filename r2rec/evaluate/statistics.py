@@ -12,7 +12,7 @@ from typing import NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 
 CHUNK_CELLS = 2_000_000  # counts held at once: 16 MB
 EXACT_USERS = 12  # up to here all 2^n sign patterns are listed
@@ -25,8 +25,12 @@ class Comparison(TypedDict):
     difference: float
     ci95: list[float]
     p: float
-    effect: float | None  # difference / standard deviation of the pairs' differences (Cohen's d); None: no spread
-    detectable: float | None  # what so many users and seeds would show in 4 of 5 trials, at p < 0.05; None: no spread
+    effect: (
+        float | None
+    )  # difference / standard deviation of the pairs' differences (Cohen's d); None: no spread
+    detectable: (
+        float | None
+    )  # what so many users and seeds would show in 4 of 5 trials, at p < 0.05; None: no spread
 
 
 def compare(
@@ -59,7 +63,13 @@ def compare(
     variance = of.users + of.seeds / of.shares.shape[1]
     spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     if spread <= NOTHING * abs(of.mean) or not variance:
-        return {"difference": of.mean, "ci95": [of.mean] * 2, "p": p, "effect": None, "detectable": None}
+        return {
+            "difference": of.mean,
+            "ci95": [of.mean] * 2,
+            "p": p,
+            "effect": None,
+            "detectable": None,
+        }
     from scipy import stats
 
     t = stats.t(of.freedom())
@@ -77,7 +87,9 @@ def compare(
     }
 
 
-def bootstrap_ci(values: ArrayLike, resamples: int, seed: int, level: float = 0.95) -> tuple[float, float]:
+def bootstrap_ci(
+    values: ArrayLike, resamples: int, seed: int, level: float = 0.95
+) -> tuple[float, float]:
     """Percentile bootstrap interval of the mean of `values` [n], users drawn with replacement.
 
     A single user, or equal values, give an interval of no width. Raises R2RecError where values are
@@ -132,10 +144,20 @@ class _Spread(NamedTuple):
         return sum(v for v, _ in parts) ** 2 / sum(v**2 / df for v, df in parts if df)
 
 
-def _spread(values: NDArray[np.float64], users: ArrayLike | None, seeds: ArrayLike | None) -> _Spread:
+def _spread(
+    values: NDArray[np.float64], users: ArrayLike | None, seeds: ArrayLike | None
+) -> _Spread:
     """Variances by moments: of a sum over users, users being the independent draws, whatever seeds they come at."""
-    who = np.arange(len(values)) if users is None else np.unique(np.asarray(users), return_inverse=True)[1]
-    when = np.zeros(len(values), int) if seeds is None else np.unique(np.asarray(seeds), return_inverse=True)[1]
+    who = (
+        np.arange(len(values))
+        if users is None
+        else np.unique(np.asarray(users), return_inverse=True)[1]
+    )
+    when = (
+        np.zeros(len(values), int)
+        if seeds is None
+        else np.unique(np.asarray(seeds), return_inverse=True)[1]
+    )
     if not len(who) == len(when) == len(values):
         raise R2RecError(
             f"statistics: {len(values)} values, {len(who)} users, {len(when)} seeds: one of each is needed"
@@ -148,7 +170,8 @@ def _spread(values: NDArray[np.float64], users: ArrayLike | None, seeds: ArrayLi
     np.add.at(scores, (who, when), (values - means[when]) * weight)
     wide = _unbiased(len(shares))
     own = [
-        (means[s] - means[t]) ** 2 - wide * (((scores[:, s] - scores[:, t]) * len(count)) ** 2).sum()
+        (means[s] - means[t]) ** 2
+        - wide * (((scores[:, s] - scores[:, t]) * len(count)) ** 2).sum()
         for s, t in combinations(range(len(count)), 2)
     ]
     return _Spread(
@@ -180,7 +203,9 @@ def _resampled_means(values: NDArray[np.float64], resamples: int, seed: int) -> 
     """Means [resamples] of n draws with replacement, from multinomial counts of the distinct values."""
     distinct, counts = np.unique(values, return_counts=True)
     rng, share = np.random.default_rng(seed), counts / len(values)
-    draws = (rng.multinomial(len(values), share, size=rows) for rows in _chunks(resamples, len(distinct)))
+    draws = (
+        rng.multinomial(len(values), share, size=rows) for rows in _chunks(resamples, len(distinct))
+    )
     return np.concatenate([drawn / len(values) @ distinct for drawn in draws])
 
 
@@ -200,12 +225,16 @@ def _percentiles(means: NDArray[np.float64], level: float) -> tuple[float, float
 def _finite(values: ArrayLike) -> NDArray[np.float64]:
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
-        raise R2RecError(f"statistics: one finite number per user is needed, found shape {values.shape}")
+        raise R2RecError(
+            f"statistics: one finite number per user is needed, found shape {values.shape}"
+        )
     return values
 
 
 def _paired(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     a, b = _finite(a), _finite(b)
     if a.shape != b.shape:
-        raise R2RecError(f"statistics: {len(a)} and {len(b)} users cannot be paired; compare the same users")
+        raise R2RecError(
+            f"statistics: {len(a)} and {len(b)} users cannot be paired; compare the same users"
+        )
     return a - b

@@ -21,16 +21,26 @@ class GrowingLayer(DynamicLayer):
     values: Tensor
     blocks: tuple[Tensor, ...] | None = None
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        if key_states.requires_grad:  # training reads a prompt once, and a gradient goes through no block
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        if (
+            key_states.requires_grad
+        ):  # training reads a prompt once, and a gradient goes through no block
             return super().update(key_states, value_states, *args, **kwargs)
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start, new = self.get_seq_length(), (key_states, value_states)
         end = start + key_states.shape[-2]
         blocks = self.blocks
-        if blocks is None or blocks[0].shape[-2] < end or self.keys.data_ptr() != blocks[0].data_ptr():
-            blocks = tuple(states.new_empty(*states.shape[:2], end + ROOM, states.shape[-1]) for states in new)
+        if (
+            blocks is None
+            or blocks[0].shape[-2] < end
+            or self.keys.data_ptr() != blocks[0].data_ptr()
+        ):
+            blocks = tuple(
+                states.new_empty(*states.shape[:2], end + ROOM, states.shape[-1]) for states in new
+            )
             for block, known in zip(blocks, (self.keys, self.values), strict=True):
                 if start:
                     block[:, :, :start] = known

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.prompts.answer import render_completion
 
 Messages = list[dict[str, str]]
@@ -56,7 +56,9 @@ def spelled(tokenizer: Any, messages: Messages) -> list[str]:
 @lru_cache(maxsize=4)
 def _control(tokenizer: Any) -> dict[int, str]:
     """Id -> token that is special, or that the chat template writes."""
-    added = {i: (token.content, token.special) for i, token in tokenizer.added_tokens_decoder.items()}
+    added = {
+        i: (token.content, token.special) for i, token in tokenizer.added_tokens_decoder.items()
+    }
     template = str(tokenizer.chat_template)
     return {
         i: text

@@ -24,7 +24,12 @@ def listed(text: str, reasoned: bool) -> str | None:
 def begins(text: str, n: int) -> bool:
     """Whether a list of the first n labels, each once, can begin so."""
     named = text[1::4]
-    return _framed(text) and len(text) <= 4 * n - 2 and len(set(named)) == len(named) and set(named) <= set(LABELS[:n])
+    return (
+        _framed(text)
+        and len(text) <= 4 * n - 2
+        and len(set(named)) == len(named)
+        and set(named) <= set(LABELS[:n])
+    )
 
 
 def _framed(text: str, start: int = 0) -> bool:
@@ -54,20 +59,28 @@ class Grammar:
             return None
         left, room = set(LABELS[:n]).difference(tail[1::4]), 4 * n - 2 - len(tail)
         fit = self.fitting[len(tail) % 4] if begins(tail, n) else ()
-        return [piece.id for piece in fit if piece.long <= room and piece.labels <= left] or [self.end]
+        return [piece.id for piece in fit if piece.long <= room and piece.labels <= left] or [
+            self.end
+        ]
 
 
 @lru_cache(maxsize=4)
 def _vocabulary(tokenizer: Any) -> tuple[dict[int, str], list[list[Piece]]]:
     """Id -> text; and the tokens that a list of labels is made of, by where in " A >" they can begin."""
-    space = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})  # how byte-level BPE and SentencePiece write them
+    space = str.maketrans(
+        {"Ġ": " ", "▁": " ", "Ċ": "\n"}
+    )  # how byte-level BPE and SentencePiece write them
     pieces = {i: token.translate(space) for token, i in tokenizer.get_vocab().items()}
     made = [(i, piece) for i, piece in pieces.items() if re.fullmatch(r"[ >A-Z]+", piece)]
     fitting: list[list[Piece]] = [[], [], [], []]
     for start, fit in enumerate(fitting):
         for i, piece in made:
             named = piece[(1 - start) % 4 :: 4]
-            if _framed(piece, start) and len(set(named)) == len(named) and set(named) <= set(LABELS):
+            if (
+                _framed(piece, start)
+                and len(set(named)) == len(named)
+                and set(named) <= set(LABELS)
+            ):
                 fit.append(Piece(i, len(piece), frozenset(named)))
     return pieces, fitting
 
@@ -86,7 +99,9 @@ def processor(tokenizer: Any, labels: list[int], reasoned: bool) -> Any:
             for row, token in enumerate(ids[:, -1].tolist()):
                 texts[row] += grammar.pieces.get(token, "")
         started = True
-        return masked(scores, [grammar.allowed(text, n) for text, n in zip(texts, labels, strict=True)])
+        return masked(
+            scores, [grammar.allowed(text, n) for text, n in zip(texts, labels, strict=True)]
+        )
 
     return mask
 

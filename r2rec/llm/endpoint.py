@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
+from r2rec.base.provenance import hidden
+from r2rec.base.store import write_json
 from r2rec.llm import ledger
 from r2rec.llm.chat import Messages
-from r2rec.provenance import hidden
-from r2rec.store import write_json
 
 LONGEST_WAIT = 60.0  # seconds between two tries
 LOOK_AGAIN = 0.1  # seconds until an answer that another process asks for is looked for again
@@ -50,7 +50,9 @@ def answers(prompts: Sequence[Messages], spec: DictConfig, folder: Path) -> list
     wanted = {address(body, spec): body for body in asked}
     missing = [key for key in wanted if not (folder / f"{key}.json").exists()]
     if missing and spec.replay:
-        raise R2RecError(f"{len(missing)} of {len(wanted)} answers are not in {folder}; replay=false asks for them")
+        raise R2RecError(
+            f"{len(missing)} of {len(wanted)} answers are not in {folder}; replay=false asks for them"
+        )
     known = {key: _read(folder / f"{key}.json", spec) for key in wanted.keys() - set(missing)}
     ledger.of(spec).answers |= {key: answer.cost for key, answer in known.items()}
     if missing:
@@ -80,7 +82,9 @@ def _read(path: Path, spec: DictConfig) -> Answer:
             raise ValueError("altered")
         return Answer(**told["answer"])
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise R2RecError(f"{path} holds no answer ({type(error).__name__}); delete it to ask again") from error
+        raise R2RecError(
+            f"{path} holds no answer ({type(error).__name__}); delete it to ask again"
+        ) from error
 
 
 def _seal(told: dict[str, Any]) -> str:
@@ -110,7 +114,10 @@ class _Asking:
         queue = iter(wanted.items())
         with tqdm(total=len(wanted), desc=self.spec.model, leave=False, disable=None) as bar:
             async with AsyncOpenAI(
-                api_key=self.key, base_url=self.spec.base_url, max_retries=0, timeout=self.spec.timeout
+                api_key=self.key,
+                base_url=self.spec.base_url,
+                max_retries=0,
+                timeout=self.spec.timeout,
             ) as client:
 
                 async def worker() -> None:
@@ -124,7 +131,9 @@ class _Asking:
                             self.stop = self.stop or error
                         bar.update()
 
-                await asyncio.gather(*(worker() for _ in range(min(self.spec.concurrency, len(wanted)))))
+                await asyncio.gather(
+                    *(worker() for _ in range(min(self.spec.concurrency, len(wanted))))
+                )
         if self.stop:
             raise self.stop
 
@@ -144,7 +153,9 @@ class _Asking:
                 await asyncio.sleep(LOOK_AGAIN)
         try:
             yield
-            path.unlink(missing_ok=True)  # whoever comes now, by this file or by a new one, finds the answer
+            path.unlink(
+                missing_ok=True
+            )  # whoever comes now, by this file or by a new one, finds the answer
         finally:
             lock.release()
 
@@ -180,21 +191,35 @@ class _Asking:
                 async with asyncio.timeout(self.spec.timeout):
                     reply = await client.chat.completions.with_raw_response.create(**body)
                     return self._answer(json.loads(reply.http_response.content))
-            except (openai.RateLimitError, openai.InternalServerError, openai.ConflictError) as error:
+            except (
+                openai.RateLimitError,
+                openai.InternalServerError,
+                openai.ConflictError,
+            ) as error:
                 last = self._plain(error)
                 if getattr(error, "code", None) == "insufficient_quota":
                     raise R2RecError(last) from None
                 if told := _seconds(error.response.headers.get("retry-after")):
-                    self.not_before = max(self.not_before, time.monotonic() + min(told, LONGEST_WAIT))
+                    self.not_before = max(
+                        self.not_before, time.monotonic() + min(told, LONGEST_WAIT)
+                    )
             except openai.APIStatusError as error:
                 raise R2RecError(self._plain(error)) from None
-            except (openai.APIConnectionError, TimeoutError, ValueError, LookupError, TypeError) as error:
+            except (
+                openai.APIConnectionError,
+                TimeoutError,
+                ValueError,
+                LookupError,
+                TypeError,
+            ) as error:
                 last = self._plain(error)
             if self.stop or (attempt and not self.answered and "Connection" in last):
                 break
             if attempt < self.spec.retries:
                 await asyncio.sleep(wait)
-        raise R2RecError(f"{last}, {attempt + 1} times in a row; start again to go on from the answers that are kept")
+        raise R2RecError(
+            f"{last}, {attempt + 1} times in a row; start again to go on from the answers that are kept"
+        )
 
     def _answer(self, body: Any) -> Answer:
         """What a response says; LookupError, TypeError or ValueError where it is none."""
@@ -209,13 +234,18 @@ class _Asking:
         """What an answer can cost."""
         characters = sum(len(m["content"]) for m in body["messages"])
         longest = body.get("max_completion_tokens") or body.get("max_tokens") or 4096
-        return (characters / PER_TOKEN * self.spec.dollars_in + longest * self.spec.dollars_out) / 1e6
+        return (
+            characters / PER_TOKEN * self.spec.dollars_in + longest * self.spec.dollars_out
+        ) / 1e6
 
     def _plain(self, error: Exception) -> str:
         """An error in one line, without the key."""
         where = self.spec.base_url or "OpenAI"
         said = str(getattr(error, "message", "")) or str(error) or type(error).__name__
-        if said.startswith("Error code") and (reply := getattr(error, "response", None)) is not None:
+        if (
+            said.startswith("Error code")
+            and (reply := getattr(error, "response", None)) is not None
+        ):
             said = f"{said}, {reply.text}"  # in a form that the client doesn't know, as of servers other than OpenAI's
         said = " ".join(said.split())[:300]
         return hidden(f"{self.spec.model} at {where}: {said}".replace(self.key, "***"))

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from omegaconf import DictConfig
 
-from r2rec import together
+from r2rec.base import processes
 from r2rec.llm.chat import Messages, encode, opened
 from r2rec.llm.endpoint import Answer
 from r2rec.prompts.answer import render_completion, render_ranking
@@ -41,8 +41,12 @@ class Engine(NamedTuple):
     weigh: Callable[[Sequence[Question]], list[list[float] | None]]
 
 
-Generate = Callable[[list[list[int]], list[int], list[int]], list[str]]  # (prompts, seeds and labels of each) -> texts
-Weigh = Callable[[list[list[int]], list[list[int]]], Any]  # (prompts [n], options [k]) -> log-probabilities [n, k]
+Generate = Callable[
+    [list[list[int]], list[int], list[int]], list[str]
+]  # (prompts, seeds and labels of each) -> texts
+Weigh = Callable[
+    [list[list[int]], list[list[int]]], Any
+]  # (prompts [n], options [k]) -> log-probabilities [n, k]
 
 
 def on_tokens(setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) -> Engine:
@@ -50,18 +54,24 @@ def on_tokens(setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) ->
 
     def fitting(prompts: list[list[int]], new_tokens: int) -> dict[int, list[int]]:
         """Index -> the prompts that leave room for so many new tokens."""
-        return {k: ids for k, ids in enumerate(prompts) if len(ids) + new_tokens <= _model(setup).max_length}
+        return {
+            k: ids
+            for k, ids in enumerate(prompts)
+            if len(ids) + new_tokens <= _model(setup).max_length
+        }
 
     def write(questions: Sequence[Question], seed: int) -> list[Answer | None]:
         asked = [encode(tokenizer, q.messages, setup.reasoning) for q in questions]
         prompts = fitting(asked, setup.generation.max_new_tokens)
         # A seed each: who answers which questions, and how many at once, changes no answer.
         rows = [(ids, seed + k, questions[k].labels) for k, ids in prompts.items()]
-        texts = together.shared(
-            rows, lambda own: generate([r[0] for r in own], [r[1] for r in own], [r[2] for r in own])
+        texts = processes.map_rows(
+            rows,
+            lambda own: generate([r[0] for r in own], [r[1] for r in own], [r[2] for r in own]),
         )
         spent = {
-            k: Answer(t, len(prompts[k]), len(tokenizer.encode(t)), 0.0) for k, t in zip(prompts, texts, strict=True)
+            k: Answer(t, len(prompts[k]), len(tokenizer.encode(t)), 0.0)
+            for k, t in zip(prompts, texts, strict=True)
         }
         return [spent.get(k) for k in range(len(questions))]
 
@@ -71,7 +81,9 @@ def on_tokens(setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) ->
         prompts = fitting(asked, max(map(len, options)))
         most = max((questions[k].labels for k in prompts), default=0)
         rows = weigh([*prompts.values()], options[:most]) if prompts else []
-        found = {k: _normal(row[: questions[k].labels]) for k, row in zip(prompts, rows, strict=True)}
+        found = {
+            k: _normal(row[: questions[k].labels]) for k, row in zip(prompts, rows, strict=True)
+        }
         return [found.get(k) for k in range(len(questions))]
 
     return Engine(write, weighed)
@@ -123,7 +135,9 @@ def _first_labels(tokenizer: Any) -> tuple[str, list[list[int]]]:
     """How an answer begins, and for each label the token ids that follow."""
     begun = render_ranking("").rstrip()
     start = len(tokenizer.encode(begun, add_special_tokens=False))
-    return begun, [tokenizer.encode(f"{begun} {x}", add_special_tokens=False)[start:] for x in LABELS]
+    return begun, [
+        tokenizer.encode(f"{begun} {x}", add_special_tokens=False)[start:] for x in LABELS
+    ]
 
 
 def _normal(row: Any) -> list[float]:

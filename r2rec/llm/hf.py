@@ -33,7 +33,9 @@ def nucleus(scores: Any, temperature: float, top_p: float) -> tuple[Any, Any]:
     return best.masked_fill(before >= top_p, -float("inf")), place
 
 
-def drawing(temperature: float, top_p: float, chance: Callable[[int], Any]) -> Callable[[Any, Any], Any]:
+def drawing(
+    temperature: float, top_p: float, chance: Callable[[int], Any]
+) -> Callable[[Any, Any], Any]:
     """A logits processor that leaves one token in each row, drawn from its nucleus: greedy decoding then takes it.
 
     One number a row, and the token whose share of the summed probabilities it falls in: transformers' `multinomial`
@@ -93,15 +95,24 @@ def generate(
     model.eval()
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     completions = [""] * len(prompts)
-    for start in tqdm(range(0, len(order), generation.batch_size), desc="rank", leave=False, disable=None):
+    for start in tqdm(
+        range(0, len(order), generation.batch_size), desc="rank", leave=False, disable=None
+    ):
         batch = order[start : start + generation.batch_size]
-        inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, return_tensors="pt").to(model.device)
-        rules = [constrain.processor(tokenizer, [labels[i] for i in batch], reasoned)] if labels else []
+        inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, return_tensors="pt").to(
+            model.device
+        )
+        rules = (
+            [constrain.processor(tokenizer, [labels[i] for i in batch], reasoned)] if labels else []
+        )
         draw = []
         if generation.temperature > 0:
             own = chance([seeds[i] for i in batch], generation.max_new_tokens, model.device)
             draw = [drawing(generation.temperature, generation.top_p, own)]
-        with torch.inference_mode(), sharing(model, inputs["input_ids"], inputs["attention_mask"]) as cache:
+        with (
+            torch.inference_mode(),
+            sharing(model, inputs["input_ids"], inputs["attention_mask"]) as cache,
+        ):
             output = model.generate(
                 **inputs,
                 max_new_tokens=generation.max_new_tokens,
@@ -114,7 +125,9 @@ def generate(
                 logits_processor=[*rules, *draw],
                 **cache,
             )
-        texts = tokenizer.batch_decode(output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        texts = tokenizer.batch_decode(
+            output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
+        )
         for i, text in zip(batch, texts, strict=True):
             completions[i] = text
     return completions

@@ -9,12 +9,16 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec.errors import R2RecError
-from r2rec.store import checksum
+from r2rec.base.errors import R2RecError
+from r2rec.base.store import checksum
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors")  # all that is ever read of one
 WHOLE = 64 * 2**20  # bytes; of larger files, samples enter a fingerprint
-END, BLOCKS, BLOCK = 2**20, 256, 2**16  # bytes at both ends, and so many blocks of so many bytes between
+END, BLOCKS, BLOCK = (
+    2**20,
+    256,
+    2**16,
+)  # bytes at both ends, and so many blocks of so many bytes between
 
 
 def source_of(model: DictConfig, made: Path | None) -> str:
@@ -25,7 +29,9 @@ def source_of(model: DictConfig, made: Path | None) -> str:
 def resolve(path: str) -> str:
     """`r2rec:NAME` is a folder of weights that ships with this package; anything else is meant as it stands."""
     return (
-        str(files("r2rec.llm").joinpath("weights", path.removeprefix("r2rec:"))) if path.startswith("r2rec:") else path
+        str(files("r2rec.llm").joinpath("weights", path.removeprefix("r2rec:")))
+        if path.startswith("r2rec:")
+        else path
     )
 
 
@@ -41,13 +47,17 @@ def tokenizer(model: DictConfig, made: Path | None) -> Any:
     if model.chat_template:
         loaded.chat_template = _template(model.chat_template)
     if not loaded.chat_template:
-        raise R2RecError(f"model.path={model.path} has no chat template; name one with model.chat_template=FILE")
+        raise R2RecError(
+            f"model.path={model.path} has no chat template; name one with model.chat_template=FILE"
+        )
     if loaded.pad_token is None:
         loaded.pad_token = loaded.eos_token
     return loaded
 
 
-def weights(model: DictConfig, made: Path | None, adapter: Path | str | None = None, *, train: bool = False) -> Any:
+def weights(
+    model: DictConfig, made: Path | None, adapter: Path | str | None = None, *, train: bool = False
+) -> Any:
     """The causal language model, with an adapter on top where one is given.
 
     Args:
@@ -71,12 +81,27 @@ def weights(model: DictConfig, made: Path | None, adapter: Path | str | None = N
     from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 
     folder = adapter_folder(adapter)
-    one_type = is_deepspeed_zero3_enabled()  # which gathers weights of one type alone; TRL's own adapters have it too
+    one_type = (
+        is_deepspeed_zero3_enabled()
+    )  # which gathers weights of one type alone; TRL's own adapters have it too
     try:
-        tuned = PeftModel.from_pretrained(base, str(folder), is_trainable=train, autocast_adapter_dtype=not one_type)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:  # of any damaged file
-        raise R2RecError(f"adapter {adapter} does not load on {source_of(model, made)}: {_line(error)}") from error
-    tuned.peft_config["default"].base_model_name_or_path = source_of(model, made)  # PEFT looks there when it saves
+        tuned = PeftModel.from_pretrained(
+            base, str(folder), is_trainable=train, autocast_adapter_dtype=not one_type
+        )
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # of any damaged file
+        raise R2RecError(
+            f"adapter {adapter} does not load on {source_of(model, made)}: {_line(error)}"
+        ) from error
+    tuned.peft_config["default"].base_model_name_or_path = source_of(
+        model, made
+    )  # PEFT looks there when it saves
     return tuned
 
 
@@ -96,7 +121,9 @@ def imagined(architecture: DictConfig, dtype: Any) -> Any:
         with torch.device("cuda") if torch.cuda.is_available() else nullcontext():
             return AutoModelForCausalLM.from_config(AutoConfig.for_model(**known), dtype=dtype)
     except (TypeError, ValueError) as error:
-        raise R2RecError(f"model.architecture describes no model of transformers: {_line(error)}") from error
+        raise R2RecError(
+            f"model.architecture describes no model of transformers: {_line(error)}"
+        ) from error
 
 
 def adapter_folder(adapter: Path | str) -> Path:
@@ -115,9 +142,15 @@ def adapter_folder(adapter: Path | str) -> Path:
             raise R2RecError(f"adapter {adapter} has no {ADAPTER[1]}; other formats are not loaded")
         settings = json.loads((folder / ADAPTER[0]).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise R2RecError(f"adapter {adapter} cannot be read: {_line(error)}; give model.adapter=FOLDER") from error
-    if not isinstance(settings, dict) or settings.get("megatron_config") is not None:  # PEFT imports what it names
-        raise R2RecError(f"adapter {adapter}: its {ADAPTER[0]} is none, or asks for megatron; such are not loaded")
+        raise R2RecError(
+            f"adapter {adapter} cannot be read: {_line(error)}; give model.adapter=FOLDER"
+        ) from error
+    if (
+        not isinstance(settings, dict) or settings.get("megatron_config") is not None
+    ):  # PEFT imports what it names
+        raise R2RecError(
+            f"adapter {adapter}: its {ADAPTER[0]} is none, or asks for megatron; such are not loaded"
+        )
     return folder
 
 
@@ -129,8 +162,14 @@ def targeted(base: Any, targets: str, where: str) -> None:
     """
     if targets == "all-linear":
         return
-    weighty = {n for n, module in base.named_modules() if getattr(getattr(module, "weight", None), "ndim", 0) > 1}
-    unknown = [t for t in targets.split(",") if not any(f".{name}".endswith(f".{t}") for name in weighty)]
+    weighty = {
+        n
+        for n, module in base.named_modules()
+        if getattr(getattr(module, "weight", None), "ndim", 0) > 1
+    }
+    unknown = [
+        t for t in targets.split(",") if not any(f".{name}".endswith(f".{t}") for name in weighty)
+    ]
     if unknown:
         there = sorted({name.rpartition(".")[2] for name in weighty})
         raise R2RecError(
@@ -144,7 +183,9 @@ def _bare(where: str, **options: Any) -> Any:
     from transformers.utils.peft_utils import find_adapter_config_file
 
     if find_adapter_config_file(where, revision=options["revision"]) is not None:
-        raise R2RecError(f"model.path={where} holds an adapter: name its backbone there, and it in model.adapter")
+        raise R2RecError(
+            f"model.path={where} holds an adapter: name its backbone there, and it in model.adapter"
+        )
     return AutoModelForCausalLM.from_pretrained(where, **options)
 
 
@@ -171,7 +212,9 @@ def _template(name: str) -> str:
         file = files(package).joinpath(folder, name)
         if file.is_file():
             return file.read_text()
-    raise R2RecError(f"model.chat_template={name} is neither in r2rec/llm/templates nor among TRL's")
+    raise R2RecError(
+        f"model.chat_template={name} is neither in r2rec/llm/templates nor among TRL's"
+    )
 
 
 def fingerprint(path: str | None) -> dict[str, str]:
@@ -185,7 +228,8 @@ def fingerprint(path: str | None) -> dict[str, str]:
     return {
         file.name: checksum(file) if file.stat().st_size <= WHOLE else _sampled(file)
         for file in sorted(Path(path).iterdir())
-        if file.suffix in {".json", ".safetensors", ".jinja", ".model"} or file.name in {"merges.txt", "vocab.txt"}
+        if file.suffix in {".json", ".safetensors", ".jinja", ".model"}
+        or file.name in {"merges.txt", "vocab.txt"}
     }
 
 
@@ -194,7 +238,11 @@ def _sampled(file: Path) -> str:
     size = file.stat().st_size
     digest = hashlib.sha256(str(size).encode())
     with file.open("rb") as stream:
-        parts = [(0, END), *((size * k // BLOCKS, BLOCK) for k in range(1, BLOCKS)), (size - END, END)]
+        parts = [
+            (0, END),
+            *((size * k // BLOCKS, BLOCK) for k in range(1, BLOCKS)),
+            (size - END, END),
+        ]
         for place, length in parts:
             stream.seek(place)
             digest.update(stream.read(length))

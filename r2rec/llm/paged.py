@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.llm.engine import Engine, Setup, in_process
 
 PAGE = 32  # tokens
@@ -41,7 +41,12 @@ def generate(
 
     if not prompts:
         return []
-    sampling = {"do_sample": True, "temperature": generation.temperature, "top_p": generation.top_p, "top_k": 0}
+    sampling = {
+        "do_sample": True,
+        "temperature": generation.temperature,
+        "top_p": generation.top_p,
+        "top_k": 0,
+    }
     manager = model.init_continuous_batching(
         GenerationConfig(
             max_new_tokens=generation.max_new_tokens,
@@ -53,8 +58,12 @@ def generate(
     )
     if labels:
         _constrain(manager.logit_processor, tokenizer, reasoned)
-    for k, ids in enumerate(prompts):  # all before the start: what is batched together, and so drawn, is then settled
-        manager.add_request(ids, request_id=str(k), **({"labels": labels[k], "start": len(ids)} if labels else {}))
+    for k, ids in enumerate(
+        prompts
+    ):  # all before the start: what is batched together, and so drawn, is then settled
+        manager.add_request(
+            ids, request_id=str(k), **({"labels": labels[k], "start": len(ids)} if labels else {})
+        )
     texts = _collected(manager, tokenizer, len(prompts))
     return [texts[str(k)] for k in range(len(prompts))]
 
@@ -73,8 +82,12 @@ def _collected(manager: Any, tokenizer: Any, count: int) -> dict[str, str]:
                     continue
                 if done is None or done.error:
                     why = done.error if done else manager.background_thread_status.fatal_error
-                    raise R2RecError(f"generation=paged stopped: {' '.join(str(why).split())[:200]}; try generation=hf")
-                texts[done.request_id] = tokenizer.decode(done.generated_tokens, skip_special_tokens=True)
+                    raise R2RecError(
+                        f"generation=paged stopped: {' '.join(str(why).split())[:200]}; try generation=hf"
+                    )
+                texts[done.request_id] = tokenizer.decode(
+                    done.generated_tokens, skip_special_tokens=True
+                )
                 bar.update()
     finally:
         manager.stop(hard_stop=len(texts) < count)
@@ -92,14 +105,19 @@ def _pages(longest: int, count: int, generation: DictConfig, seed: int, device: 
         return ContinuousBatchingConfig(**common, use_cuda_graph=not generation.constrained)
     of_one = -(-(longest + generation.max_new_tokens) // PAGE) + 1
     return ContinuousBatchingConfig(
-        **common, page_size=PAGE, num_blocks=requests * of_one, max_batch_tokens=max(TOKENS, requests)
+        **common,
+        page_size=PAGE,
+        num_blocks=requests * of_one,
+        max_batch_tokens=max(TOKENS, requests),
     )
 
 
 def _constrain(processors: Any, tokenizer: Any, reasoned: bool) -> None:
     """Put the grammar of label lists before all other processors: each request says how many labels it ranks."""
     import torch
-    from transformers.generation.continuous_batching.cb_logits_processors import ContinuousBatchingLogitsProcessor
+    from transformers.generation.continuous_batching.cb_logits_processors import (
+        ContinuousBatchingLogitsProcessor,
+    )
 
     from r2rec.llm.constrain import Grammar, masked
 
@@ -120,7 +138,9 @@ def _constrain(processors: Any, tokenizer: Any, reasoned: bool) -> None:
         def next(self, state: Any) -> list[int] | None:
             told = state.logit_processor_kwargs
             written = (state.initial_tokens + state.generated_tokens)[told["start"] :]
-            return grammar.allowed("".join(grammar.pieces.get(i, "") for i in written), told["labels"])
+            return grammar.allowed(
+                "".join(grammar.pieces.get(i, "") for i in written), told["labels"]
+            )
 
         def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
             return masked(scores, self.allowed + [None] * (len(scores) - len(self.allowed)))

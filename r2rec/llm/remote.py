@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.llm import endpoint
 from r2rec.llm.engine import Engine, Question, Setup
 
@@ -21,7 +21,9 @@ def engine(setup: Setup) -> Engine:
         return list(endpoint.answers([q.messages for q in questions], asked(spec, seed), responses))
 
     def weigh(questions: Sequence[Question]) -> list[list[float] | None]:
-        raise R2RecError("generation=openai gives no probabilities of labels; use generation=hf, paged or vllm")
+        raise R2RecError(
+            "generation=openai gives no probabilities of labels; use generation=hf, paged or vllm"
+        )
 
     return Engine(write, weigh)
 
@@ -36,5 +38,7 @@ def asked(generation: DictConfig, seed: int) -> DictConfig:
         **generation.endpoint.options,
     }
     spec = generation.endpoint.copy()
-    spec.options = OmegaConf.create({key: value for key, value in options.items() if value is not None})
+    spec.options = OmegaConf.create(
+        {key: value for key, value in options.items() if value is not None}
+    )
     return spec

@@ -8,7 +8,7 @@ import warnings
 
 from omegaconf import DictConfig
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 
 
 def settle(hardware: DictConfig):  # type: ignore[no-untyped-def]
@@ -24,7 +24,9 @@ def settle(hardware: DictConfig):  # type: ignore[no-untyped-def]
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     transformers.logging.disable_default_handler()
-    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
+    warnings.filterwarnings(
+        "ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning
+    )
     import r2rec.llm.cache  # noqa: F401
 
     if device(hardware) == "cpu":
@@ -40,7 +42,11 @@ def device(hardware: DictConfig) -> str:
     """`hardware.device`, with `auto` as the best there is."""
     import torch
 
-    found = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    found = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
     if hardware.device == "auto":
         return next(name for name, there in found.items() if there)
     if not found[hardware.device]:

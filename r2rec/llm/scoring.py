@@ -14,7 +14,11 @@ ROWS = 256  # sequences at once, however short: the head makes one row of vocabu
 
 
 def option_logprobs(
-    model: Any, tokenizer: Any, prompts: list[list[int]], options: list[list[int]], batch_tokens: int
+    model: Any,
+    tokenizer: Any,
+    prompts: list[list[int]],
+    options: list[list[int]],
+    batch_tokens: int,
 ) -> NDArray[np.float32]:
     """log P(option | prompt) [n, k] of token sequences.
 
@@ -30,7 +34,9 @@ def option_logprobs(
     for column, (_, *rest) in enumerate(options):
         if rest:
             longer = [[*prompt, *options[column][:-1]] for prompt in prompts]
-            for rows, logprobs in _last(model, tokenizer.pad_token_id, longer, len(rest), batch_tokens):
+            for rows, logprobs in _last(
+                model, tokenizer.pad_token_id, longer, len(rest), batch_tokens
+            ):
                 found[rows, column] += logprobs[:, range(len(rest)), rest].sum(1).cpu().numpy()
     return found
 
@@ -61,7 +67,9 @@ def parts(model: Any) -> tuple[Any, Any]:
     return base.get_decoder(), base.get_output_embeddings()
 
 
-def _last(model: Any, pad: int, sequences: list[list[int]], count: int, batch_tokens: int) -> Iterator[tuple]:
+def _last(
+    model: Any, pad: int, sequences: list[list[int]], count: int, batch_tokens: int
+) -> Iterator[tuple]:
     """(indices [b], log-probabilities [b, count, vocabulary] of what follows each of the last `count` tokens)."""
     import torch
 
@@ -72,8 +80,10 @@ def _last(model: Any, pad: int, sequences: list[list[int]], count: int, batch_to
         with torch.inference_mode():
             ids = padded([sequences[i] for i in rows], pad, model.device)
             hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
-            last = torch.tensor([lengths[i] for i in rows], device=hidden.device)[:, None] + torch.arange(
-                -count, 0, device=hidden.device
-            )
-            logits = head(hidden[torch.arange(len(rows), device=hidden.device)[:, None], last]).float()
+            last = torch.tensor([lengths[i] for i in rows], device=hidden.device)[
+                :, None
+            ] + torch.arange(-count, 0, device=hidden.device)
+            logits = head(
+                hidden[torch.arange(len(rows), device=hidden.device)[:, None], last]
+            ).float()
             yield rows, logits.log_softmax(-1)

@@ -36,7 +36,9 @@ class Shared(GrowingLayer):
         self.prompt, self.own = (prompt.keys, prompt.values), GrowingLayer()
         self.is_initialized = True
 
-    def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Any, Any]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+    ) -> tuple[Any, Any]:
         own = self.own.update(key_states, value_states)
         # accelerate's autocast read the prompts, but `generate` calls the model that it wraps
         self.prompt = (self.prompt[0].to(own[0].dtype), self.prompt[1].to(own[1].dtype))
@@ -47,7 +49,13 @@ class Shared(GrowingLayer):
 
 
 def attend(
-    module: Any, query: Tensor, key: Parts, value: Parts, attention_mask: Tensor | None, scaling: float, **more: Any
+    module: Any,
+    query: Tensor,
+    key: Parts,
+    value: Parts,
+    attention_mask: Tensor | None,
+    scaling: float,
+    **more: Any,
 ) -> tuple[Tensor, None]:
     """Attention [rows, 1, heads, d] of one new token in every row, [rows, heads, 1, d]: one softmax over both parts."""
     rows, heads, tokens, d = query.shape
@@ -55,9 +63,13 @@ def attend(
     if tokens != 1 or rows % groups or heads % kv:
         raise ValueError(f"{rows} rows of {tokens} tokens can't share {groups} prompts")
     if more.get("softcap") or more.get("s_aux") is not None:
-        raise ValueError("shared prompts know plain attention alone, without a cap on scores and without sinks")
+        raise ValueError(
+            "shared prompts know plain attention alone, without a cap on scores and without sinks"
+        )
 
-    def grouped(x: Tensor) -> Tensor:  # [rows, kv, heads / kv, n] -> [groups, kv, rows / groups x heads / kv, n]
+    def grouped(
+        x: Tensor,
+    ) -> Tensor:  # [rows, kv, heads / kv, n] -> [groups, kv, rows / groups x heads / kv, n]
         return x.view(groups, rows // groups, kv, heads // kv, -1).transpose(1, 2).flatten(2, 3)
 
     def apart(x: Tensor) -> Tensor:  # and back
@@ -86,13 +98,27 @@ def sharing(model: Any, ids: Tensor, mask: Tensor) -> Iterator[dict[str, Any]]:
     _, sizes = torch.cat([ids, mask], 1).unique_consecutive(dim=0, return_counts=True)
     cache, size = DynamicCache(config=model.config), int(sizes[0])
     plain = all(type(layer) is GrowingLayer for layer in cache.layers)
-    if not plain or not cache.layers or ids.shape[1] < 2 or size == 1 or bool((sizes != size).any()):
+    if (
+        not plain
+        or not cache.layers
+        or ids.shape[1] < 2
+        or size == 1
+        or bool((sizes != size).any())
+    ):
         yield {}
         return
     first = slice(None, None, size)
     prompt, shown = ids[first, :-1], mask[first, :-1]
-    places = (shown.cumsum(-1) - 1).clamp(min=0)  # as `generate` counts them: without the padding at the left
-    model(input_ids=prompt, attention_mask=shown, position_ids=places, past_key_values=cache, logits_to_keep=1)
+    places = (shown.cumsum(-1) - 1).clamp(
+        min=0
+    )  # as `generate` counts them: without the padding at the left
+    model(
+        input_ids=prompt,
+        attention_mask=shown,
+        position_ids=places,
+        past_key_values=cache,
+        logits_to_keep=1,
+    )
     cache.layers = [Shared(layer) for layer in cache.layers]
     config = model.config.get_text_config(decoder=True)
     usual = config._attn_implementation

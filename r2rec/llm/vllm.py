@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.llm.constrain import Grammar, listed
 from r2rec.llm.engine import Engine, Setup, on_tokens
 from r2rec.prompts.cases import LABELS
@@ -17,7 +17,9 @@ from r2rec.prompts.cases import LABELS
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM takes them
 MARKER = "Ranking:"
 
-Run = Callable[[list[list[int]], list[Any]], list[Any]]  # prompts and how to sample each, to what was written
+Run = Callable[
+    [list[list[int]], list[Any]], list[Any]
+]  # prompts and how to sample each, to what was written
 
 
 def engine(setup: Setup) -> Engine:
@@ -27,7 +29,9 @@ def engine(setup: Setup) -> Engine:
         from vllm.lora.request import LoRARequest
     except ImportError as error:
         said = " ".join(str(error).split())
-        raise R2RecError(f"generation=vllm: {said}; pip install 'r2rec[vllm]', or use generation=hf") from error
+        raise R2RecError(
+            f"generation=vllm: {said}; pip install 'r2rec[vllm]', or use generation=hf"
+        ) from error
     from r2rec.llm import load
 
     spec, model = setup.generation, setup.model
@@ -44,7 +48,10 @@ def engine(setup: Setup) -> Engine:
 
     def run(prompts: list[list[int]], params: list[Any]) -> list[Any]:
         asked = [{"prompt_token_ids": ids} for ids in prompts]
-        return [done.outputs[0] for done in llm.generate(asked, params, lora_request=lora, use_tqdm=False)]
+        return [
+            done.outputs[0]
+            for done in llm.generate(asked, params, lora_request=lora, use_tqdm=False)
+        ]
 
     def texts(prompts: list[list[int]], seeds: list[int], labels: list[int]) -> list[str]:
         grammar = Grammar(tokenizer, setup.reasoning) if spec.constrained else None
@@ -52,9 +59,13 @@ def engine(setup: Setup) -> Engine:
 
     def weigh(prompts: list[list[int]], options: list[list[int]]) -> list[list[float]]:
         if any(len(option) != 1 for option in options):
-            raise R2RecError("generation=vllm weighs labels of one token alone; this tokenizer splits them: use hf")
+            raise R2RecError(
+                "generation=vllm weighs labels of one token alone; this tokenizer splits them: use hf"
+            )
         tokens = [option[0] for option in options]
-        one = SamplingParams(temperature=1.0, max_tokens=1, logprobs=len(tokens), allowed_token_ids=tokens, seed=0)
+        one = SamplingParams(
+            temperature=1.0, max_tokens=1, logprobs=len(tokens), allowed_token_ids=tokens, seed=0
+        )
         found = [out.logprobs[0] for out in run(prompts, [one] * len(prompts))]
         return [[row[t].logprob if t in row else -float("inf") for t in tokens] for row in found]
 
@@ -72,7 +83,11 @@ def written(
     grammar: Grammar | None,
 ) -> list[str]:
     """A text for each prompt; each drawn with its own seed."""
-    drawing = {"temperature": spec.temperature, "top_p": spec.top_p} if spec.temperature > 0 else {"temperature": 0.0}
+    drawing = (
+        {"temperature": spec.temperature, "top_p": spec.top_p}
+        if spec.temperature > 0
+        else {"temperature": 0.0}
+    )
     stop = {"stop": [MARKER], "include_stop_str_in_output": True} if grammar else {}
     room, texts = [spec.max_new_tokens] * len(prompts), [""] * len(prompts)
     going = list(range(len(prompts)))
@@ -82,14 +97,24 @@ def written(
         params = [
             sampling(**drawing, **stop, seed=seeds[k], max_tokens=room[k])
             if allowed[k] is None
-            else sampling(**drawing, seed=seeds[k] + len(behind[k]), max_tokens=1, allowed_token_ids=allowed[k])
+            else sampling(
+                **drawing,
+                seed=seeds[k] + len(behind[k]),
+                max_tokens=1,
+                allowed_token_ids=allowed[k],
+            )
             for k in going
         ]
         more = []
         for k, out in zip(going, run([prompts[k] + behind[k] for k in going], params), strict=True):
             texts[k] += out.text
             room[k] -= len(out.token_ids)
-            if grammar and out.text and room[k] > 0 and _begun(texts[k], out.text, grammar.reasoned):
+            if (
+                grammar
+                and out.text
+                and room[k] > 0
+                and _begun(texts[k], out.text, grammar.reasoned)
+            ):
                 more.append(k)
         going = more
     return texts

@@ -34,7 +34,9 @@ class Answer(NamedTuple):
 
     labels: tuple[str, ...]
     valid: bool
-    problem: str | None  # "none found", "unknown label X", "duplicate label X", "unfinished thought"
+    problem: (
+        str | None
+    )  # "none found", "unknown label X", "duplicate label X", "unfinished thought"
 
 
 def _marker(words: str) -> re.Pattern[str]:
@@ -46,12 +48,16 @@ def _marker(words: str) -> re.Pattern[str]:
 _RANKING, _RATING = _marker("ranking|answer"), _marker("rating|answer")
 _OWN_LINE = re.compile(r"\s*+(?:<answer>)?[\s*_#`{]*+")
 _ASIDE = re.compile(r"""["“”„«»‘`(\[{<:]|(?:^|\s)'|^\W*+\w{1,2}[.)]""")
-_STARS = re.compile(r"[*_`]*+(?P<stars>\d++)(?:\.0)?(?:/5)?(?P<more>[\w/]|[.,]\d| ?(?:[-–~]|or|to) ?\d)?")
+_STARS = re.compile(
+    r"[*_`]*+(?P<stars>\d++)(?:\.0)?(?:/5)?(?P<more>[\w/]|[.,]\d| ?(?:[-–~]|or|to) ?\d)?"
+)
 _BLANK = re.compile(rf"(?:{_GAP}*+(?:```[a-z]*+{_GAP}*+)?\n)*+")
 _ITEM = re.compile(rf"[\s{_BEFORE}]*+(?P<chunk>[^\s>,;|<(\[{{]*+){_GAP}*+(?P<separator>[>,;|])?")
 _LINE = re.compile(rf"({_GAP}*+)(\**+\d{{1,3}}[.):]\**+(?={_GAP})|[-+*•](?={_GAP}))?([^\n]*+)\n?")
 _HEAD = re.compile(rf"\s*+[{_BEFORE}]*+(?P<chunk>[^\s<(\[{{]*+)\s*+(?P<next>\S?)")
-_STEP = re.compile(r"(?im)^[ \t>#*_+•-]*+(?:step[ \t]++\d{1,3}[*_]*+[ \t]*+[:.)–—-]|\d{1,3}[.)](?![^\s*_]))")
+_STEP = re.compile(
+    r"(?im)^[ \t>#*_+•-]*+(?:step[ \t]++\d{1,3}[*_]*+[ \t]*+[:.)–—-]|\d{1,3}[.)](?![^\s*_]))"
+)
 
 
 def unfinished(text: str, reasoned: bool = True) -> bool:
@@ -85,7 +91,11 @@ def parse_rating(text: str, reasoned: bool = True) -> int | None:
     tail = split_thought(text, reasoned)[1]
     numbers = (_STARS.match(tail, at) for at in _marked(_RATING, tail))
     last = next(filter(None, numbers), None)
-    return int(last["stars"]) if last and not last["more"] and last["stars"] in tuple("12345") else None
+    return (
+        int(last["stars"])
+        if last and not last["more"] and last["stars"] in tuple("12345")
+        else None
+    )
 
 
 def render_ranking(labels: Sequence[str]) -> str:
@@ -96,7 +106,9 @@ def render_ranking(labels: Sequence[str]) -> str:
 def render_rating(rating: float | str) -> str:
     """A whole rating, 1..5, as a number or digit -> "Rating: 4"."""
     if (digit := str(rating).removesuffix(".0")) not in tuple("12345"):
-        raise ValueError(f"rating {rating!r} is not one of 1, 2, 3, 4, 5: round or drop it before rendering")
+        raise ValueError(
+            f"rating {rating!r} is not one of 1, 2, 3, 4, 5: round or drop it before rendering"
+        )
     return f"Rating: {digit}"
 
 
@@ -140,7 +152,11 @@ def _separated(text: str, at: int) -> list[str]:
                 return []
         elif start == len(text):
             break  # generation was cut after a separator
-        elif separator in (",", ";") and word in ("A", "I") and text[item.end() : item.end() + 1].isalpha():
+        elif (
+            separator in (",", ";")
+            and word in ("A", "I")
+            and text[item.end() : item.end() + 1].isalpha()
+        ):
             return words if len(words) > 1 else []  # ", I think": English, not label I
         words.append(word or chunk or text[start])
         if item["separator"] != separator or not _is_letter(word):

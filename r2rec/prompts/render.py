@@ -16,7 +16,9 @@ MARKS = {"<": "‹", ">": "›", "[": "(", "]": ")", '"': "'", "|": "/", "`": "'
 FORMS = "≮≯﹇﹈﹤﹥＂＜＞［］｀｜\u1fef"
 """Other forms of these marks: tokenizers that normalise their input make the marks of them again."""
 
-LOOKALIKES = str.maketrans(MARKS | {form: MARKS[unicodedata.normalize("NFKD", form)[0]] for form in FORMS})
+LOOKALIKES = str.maketrans(
+    MARKS | {form: MARKS[unicodedata.normalize("NFKD", form)[0]] for form in FORMS}
+)
 
 
 @lru_cache(maxsize=1 << 16)  # a data set shows the same titles over and over
@@ -35,11 +37,15 @@ def clean(text: str, length: int = 80) -> str:
 def show(item: Item, length: int = 80) -> str:
     """An item in a prompt, `[attribute, attribute] "Title"`: attributes stand next to the item's label or rating."""
     title = f'"{clean(item.title, length)}"'
-    attributes = ", ".join(filter(None, (clean(a, 40).replace(",", "").strip() for a in item.attributes)))
+    attributes = ", ".join(
+        filter(None, (clean(a, 40).replace(",", "").strip() for a in item.attributes))
+    )
     return f"[{attributes}] {title}" if attributes else title
 
 
-def render(case: RankingCase | RatingCase, prompt: DictConfig, words: DictConfig, ask: bool = True) -> str:
+def render(
+    case: RankingCase | RatingCase, prompt: DictConfig, words: DictConfig, ask: bool = True
+) -> str:
     """The user message of a case.
 
     Args:
@@ -65,8 +71,14 @@ def _shown(case: RankingCase | RatingCase, prompt: DictConfig) -> dict:
     length = prompt.title_length
 
     def chain(c):  # type: ignore[no-untyped-def]
-        ratings = {k: f"{v:g}" for k, v in c._asdict().items() if k.startswith("rating") and v is not None}
-        return {"rating_u2": None} | ratings | {"item1": show(c.item1, length), "item2": show(c.item2, length)}
+        ratings = {
+            k: f"{v:g}" for k, v in c._asdict().items() if k.startswith("rating") and v is not None
+        }
+        return (
+            {"rating_u2": None}
+            | ratings
+            | {"item1": show(c.item1, length), "item2": show(c.item2, length)}
+        )
 
     profile = clean(case.profile) if case.profile else None
     if isinstance(case, RatingCase):

@@ -51,18 +51,26 @@ class Browser(NamedTuple):
 
 
 def browser(
-    cfg: DictConfig, rankings: Mapping[str, pl.DataFrame], inputs: Mapping[str, Path], limit: int = CASES
+    cfg: DictConfig,
+    rankings: Mapping[str, pl.DataFrame],
+    inputs: Mapping[str, Path],
+    limit: int = CASES,
 ) -> Browser | None:
     """The cases of all arms that wrote (name -> rankings table); None where none did.
 
     At first a right answer of the last arm is open, else a valid one, else the first.
     """
-    written = {name: table for name, table in rankings.items() if table["completion"].is_not_null().any()}
+    written = {
+        name: table for name, table in rankings.items() if table["completion"].is_not_null().any()
+    }
     if not written:
         return None
     *_, last = written.values()
     users = last.select("user", "positive", items="candidates").head(limit)
-    shown = [_as_shown(case, cfg.prompt.title_length) for case in evaluation_cases(cfg, dict(inputs), users)]
+    shown = [
+        _as_shown(case, cfg.prompt.title_length)
+        for case in evaluation_cases(cfg, dict(inputs), users)
+    ]
     rows = [{row["user"]: row for row in table.iter_rows(named=True)} for table in written.values()]
     room = max(LEAST, TEXT // (len(shown) * len(rows)))
     reasoned = cfg.prompt.reasoning and not cfg.baseline.endpoint
@@ -94,7 +102,9 @@ def _as_shown(case: RankingCase, length: int) -> RankingCase:
     )
 
 
-def told(case: RankingCase, row: Mapping[str, Any] | None, positive: int, reasoned: bool, room: int) -> Told:
+def told(
+    case: RankingCase, row: Mapping[str, Any] | None, positive: int, reasoned: bool, room: int
+) -> Told:
     """What a row of a rankings table says, None where the arm has none; thought and answer are cut at `room`."""
     count = len(case.candidates)
     if row is None or row["completion"] is None:
@@ -104,13 +114,19 @@ def told(case: RankingCase, row: Mapping[str, Any] | None, positive: int, reason
     verdict, about = _verdict(row, places[positive], count, reasoned)
     text = row["completion"]
     thought, tail = split_thought(text, reasoned and ("</think>" in text or not row["valid"]))
-    before, *steps = thought_steps(f"Step 0: x\n{_cut(thought or '', room)}")  # step 0 keeps what precedes step 1
+    before, *steps = thought_steps(
+        f"Step 0: x\n{_cut(thought or '', room)}"
+    )  # step 0 keeps what precedes step 1
     pairs = list(zip(steps, grounds(case, steps), strict=True))
-    return Told(verdict, about, places, before.removeprefix("x").strip(), pairs, _cut(tail, room).strip())
+    return Told(
+        verdict, about, places, before.removeprefix("x").strip(), pairs, _cut(tail, room).strip()
+    )
 
 
 def _cut(text: str, room: int) -> str:
-    return text if len(text) <= room else f"{text[:room]}… [cut here; rankings.parquet has all of it]"
+    return (
+        text if len(text) <= room else f"{text[:room]}… [cut here; rankings.parquet has all of it]"
+    )
 
 
 def _verdict(row: Mapping[str, Any], place: int, count: int, reasoned: bool) -> tuple[str, str]:

@@ -23,7 +23,10 @@ def diagnosis(name: str, found: Mapping[str, Path], folder: Path) -> tuple[str, 
     """
     tables = {method: pl.read_parquet(path / "diagnosis.parquet") for method, path in found.items()}
     joined = pl.concat(
-        [table.select(pl.lit(method).alias("method"), pl.all()) for method, table in tables.items()],
+        [
+            table.select(pl.lit(method).alias("method"), pl.all())
+            for method, table in tables.items()
+        ],
         how="diagonal_relaxed",
     )
     write_text(folder / "tables" / f"{name}.csv", joined.write_csv())
@@ -45,7 +48,9 @@ def diagnosis(name: str, found: Mapping[str, Path], folder: Path) -> tuple[str, 
     return text, figures
 
 
-def _bars(values: Mapping[str, Mapping[str, float | None]], title: str, name: str, folder: Path) -> str:
+def _bars(
+    values: Mapping[str, Mapping[str, float | None]], title: str, name: str, folder: Path
+) -> str:
     """A bar for each row, side by side for each method."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = list(dict.fromkeys(row for of in values.values() for row in of))
@@ -63,7 +68,9 @@ def _bars(values: Mapping[str, Mapping[str, float | None]], title: str, name: st
                 color=HUES[n % len(HUES)],
                 label=method,
             )
-        ax.set(yticks=[k + 0.4 - height / 2 for k in range(len(rows))], yticklabels=rows, xlabel=title)
+        ax.set(
+            yticks=[k + 0.4 - height / 2 for k in range(len(rows))], yticklabels=rows, xlabel=title
+        )
         ax.invert_yaxis()
         if len(values) > 1:
             sheet.legend(loc="outside upper left", ncols=2)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.report.plots import FAINT, HUES, WIDTH, figure
 from r2rec.report.tables import Record, over_seeds
 
@@ -39,10 +39,14 @@ def differences(rows: Sequence[Record], sure: float, folder: Path | None = None)
         low, high = row["ci95"]
         said = f"{row['difference']:+.3f}".replace("-", "−")
         label, clear = f"{_short(row['method'])}\n− {_short(row['against'])}", row["p_holm"] < sure
-        panels.setdefault(row["dataset"], []).append(Line(label, row["difference"], low, high, said, clear))
+        panels.setdefault(row["dataset"], []).append(
+            Line(label, row["difference"], low, high, said, clear)
+        )
     if not panels:
         raise R2RecError("forest plot: no differences to draw; compare at least two arms")
-    return _forest("differences", panels, "difference in HR@1, with 95% interval", folder, about=0, inches=0.58)
+    return _forest(
+        "differences", panels, "difference in HR@1, with 95% interval", folder, about=0, inches=0.58
+    )
 
 
 def _forest(
@@ -58,7 +62,9 @@ def _forest(
     def draw(canvas: Any) -> None:
         heights = [len(panel) + 0.6 for panel in panels.values()]
         canvas.set_size_inches(WIDTH, 0.55 + inches * sum(heights))
-        axes = canvas.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+        axes = canvas.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[
+            :, 0
+        ]
         for ax, (dataset, panel) in zip(axes, panels.items(), strict=True):
             _forest_panel(ax, dataset, panel)
             if about is not None:  # in pieces, for a whole line would cross out the names
@@ -74,8 +80,17 @@ def _forest_panel(ax: Any, dataset: str, panel: Sequence[Line]) -> None:
     across = ax.get_yaxis_transform()
     for place, line in enumerate(panel):
         ax.plot([0, 1], [place, place], transform=across, color=FAINT, alpha=0.15, linewidth=2)
-        ax.plot([line.low, line.high], [place, place], color=HUES[0], linewidth=2, solid_capstyle="butt")
-        ax.plot([line.value], [place], "o", color=HUES[0], markersize=5, fillstyle="full" if line.filled else "none")
+        ax.plot(
+            [line.low, line.high], [place, place], color=HUES[0], linewidth=2, solid_capstyle="butt"
+        )
+        ax.plot(
+            [line.value],
+            [place],
+            "o",
+            color=HUES[0],
+            markersize=5,
+            fillstyle="full" if line.filled else "none",
+        )
         ax.text(0, place - 0.17, line.label, transform=across)
         ax.text(1, place - 0.17, line.said, transform=across, ha="right")
     ax.set_title(dataset, fontweight="bold")

@@ -38,7 +38,9 @@ def write_grid_page(
         facts={
             "jobs": str(len(jobs)),
             "data sets": ", ".join(datasets),
-            "seeds": ", ".join(str(seed) for seed in sorted({record["seed"] for record in records})),
+            "seeds": ", ".join(
+                str(seed) for seed in sorted({record["seed"] for record in records})
+            ),
         }
         | ({"work": work.removeprefix("work: ")} if work else {}),
         notes=notes,
@@ -50,19 +52,29 @@ def write_grid_page(
     )
 
 
-def _figures(folder: Path, records: Sequence[Record], differences: Sequence[Record]) -> dict[str, str]:
+def _figures(
+    folder: Path, records: Sequence[Record], differences: Sequence[Record]
+) -> dict[str, str]:
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     drawn = {}
     if records:
-        drawn["HitRatio@1 with 95% bootstrap intervals over users"] = forest.forest(records, folder / "plots")
+        drawn["HitRatio@1 with 95% bootstrap intervals over users"] = forest.forest(
+            records, folder / "plots"
+        )
     if differences:
         ours = [row for row in differences if row["method"].startswith("R2Rec")]
         shown = differences if len(differences) <= MOST else (ours or differences)[:MOST]
-        part = "" if len(shown) == len(differences) else f" ({len(shown)} of {len(differences)}; the table has all)"
+        part = (
+            ""
+            if len(shown) == len(differences)
+            else f" ({len(shown)} of {len(differences)}; the table has all)"
+        )
         caption = f"Paired differences in HitRatio@1; filled: Holm-adjusted p below {SURE:g}{part}"
         drawn[caption] = forest.differences(shown, SURE, folder / "plots")
     if (curve := folder / "plots" / "reward_curve.svg").exists():
-        drawn["GRPO with and without SFT before it, step by step (Figure 5)"] = curve.read_text("utf-8")
+        drawn["GRPO with and without SFT before it, step by step (Figure 5)"] = curve.read_text(
+            "utf-8"
+        )
     return drawn
 
 

@@ -13,9 +13,13 @@ Ground = tuple[str, str]
 """What a link says, and where it leads in its case: "h" history, "c2" chain 2, "k" all candidates, "kA" one."""
 
 MANY = 4  # more candidates than this in one step are a look at all of them
-_NUMBERED = re.compile(r"\b(liked|chain|neighbou?r)s?\s++#?(\d{1,2}(?:\s*+(?:,|and|&|to|-|–)\s*+\d{1,2}\b)*+)", re.I)
+_NUMBERED = re.compile(
+    r"\b(liked|chain|neighbou?r)s?\s++#?(\d{1,2}(?:\s*+(?:,|and|&|to|-|–)\s*+\d{1,2}\b)*+)", re.I
+)
 _NEIGHBOUR = re.compile(r"\bneighbou?r", re.I)
-_SECOND = re.compile(r"\bthen\b|\bitem ?2\b|\bsecond (?:item|movie|film|book|product|title)\b", re.I)
+_SECOND = re.compile(
+    r"\bthen\b|\bitem ?2\b|\bsecond (?:item|movie|film|book|product|title)\b", re.I
+)
 _LABEL = re.compile(  # A and I are words as well: they count where a label would stand
     r"(?<![\w'’.&/-])(?:[B-HJ-Z](?![\w'’&/]|\.\w|-\w)|[AI](?=\s*+[>,;:=)]|\s\d)|(?<=[:;>] )[AI](?=\s))"
 )
@@ -29,13 +33,19 @@ def grounds(case: RankingCase, steps: Sequence[str]) -> list[list[Ground]]:
         named = {place for place, title in titles.items() if len(title) > 3 and title in step}
         numbered = set(_numbered(step))
         named |= numbered & titles.keys()
-        spoken = {n for kind, n in numbered if kind == "chain"} or ({at} if at and _NEIGHBOUR.search(step) else set())
+        spoken = {n for kind, n in numbered if kind == "chain"} or (
+            {at} if at and _NEIGHBOUR.search(step) else set()
+        )
         chains = sorted(n for n in spoken if 1 <= n <= len(case.chains))
         at = chains[-1] if chains else at
-        labels = sorted((step.find(titles["candidate", n]), n) for kind, n in named if kind == "candidate")
+        labels = sorted(
+            (step.find(titles["candidate", n]), n) for kind, n in named if kind == "candidate"
+        )
         if not spoken and not any(kind == "liked" for kind, _ in named):
             labels += [
-                (m.start(), n) for m in _LABEL.finditer(step) if (n := LABELS.index(m[0])) < len(case.candidates)
+                (m.start(), n)
+                for m in _LABEL.finditer(step)
+                if (n := LABELS.index(m[0])) < len(case.candidates)
             ]
         found.append([
             *_liked(sorted(n for kind, n in named if kind == "liked")),

@@ -9,7 +9,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.report.labels import labels
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class Join(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """What an earlier sweep left in the folder goes: fewer jobs than then would be joined with the rest of its."""
-        from r2rec.leftovers import clear
+        from r2rec.base.cleanup import clear
 
         folder = Path(config.hydra.sweep.dir)
         for manifest in folder.glob("*/manifest.json"):
@@ -69,9 +69,9 @@ def join(folder: Path) -> list[dict[str, Any]]:
     An arm that several jobs share (a baseline, the bare backbone) is listed once. Arms of one name that differ, as
     in a sweep over rewards, say in `variant` what they have otherwise than the first job's.
     """
+    from r2rec.base.store import write_json
     from r2rec.report import tables
     from r2rec.report.grid import write_grid_page
-    from r2rec.store import write_json
 
     arms = collected(folder)
     records = [arm.record for arm in arms]
@@ -88,9 +88,17 @@ def join(folder: Path) -> list[dict[str, Any]]:
     jobs = {arm.rankings.parent.name: arm.job for arm in arms}
     curves(folder, jobs)
     spared = work(folder)
-    write_grid_page(folder, records=records, differences=compared, variations=varied, jobs=jobs, work=spared)
-    told = [line for line, row in zip(lines, compared, strict=True) if row["method"].startswith("R2Rec")]
-    print("\n".join(["", tables.results_table(records), "", *told, *filter(None, [spared]), str(folder)]))
+    write_grid_page(
+        folder, records=records, differences=compared, variations=varied, jobs=jobs, work=spared
+    )
+    told = [
+        line for line, row in zip(lines, compared, strict=True) if row["method"].startswith("R2Rec")
+    ]
+    print(
+        "\n".join(
+            ["", tables.results_table(records), "", *told, *filter(None, [spared]), str(folder)]
+        )
+    )
     return records
 
 
@@ -100,7 +108,9 @@ def collected(folder: Path) -> list[Joined]:
 
     import yaml
 
-    jobs = sorted(folder.glob("*/metrics.json"), key=lambda path: (len(path.parent.name), path.parent.name))
+    jobs = sorted(
+        folder.glob("*/metrics.json"), key=lambda path: (len(path.parent.name), path.parent.name)
+    )
     configs = [job.parent / "config.yaml" for job in jobs]
     told = labels([yaml.safe_load(path.read_text()) if path.exists() else {} for path in configs])
     found: dict[tuple[Any, ...], dict[str, dict[int, Joined]]] = {}
@@ -138,7 +148,9 @@ def _distinct(of_arm: dict[str, dict[int, Joined]]) -> Iterator[Joined]:
         if not any(same):
             kept.append(by_seed)
     alone = len(kept) == 1
-    yield from (arm._replace(label="") if alone else arm for by_seed in kept for arm in by_seed.values())
+    yield from (
+        arm._replace(label="") if alone else arm for by_seed in kept for arm in by_seed.values()
+    )
 
 
 def named(arm: Joined) -> Joined:
@@ -168,7 +180,10 @@ def curves(folder: Path, jobs: Mapping[str, str]) -> None:
             logs.setdefault(name, {})[rl["key"]] = pl.read_parquet(Path(rl["path"]) / "log.parquet")
     if len(logs) == 2:
         means = {
-            name: pl.concat(of_key.values(), how="diagonal_relaxed").group_by("step").mean().sort("step")
+            name: pl.concat(of_key.values(), how="diagonal_relaxed")
+            .group_by("step")
+            .mean()
+            .sort("step")
             for name, of_key in sorted(logs.items())
         }
         (folder / "plots").mkdir(exist_ok=True)
@@ -209,14 +224,21 @@ def differences(arms: Sequence[Joined]) -> list[dict[str, Any]]:
     hits = _by_method(arms)
     found: list[dict[str, Any]] = []
     for (earlier, a), (later, b) in combinations(hits.items(), 2):
-        same_setting, first = earlier.label == later.label, earlier.method == later.method and not earlier.label
+        same_setting, first = (
+            earlier.label == later.label,
+            earlier.method == later.method and not earlier.label,
+        )
         if earlier.dataset != later.dataset or not (same_setting or first):
             continue
-        pairs = pl.concat(b).join(pl.concat(a), on=("seed", "user", "positive", "shown"), suffix="_before")
+        pairs = pl.concat(b).join(
+            pl.concat(a), on=("seed", "user", "positive", "shown"), suffix="_before"
+        )
         if pairs.height:  # none where they ranked other candidates
             facts = compare(pairs["hit"], pairs["hit_before"], pairs["user"], pairs["seed"])
             head = {"dataset": later.dataset, "method": later.name(), "against": earlier.name()}
-            found.append({**head, "seeds": pairs["seed"].n_unique(), "pairs": pairs.height, **facts})
+            found.append(
+                {**head, "seeds": pairs["seed"].n_unique(), "pairs": pairs.height, **facts}
+            )
     for dataset in {row["dataset"] for row in found}:
         family = [row for row in found if row["dataset"] == dataset]
         for row, p in zip(family, holm([row["p"] for row in family]), strict=True):
@@ -267,14 +289,20 @@ def _hits(record: dict[str, Any], path: Path) -> "pl.DataFrame":
     first = pl.col("ranking").list.get(0, null_on_oob=True) == pl.col("positive")
     hit = (first.fill_null(False) & pl.col("valid")).cast(pl.Float64)
     if abs((table.select(hit.mean()).item() or 0.0) - record["hr@1"]) > 1e-9:
-        raise R2RecError(f"{path} and the metrics.json beside it disagree on {record['method']}: run that job again")
+        raise R2RecError(
+            f"{path} and the metrics.json beside it disagree on {record['method']}: run that job again"
+        )
     shown = pl.col("candidates").list.sort().cast(pl.List(pl.String)).list.join(" ")
     return table.select("user", "positive", shown=shown, hit=hit, seed=pl.lit(record["seed"]))
 
 
 def _line(row: dict[str, Any]) -> str:
     low, high = row["ci95"]
-    spread = "no spread" if row["effect"] is None else f"d {row['effect']:+.2f}, {row['detectable']:.3f} detectable"
+    spread = (
+        "no spread"
+        if row["effect"] is None
+        else f"d {row['effect']:+.2f}, {row['detectable']:.3f} detectable"
+    )
     return (
         f"{row['dataset']}: {row['method']} - {row['against']}: HR@1 {row['difference']:+.3f} "
         f"[{low:+.3f}, {high:+.3f}], p {row['p']:.4f} (Holm {row['p_holm']:.4f}), {spread}, "

@@ -28,7 +28,11 @@ def _differing(config: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) 
         found.append(f"{group}={own[member]}")
         alike = [flat(c.get(group), group) for c in configs]
         alike = [values for values in alike if values.get(member) == own[member]]
-        found += [f"{key}={own[key]}" for key in own if len({str(values.get(key)) for values in alike}) > 1]
+        found += [
+            f"{key}={own[key]}"
+            for key in own
+            if len({str(values.get(key)) for values in alike}) > 1
+        ]
     return found
 
 
@@ -36,4 +40,8 @@ def flat(value: Any, where: str) -> dict[str, Any]:
     """Leaves of a nested mapping by their dotted key."""
     if not isinstance(value, Mapping):
         return {where: value}
-    return {key: leaf for name, part in value.items() for key, leaf in flat(part, f"{where}.{name}").items()}
+    return {
+        key: leaf
+        for name, part in value.items()
+        for key, leaf in flat(part, f"{where}.{name}").items()
+    }

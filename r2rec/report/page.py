@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.prompts.cases import LABELS
 from r2rec.report.cases import Browser
 from r2rec.report.tables import DAGGER, FOOTNOTE, METRICS, Record, over_seeds, write_text
@@ -43,7 +43,9 @@ def write_page(
     they, `facts` and `notes` are shown in the order given. Raises R2RecError where a figure is no SVG.
     """
     told = results(records, published)
-    render(path, "run", title=title, figures=figures, browser=browser, facts=facts, notes=notes, **told)
+    render(
+        path, "run", title=title, figures=figures, browser=browser, facts=facts, notes=notes, **told
+    )
 
 
 def render(path: Path, name: str, *, figures: Mapping[str, str], **values: Any) -> None:
@@ -51,9 +53,13 @@ def render(path: Path, name: str, *, figures: Mapping[str, str], **values: Any) 
     from markupsafe import Markup
 
     if any(not svg.startswith("<svg") for svg in figures.values()):
-        raise R2RecError(f"report {path}: a figure is not an SVG; pass what r2rec.report.plots returns")
+        raise R2RecError(
+            f"report {path}: a figure is not an SVG; pass what r2rec.report.plots returns"
+        )
     drawn = {caption: Markup(svg) for caption, svg in figures.items()}
-    html = _templates().get_template(f"{name}.html.j2").render(figures=drawn, labels=LABELS, **values)
+    html = (
+        _templates().get_template(f"{name}.html.j2").render(figures=drawn, labels=LABELS, **values)
+    )
     write_text(path, html)
 
 
@@ -99,7 +105,11 @@ def _figures(record: Record) -> dict[str, str]:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    source = f"trained on {record['train_dataset']}" if record["train_dataset"] != record["dataset"] else ""
+    source = (
+        f"trained on {record['train_dataset']}"
+        if record["train_dataset"] != record["dataset"]
+        else ""
+    )
     seeds = f"mean of {record['seeds']} seeds" if record["seeds"] > 1 else ""
     low, high = record["ci95"]["hr@1"]
     return {
@@ -113,12 +123,22 @@ def _row(record: Record) -> dict[str, Any]:
 
 def _reference(row: Record, group: Sequence[Record]) -> dict[str, Any]:
     """A published row, with what the first of ours by its name and training data is above it."""
-    source = f"trained on {row['train_dataset']}" if row["train_dataset"] != row["test_dataset"] else ""
+    source = (
+        f"trained on {row['train_dataset']}" if row["train_dataset"] != row["test_dataset"] else ""
+    )
     mark = f" {DAGGER}" if row["arithmetic"] == "infeasible" else ""
     name, told = OURS.get(row["method"], (row["method"], ""))
-    of_data = [r for r in group if r["train_dataset"] == row["train_dataset"] and r["variant"].endswith(told)]
+    of_data = [
+        r
+        for r in group
+        if r["train_dataset"] == row["train_dataset"] and r["variant"].endswith(told)
+    ]
     ours = next((r for r in of_data if _plain(r["method"]) == _plain(name)), None)
-    above = {metric: f"{ours[metric] - row[metric]:+.3f}".replace("-", "−") for metric in METRICS} if ours else {}
+    above = (
+        {metric: f"{ours[metric] - row[metric]:+.3f}".replace("-", "−") for metric in METRICS}
+        if ours
+        else {}
+    )
     return {"method": row["method"] + mark, "about": source, "above": above, **_figures(row)}
 
 

@@ -13,12 +13,18 @@ from typing import Any
 
 import polars as pl
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.report.tables import write_text
 
 WIDTH = 4.4  # inches: at the width of a phone, text of 9 pt is still about 10 px
 INK, FAINT = "#010203", "#040506"  # stand for the page's own colours until the SVG is written
-HUES = ("#3d7fc4", "#d5702a", "#1f9d7a", "#b46aa8", "#8a8f98")  # after Okabe and Ito, for white and for black
+HUES = (
+    "#3d7fc4",
+    "#d5702a",
+    "#1f9d7a",
+    "#b46aa8",
+    "#8a8f98",
+)  # after Okabe and Ito, for white and for black
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)), (0, (2, 2)))
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -80,7 +86,10 @@ def loss_curve(log: Logs, folder: Path | None = None) -> str:
     probed = {name: title for name, title in TITLES.items() if name.startswith("probe/")}
     validated = {"ndcg": "NDCG, validation", "hr@1": "HR@1, validation"}
     return _curves(
-        "loss", _named(log), {"loss": "loss", "mean_token_accuracy": "next token right", **probed, **validated}, folder
+        "loss",
+        _named(log),
+        {"loss": "loss", "mean_token_accuracy": "next token right", **probed, **validated},
+        folder,
     )
 
 
@@ -89,7 +98,9 @@ def _curves(kind: str, logs: NamedLogs, titles: Mapping[str, str], folder: Path 
     filled = {name for name in titles for frame in logs.values() if len(_points(frame, name))}
     drawn = {name: title for name, title in titles.items() if name in filled}
     if not drawn:
-        raise R2RecError(f"{kind} curve: the log holds no finite {kind}; train first, and log every step")
+        raise R2RecError(
+            f"{kind} curve: the log holds no finite {kind}; train first, and log every step"
+        )
     columns = min(2, len(drawn))
     rows = -(-len(drawn) // columns)
 
@@ -125,7 +136,9 @@ def _curve_panel(ax: Any, name: str, logs: NamedLogs) -> None:
             low, high = band[name] - band["spread"], band[name] + band["spread"]
             ax.fill_between(band["step"], low, high, color=look["color"], alpha=0.18, linewidth=0)
     flat = {value for frame in logs.values() for value in _points(frame, name)[name]}
-    if len(flat) == 1 and min(flat) >= 0:  # nothing here is below 0, where matplotlib would put half of the panel
+    if (
+        len(flat) == 1 and min(flat) >= 0
+    ):  # nothing here is below 0, where matplotlib would put half of the panel
         ax.set_ylim(0, 2 * min(flat) or 1)
     ax.locator_params(axis="both", nbins=4)
     ax.grid(axis="y", color=FAINT, alpha=0.25, linewidth=0.6)
@@ -160,7 +173,9 @@ def figure(name: str, draw: Callable[[Any], None], folder: Path | None) -> str:
         svg = _theme(text.getvalue(), name)
         if folder is not None:
             write_text(folder / f"{name}.svg", svg)
-            canvas.savefig(folder / f"{name}.png", dpi=200, facecolor="white", metadata={"Software": None})
+            canvas.savefig(
+                folder / f"{name}.png", dpi=200, facecolor="white", metadata={"Software": None}
+            )
     return svg
 
 

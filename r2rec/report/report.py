@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import polars as pl
 from omegaconf import DictConfig
 
+from r2rec.base.store import write_json
 from r2rec.evaluate.metrics import per_user, summarise
 from r2rec.evaluate.rank import read_rankings
 from r2rec.report import forest, plots, tables
 from r2rec.report.cases import browser
 from r2rec.report.page import write_page
-from r2rec.store import write_json
 
 
 class Row(NamedTuple):
@@ -64,12 +64,16 @@ def report(
     return records
 
 
-def figures(records: Sequence[dict[str, Any]], inputs: Mapping[str, Path], folder: Path) -> dict[str, str]:
+def figures(
+    records: Sequence[dict[str, Any]], inputs: Mapping[str, Path], folder: Path
+) -> dict[str, str]:
     """Caption -> SVG of what this run has to show."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {"HitRatio@1 with 95% bootstrap intervals over users": forest.forest(records, folder)}
     if "rl" in inputs:
-        drawn["GRPO, step by step"] = plots.reward_curve(pl.read_parquet(inputs["rl"] / "log.parquet"), folder)
+        drawn["GRPO, step by step"] = plots.reward_curve(
+            pl.read_parquet(inputs["rl"] / "log.parquet"), folder
+        )
     if "sft" in inputs:
         drawn["SFT loss on thought and answer"] = plots.loss_curve(
             pl.read_parquet(inputs["sft"] / "log.parquet"), folder

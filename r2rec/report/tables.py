@@ -38,7 +38,9 @@ def aligned(cells: Sequence[Sequence[str]], texts: int) -> str:
 
     def line(cells: Sequence[str]) -> str:
         pairs = enumerate(zip(cells, widths, strict=True))
-        return "  ".join(cell.ljust(w) if i < texts else cell.rjust(w) for i, (cell, w) in pairs).rstrip()
+        return "  ".join(
+            cell.ljust(w) if i < texts else cell.rjust(w) for i, (cell, w) in pairs
+        ).rstrip()
 
     return "\n".join([line(header), "  ".join("-" * width for width in widths), *map(line, rows)])
 
@@ -57,7 +59,9 @@ def published(dataset: str) -> list[dict[str, Any]]:
     ('infeasible' where NDCG@3 lies outside what the other two allow).
     """
     with (Path(__file__).parent / "published.csv").open(encoding="utf-8", newline="") as file:
-        rows: list[dict[str, Any]] = [row for row in csv.DictReader(file) if row["test_dataset"] == dataset]
+        rows: list[dict[str, Any]] = [
+            row for row in csv.DictReader(file) if row["test_dataset"] == dataset
+        ]
     return [
         {name: float(cell) if "@" in name else cell for name, cell in row.items()}
         for row in rows
@@ -78,7 +82,9 @@ def over_seeds(records: Iterable[Record]) -> list[dict[str, Any]]:
     merged = []
     for group in arms.values():
         distinct = len({record["seed"] for record in group}) == len(group)
-        merged += [_mean(part) for part in ([group] if distinct else [[record] for record in group])]
+        merged += [
+            _mean(part) for part in ([group] if distinct else [[record] for record in group])
+        ]
     return merged
 
 
@@ -99,10 +105,21 @@ def write_text(path: Path, text: str) -> None:
 def _mean(group: Sequence[Record]) -> dict[str, Any]:
     first = group[0]
     values = {name: fmean(record[name] for record in group) for name in (*METRICS, "valid_ratio")}
-    ends = {name: [fmean(record["ci95"][name][end] for record in group) for end in (0, 1)] for name in METRICS}
-    few, many = (end(record["n_users"] for record in group) for end in (min, max))  # seeds draw candidates anew
+    ends = {
+        name: [fmean(record["ci95"][name][end] for record in group) for end in (0, 1)]
+        for name in METRICS
+    }
+    few, many = (
+        end(record["n_users"] for record in group) for end in (min, max)
+    )  # seeds draw candidates anew
     users = f"{few:,}" if few == many else f"{few:,} to {many:,}"
-    return {**{name: first[name] for name in ARM}, **values, "ci95": ends, "seeds": len(group), "users": users}
+    return {
+        **{name: first[name] for name in ARM},
+        **values,
+        "ci95": ends,
+        "seeds": len(group),
+        "users": users,
+    }
 
 
 def _repeats_table1(row: Mapping[str, str]) -> bool:
@@ -135,22 +152,35 @@ def _cells(records: Sequence[Record]) -> list[list[str]]:
 
 def _numbers(header: Sequence[str]) -> list[str]:
     """The columns that are aligned to the right, always the last ones."""
-    return [name for name in header if name not in ("method", "variant", "dataset", "trained on", "table")]
+    return [
+        name
+        for name in header
+        if name not in ("method", "variant", "dataset", "trained on", "table")
+    ]
 
 
 def _published_cells(dataset: str) -> list[list[str]]:
     def cells(row: Record) -> list[str]:
         mark = f" {DAGGER}" if row["arithmetic"] == "infeasible" else ""
         figures = [f"{row[name]:.3f}" for name in METRICS]
-        return [row["table"].replace("table", "Table "), row["method"] + mark, row["train_dataset"], *figures]
+        return [
+            row["table"].replace("table", "Table "),
+            row["method"] + mark,
+            row["train_dataset"],
+            *figures,
+        ]
 
     return [["table", "method", "trained on", *METRICS.values()], *map(cells, published(dataset))]
 
 
 def _sections(records: Sequence[Record]) -> list[tuple[str, list[list[str]]]]:
     """Titled tables: ours, then the paper's for each of our data sets it has."""
-    datasets = [name for name in dict.fromkeys(record["dataset"] for record in records) if published(name)]
-    reference = [(f"Published figures on {name}, for reference", _published_cells(name)) for name in datasets]
+    datasets = [
+        name for name in dict.fromkeys(record["dataset"] for record in records) if published(name)
+    ]
+    reference = [
+        (f"Published figures on {name}, for reference", _published_cells(name)) for name in datasets
+    ]
     return [("Results", _cells(records)), *reference]
 
 
@@ -191,8 +221,12 @@ def _latex(records: Sequence[Record]) -> str:
     parts = [r"% needs \usepackage{booktabs}"]
     for title, (header, *rows) in sections:
         columns = "".join("r" if name in _numbers(header) else "l" for name in header)
-        lines = [" & ".join(cell.translate(LATEX) for cell in row) + r" \\" for row in (header, *rows)]
+        lines = [
+            " & ".join(cell.translate(LATEX) for cell in row) + r" \\" for row in (header, *rows)
+        ]
         body = "\n".join([r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"])
         parts.append(f"% {title}\n\\begin{{tabular}}{{{columns}}}\n{body}\n\\end{{tabular}}\n")
     note = FOOTNOTE.translate(LATEX).replace("<=", r"$\le$")
-    return "\n".join([*parts, *([f"{{\\footnotesize {note}\\par}}\n"] if len(sections) > 1 else [])])
+    return "\n".join(
+        [*parts, *([f"{{\\footnotesize {note}\\par}}\n"] if len(sections) > 1 else [])]
+    )

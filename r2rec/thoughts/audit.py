@@ -36,14 +36,26 @@ def audit(case: RankingCase | RatingCase, thought: str, answer: str, truth: str)
     trace = read(case, thought)
     if broken := list(rules.malformed(trace, thought)):
         return broken
-    found = [rules.steps(trace), rules.statements(trace), claims.names(trace, case), claims.attributes(trace, case)]
+    found = [
+        rules.steps(trace),
+        rules.statements(trace),
+        claims.names(trace, case),
+        claims.attributes(trace, case),
+    ]
     if isinstance(case, RatingCase):
-        found += [in_order(trace, 0, len(trace.text), case.chain, 1, truth), rules.verdict(trace, truth)]
+        found += [
+            in_order(trace, 0, len(trace.text), case.chain, 1, truth),
+            rules.verdict(trace, truth),
+        ]
         found += [rules.foretold(trace, case)]
         right = parse_rating(answer, reasoned=False) == int(truth)
     else:
         order = parse_ranking(answer, len(case.candidates), reasoned=False).labels
-        found += [rules.chains(trace, case), rules.candidates(trace, case, truth), rules.choice(trace, case, order)]
+        found += [
+            rules.chains(trace, case),
+            rules.candidates(trace, case, truth),
+            rules.choice(trace, case, order),
+        ]
         found += [claims.ratings(trace, case)]
         right = order[:1] == (truth,)
     wrong = [] if right else [f"inconsistent: the answer is not {truth}, or cannot be read"]
@@ -54,4 +66,6 @@ def rates(reasons: Sequence[Sequence[str]]) -> dict[str, float]:
     """Share of traces accepted, and share that break each rule at least once; zeros where there are no traces."""
     count = max(len(reasons), 1)
     broken = [{reason.partition(":")[0] for reason in trace} for trace in reasons]
-    return {"accepted": sum(not b for b in broken) / count} | {r: sum(r in b for b in broken) / count for r in RULES}
+    return {"accepted": sum(not b for b in broken) / count} | {
+        r: sum(r in b for b in broken) / count for r in RULES
+    }

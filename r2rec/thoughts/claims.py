@@ -20,9 +20,12 @@ _NAME = re.compile(  # in the middle of a sentence, where a capital letter is no
     r"(?<=[\w,;’\U000f0000-\U0010fffd] )[*_'‘]*([A-Z][\w'’-]+(?: (?:(?:of|the|and|in) )?[A-Z][\w'’-]+)*)"
 )
 _RATES = re.compile(
-    r"\b(?:gave|given|rated|rates|ratings?|stars?|(?:user|neighbour|neighbour \d|they|he|she)(?: \w+)? gives?)\b", re.I
+    r"\b(?:gave|given|rated|rates|ratings?|stars?|(?:user|neighbour|neighbour \d|they|he|she)(?: \w+)? gives?)\b",
+    re.I,
 )
-_COUNTS = re.compile(r"\b(?:averag\w*|mean|sums?|total|in all|counts?|mentions?|scores?|ranks?)\b", re.I)
+_COUNTS = re.compile(
+    r"\b(?:averag\w*|mean|sums?|total|in all|counts?|mentions?|scores?|ranks?)\b", re.I
+)
 _BOUND = re.compile(
     r"\b(?:above|below|over|under|than|at least|at most|up to) [1-5]\b|"
     r"\b[1-5] (?:or|and) (?:[1-5]\b|more|less|above|below|better|worse|higher|lower|up)", re.I
@@ -35,7 +38,8 @@ _GENRE = re.compile(
 _DECADE = re.compile(r"\b(?:1[89]|20)(\d)0s\b|\bthe [’']?(\d)0s\b")
 _YEAR = re.compile(r"\b(?:1[89]|20)(\d)\d\b")
 _DENIED = re.compile(
-    r"\b(?:no|not|none|nothing|never|neither|nor|without|lacks?|rather than|instead of|unlike)\b|n[’']t\b", re.I
+    r"\b(?:no|not|none|nothing|never|neither|nor|without|lacks?|rather than|instead of|unlike)\b|n[’']t\b",
+    re.I,
 )
 _GENERAL = frozenset("""
     movie movies film films book books product products genre genres title titles profile history recently latest
@@ -58,7 +62,12 @@ def names(trace: Trace, case: RankingCase | RatingCase) -> Iterator[str]:
 
 def attributes(trace: Trace, case: RankingCase | RatingCase) -> Iterator[str]:
     """Genres and decades that are cited are of what was read by then; to say that there is none of a kind is free."""
-    known = {*_kinds(_words(case, [i for place, i in places(case) if place <= 2 * len(_chains(case))]), years=True)}
+    known = {
+        *_kinds(
+            _words(case, [i for place, i in places(case) if place <= 2 * len(_chains(case))]),
+            years=True,
+        )
+    }
     for n, step in enumerate(trace.steps):
         text = trace.text[trace.starts[n] : trace.end(trace.starts[n])]
         if isinstance(case, RankingCase) and ("candidate" in text.lower() or named(text, case)):
@@ -86,7 +95,10 @@ def ratings(trace: Trace, case: RankingCase) -> Iterator[str]:
 def checked(case: RankingCase | RatingCase, thought: str) -> Cited:
     """What a thought cites in its own words, each with whether the case has it; order is not looked at."""
     trace = read(case, thought)
-    foreign, spans = _foreign(trace, case), list(stretches(trace, case)) if isinstance(case, RankingCase) else []
+    foreign, spans = (
+        _foreign(trace, case),
+        list(stretches(trace, case)) if isinstance(case, RankingCase) else [],
+    )
     items = [True for at, _ in titles(trace.text) if trace.statements[trace.at(at)] is None]
     had: list[bool] = []
     for at, clause, values in _rated(trace):
@@ -99,8 +111,15 @@ def checked(case: RankingCase | RatingCase, thought: str) -> Cited:
 
 def _foreign(trace: Trace, case: RankingCase | RatingCase) -> dict[int, str]:
     """Place -> name of an item that is cited and that the case has not."""
-    known = {*re.findall(r"\w+", _words(case, [item for _, item in places(case)]).casefold()), *_GENERAL}
-    found = {m.start(1): m[1] for m in _QUOTED.finditer(trace.text) if m[1][0].isupper() and not any(titles(m[1]))}
+    known = {
+        *re.findall(r"\w+", _words(case, [item for _, item in places(case)]).casefold()),
+        *_GENERAL,
+    }
+    found = {
+        m.start(1): m[1]
+        for m in _QUOTED.finditer(trace.text)
+        if m[1][0].isupper() and not any(titles(m[1]))
+    }
     bare = _QUOTED.sub(lambda m: " " * len(m[0]), trace.text)
     for at, clause, _ in _rated(trace):
         found |= {m.start(1): m[1] for m in _NAME.finditer(bare, at, at + len(clause))}
@@ -120,13 +139,20 @@ def _rated(trace: Trace) -> Iterator[tuple[int, str, list[str]]]:
                 yield at, clause, values
 
 
-def _meant(case: RankingCase | RatingCase, clause: str, of: set[int]) -> Iterator[tuple[int, float]]:
+def _meant(
+    case: RankingCase | RatingCase, clause: str, of: set[int]
+) -> Iterator[tuple[int, float]]:
     """(chain, rating) of the hops that a clause can mean: by whom, on what and in which chain, as far as it says.
 
     Args:
         of: Chains that are meant where the clause names none; empty: any.
     """
-    items = {item.title for _, named_at in titles(clause) for place, item in places(case) if place == named_at}
+    items = {
+        item.title
+        for _, named_at in titles(clause)
+        for place, item in places(case)
+        if place == named_at
+    }
     chains = {n for word, _, n in mentions(clause) if word != "step"} or of
     whose = {who for who in ("user", "neighbour") if who in clause} or {"user", "neighbour"}
     for n, c in enumerate(_chains(case), 1):
@@ -145,7 +171,12 @@ def _chains(case: RankingCase | RatingCase) -> tuple[Chain, ...]:
 
 def _words(case: RankingCase | RatingCase, items: Iterable[Item]) -> str:
     """All that a prompt says of these items, and of the user."""
-    return " ".join([clean(case.profile or ""), *(clean(text) for i in items for text in (i.title, *i.attributes))])
+    return " ".join(
+        [
+            clean(case.profile or ""),
+            *(clean(text) for i in items for text in (i.title, *i.attributes)),
+        ]
+    )
 
 
 def _kinds(text: str, years: bool = False) -> dict[str, str]:

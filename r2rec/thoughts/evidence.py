@@ -12,7 +12,9 @@ BEST = 3  # candidates are put in order: as many as metrics look at
 CLOSE = 2  # sums this near to the best are as good: one rating read otherwise would turn them round
 TRAITS = 3  # of an item are read: what comes after says little, and costs tokens
 OTHER = "other"  # the traits that an item has not: each counts as mentioned once, or items of many would always win
-SMALL = frozenset("a an and at by for from in of on or the to with vol part pack set inch count size".split())
+SMALL = frozenset(
+    "a an and at by for from in of on or the to with vol part pack set inch count size".split()
+)
 
 
 Counted = list[tuple[str, int]]  # traits with a number each
@@ -55,7 +57,10 @@ def running(read: Iterable[tuple[Item, int]]) -> Iterator[Counted]:
 def support(case: RankingCase) -> dict[str, Counted]:
     """Label -> the candidate's traits, each with what history and chains in all say for it."""
     sums = dict(pair for counted in running(verdicts(case)) for pair in counted)
-    return {LABELS[k]: [(t, sums.get(t, 0)) for t in traits(item)] for k, item in enumerate(case.candidates)}
+    return {
+        LABELS[k]: [(t, sums.get(t, 0)) for t in traits(item)]
+        for k, item in enumerate(case.candidates)
+    }
 
 
 def filled(support: dict[str, Counted]) -> dict[str, Counted]:

@@ -8,7 +8,9 @@ from r2rec.prompts.cases import Chain
 from r2rec.thoughts.reading import Trace
 from r2rec.thoughts.statements import mark
 
-PREDICTS = re.compile(r"\b(?:expect|predict|would|will|likely|probably|estimate|should|might|may|conclu)", re.I)
+PREDICTS = re.compile(
+    r"\b(?:expect|predict|would|will|likely|probably|estimate|should|might|may|conclu)", re.I
+)
 _CLAUSE = re.compile(r"[.;,!?](?=\s|$)|\n|\b(?:and|but|while|whereas|so|though|although)\b", re.I)
 _RATING = re.compile(r"(?<![\w.#-])[1-5](?:\.\d+)?(?![\w%]|[.,]\d|-\d)")
 _NOT_RATING = re.compile(
@@ -19,7 +21,9 @@ _NOT_RATING = re.compile(
 )  # fmt: skip
 
 
-def in_order(trace: Trace, start: int, end: int, chain: Chain, n: int, hidden: str | None = None) -> Iterator[str]:
+def in_order(
+    trace: Trace, start: int, end: int, chain: Chain, n: int, hidden: str | None = None
+) -> Iterator[str]:
     """Whether a stretch of text reads chain n hop by hop.
 
     Args:

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
-from r2rec import seeds
+from r2rec.base import seeds
 from r2rec.llm.engine import Engine, Question, Setup
+from r2rec.tasks.training import Task
 from r2rec.thoughts.audit import audit
-from r2rec.thoughts.tasks import Task
 from r2rec.thoughts.teacher import again, read
 
 WAIVED = ("masked", "progressive")  # rules that a prompt without them cannot be held to
@@ -28,14 +28,18 @@ def start(cfg: DictConfig, inputs: dict[str, Path], responses: Path) -> Engine:
     return get_method(spec._target_)(Setup(spec, model, cfg.hardware, True, made, None, responses))
 
 
-def lessons(tasks: list[Task], wanted: int, cfg: DictConfig, engine: Engine) -> tuple[dict[int, Trace], dict[str, Any]]:
+def lessons(
+    tasks: list[Task], wanted: int, cfg: DictConfig, engine: Engine
+) -> tuple[dict[int, Trace], dict[str, Any]]:
     """Traces of the first tasks, by index, until `wanted` are accepted; and what they cost.
 
     A round asks for as many as are missing, and each task up to `teacher.attempts` times.
     """
     traces: dict[int, Trace] = {}
     facts = {"asked": 0, "new_tokens": 0, "dollars": 0.0}
-    while (missing := wanted - sum(accepted(cfg, t.reasons) for t in traces.values())) > 0 and len(traces) < len(tasks):
+    while (missing := wanted - sum(accepted(cfg, t.reasons) for t in traces.values())) > 0 and len(
+        traces
+    ) < len(tasks):
         batch = {k: tasks[k] for k in range(len(tasks)) if k not in traces}
         traces |= _taught(dict(list(batch.items())[:missing]), cfg, engine, facts)
     return traces, facts
@@ -47,21 +51,34 @@ def accepted(cfg: DictConfig, reasons: list[str]) -> bool:
     return all(reason.partition(":")[0] in waived for reason in reasons)
 
 
-def _taught(tasks: dict[int, Task], cfg: DictConfig, engine: Engine, facts: dict[str, Any]) -> dict[int, Trace]:
+def _taught(
+    tasks: dict[int, Task], cfg: DictConfig, engine: Engine, facts: dict[str, Any]
+) -> dict[int, Trace]:
     build, params = get_method(cfg.teacher._target_), cfg.teacher.params
-    talks = {k: build(t.case, t.truth, cfg.prompt, cfg.dataset.words, **params) for k, t in tasks.items()}
+    talks = {
+        k: build(t.case, t.truth, cfg.prompt, cfg.dataset.words, **params) for k, t in tasks.items()
+    }
     traces: dict[int, Trace] = {}
     for attempt in range(cfg.teacher.attempts):
         going = [k for k in tasks if k not in traces or not accepted(cfg, traces[k].reasons)]
-        answers = engine.write([Question(talks[k]) for k in going], seeds.integer(cfg.seed, f"think.teacher.{attempt}"))
+        answers = engine.write(
+            [Question(talks[k]) for k in going], seeds.integer(cfg.seed, f"think.teacher.{attempt}")
+        )
         for k, answer in zip(going, answers, strict=True):
-            if answer is None:  # too long: the first time a trace of nothing, later what was there before
-                traces.setdefault(k, Trace("", "", ["malformed: the prompt leaves no room for a reply"]))
+            if (
+                answer is None
+            ):  # too long: the first time a trace of nothing, later what was there before
+                traces.setdefault(
+                    k, Trace("", "", ["malformed: the prompt leaves no room for a reply"])
+                )
                 continue
             facts["asked"] += 1
             facts["new_tokens"] += answer.completion_tokens
             facts["dollars"] = round(facts["dollars"] + answer.cost, 4)
             thought, said = read(answer.text, tasks[k].case)
             traces[k] = Trace(thought, said, audit(tasks[k].case, thought, said, tasks[k].truth))
-            talks[k] = [*talks[k][:1], *again(answer.text, traces[k].reasons, params.get("guided", True))]
+            talks[k] = [
+                *talks[k][:1],
+                *again(answer.text, traces[k].reasons, params.get("guided", True)),
+            ]
     return traces

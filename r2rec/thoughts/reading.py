@@ -21,9 +21,13 @@ COMMON = frozenset(re.findall(r"\w+", """
 
 _DATA = re.compile("[\U000f0000-\U0010fffd]")
 _STEP = re.compile(
-    r"^[ \t>#*_+•-]*+(?:step[ \t]++(\d{1,3})[*_]*+[ \t]*+[:.)–—-]|(\d{1,3})[.)](?![^\s*_]))", re.I | re.M
+    r"^[ \t>#*_+•-]*+(?:step[ \t]++(\d{1,3})[*_]*+[ \t]*+[:.)–—-]|(\d{1,3})[.)](?![^\s*_]))",
+    re.I | re.M,
 )
-_ORDER = {w: str(n % 5 + 1) for n, w in enumerate("one two three four five first second third fourth fifth".split())}
+_ORDER = {
+    w: str(n % 5 + 1)
+    for n, w in enumerate("one two three four five first second third fourth fifth".split())
+}
 _NTH = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
 _TIDY = (  # free wording -> the words that the rules know
     (re.compile(r"\b(first|second|third|fourth|fifth) (chain|neighbou?r)\b", re.I),
@@ -67,7 +71,10 @@ def read(case: RankingCase | RatingCase, thought: str) -> Trace:
     heads = list(_STEP.finditer(thought))
     heads = [h for h in heads if h[1]] or heads
     ends = [h.start() for h in heads] + [len(thought)]
-    steps = [thought[a:b].strip(MARKUP) for a, b in zip([0] + [h.end() for h in heads], ends, strict=True)]
+    steps = [
+        thought[a:b].strip(MARKUP)
+        for a, b in zip([0] + [h.end() for h in heads], ends, strict=True)
+    ]
     statements = stated(steps, case)
     low = thought.lower()
     marks = {text: m for text, m in _marks(case).items() if text in thought or text.lower() in low}
@@ -75,7 +82,10 @@ def read(case: RankingCase | RatingCase, thought: str) -> Trace:
     forms = [_form(text) for text in sorted(marks, key=len, reverse=True)]
     data = re.compile(rf"(?<!\w)(?:{'|'.join(forms) or '(?!)'})(?!\w)")
     plains = [
-        _plain((s and s.plain) or data.sub(lambda m: marks.get(m[0]) or folded.get(m[0].lower(), m[0]), step))
+        _plain(
+            (s and s.plain)
+            or data.sub(lambda m: marks.get(m[0]) or folded.get(m[0].lower(), m[0]), step)
+        )
         for step, s in zip(steps, statements, strict=True)
     ]
     starts = list(accumulate((len(p) + 1 for p in plains[:-1]), initial=0))
@@ -84,7 +94,9 @@ def read(case: RankingCase | RatingCase, thought: str) -> Trace:
 
 def titles(text: str) -> Iterator[tuple[int, int]]:
     """Where a text has titles of items, and the place where each is first read in the case."""
-    return ((m.start(), (ord(m[0]) - ord(mark(0))) // 2) for m in _DATA.finditer(text) if ord(m[0]) % 2)
+    return (
+        (m.start(), (ord(m[0]) - ord(mark(0))) // 2) for m in _DATA.finditer(text) if ord(m[0]) % 2
+    )
 
 
 def places(case: RankingCase | RatingCase) -> list[tuple[int, Item]]:
@@ -102,7 +114,9 @@ def _marks(case: RankingCase | RatingCase) -> dict[str, str]:
         traits, title = evidence.traits(item), clean(item.title).removesuffix("...")
         names = dict.fromkeys((title, re.sub(r" \([^()]*\)$", "", title)), mark(place, is_title=1))
         lower = [t.lower() for t in traits] if item.attributes else []
-        for text, character in (names | dict.fromkeys((", ".join(traits), *traits, *lower), mark(place))).items():
+        for text, character in (
+            names | dict.fromkeys((", ".join(traits), *traits, *lower), mark(place))
+        ).items():
             marks.setdefault(text if telling(text) else f'"{text}"', character)
         marks |= {f'"{text}"': marks[text] for text in names if text in marks}
     return marks

@@ -35,7 +35,8 @@ _PERSON = re.compile(r"\b(?:user|they|them|he|she)\b", re.I)
 _OPEN = re.compile(r"\b(?:neighbour|whether|if)\b", re.I)  # another's opinion, or a question
 _FIRST = r"\b(?:item 1|first (?:item|movie|film|book|product|title|one))\b"
 _MENTION = re.compile(
-    r"\b(step|chain|neighbour)(?:\s++#?(\d{1,3})|s\s++(\d{1,3}(?:\s*+(?:,|and|&|to|-|–)\s*+\d{1,3})*+))", re.I
+    r"\b(step|chain|neighbour)(?:\s++#?(\d{1,3})|s\s++(\d{1,3}(?:\s*+(?:,|and|&|to|-|–)\s*+\d{1,3})*+))",
+    re.I,
 )
 _LABEL = re.compile(  # A and I are words as well: they count where a label would stand; so do letters in lower case
     r"\b(?:candidate|label|option)s?\s++[(\"“'‘*]*+([A-Zb-hj-z])\b(?!['’])|(?<![\w\n])\(([a-z])\)|"
@@ -109,8 +110,12 @@ def chains(trace: Trace, case: RankingCase) -> Iterator[str]:
 def stretches(trace: Trace, case: RankingCase) -> Iterator[tuple[int, int, int]]:
     """Where each chain is read: its number, begin and end; none for chains that are only mentioned together."""
     first = opened(trace)
-    sentence = {at: max(trace.text.rfind(stop, 0, at) for stop in (". ", "\n")) + 1 for at in first.values()}
-    begin = {n: at if trace.text.startswith("chain", at) else sentence[at] for n, at in first.items()}
+    sentence = {
+        at: max(trace.text.rfind(stop, 0, at) for stop in (". ", "\n")) + 1 for at in first.values()
+    }
+    begin = {
+        n: at if trace.text.startswith("chain", at) else sentence[at] for n, at in first.items()
+    }
     for n, at in begin.items():
         if 1 <= n <= len(case.chains) and list(first.values()).count(first[n]) == 1:
             yield n, at, min([trace.end(first[n]), *(b for b in begin.values() if b > at)])
@@ -159,7 +164,9 @@ def foretold(trace: Trace, case: RatingCase) -> Iterator[str]:
     for found in _FORETOLD.finditer(text):
         if (step := trace.at(found.start())) < last:
             yield f'leak: step {step} says "{found[0]}"'
-    item1, item2 = (f"[{mark(n)}{mark(n, is_title=1)}]|{words}" for n, words in ((1, _FIRST), (2, "item 2")))
+    item1, item2 = (
+        f"[{mark(n)}{mark(n, is_title=1)}]|{words}" for n, words in ((1, _FIRST), (2, "item 2"))
+    )
     second, begun = first_of(text, item2), False
     for at, clause in clauses(text):
         step, on_item1 = trace.at(at + len(clause)), re.search(item1, clause) or cited(clause)

@@ -49,20 +49,36 @@ def stated(steps: list[str], case: RankingCase | RatingCase) -> list[Statement |
     """What each step states, if it has one of the forms."""
     worded = [_in_one_wording(step) for step in steps]
     true = _of_question(case.chain) if isinstance(case, RatingCase) else _of_ranking(case, worded)
-    known = {_in_one_wording(text.strip(MARKUP)): Statement(stage, plain) for stage, text, plain in true}
+    known = {
+        _in_one_wording(text.strip(MARKUP)): Statement(stage, plain) for stage, text, plain in true
+    }
     untrue = [
-        [Statement(n, None) for n, f in enumerate(_FORMS[type(case)]) if re.fullmatch(f, text)] for text in worded
+        [Statement(n, None) for n, f in enumerate(_FORMS[type(case)]) if re.fullmatch(f, text)]
+        for text in worded
     ]
-    return [known.get(text) or next(iter(maybe), None) for text, maybe in zip(worded, untrue, strict=True)]
+    return [
+        known.get(text) or next(iter(maybe), None)
+        for text, maybe in zip(worded, untrue, strict=True)
+    ]
 
 
 def _of_question(c: Chain) -> Iterator[tuple[int, str, str]]:
     """What can be stated about a chain whose last rating is asked for: stage, text, what the rules read."""
-    shared = ", ".join(t for t in evidence.traits(c.item2) if t in evidence.traits(c.item1)) or "nothing"
-    user, gave, again = f"by the user ({c.rating_u1:g}).", f"gave it {c.rating_v1:g}", f"a {c.rating_v2:g}"
+    shared = (
+        ", ".join(t for t in evidence.traits(c.item2) if t in evidence.traits(c.item1)) or "nothing"
+    )
+    user, gave, again = (
+        f"by the user ({c.rating_u1:g}).",
+        f"gave it {c.rating_v1:g}",
+        f"a {c.rating_v2:g}",
+    )
     guide = "a guide" if _alike(c) else "a weak guide"
     yield 0, f"{_named(c.item1)} {_liked(c.rating_u1)} {user}", f"{mark(1)} {user}"
-    yield 1, f"Neighbour 1 {gave} and {AGREES[_alike(c)][0]}, so their taste is {guide}.", f"neighbour {gave}."
+    yield (
+        1,
+        f"Neighbour 1 {gave} and {AGREES[_alike(c)][0]}, so their taste is {guide}.",
+        f"neighbour {gave}.",
+    )
     text = f"Neighbour 1 gave {_named(c.item2)} {again}; it shares {shared} with the first."
     yield 2, text, f"neighbour gave {mark(2)} {again}."
 
@@ -85,7 +101,9 @@ def _of_ranking(case: RankingCase, worded: list[str]) -> Iterator[tuple[int, str
         )
         yield 1, text, f"chain {n}: {mark(2 * n)}, neighbour; {mark(2 * n - 1)}, user."
     plain = evidence.support(case)
-    yield from _of_support(plain if _in_one_wording(_candidates(plain)) in worded else evidence.filled(plain))
+    yield from _of_support(
+        plain if _in_one_wording(_candidates(plain)) in worded else evidence.filled(plain)
+    )
 
 
 def _of_support(support: dict[str, evidence.Counted]) -> Iterator[tuple[int, str, str]]:
@@ -99,7 +117,9 @@ def _of_support(support: dict[str, evidence.Counted]) -> Iterator[tuple[int, str
 
 
 def _candidates(support: dict[str, evidence.Counted]) -> str:
-    return f"Candidates: {'; '.join(f'{label} {summed(pairs)}' for label, pairs in support.items())}."
+    return (
+        f"Candidates: {'; '.join(f'{label} {summed(pairs)}' for label, pairs in support.items())}."
+    )
 
 
 def _in_one_wording(text: str) -> str:

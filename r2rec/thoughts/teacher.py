@@ -9,7 +9,9 @@ from r2rec.prompts.answer import parse_ranking, render_ranking, split_thought, t
 from r2rec.prompts.cases import RankingCase, RatingCase
 from r2rec.prompts.render import plain, render
 
-_ANSWER = re.compile(r"^[\s*_#>]*(?:final\s+)?(?:ranking|rating|answer)\b[^\n]*[:：]", re.IGNORECASE | re.MULTILINE)
+_ANSWER = re.compile(
+    r"^[\s*_#>]*(?:final\s+)?(?:ranking|rating|answer)\b[^\n]*[:：]", re.IGNORECASE | re.MULTILINE
+)
 
 
 def messages(
@@ -41,7 +43,9 @@ def again(reply: str, reasons: list[str], guided: bool) -> Messages:
 
     Reasons may name the answer: a writer who was not told it hears which rules were broken, and no more.
     """
-    told = reasons if guided else list(dict.fromkeys(reason.partition(":")[0] for reason in reasons))
+    told = (
+        reasons if guided else list(dict.fromkeys(reason.partition(":")[0] for reason in reasons))
+    )
     text = f"This breaks the rules ({'; '.join(told[:3])}). Write all steps and the answer line anew, without a remark."
     return [{"role": "assistant", "content": reply}, {"role": "user", "content": text}]
 

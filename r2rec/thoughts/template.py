@@ -35,7 +35,9 @@ def write(
     """
     rng = np.random.default_rng(seed)
     return [
-        _ranking(c, a, rng, masked, progressive) if isinstance(c, RankingCase) else _rating(c, a, rng)
+        _ranking(c, a, rng, masked, progressive)
+        if isinstance(c, RankingCase)
+        else _rating(c, a, rng)
         for c, a in zip(cases, answers, strict=True)
     ]
 
@@ -43,15 +45,22 @@ def write(
 def _ranking(
     case: RankingCase, positive: str, rng: np.random.Generator, masked: bool, progressive: bool
 ) -> tuple[str, str]:
-    counted, tell = evidence.running(evidence.verdicts(case)), _read if masked else _read_from_its_end
-    liked = [f"{'; '.join(f'Liked {n}: {counts(next(counted))}' for n, _ in enumerate(case.history, 1))}."]
+    counted, tell = (
+        evidence.running(evidence.verdicts(case)),
+        _read if masked else _read_from_its_end,
+    )
+    liked = [
+        f"{'; '.join(f'Liked {n}: {counts(next(counted))}' for n, _ in enumerate(case.history, 1))}."
+    ]
     told = liked if case.history else []
     read = [tell(n, c, next(counted), next(counted), rng) for n, c in enumerate(case.chains, 1)]
     concluded, answer = conclusion(evidence.filled(evidence.support(case)), positive, rng)
     return _numbered([*(told + read if progressive else read + told), *concluded]), answer
 
 
-def conclusion(support: dict[str, evidence.Counted], positive: str, rng: np.random.Generator) -> tuple[list[str], str]:
+def conclusion(
+    support: dict[str, evidence.Counted], positive: str, rng: np.random.Generator
+) -> tuple[list[str], str]:
     """Three steps and the answer: candidates counted; the best in order; which comes first, where any has support.
 
     The answer has that one, the other best in order, and the rest as listed.
@@ -74,7 +83,13 @@ def ranked(score: dict[str, int], best: Sequence[str], first: str | None) -> str
     return render_ranking([*front, *(label for label in score if label not in front)])
 
 
-def _read(n: int, chain: Chain, first: evidence.Counted, second: evidence.Counted, rng: np.random.Generator) -> str:
+def _read(
+    n: int,
+    chain: Chain,
+    first: evidence.Counted,
+    second: evidence.Counted,
+    rng: np.random.Generator,
+) -> str:
     """One chain, hop by hop, with what each item adds up to: the user, the neighbour, the second item, the user."""
     text = (
         f"Chain {n}: user {chain.rating_u1:g} {_verdict(chain.rating_u1, rng)}: {counts(first)}; "
@@ -87,10 +102,18 @@ def _read(n: int, chain: Chain, first: evidence.Counted, second: evidence.Counte
 
 
 def _read_from_its_end(
-    n: int, chain: Chain, first: evidence.Counted, second: evidence.Counted, rng: np.random.Generator
+    n: int,
+    chain: Chain,
+    first: evidence.Counted,
+    second: evidence.Counted,
+    rng: np.random.Generator,
 ) -> str:
     """The same the other way round: what the chain leads to is told before what leads there."""
-    end = "" if chain.rating_u2 is None else f"user {chain.rating_u2:g} {_verdict(chain.rating_u2, rng)}, "
+    end = (
+        ""
+        if chain.rating_u2 is None
+        else f"user {chain.rating_u2:g} {_verdict(chain.rating_u2, rng)}, "
+    )
     return (
         f"Chain {n}: from its end {end}{counts(second)}; neighbour gave {chain.rating_v2:g}; "
         f"before it {chain.rating_v1:g}, {_agreement(chain.rating_u1, chain.rating_v1, rng)}; "

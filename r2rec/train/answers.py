@@ -12,9 +12,9 @@ from typing import Any
 import polars as pl
 from omegaconf import DictConfig
 
-from r2rec import track
+from r2rec.base import tracking
+from r2rec.base.checkpoint import load_state, save_state
 from r2rec.llm.scoring import batches, padded, parts
-from r2rec.train.state import keep, kept
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt, and of its answer
 STATE = "state.pt"
@@ -37,12 +37,19 @@ def train(
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(trained.values(), lr=spec.learning_rate, weight_decay=0.0)
     log: list[tuple[int, float, float]] = []
-    if saved := kept(folder / STATE, model.device):
+    if saved := load_state(folder / STATE, model.device):
         model.load_state_dict(saved["weights"], strict=False)
         optimizer.load_state_dict(saved["optimizer"])
         log = saved["log"]
     model.train()
-    bar = tqdm(range(len(log), steps), total=steps, initial=len(log), desc="adapt", leave=False, disable=None)
+    bar = tqdm(
+        range(len(log), steps),
+        total=steps,
+        initial=len(log),
+        desc="adapt",
+        leave=False,
+        disable=None,
+    )
     for step in bar:
         torch.manual_seed((seed + step) % 2**31)
         rate = spec.learning_rate * schedule(step, steps, spec.warmup)
@@ -54,11 +61,14 @@ def train(
         optimizer.step()
         optimizer.zero_grad()
         log.append((step, loss, rate))
-        track.step("adapt", step, {"loss": loss, "learning_rate": rate})
+        tracking.log_step("adapt", step, {"loss": loss, "learning_rate": rate})
         bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
         if (step + 1) % spec.save_steps == 0 and step + 1 < steps:
             weights = {name: p.detach() for name, p in trained.items()}
-            keep(folder / STATE, {"weights": weights, "optimizer": optimizer.state_dict(), "log": log})
+            save_state(
+                folder / STATE,
+                {"weights": weights, "optimizer": optimizer.state_dict(), "log": log},
+            )
     model.eval()
     return pl.DataFrame(log, schema=["step", "loss", "learning_rate"], orient="row")
 
@@ -79,10 +89,15 @@ def _backward(model: Any, rows: list[Row], batch_tokens: int, pad: int) -> float
     whole, count, total = [p + a for p, a in rows], sum(len(a) for _, a in rows), 0.0
     for batch in batches([len(ids) for ids in whole], batch_tokens):
         ids = padded([whole[i] for i in batch], pad, model.device)
-        place = [(k, at) for k, i in enumerate(batch) for at in range(len(rows[i][0]), len(whole[i]))]
+        place = [
+            (k, at) for k, i in enumerate(batch) for at in range(len(rows[i][0]), len(whole[i]))
+        ]
         row, at = torch.tensor(place, device=model.device).T
         hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state[row, at - 1]
-        loss = torch.nn.functional.cross_entropy(head(hidden).float(), ids[row, at], reduction="sum") / count
+        loss = (
+            torch.nn.functional.cross_entropy(head(hidden).float(), ids[row, at], reduction="sum")
+            / count
+        )
         loss.backward()
         total += loss.item()
     return total

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec.store import MANIFEST
+from r2rec.base.store import MANIFEST
 
 CARD = "README.md"
 LONGEST = 2**16  # characters of somebody's card that are read
@@ -23,7 +23,9 @@ they learn from: popular items and frequent tastes are served better. The number
 nothing of held-out users: rank with it to know."""
 
 
-def write(folder: Path, stage: str, cfg: DictConfig, inputs: Mapping[str, Path], facts: Mapping[str, Any]) -> None:
+def write(
+    folder: Path, stage: str, cfg: DictConfig, inputs: Mapping[str, Path], facts: Mapping[str, Any]
+) -> None:
     """README.md: YAML that the Hub indexes, then data, configuration, training figures and limits in words.
 
     Args:
@@ -35,12 +37,18 @@ def write(folder: Path, stage: str, cfg: DictConfig, inputs: Mapping[str, Path],
     base = named(cfg.model)
     front = {
         "library_name": "peft",
-        **({"base_model": base} if base != cfg.model.name else {}),  # the Hub refuses what is no id of its own
+        **(
+            {"base_model": base} if base != cfg.model.name else {}
+        ),  # the Hub refuses what is no id of its own
         "pipeline_tag": "text-generation",
         "tags": ["r2rec", "lora", "recommendation"],
         "r2rec": {"stage": stage, "dataset": data, "seed": cfg.seed},
     }
-    own = {"adapt": cfg.baseline.adapt} if stage == "adapt" else {stage: cfg[stage], "lora": cfg.model.lora}
+    own = (
+        {"adapt": cfg.baseline.adapt}
+        if stage == "adapt"
+        else {stage: cfg[stage], "lora": cfg.model.lora}
+    )
     choices = own | {"prompt": cfg.prompt, "max_length": cfg.model.max_length}
     words = [
         f"---\n{OmegaConf.to_yaml(OmegaConf.create(front))}---\n",
@@ -65,7 +73,9 @@ def about(adapter: str | None) -> dict[str, str]:
     try:
         with file.open(encoding="utf-8") as stream:
             front = stream.read(LONGEST).split("---\n")[1]
-        said = yaml.safe_load(front)["r2rec"]  # plain: OmegaConf would put variables of the environment into it
+        said = yaml.safe_load(front)[
+            "r2rec"
+        ]  # plain: OmegaConf would put variables of the environment into it
         return {name: _word(said[name]) for name in ("stage", "dataset", "seed")}
     except Exception:  # somebody else's card
         return {}
@@ -80,7 +90,11 @@ def _word(said: Any) -> str:
 
 def named(base: DictConfig) -> str:
     """A backbone's hub id where it has one, else its name."""
-    return base.name if base.path is None or base.path.startswith("r2rec:") or Path(base.path).is_dir() else base.path
+    return (
+        base.name
+        if base.path is None or base.path.startswith("r2rec:") or Path(base.path).is_dir()
+        else base.path
+    )
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -89,10 +103,16 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 
 def _told(manifest: dict[str, Any]) -> str:
-    counts = [f"{v:,} {k.replace('_', ' ')}" for k, v in manifest.get("facts", {}).items() if type(v) is int]
+    counts = [
+        f"{v:,} {k.replace('_', ' ')}"
+        for k, v in manifest.get("facts", {}).items()
+        if type(v) is int
+    ]
     return f" ({', '.join(counts)})" if counts else ""
 
 
 def _table(facts: Mapping[str, Any]) -> str:
-    rows = [f"| {k.replace('_', ' ')} | {v} |" for k, v in facts.items() if isinstance(v, (int, float))]
+    rows = [
+        f"| {k.replace('_', ' ')} | {v} |" for k, v in facts.items() if isinstance(v, (int, float))
+    ]
     return "\n".join(["| | |", "|-|-|", *rows, *(f"\n{note}" for note in facts.get("notes", []))])

@@ -11,11 +11,11 @@ import polars as pl
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from r2rec import together, track
-from r2rec.store import write_json
+from r2rec.base import processes, tracking
+from r2rec.base.checkpoint import is_sealed, seal
+from r2rec.base.store import write_json
 from r2rec.train.card import named
 from r2rec.train.clock import Clock
-from r2rec.train.state import seal, sealed
 
 CHECKPOINTS = "checkpoints"
 
@@ -49,7 +49,7 @@ def checkpoints(hardware: DictConfig, folder: Path) -> Path:
 def newest_complete(folder: Path) -> str | None:
     """The newest checkpoint that is whole and as it was written, or None; others are left alone."""
     newest_first = sorted(folder.glob("checkpoint-*"), key=lambda p: -int(p.name.split("-")[1]))
-    return next((str(path) for path in newest_first if sealed(path)), None)
+    return next((str(path) for path in newest_first if is_sealed(path)), None)
 
 
 def common_arguments(cfg: DictConfig, folder: Path, seed: int) -> dict[str, Any]:
@@ -95,7 +95,9 @@ def gathered(trainer: Any) -> dict[str, Any]:
     return trainer.accelerator.get_state_dict(trainer.model_wrapped)
 
 
-def save_adapter(model: Any, tokenizer: Any, folder: Path, base: DictConfig, weights: Any = None) -> None:
+def save_adapter(
+    model: Any, tokenizer: Any, folder: Path, base: DictConfig, weights: Any = None
+) -> None:
     """The trained adapter, in PEFT's layout, without the frozen reference that TRL keeps beside it.
 
     Its base is named as the configuration names it: where this machine keeps the weights is of no use elsewhere.
@@ -127,7 +129,13 @@ def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> 
 
     class Bar(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            self.bar = tqdm(total=state.max_steps, initial=state.global_step, desc=name, leave=False, disable=None)
+            self.bar = tqdm(
+                total=state.max_steps,
+                initial=state.global_step,
+                desc=name,
+                leave=False,
+                disable=None,
+            )
 
         def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             clock.start()
@@ -139,10 +147,10 @@ def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
             if "train_runtime" not in (logs or {}):
                 state.log_history[-1] |= self.taken
-            track.step(name, state.global_step, logs or {})
+            tracking.log_step(name, state.global_step, logs or {})
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            together.meet()  # each process writes a part
+            processes.wait_for_all()  # each process writes a part
             if state.is_world_process_zero:
                 seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
 
@@ -156,7 +164,9 @@ def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> 
     own = Path(trainer.args.output_dir)
     newest = newest_complete(own)
     others = [path for path in (folder / CHECKPOINTS).rglob("checkpoint-*") if path.parent != own]
-    if others and not newest and together.is_first():
-        tqdm.write(f"  note: {others[0]} is of another hardware.strategy and is not used: training starts anew")
+    if others and not newest and processes.is_main():
+        tqdm.write(
+            f"  note: {others[0]} is of another hardware.strategy and is not used: training starts anew"
+        )
     trainer.train(resume_from_checkpoint=newest)
     return write_log(trainer.state.log_history, folder)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from r2rec import track
-from r2rec.evaluate.validation import validation
+from r2rec.base import tracking
 from r2rec.llm import chat, hf
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import render
+from r2rec.tasks.validation import validation
 
 
 def questions(cfg: DictConfig, inputs: dict[str, Path]) -> tuple[list[str], list[str]]:
@@ -44,12 +44,19 @@ def probes(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any, stage: str)
             with torch.random.fork_rng():
                 written = hf.generate(model, tokenizer, prompts, cfg.probe, range(len(prompts)))
             model.train()
-            answers = [parse_ranking(text, cfg.evaluation.negatives + 1, cfg.prompt.reasoning) for text in written]
+            answers = [
+                parse_ranking(text, cfg.evaluation.negatives + 1, cfg.prompt.reasoning)
+                for text in written
+            ]
             hits = [a.labels[:1] == (label,) for a, label in zip(answers, positives, strict=True)]
             valid = float(np.mean([a.valid for a in answers]))
-            row = {"step": state.global_step, "probe/hr@1": float(np.mean(hits)), "probe/valid": valid}
+            row = {
+                "step": state.global_step,
+                "probe/hr@1": float(np.mean(hits)),
+                "probe/valid": valid,
+            }
             state.log_history.append(row)
-            track.step(stage, state.global_step, row)
+            tracking.log_step(stage, state.global_step, row)
 
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
             self.ask(state, model)

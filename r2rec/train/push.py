@@ -3,10 +3,17 @@
 import os
 from pathlib import Path
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 
 TOKEN = "HF_TOKEN"
-FILES = ["README.md", "*.safetensors", "adapter_config.json", "tokenizer*", "special_tokens*", "*.jinja"]
+FILES = [
+    "README.md",
+    "*.safetensors",
+    "adapter_config.json",
+    "tokenizer*",
+    "special_tokens*",
+    "*.jinja",
+]
 
 
 def push(folder: Path, repository: str) -> str:
@@ -22,7 +29,9 @@ def push(folder: Path, repository: str) -> str:
 
     token = os.environ.get(TOKEN, "")
     if not token:
-        raise R2RecError(f"push_to_hub={repository} needs a token: set the environment variable {TOKEN}")
+        raise R2RecError(
+            f"push_to_hub={repository} needs a token: set the environment variable {TOKEN}"
+        )
     api = HfApi(token=token)
     try:
         api.create_repo(repository, private=True, exist_ok=True)

@@ -9,18 +9,28 @@ import polars as pl
 from hydra.utils import get_method
 from omegaconf import DictConfig
 
-from r2rec import seeds
-from r2rec.data.targets import for_rl
-from r2rec.errors import R2RecError
+from r2rec.base import seeds
+from r2rec.base.errors import R2RecError
 from r2rec.llm import chat, load, runtime
 from r2rec.prompts.render import render
-from r2rec.thoughts.tasks import Task, ranking_tasks, targets
-from r2rec.thoughts.tasks import load as load_source
+from r2rec.tasks.targets import for_rl
+from r2rec.tasks.training import Task, ranking_tasks, targets
+from r2rec.tasks.training import load as load_source
 from r2rec.train import card
-from r2rec.train.common import common_arguments, forgotten, gathered, lora, per_device, save_adapter, train
+from r2rec.train.common import (
+    common_arguments,
+    forgotten,
+    gathered,
+    lora,
+    per_device,
+    save_adapter,
+    train,
+)
 from r2rec.train.probe import probes
 
-KL_AT_START = 1e-3  # nats a token; above it the reference is not the policy that training starts from
+KL_AT_START = (
+    1e-3  # nats a token; above it the reference is not the policy that training starts from
+)
 
 
 @forgotten()
@@ -39,14 +49,23 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
     tokenizer = load.tokenizer(cfg.model, made)
     tasks, notes = _tasks(cfg, inputs, tokenizer)
     rows = [
-        {"prompt": chat.ask(render(t.case, cfg.prompt, cfg.dataset.words)), "positive": t.truth, "n_candidates": n}
+        {
+            "prompt": chat.ask(render(t.case, cfg.prompt, cfg.dataset.words)),
+            "positive": t.truth,
+            "n_candidates": n,
+        }
         for t in tasks
         if (n := cfg.evaluation.negatives + 1)
     ]
-    args = _arguments(cfg, folder)  # before the weights: under ZeRO-3 these are then loaded in parts
+    args = _arguments(
+        cfg, folder
+    )  # before the weights: under ZeRO-3 these are then loaded in parts
     trainer = SharedPromptGRPO(
         model=load.weights(cfg.model, made, adapter, train=True),
-        reward_funcs=[reward_function(name, part, cfg.prompt.reasoning) for name, part in cfg.reward.parts.items()],
+        reward_funcs=[
+            reward_function(name, part, cfg.prompt.reasoning)
+            for name, part in cfg.reward.parts.items()
+        ],
         args=args,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
@@ -54,20 +73,31 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
     )
     log = train(trainer, "rl", folder, [_reference(), *probes(cfg, inputs, tokenizer, "rl")])
     save_adapter(trainer.model, tokenizer, folder, cfg.model, gathered(trainer))
-    facts = {"prompts": len(rows), "steps": trainer.state.global_step, **summary(log), "notes": notes + warnings(log)}
+    facts = {
+        "prompts": len(rows),
+        "steps": trainer.state.global_step,
+        **summary(log),
+        "notes": notes + warnings(log),
+    }
     card.write(folder, "rl", cfg, inputs, facts)
     return facts
 
 
-def _tasks(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any) -> tuple[list[Task], list[str]]:
+def _tasks(
+    cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any
+) -> tuple[list[Task], list[str]]:
     source = load_source(inputs["prepare"], inputs["split"])
     pool = targets(source, cfg)
     per_step = cfg.rl.prompts_per_step
-    tasks = ranking_tasks(source, for_rl(pool, cfg.rl.samples), cfg, seeds.generator(cfg.seed, "rl.tasks"))
+    tasks = ranking_tasks(
+        source, for_rl(pool, cfg.rl.samples), cfg, seeds.generator(cfg.seed, "rl.tasks")
+    )
     prompts = [render(t.case, cfg.prompt, cfg.dataset.words) for t in tasks]
     fits = chat.fits(tokenizer, prompts, cfg, cfg.rl.max_new_tokens)
     kept = [t for t, fit in zip(tasks, fits, strict=True) if fit]
-    notes = [f"{len(tasks) - len(kept)} prompts too long for model.max_length were left out"] * (len(kept) < len(tasks))
+    notes = [f"{len(tasks) - len(kept)} prompts too long for model.max_length were left out"] * (
+        len(kept) < len(tasks)
+    )
     if len(kept) < per_step:
         raise R2RecError(
             f"only {len(kept)} RL prompts fit, rl.prompts_per_step={per_step}; raise model.max_length or give more data"
@@ -82,7 +112,10 @@ def reward_function(name: str, part: DictConfig, reasoned: bool) -> Callable[...
 
     def named(completions: list[chat.Messages], **columns: Any) -> list[float]:
         known = columns | {"reasoned": reasoned} | dict(part.params)
-        return reward([c[-1]["content"] for c in completions], **{k: v for k, v in known.items() if k in wanted})
+        return reward(
+            [c[-1]["content"] for c in completions],
+            **{k: v for k, v in known.items() if k in wanted},
+        )
 
     named.__name__ = name  # what TRL's logs call it
     return named
@@ -99,7 +132,9 @@ def _arguments(cfg: DictConfig, folder: Path) -> Any:
         **_rollouts(cfg),
         num_train_epochs=group.epochs,
         learning_rate=group.learning_rate,
-        lr_scheduler_type="constant_with_warmup" if group.schedule == "constant" else group.schedule,
+        lr_scheduler_type="constant_with_warmup"
+        if group.schedule == "constant"
+        else group.schedule,
         warmup_steps=group.warmup,
         per_device_train_batch_size=at_once,
         gradient_accumulation_steps=times,
@@ -125,7 +160,11 @@ def _rollouts(cfg: DictConfig) -> dict[str, Any]:
     if hardware.rollouts == "hf":
         return {}
     if hardware.rollouts == "server":
-        return {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": hardware.vllm_server}
+        return {
+            "use_vllm": True,
+            "vllm_mode": "server",
+            "vllm_server_base_url": hardware.vllm_server,
+        }
     return {
         "use_vllm": True,
         "vllm_mode": "colocate",
@@ -144,7 +183,9 @@ def _reference() -> Any:
             kl = (logs or {}).get("kl", 0.0)
             if state.global_step == 1 and not abs(kl) <= KL_AT_START:  # nor where it is no number
                 why = "the reference is not the policy that training starts from"
-                raise R2RecError(f"rl: the KL of the first step is {kl:.4f}: {why}; rl.beta=0 trains without one")
+                raise R2RecError(
+                    f"rl: the KL of the first step is {kl:.4f}: {why}; rl.beta=0 trains without one"
+                )
 
     return Reference()
 
@@ -165,4 +206,6 @@ def warnings(log: pl.DataFrame) -> list[str]:
     silent = summary(log).get("frac_reward_zero_std", 0.0)
     if silent <= 0.5:
         return []
-    return [f"{silent:.0%} of groups had equal rewards and taught nothing; raise rl.group_size or rl.temperature"]
+    return [
+        f"{silent:.0%} of groups had equal rewards and taught nothing; raise rl.group_size or rl.temperature"
+    ]

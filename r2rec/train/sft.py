@@ -7,11 +7,19 @@ from typing import Any
 import polars as pl
 from omegaconf import DictConfig
 
-from r2rec import seeds
-from r2rec.errors import R2RecError
+from r2rec.base import seeds
+from r2rec.base.errors import R2RecError
 from r2rec.llm import chat, load, runtime
 from r2rec.train import card
-from r2rec.train.common import common_arguments, forgotten, gathered, lora, per_device, save_adapter, train
+from r2rec.train.common import (
+    common_arguments,
+    forgotten,
+    gathered,
+    lora,
+    per_device,
+    save_adapter,
+    train,
+)
 from r2rec.train.probe import probes
 
 
@@ -27,10 +35,16 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
     rows = examples(pl.read_parquet(inputs["think"] / "traces.parquet"), cfg.sft.samples)
     plain = [row for row in rows if not chat.spelled(tokenizer, row["prompt"] + row["completion"])]
     lengths = [_length(tokenizer, row) for row in plain]
-    short = [row for row, length in zip(plain, lengths, strict=True) if length <= cfg.model.max_length]
+    short = [
+        row for row, length in zip(plain, lengths, strict=True) if length <= cfg.model.max_length
+    ]
     if not short:
-        raise R2RecError(f"no trace fits into model.max_length={cfg.model.max_length} tokens; raise it")
-    args = _arguments(cfg, folder)  # before the weights: under ZeRO-3 these are then loaded in parts
+        raise R2RecError(
+            f"no trace fits into model.max_length={cfg.model.max_length} tokens; raise it"
+        )
+    args = _arguments(
+        cfg, folder
+    )  # before the weights: under ZeRO-3 these are then loaded in parts
     trainer = SFTTrainer(
         model=load.weights(cfg.model, made, train=True),
         args=args,
@@ -63,7 +77,9 @@ def examples(traces: pl.DataFrame, samples: int) -> list[dict[str, chat.Messages
     accepted = traces.filter("accepted")
     tasks = accepted["task"].unique(maintain_order=True)
     share = -(-samples // max(1, len(tasks)))
-    taken = pl.concat([accepted.filter(pl.col("task") == t).head(share) for t in tasks]).head(samples)
+    taken = pl.concat([accepted.filter(pl.col("task") == t).head(share) for t in tasks]).head(
+        samples
+    )
     return [
         {"prompt": chat.ask(prompt), "completion": chat.reply(thought, answer)}
         for prompt, thought, answer in taken.select("prompt", "thought", "answer").iter_rows()
@@ -84,7 +100,9 @@ def unmasked(pad_token_id: int) -> Callable[[list[dict[str, Any]]], dict[str, An
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = padded(rows)
         shape = batch.pop("attention_mask").shape
-        positions = torch.arange(shape[1]).expand(shape).contiguous()  # memory that rows share can't be pinned
+        positions = (
+            torch.arange(shape[1]).expand(shape).contiguous()
+        )  # memory that rows share can't be pinned
         return batch | {"position_ids": positions}
 
     return collate

@@ -26,7 +26,12 @@ class SharedPromptGRPO(GRPOTrainer):
         """Token ids of the rollouts, as TRL's, drawn by our own chance where a model here writes them."""
         if self.use_vllm:
             return super()._generate_single_turn(*args, **others)
-        plain = {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}  # of greedy decoding
+        plain = {
+            "do_sample": False,
+            "temperature": None,
+            "top_p": None,
+            "top_k": None,
+        }  # of greedy decoding
         self.generation_config.update(**plain)
         model = self.accelerator.unwrap_model(self.model_wrapped)
         own, usual = model.__dict__.get("generate"), model.generate  # FSDP's own, where it has one
@@ -35,7 +40,11 @@ class SharedPromptGRPO(GRPOTrainer):
         def shared(input_ids: torch.Tensor, attention_mask: torch.Tensor, **words: Any) -> Any:
             with sharing(model, input_ids, attention_mask) as cache:
                 return usual(
-                    input_ids=input_ids, attention_mask=attention_mask, logits_processor=[draw], **cache, **words
+                    input_ids=input_ids,
+                    attention_mask=attention_mask,
+                    logits_processor=[draw],
+                    **cache,
+                    **words,
                 )
 
         model.generate = shared
@@ -67,7 +76,9 @@ class SharedPromptGRPO(GRPOTrainer):
         **others: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         """Log-probabilities and entropies [n, logits_to_keep] of the completions in rows [n, prompt + completion]."""
-        last = input_ids.shape[1] - logits_to_keep - 1  # place of the prompt's last token, which answers begin from
+        last = (
+            input_ids.shape[1] - logits_to_keep - 1
+        )  # place of the prompt's last token, which answers begin from
         prompts = torch.cat([input_ids[:, : last + 1], attention_mask[:, : last + 1]], 1)
         alone = len(prompts.unique(dim=0)) == len(prompts)
         if (
@@ -77,10 +88,18 @@ class SharedPromptGRPO(GRPOTrainer):
             or not self._whole(model)
         ):
             return super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy, **others
+                model,
+                input_ids,
+                attention_mask,
+                logits_to_keep,
+                batch_size,
+                compute_entropy,
+                **others,
             )
         logps, entropies = [], []
-        for rows in torch.arange(len(prompts), device=prompts.device).split(batch_size or len(prompts)):
+        for rows in torch.arange(len(prompts), device=prompts.device).split(
+            batch_size or len(prompts)
+        ):
             ids, mask = input_ids[rows], attention_mask[rows]
             _, owner = prompts[rows].unique(dim=0, return_inverse=True)
             first = torch.stack([(owner == n).nonzero()[0, 0] for n in range(int(owner.max()) + 1)])

@@ -15,7 +15,9 @@ SEQUENCE, GRAPH = (SASRec, GRU4Rec, Caser), (LightGCN, NGCF, GraphSAGE)
 USERS, ITEMS = 12, 30
 
 
-def table(seed: int = 0, users: int = USERS, items: int = ITEMS, empty: tuple[int, ...] = (3,)) -> pl.DataFrame:
+def table(
+    seed: int = 0, users: int = USERS, items: int = ITEMS, empty: tuple[int, ...] = (3,)
+) -> pl.DataFrame:
     """A train table: 1 to 14 items of each user, none of those in `empty`."""
     rng = np.random.default_rng(seed)
     rows = [

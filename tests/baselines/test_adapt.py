@@ -10,15 +10,15 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+from r2rec.base.errors import R2RecError
 from r2rec.baselines import adapt, llara, tallrec
 from r2rec.baselines.question import MARK, Question, View, encode
-from r2rec.check import check
-from r2rec.errors import R2RecError
 from r2rec.llm import chat, load
 from r2rec.pipeline import NAMES
-from r2rec.prompts.assemble import Texts
 from r2rec.prompts.cases import Item
-from r2rec.thoughts.tasks import load as load_source
+from r2rec.run.rules import check
+from r2rec.tasks.assemble import Texts
+from r2rec.tasks.training import load as load_source
 from tests.small import Done, composed, go
 
 METHODS = ("tallrec", "llara")
@@ -43,7 +43,12 @@ def test_tallrec_asks_about_each_candidate() -> None:
     for item, question in zip(VIEW.candidates, questions, strict=True):
         told = [line for line in question.prompt.splitlines() if "Film" in line]
         kinds = [(line.partition(":")[0], line[-2]) for line in told]
-        assert kinds == [("- Liked 1", "0"), ("- Liked 2", "1"), ("- Disliked 1", "2"), ("- A", str(item))]
+        assert kinds == [
+            ("- Liked 1", "0"),
+            ("- Liked 2", "1"),
+            ("- Disliked 1", "2"),
+            ("- A", str(item)),
+        ]
     assert [q.answer for q in asked(tallrec, VIEW._replace(positive=None))] == [None] * 3
 
 
@@ -51,13 +56,19 @@ def test_tallrec_answers_in_the_words_it_is_given() -> None:
     view, params = VIEW._replace(positive=0), composed("baseline=tallrec").baseline.params
     questions = tallrec.ask(view, KNOWN, CFG.prompt, CFG.dataset.words, **params)
     assert {q.options for q in questions} == {(f" {params.positive}", f" {params.negative}")}
-    assert [q.answer for q in questions] == [f" {params[kind]}" for kind in ("positive", "negative", "negative")]
+    assert [q.answer for q in questions] == [
+        f" {params[kind]}" for kind in ("positive", "negative", "negative")
+    ]
     assert all(f'Answer "{params.positive}" or "{params.negative}".' in q.prompt for q in questions)
 
 
 def test_llara_asks_once_and_marks_every_item() -> None:
     (question,) = asked(llara)
-    assert (question.options, question.answer, question.marked) == ((" A", " B", " C"), " B", (0, 1, 3, 4, 5))
+    assert (question.options, question.answer, question.marked) == (
+        (" A", " B", " C"),
+        " B",
+        (0, 1, 3, 4, 5),
+    )
     assert question.prompt.count(MARK) == 5
     for item, part in zip(question.marked, question.prompt.split(MARK), strict=False):
         assert part.endswith(f'"Film {item}"')
@@ -78,7 +89,9 @@ def test_marks_become_items_and_text_alone_has_none() -> None:
     text = question.prompt.replace(MARK, "")
     opened = chat.opened(tokenizer, text, reasoning=False) + question.lead
     assert encode(tokenizer, question, hybrid=False) == tokenizer.encode(opened)
-    assert tokenizer.decode([i for i in ids if i >= 0]) == tokenizer.decode(tokenizer.encode(opened))
+    assert tokenizer.decode([i for i in ids if i >= 0]) == tokenizer.decode(
+        tokenizer.encode(opened)
+    )
 
 
 def test_words_stay_and_items_are_projected() -> None:
@@ -138,14 +151,19 @@ def test_a_disliked_item_is_a_later_one(smoke: Done) -> None:
             assert ratings[view.user, other] <= 3
             assert order[view.user, other] > order[view.user, target]
         else:
-            later = [i for (u, i), n in order.items() if u == view.user and n > order[view.user, target]]
+            later = [
+                i for (u, i), n in order.items() if u == view.user and n > order[view.user, target]
+            ]
             assert all(ratings[view.user, i] > 3 for i in later)
     assert disliked
 
 
 @pytest.fixture(scope="module")
 def done(store: Path) -> dict[str, Done]:
-    return {name: go(store, f"baseline={name}", *FEW, *QUICK_FIT * (name == "llara")) for name in METHODS}
+    return {
+        name: go(store, f"baseline={name}", *FEW, *QUICK_FIT * (name == "llara"))
+        for name in METHODS
+    }
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -156,7 +174,11 @@ def test_a_run_trains_ranks_and_is_reused(store: Path, done: dict[str, Done], na
     assert first.records[-1]["variant"] == "tiny_scratch"
     ranked = pl.read_parquet(first.folder / "rankings.parquet").filter(method=name)
     assert ranked["valid"].all()
-    assert ranked.select(pl.col("ranking").list.sort() == pl.col("candidates").list.sort()).to_series().all()
+    assert (
+        ranked.select(pl.col("ranking").list.sort() == pl.col("candidates").list.sort())
+        .to_series()
+        .all()
+    )
     again = go(store, f"baseline={name}", *FEW, *QUICK_FIT * (name == "llara"))
     assert again.made() == set()
     assert again.records == first.records
@@ -189,7 +211,14 @@ def test_what_the_projector_says_reaches_the_scores(done: dict[str, Done], tmp_p
 
 def test_a_question_too_long_is_told(store: Path) -> None:
     with pytest.raises(R2RecError, match=r"no question fits into model\.max_length=20"):
-        go(store, "baseline=tallrec", *FEW, "model.max_length=20", "generation.max_new_tokens=4", "rl=off")
+        go(
+            store,
+            "baseline=tallrec",
+            *FEW,
+            "model.max_length=20",
+            "generation.max_new_tokens=4",
+            "rl=off",
+        )
 
 
 REFUSED = {
@@ -209,12 +238,15 @@ def test_what_cannot_work_is_refused(words: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_tallrec_trained_elsewhere_ranks_without_training(store: Path, done: dict[str, Done]) -> None:
+def test_tallrec_trained_elsewhere_ranks_without_training(
+    store: Path, done: dict[str, Done]
+) -> None:
     folder = done["tallrec"].folders()["adapt"]
     given = go(store, "baseline=tallrec", *FEW, f"model.adapter={folder}")
     assert "adapt" not in given.stages
     assert given.records[-1]["variant"] == "adapt on toy_small"
     rankings = [
-        pl.read_parquet(d.folder / "rankings.parquet").filter(method="tallrec") for d in (given, done["tallrec"])
+        pl.read_parquet(d.folder / "rankings.parquet").filter(method="tallrec")
+        for d in (given, done["tallrec"])
     ]
     assert rankings[0].equals(rankings[1])

@@ -23,9 +23,13 @@ def test_ease_is_ridge_regression_without_oneself():
     expected = np.zeros((USERS, ITEMS))
     for item in range(ITEMS):
         others = np.delete(x, item, axis=1)
-        weights = np.linalg.solve(others.T @ others + penalty * np.eye(ITEMS - 1), others.T @ x[:, item])
+        weights = np.linalg.solve(
+            others.T @ others + penalty * np.eye(ITEMS - 1), others.T @ x[:, item]
+        )
         expected[:, item] = others @ weights
-    scores = ease.score(table(), np.arange(USERS), EVERYTHING, np.random.default_rng(0), regularisation=penalty)
+    scores = ease.score(
+        table(), np.arange(USERS), EVERYTHING, np.random.default_rng(0), regularisation=penalty
+    )
     np.testing.assert_allclose(scores, expected, atol=1e-9)
 
 
@@ -40,9 +44,13 @@ def test_item_knn_sums_the_cosines_of_the_nearest(neighbours):
             near.append(0.0 if other == item else common / (norm + shrink))
         least = sorted(near)[-min(neighbours, ITEMS)]
         for user in range(USERS):
-            expected[user, item] = sum(s for other, s in enumerate(near) if s >= least and x[user, other])
+            expected[user, item] = sum(
+                s for other, s in enumerate(near) if s >= least and x[user, other]
+            )
     rng = np.random.default_rng(0)
-    scores = item_knn.score(table(), np.arange(USERS), EVERYTHING, rng, neighbours=neighbours, shrink=shrink)
+    scores = item_knn.score(
+        table(), np.arange(USERS), EVERYTHING, rng, neighbours=neighbours, shrink=shrink
+    )
     np.testing.assert_allclose(scores, expected, atol=1e-12)
 
 

@@ -9,9 +9,15 @@ from r2rec.baselines import ease, item_knn, popularity
 from r2rec.baselines.ratings import ratings
 from tests.baselines.small import GRAPH, ITEMS, SEQUENCE, table
 
-NEW, SINGLE, UNSEEN = 3, 4, ITEMS - 1  # a user without history, a user of one item, an item that no train row has
+NEW, SINGLE, UNSEEN = (
+    3,
+    4,
+    ITEMS - 1,
+)  # a user without history, a user of one item, an item that no train row has
 KNOWN = table().filter(pl.col("item") != UNSEEN)
-TRAIN = pl.concat([KNOWN.filter(pl.col("user") != SINGLE), KNOWN.filter(pl.col("user") == SINGLE).head(1)])
+TRAIN = pl.concat(
+    [KNOWN.filter(pl.col("user") != SINGLE), KNOWN.filter(pl.col("user") == SINGLE).head(1)]
+)
 USERS, SHOWN = np.array([NEW, SINGLE, 0]), np.array([[0, 1, UNSEEN]] * 3)
 
 

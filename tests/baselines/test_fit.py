@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from safetensors.numpy import load_file
 
+from r2rec.base.errors import R2RecError
 from r2rec.baselines import fit
-from r2rec.errors import R2RecError
-from r2rec.launch import _free_port
+from r2rec.run.launch import _free_port
 from tests.baselines.small import ITEMS, USERS, data, table
 from tests.conftest import ROOT
 
@@ -36,8 +36,12 @@ def inputs(tmp_path: Path) -> dict[str, Path]:
     table().write_parquet(split / "train.parquet")
     rng = np.random.default_rng(0)
     shown = [rng.permutation(ITEMS)[:6].tolist() for _ in range(USERS)]
-    frame = pl.DataFrame({"user": range(USERS), "positive": [row[2] for row in shown], "items": shown})
-    frame.cast({"user": pl.UInt32, "positive": pl.UInt32}).write_parquet(split / "validation_candidates.parquet")
+    frame = pl.DataFrame(
+        {"user": range(USERS), "positive": [row[2] for row in shown], "items": shown}
+    )
+    frame.cast({"user": pl.UInt32, "positive": pl.UInt32}).write_parquet(
+        split / "validation_candidates.parquet"
+    )
     return {"prepare": prepare, "split": split}
 
 
@@ -54,7 +58,11 @@ def configured(target=SASREC, seed=0, **spec):
 def fitted(cfg, inputs, folder: Path):
     folder.mkdir(exist_ok=True)
     facts = fit.fit(cfg, inputs, folder)
-    return load_file(folder / fit.WEIGHTS), pl.read_parquet(folder / "log.parquet").drop("seconds"), facts
+    return (
+        load_file(folder / fit.WEIGHTS),
+        pl.read_parquet(folder / "log.parquet").drop("seconds"),
+        facts,
+    )
 
 
 def same(one, two):
@@ -78,7 +86,9 @@ def test_few_data_come_in_small_batches(target, batch_size, least):
     """An epoch shows every example once, in batches no larger than asked for and than so many steps allow."""
     model = fit.build({"target": target, "params": configured(target).baseline.params}, data())
     sizes: list[int] = []
-    model.forward = lambda batch, *rest: sizes.append(len(batch[0])) or next(model.parameters()).sum()
+    model.forward = lambda batch, *rest: (
+        sizes.append(len(batch[0])) or next(model.parameters()).sum()
+    )
     spec = configured(target, batch_size=batch_size, least_steps=least).baseline.fit
     fit._epoch(model, torch.optim.SGD(model.parameters(), lr=0.0), spec, 0, 0)
     assert sum(sizes) == model.examples
@@ -97,31 +107,41 @@ def test_a_killed_run_goes_on_as_it_would_have(inputs, tmp_path):
     assert same(whole, rest)
 
 
-LAUNCHED = {"ACCELERATE_USE_CPU": "true", "ACCELERATE_USE_FSDP": "true", "ACCELERATE_MIXED_PRECISION": "bf16"}
+LAUNCHED = {
+    "ACCELERATE_USE_CPU": "true",
+    "ACCELERATE_USE_FSDP": "true",
+    "ACCELERATE_MIXED_PRECISION": "bf16",
+}
 PROCESS = """
 import pickle, sys
-from r2rec import together
+from r2rec.base import processes
 from r2rec.baselines import fit
 
-if together.is_first():
-    together.perform(fit.fit, *pickle.load(sys.stdin.buffer))
-    together.dismiss()
+if processes.is_main():
+    processes.run_in_all(fit.fit, *pickle.load(sys.stdin.buffer))
+    processes.dismiss()
 else:
     fit.quality = lambda *_: (0.0, 0.0)  # it would stop where the first goes on
-    together.follow()
+    processes.follow()
 """
 
 
 @pytest.mark.slow
 def test_two_processes_learn_what_one_learns_whatever_shares_out_a_language_model(inputs, tmp_path):
     """In halves of a batch, whole models in float32: FSDP and bf16 are for the trainers."""
-    table(1).write_parquet(inputs["split"] / "train.parquet")  # 100 examples: no batch is left with an odd one
+    table(1).write_parquet(
+        inputs["split"] / "train.parquet"
+    )  # 100 examples: no batch is left with an odd one
     cfg, folder = configured(LIGHTGCN, negatives=0, batch_size=20, patience=4), tmp_path / "two"
     cfg.hardware.bf16 = True
     one, log, _ = fitted(cfg, inputs, tmp_path / "one")
     assert log.height == 6
     folder.mkdir()
-    alike = os.environ | LAUNCHED | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    alike = (
+        os.environ
+        | LAUNCHED
+        | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    )
     both = [
         subprocess.Popen(
             [sys.executable, "-c", PROCESS], env=alike | {"RANK": rank, "LOCAL_RANK": rank}, cwd=ROOT,
@@ -130,30 +150,44 @@ def test_two_processes_learn_what_one_learns_whatever_shares_out_a_language_mode
         for rank in "01"
     ]  # fmt: skip
     try:
-        said = [process.communicate(pickle.dumps((cfg, inputs, folder)), timeout=200)[1].decode() for process in both]
+        said = [
+            process.communicate(pickle.dumps((cfg, inputs, folder)), timeout=200)[1].decode()
+            for process in both
+        ]
     finally:
         for process in both:
             process.kill()
     assert [process.returncode for process in both] == [0, 0], said
-    two, start = load_file(folder / fit.WEIGHTS), fit.build({"target": LIGHTGCN, "params": {"dim": 8}}, data(1))
+    two, start = (
+        load_file(folder / fit.WEIGHTS),
+        fit.build({"target": LIGHTGCN, "params": {"dim": 8}}, data(1)),
+    )
     for name, value in one.items():
         np.testing.assert_allclose(two[name], value, atol=1e-3)
         assert np.abs(value - start.state_dict()[name].numpy()).max() > 0.1
-    np.testing.assert_allclose(pl.read_parquet(folder / "log.parquet")["ndcg"], log["ndcg"], atol=1e-3)
+    np.testing.assert_allclose(
+        pl.read_parquet(folder / "log.parquet")["ndcg"], log["ndcg"], atol=1e-3
+    )
 
 
-def test_the_launchers_strategy_and_precision_are_not_for_small_models(inputs, tmp_path, monkeypatch):
+def test_the_launchers_strategy_and_precision_are_not_for_small_models(
+    inputs, tmp_path, monkeypatch
+):
     one, _, _ = fitted(configured(), inputs, tmp_path / "one")
     for name, value in LAUNCHED.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("accelerate.Accelerator.__init__", None)  # whoever asks it gets what the launcher said
+    monkeypatch.setattr(
+        "accelerate.Accelerator.__init__", None
+    )  # whoever asks it gets what the launcher said
     cfg = configured()
     cfg.hardware.bf16 = True
     assert same(one, fitted(cfg, inputs, tmp_path / "other")[0])
 
 
 def test_it_stops_and_keeps_the_best(inputs, tmp_path):
-    _, log, facts = fitted(configured(epochs=60, patience=3, learning_rate=0.3), inputs, tmp_path / "a")
+    _, log, facts = fitted(
+        configured(epochs=60, patience=3, learning_rate=0.3), inputs, tmp_path / "a"
+    )
     assert log.height < 60
     assert facts["best_epoch"] == log.height - 4 == log["ndcg"].arg_max()
     assert facts["notes"] == []
@@ -174,7 +208,9 @@ def test_likes_only_leaves_the_rest_out(inputs, tmp_path):
     built = json.loads((tmp_path / "a" / fit.BUILT).read_text())
     assert built["above"] == 3.0
     assert (
-        len(fit.load(inputs["prepare"], inputs["split"], 3.0).item) == (table()["rating"] > 3).sum() < len(data().item)
+        len(fit.load(inputs["prepare"], inputs["split"], 3.0).item)
+        == (table()["rating"] > 3).sum()
+        < len(data().item)
     )
 
 

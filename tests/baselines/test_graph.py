@@ -47,7 +47,9 @@ def test_scores_are_products_of_vectors(kind):
     model = kind(data(), dim=6).eval()
     users, shown = np.arange(USERS), np.random.default_rng(0).integers(0, ITEMS, (USERS, 4))
     vectors = model.vectors().detach().numpy()
-    expected = [[vectors[u] @ vectors[USERS + i] for i in row] for u, row in zip(users, shown, strict=True)]
+    expected = [
+        [vectors[u] @ vectors[USERS + i] for i in row] for u, row in zip(users, shown, strict=True)
+    ]
     np.testing.assert_allclose(model.scores(users, shown), expected, rtol=1e-4, atol=1e-6)
 
 
@@ -55,12 +57,16 @@ def test_scores_are_products_of_vectors(kind):
 def test_an_epoch_is_every_edge_once(kind):
     model, loaded = kind(data(), dim=6), data()
     batches = list(model.batches(7, np.random.default_rng(0)))
-    pairs = sorted((int(u), int(i)) for users, items in batches for u, i in zip(users, items, strict=True))
+    pairs = sorted(
+        (int(u), int(i)) for users, items in batches for u, i in zip(users, items, strict=True)
+    )
     assert pairs == sorted(zip(loaded.user.tolist(), loaded.item.tolist(), strict=True))
 
 
 @every
-@pytest.mark.parametrize(("loss", "negatives"), [("softmax", 0), ("softmax", 16), ("bpr", 4), ("bce", 4)])
+@pytest.mark.parametrize(
+    ("loss", "negatives"), [("softmax", 0), ("softmax", 16), ("bpr", 4), ("bce", 4)]
+)
 def test_each_loss_falls(kind, loss, negatives):
     torch.manual_seed(0)
     model = kind(data(), dim=8)

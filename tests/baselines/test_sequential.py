@@ -35,7 +35,9 @@ def test_no_place_sees_what_comes_after_it(kind, changed, seed):
 def test_padding_behind_says_nothing(kind):
     model, items = made(kind), torch.randint(ITEMS, (3, 6))
     padded = torch.cat([items, torch.full((3, 4), ITEMS)], 1)
-    torch.testing.assert_close(model.states(torch.arange(3), padded)[:, :6], model.states(torch.arange(3), items))
+    torch.testing.assert_close(
+        model.states(torch.arange(3), padded)[:, :6], model.states(torch.arange(3), items)
+    )
 
 
 @every

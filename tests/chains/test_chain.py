@@ -36,5 +36,7 @@ def test_the_evaluated_users_alone_have_chains_where_there_are_too_many(
         assert done.stages["chain"]["users"] == asked.height == n
         assert users(done) == set(asked["user"])
         cases = evaluation_cases(cfg, done.folders(), asked)
-        assert done.stages["chain"]["users_with_fewer"] == sum(len(case.chains) < 2 for case in cases)
+        assert done.stages["chain"]["users_with_fewer"] == sum(
+            len(case.chains) < 2 for case in cases
+        )
     assert users(few) < users(more)

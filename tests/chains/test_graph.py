@@ -8,7 +8,9 @@ from r2rec.chains import graph as graphs
 USERS, ITEMS = 5, 6
 # per user, item -> rating in time order; some users have none
 histories = st.lists(
-    st.lists(st.tuples(st.integers(0, ITEMS - 1), st.integers(1, 5)), unique_by=lambda pair: pair[0]),
+    st.lists(
+        st.tuples(st.integers(0, ITEMS - 1), st.integers(1, 5)), unique_by=lambda pair: pair[0]
+    ),
     min_size=USERS,
     max_size=USERS,
 )
@@ -16,7 +18,9 @@ histories = st.lists(
 
 def train_of(histories):
     rows = [(u, i, r) for u, mine in enumerate(histories) for i, r in mine]
-    return pl.DataFrame(rows, {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32}, orient="row")
+    return pl.DataFrame(
+        rows, {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32}, orient="row"
+    )
 
 
 def dense(histories):
@@ -56,7 +60,9 @@ def test_queries_see_all_of_the_past_or_its_beginning(histories, data):
     whole = graphs.queries(graph, np.array(user, np.uint32))
     begun = graphs.queries(graph, np.array(user, np.uint32), np.array(length, np.uint32))
     assert np.array_equal(whole.past.toarray(), dense(histories)[user])
-    assert np.array_equal(begun.past.toarray(), dense([histories[u][:n] for u, n in zip(user, length, strict=True)]))
+    assert np.array_equal(
+        begun.past.toarray(), dense([histories[u][:n] for u, n in zip(user, length, strict=True)])
+    )
     assert begun.past.has_sorted_indices
     assert begun.user.tolist() == whole.user.tolist() == user
 

@@ -20,7 +20,11 @@ def sampler(graph, asked, per_query, rng):
 def worlds(draw):
     """Histories, queries (user, length of the past), and candidates outside of the past for each."""
     n_items = draw(st.integers(4, 9))
-    one = st.lists(st.tuples(st.integers(0, n_items - 1), st.integers(1, 5)), unique_by=lambda p: p[0], max_size=6)
+    one = st.lists(
+        st.tuples(st.integers(0, n_items - 1), st.integers(1, 5)),
+        unique_by=lambda p: p[0],
+        max_size=6,
+    )
     histories = draw(st.lists(one, min_size=1, max_size=8))
     queries, shown = [], []
     for _ in range(draw(st.integers(1, 4))):
@@ -106,7 +110,9 @@ def test_what_the_user_rates_later_does_not_matter(world, data):
 def test_those_who_rated_both_are_drawn_uniformly():
     histories = [[(0, 4)], *([(0, 3), (1, 2 + v)] for v in range(3)), [(1, 5)]]
     graph = build(histories, 5)
-    asked = graphs.queries(graph, np.zeros(4000, int), np.ones(4000, int), np.tile(np.uint32([1, 2]), (4000, 1)))
+    asked = graphs.queries(
+        graph, np.zeros(4000, int), np.ones(4000, int), np.tile(np.uint32([1, 2]), (4000, 1))
+    )
     chains = sampler(graph, asked, 5, np.random.default_rng(0))
     assert len(chains.query) == 4000  # nobody links item 2
     assert uniform(chains.neighbour.tolist(), [1, 2, 3])

@@ -21,7 +21,13 @@ WAYS = {
     "enumeration": {"PAYS": 2.0},
     "enumeration in blocks": {"PAYS": 2.0, "PATHS": 7},
     "paths": {"PAYS": 2.0, "LONG": 0, "TRIES": 4},
-    "few paths in blocks, then enumeration": {"PAYS": 2.0, "LONG": 0, "TRIES": 1, "ROUNDS": 1, "PATHS": 50_000},
+    "few paths in blocks, then enumeration": {
+        "PAYS": 2.0,
+        "LONG": 0,
+        "TRIES": 1,
+        "ROUNDS": 1,
+        "PATHS": 50_000,
+    },
     "users, then paths": {"PAYS": 0.9, "LONG": 0, "TRIES": 4},
 }
 ways = pytest.mark.parametrize("way", WAYS)
@@ -37,13 +43,17 @@ def found_by(way):
 
 def build(histories, n_items):
     rows = [(u, i, r) for u, mine in enumerate(histories) for i, r in mine]
-    train = pl.DataFrame(rows, {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32}, orient="row")
+    train = pl.DataFrame(
+        rows, {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32}, orient="row"
+    )
     return graphs.build(train, len(histories), n_items)
 
 
 def rows_of(sampler, graph, asked, per_query, seed=0):
     """Per query, its chains as dicts, in the order drawn."""
-    table = samplers.table(sampler(graph, asked, per_query, np.random.default_rng(seed)), graph, asked)
+    table = samplers.table(
+        sampler(graph, asked, per_query, np.random.default_rng(seed)), graph, asked
+    )
     assert table["query"].is_sorted()
     rows = [[] for _ in asked.user]
     for row in table.iter_rows(named=True):
@@ -56,7 +66,9 @@ def worlds(draw):
     """Small histories (item, rating) in time order, and queries (user, length of the past)."""
     n_items = draw(st.integers(1, 7))
     one = st.lists(
-        st.tuples(st.integers(0, n_items - 1), st.integers(1, 5)), unique_by=lambda pair: pair[0], max_size=5
+        st.tuples(st.integers(0, n_items - 1), st.integers(1, 5)),
+        unique_by=lambda pair: pair[0],
+        max_size=5,
     )
     histories = draw(st.lists(one, min_size=1, max_size=7))
     users = draw(st.lists(st.integers(0, len(histories) - 1), max_size=8))
@@ -70,14 +82,18 @@ def asked_of(graph, queries):
 
 @ways
 @given(worlds(), st.integers(0, 4), st.integers(0, 99))
-def test_closed_chains_are_distinct_true_loops_through_as_many_neighbours_as_there_are(way, world, per_query, seed):
+def test_closed_chains_are_distinct_true_loops_through_as_many_neighbours_as_there_are(
+    way, world, per_query, seed
+):
     histories, n_items, queries = world
     graph = build(histories, n_items)
     with found_by(way):
         chains = rows_of(samplers.closed, graph, asked_of(graph, queries), per_query, seed)
     for (u, length), mine in zip(queries, chains, strict=True):
         past = dict(histories[u][:length])
-        near = {v for v, h in enumerate(histories) if v != u and len(past.keys() & dict(h).keys()) >= 2}
+        near = {
+            v for v, h in enumerate(histories) if v != u and len(past.keys() & dict(h).keys()) >= 2
+        }
         assert len({c["neighbour"] for c in mine}) == min(per_query, len(near))
         loops = {(c["neighbour"], frozenset((c["item1"], c["item2"]))) for c in mine}
         every = sum(comb(len(past.keys() & dict(histories[v]).keys()), 2) for v in near)
@@ -150,17 +166,23 @@ def uniform(seen, outcomes):
 @pytest.mark.parametrize("per_query", [1, 2, 9])
 def test_neighbours_are_uniform_in_any_order(crowd, way, per_query):
     with found_by(way):
-        query, neighbour = neighbours.draw(crowd[1], crowd[0], per_query, 2, np.random.default_rng(1))
+        query, neighbour = neighbours.draw(
+            crowd[1], crowd[0], per_query, 2, np.random.default_rng(1)
+        )
     size = min(per_query, len(NEAR))
     ours = neighbour[query < DRAWS].reshape(DRAWS, size)
     assert uniform(ours[:, 0].tolist(), NEAR)
     first_two = min(size, 2)
-    assert uniform(map(tuple, ours[:, :first_two].tolist()), itertools.permutations(NEAR, first_two))
+    assert uniform(
+        map(tuple, ours[:, :first_two].tolist()), itertools.permutations(NEAR, first_two)
+    )
 
 
 def test_paths_alone_find_the_neighbours_of_a_query_with_many(crowd, monkeypatch):
     """What the ways above are worth: enumeration must not have served in their place."""
-    monkeypatch.setattr(neighbours, "_enumerated", lambda asked, graph, missing, *_: pytest.fail(str(missing.sum())))
+    monkeypatch.setattr(
+        neighbours, "_enumerated", lambda asked, graph, missing, *_: pytest.fail(str(missing.sum()))
+    )
     monkeypatch.setattr(neighbours, "ROUNDS", 50)
     monkeypatch.setattr(neighbours, "LONG", 0)
     monkeypatch.setattr(neighbours, "PAYS", 2.0)
@@ -188,7 +210,10 @@ def test_chains_beyond_the_neighbours_go_through_any_of_them_by_pairs_not_used_y
     able = [v for v in NEAR if chance[v]]
     assert set(sixth) == set(able) == {1, 3, 5}
     expected = np.array([chance[v] for v in able])
-    assert chisquare([np.sum(sixth == v) for v in able], DRAWS * expected / expected.sum()).pvalue > 0.001
+    assert (
+        chisquare([np.sum(sixth == v) for v in able], DRAWS * expected / expected.sum()).pvalue
+        > 0.001
+    )
 
 
 @ways
@@ -201,7 +226,17 @@ def test_open_chains_draw_both_items_uniformly(crowd, way):
 
 
 RATINGS = ("rating_u1", "rating_v1", "rating_v2", "rating_u2")
-IN_ORDER = ("query", "user", "item1", "rating_u1", "neighbour", "rating_v1", "rating_v2", "item2", "rating_u2")
+IN_ORDER = (
+    "query",
+    "user",
+    "item1",
+    "rating_u1",
+    "neighbour",
+    "rating_v1",
+    "rating_v2",
+    "item2",
+    "rating_u2",
+)
 SAMPLERS = pytest.mark.parametrize("sampler", [samplers.closed, samplers.open_ended])
 
 
@@ -225,9 +260,13 @@ def test_where_there_are_no_chains_the_table_is_empty(sampler, way, histories):
 @SAMPLERS
 def test_none_asked_for_none_given(crowd, sampler):
     graph, asked = crowd
-    assert samplers.table(sampler(graph, asked, 0, np.random.default_rng(0)), graph, asked).is_empty()
+    assert samplers.table(
+        sampler(graph, asked, 0, np.random.default_rng(0)), graph, asked
+    ).is_empty()
     nobody = graphs.queries(graph, np.empty(0, int))
-    assert samplers.table(sampler(graph, nobody, 5, np.random.default_rng(0)), graph, nobody).is_empty()
+    assert samplers.table(
+        sampler(graph, nobody, 5, np.random.default_rng(0)), graph, nobody
+    ).is_empty()
 
 
 @SAMPLERS
@@ -249,7 +288,9 @@ def test_real_chains_are_train_ratings_and_touch_no_heldout_pair(movies, way):
     parts, graph = movies
     asked = graphs.queries(graph, np.flatnonzero(np.diff(graph.start)))
     with found_by(way):
-        chains = samplers.table(samplers.closed(graph, asked, 5, np.random.default_rng(0)), graph, asked)
+        chains = samplers.table(
+            samplers.closed(graph, asked, 5, np.random.default_rng(0)), graph, asked
+        )
     assert chains.height > 0.95 * 5 * len(asked.user)
     assert not chains.select("query", "neighbour").is_duplicated().any()
     assert (chains["user"] != chains["neighbour"]).all()
@@ -264,7 +305,9 @@ def test_real_chains_are_train_ratings_and_touch_no_heldout_pair(movies, way):
 def test_real_open_chains_lead_to_items_not_in_the_user_s_train(movies):
     parts, graph = movies
     asked = graphs.queries(graph, np.flatnonzero(np.diff(graph.start)))
-    chains = samplers.table(samplers.open_ended(graph, asked, 5, np.random.default_rng(0)), graph, asked)
+    chains = samplers.table(
+        samplers.open_ended(graph, asked, 5, np.random.default_rng(0)), graph, asked
+    )
     assert chains.select("user", item="item2").join(parts.train, on=["user", "item"]).is_empty()
     for edge in (("user", "item1"), ("neighbour", "item1"), ("neighbour", "item2")):
         rated = chains.select(user=edge[0], item=edge[1])

@@ -10,12 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r2rec.base.errors import R2RecError
 from r2rec.data import amazon
 from r2rec.data.interactions import index
-from r2rec.errors import R2RecError
 from tests.data import named
 
-RATING = {"user_id": "u1", "parent_asin": "B1", "asin": "A1", "rating": 4.0, "timestamp": 1_522_540_800_123}
+RATING = {
+    "user_id": "u1",
+    "parent_asin": "B1",
+    "asin": "A1",
+    "rating": 4.0,
+    "timestamp": 1_522_540_800_123,
+}
 ITEM = {
     "parent_asin": "B1",
     "title": "A pen",
@@ -27,10 +33,14 @@ Line = dict[str, Any] | bytes
 
 
 def lines(rows: list[Line]) -> bytes:
-    return b"".join((row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows)
+    return b"".join(
+        (row if isinstance(row, bytes) else json.dumps(row).encode()) + b"\n" for row in rows
+    )
 
 
-def put(folder: Path, ratings: list[Line] | bytes, items: list[Line] | bytes, packed: bool = False) -> Path:
+def put(
+    folder: Path, ratings: list[Line] | bytes, items: list[Line] | bytes, packed: bool = False
+) -> Path:
     for name, rows in (("Toys.jsonl", ratings), ("meta_Toys.jsonl", items)):
         data = rows if isinstance(rows, bytes) else lines(rows)
         (folder / (name + ".gz" * packed)).write_bytes(gzip.compress(data) if packed else data)
@@ -40,15 +50,25 @@ def put(folder: Path, ratings: list[Line] | bytes, items: list[Line] | bytes, pa
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
-def test_it_says_what_the_files_say(tmp_path: Path, packed: bool, mark: bytes, ending: bytes) -> None:
+def test_it_says_what_the_files_say(
+    tmp_path: Path, packed: bool, mark: bytes, ending: bytes
+) -> None:
     folder = tmp_path / "odd [name] *"
     folder.mkdir()
     ratings = mark + lines([RATING, RATING | {"parent_asin": None}]).replace(b"\n", ending)
-    items = mark + lines([ITEM, ITEM | {"parent_asin": "A1", "title": "Ink\n\u0000 pot"}]).rstrip(b"\n")
+    items = mark + lines([ITEM, ITEM | {"parent_asin": "A1", "title": "Ink\n\u0000 pot"}]).rstrip(
+        b"\n"
+    )
     raw = amazon.read(put(folder, ratings, items, packed), "Toys")
-    assert named.ratings(raw) == [("u1", "B1", 4.0, 1_522_540_800_123), ("u1", "A1", 4.0, 1_522_540_800_123)]
+    assert named.ratings(raw) == [
+        ("u1", "B1", 4.0, 1_522_540_800_123),
+        ("u1", "A1", 4.0, 1_522_540_800_123),
+    ]
     assert raw.users.rows() == [("u1", None)]
-    assert raw.items.rows() == [("B1", "A pen", ["Pens", "Bic"]), ("A1", "Ink pot", ["Pens", "Bic"])]
+    assert raw.items.rows() == [
+        ("B1", "A pen", ["Pens", "Bic"]),
+        ("A1", "Ink pot", ["Pens", "Bic"]),
+    ]
     assert raw.notes == []
     assert index(raw).interactions["timestamp"].to_list() == [1_522_540_800] * 2
 
@@ -65,7 +85,9 @@ def test_it_says_what_the_files_say(tmp_path: Path, packed: bool, mark: bytes, e
     ],
 )
 def test_attributes(tmp_path: Path, fields: Line, attributes: list[str]) -> None:
-    assert amazon.read(put(tmp_path, [RATING], [ITEM | fields]), "Toys").items["attributes"].to_list() == [attributes]
+    assert amazon.read(put(tmp_path, [RATING], [ITEM | fields]), "Toys").items[
+        "attributes"
+    ].to_list() == [attributes]
 
 
 def test_skips_are_counted(tmp_path: Path) -> None:
@@ -105,7 +127,10 @@ messy = st.recursive(
 @given(st.lists(messy, min_size=2, max_size=5))
 def test_fields_that_are_not_needed_never_matter(values: list[Any]) -> None:
     rows = [RATING | {"text": value, "images": value} for value in values]
-    items = [ITEM | {"parent_asin": f"B{n}", "price": value, "details": value} for n, value in enumerate(values)]
+    items = [
+        ITEM | {"parent_asin": f"B{n}", "price": value, "details": value}
+        for n, value in enumerate(values)
+    ]
     with tempfile.TemporaryDirectory() as folder:
         raw = amazon.read(put(Path(folder), rows, items), "Toys")
     assert (raw.ratings.height, raw.items.height) == (len(values), 1)
@@ -122,7 +147,9 @@ BAD_RATINGS = [
 
 @pytest.mark.parametrize("line", BAD_RATINGS)
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_bad_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, packed: bool) -> None:
+def test_a_bad_line_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, packed: bool
+) -> None:
     monkeypatch.setattr(amazon, "CHUNK_BYTES", 1_000)
     put(tmp_path, [*[RATING] * 37, b"", line, *[RATING] * 20, line], [ITEM], packed)
     with pytest.raises(R2RecError, match=r"/Toys\.jsonl(\.gz)?:39: ") as caught:
@@ -131,7 +158,9 @@ def test_a_bad_line_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, li
     assert len(str(caught.value)) < 400
 
 
-@pytest.mark.parametrize("line", [b"{", ITEM | {"categories": "Pens"}, ITEM | {"categories": {"a": 1}}])
+@pytest.mark.parametrize(
+    "line", [b"{", ITEM | {"categories": "Pens"}, ITEM | {"categories": {"a": 1}}]
+)
 def test_a_bad_item_is_named(tmp_path: Path, line: Line) -> None:
     with pytest.raises(R2RecError, match=r"/meta_Toys\.jsonl:2: "):
         amazon.read(put(tmp_path, [RATING], [ITEM, line, ITEM]), "Toys")
@@ -154,7 +183,9 @@ def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
     monkeypatch.setattr(amazon, "LINE_BYTES", 1_000)
     monkeypatch.setattr(amazon, "_parsed", lambda *_: pytest.fail("was parsed"))
     put(tmp_path, [RATING, RATING, b'{"user_id": "' + filler * 3_000], [ITEM], packed)
-    with pytest.raises(R2RecError, match=r"/Toys\.jsonl(\.gz)?:3: a line of .* download the file again"):
+    with pytest.raises(
+        R2RecError, match=r"/Toys\.jsonl(\.gz)?:3: a line of .* download the file again"
+    ):
         amazon.read(tmp_path, "Toys")
 
 
@@ -164,7 +195,9 @@ def test_an_altered_archive_is_an_error(tmp_path: Path) -> None:
     data = bytearray(file.read_bytes())
     data[-6] ^= 1
     file.write_bytes(data)
-    with pytest.raises(R2RecError, match=r"meta_Toys\.jsonl\.gz cannot be read to its end .*: download it again"):
+    with pytest.raises(
+        R2RecError, match=r"meta_Toys\.jsonl\.gz cannot be read to its end .*: download it again"
+    ):
         amazon.read(tmp_path, "Toys")
 
 
@@ -172,13 +205,17 @@ def test_an_altered_archive_is_an_error(tmp_path: Path) -> None:
 def test_missing_and_empty_files_are_named(tmp_path: Path, packed: bool) -> None:
     with pytest.raises(R2RecError, match="is not a folder"):
         amazon.read(tmp_path / "gone", "Toys")
-    with pytest.raises(R2RecError, match=r"holds no Toys\.jsonl\.gz or Toys\.jsonl: set dataset\.root"):
+    with pytest.raises(
+        R2RecError, match=r"holds no Toys\.jsonl\.gz or Toys\.jsonl: set dataset\.root"
+    ):
         amazon.read(tmp_path, "Toys")
     for ratings, items, name in (([], [ITEM], "Toys"), ([RATING], [], "meta_Toys")):
         with pytest.raises(R2RecError, match=rf"/{name}\.jsonl(\.gz)? is empty"):
             amazon.read(put(tmp_path, ratings, items, packed), "Toys")
     with pytest.raises(R2RecError, match="no usable rating"):
-        index(amazon.read(put(tmp_path, [RATING], [ITEM | {"parent_asin": "other"}], packed), "Toys"))
+        index(
+            amazon.read(put(tmp_path, [RATING], [ITEM | {"parent_asin": "other"}], packed), "Toys")
+        )
 
 
 @pytest.mark.parametrize("category", [None, "", "../Toys", "a/b", "*", "Toys\n"])
@@ -196,4 +233,6 @@ def test_real_files(shared_data: Path) -> None:
     with gzip.open(folder / "Office_Products.jsonl.gz") as file:
         rows = [json.loads(line) for line in file]
     assert raw.ratings["time_ms"].to_list() == [row["timestamp"] for row in rows]
-    assert raw.users["raw_id"].gather(raw.ratings["user"]).to_list() == [row["user_id"] for row in rows]
+    assert raw.users["raw_id"].gather(raw.ratings["user"]).to_list() == [
+        row["user_id"] for row in rows
+    ]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from r2rec.base.errors import R2RecError
 from r2rec.data import download
 from r2rec.data.download import fetch, unpack
-from r2rec.errors import R2RecError
 from tests.data.files import BODY, ETAG, MD5, SHA, Server, serving, zipped
 
 
@@ -49,7 +49,11 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path, checksum: str | 
     ],
 )
 def test_a_cut_transfer_goes_on(
-    server: Server, tmp_path: Path, checksum: str | None, faults: list[int | str], ranges: list[str | None]
+    server: Server,
+    tmp_path: Path,
+    checksum: str | None,
+    faults: list[int | str],
+    ranges: list[str | None],
 ) -> None:
     server.faults = [*faults]
     assert fetch(server.url, tmp_path / "file", checksum).read_bytes() == BODY
@@ -66,7 +70,9 @@ def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: Server, tmp_p
 
 
 @pytest.mark.parametrize("checksum", [SHA, None])
-def test_another_version_is_never_mixed_in(server: Server, tmp_path: Path, checksum: str | None) -> None:
+def test_another_version_is_never_mixed_in(
+    server: Server, tmp_path: Path, checksum: str | None
+) -> None:
     server.faults, server.body, server.etag = ["cut", 500], BODY[::-1], '"old"'
     with pytest.raises(R2RecError):
         fetch(server.url, tmp_path / "file", checksum, attempts=2)
@@ -100,7 +106,9 @@ def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path, noted: 
 
 
 @pytest.mark.parametrize("checksum", [MD5, None])
-def test_an_altered_file_is_fetched_again(server: Server, tmp_path: Path, checksum: str | None) -> None:
+def test_an_altered_file_is_fetched_again(
+    server: Server, tmp_path: Path, checksum: str | None
+) -> None:
     target = fetch(server.url, tmp_path / "file", checksum)
     target.write_bytes(b"altered")
     assert fetch(server.url, target, checksum).read_bytes() == BODY
@@ -126,7 +134,9 @@ def test_an_unreachable_host_is_an_error(server: Server, tmp_path: Path) -> None
         fetch("http://127.0.0.1:1/file", tmp_path / "file", None, attempts=2)
 
 
-@pytest.mark.parametrize(("url", "checksum"), [("file:///x", SHA), ("ftp://x/y", SHA), ("http://x/y", "crc:1")])
+@pytest.mark.parametrize(
+    ("url", "checksum"), [("file:///x", SHA), ("ftp://x/y", SHA), ("http://x/y", "crc:1")]
+)
 def test_addresses_and_checksums_are_checked_first(tmp_path: Path, url: str, checksum: str) -> None:
     with pytest.raises(R2RecError, match="correct"):
         fetch(url, tmp_path / "file", checksum)
@@ -139,7 +149,9 @@ def test_a_folder_that_cannot_be_is_an_error(server: Server, tmp_path: Path) -> 
 
 
 def test_two_callers_do_not_mix(server: Server, tmp_path: Path) -> None:
-    callers = [threading.Thread(target=fetch, args=(server.url, tmp_path / "file", SHA)) for _ in range(3)]
+    callers = [
+        threading.Thread(target=fetch, args=(server.url, tmp_path / "file", SHA)) for _ in range(3)
+    ]
     for step in (threading.Thread.start, threading.Thread.join):
         for caller in callers:
             step(caller)
@@ -148,7 +160,9 @@ def test_two_callers_do_not_mix(server: Server, tmp_path: Path) -> None:
 
 
 def test_unpack_takes_the_named_files_and_no_others(tmp_path: Path) -> None:
-    archive = zipped(tmp_path, ("ml/a.dat", b"a"), ("../../b.dat", b"b"), ("/c.dat", b"c"), ("ml/a.dat/", b""))
+    archive = zipped(
+        tmp_path, ("ml/a.dat", b"a"), ("../../b.dat", b"b"), ("/c.dat", b"c"), ("ml/a.dat/", b"")
+    )
     (tmp_path / "elsewhere").write_bytes(b"kept")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.dat").symlink_to(tmp_path / "elsewhere")
@@ -189,7 +203,9 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, damage: str) -> None:
     archive = zipped(tmp_path, ("a", BODY))
     data = bytearray(archive.read_bytes())
     data[100] ^= 0xFF
-    archive.write_bytes({"cut": bytes(data[:-10]), "flip": bytes(data), "text": b"<html>", "gone": b""}[damage])
+    archive.write_bytes(
+        {"cut": bytes(data[:-10]), "flip": bytes(data), "text": b"<html>", "gone": b""}[damage]
+    )
     if damage == "gone":
         archive.unlink()
     with pytest.raises(R2RecError, match=r"a\.zip (is damaged|cannot be unpacked)"):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r2rec.base.errors import R2RecError
 from r2rec.data.interactions import Raw, Tables, _by_user_and_time, index, raw_file, rows_of
-from r2rec.errors import R2RecError
 
 RATINGS = {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "time_ms": pl.Int64}
 Row = tuple[str, str, float, int]
@@ -19,10 +19,15 @@ def raw(rows: list[Row], extra: tuple[str, ...] = ()) -> Raw:
     """A source that describes what `rows` rate, and `extra` ids that nobody rated."""
     users, items = ([*dict.fromkeys(row[side] for row in rows), *extra] for side in (0, 1))
     people = pl.DataFrame(
-        {"raw_id": users, "profile": [None] * len(users)}, {"raw_id": pl.String, "profile": pl.String}
+        {"raw_id": users, "profile": [None] * len(users)},
+        {"raw_id": pl.String, "profile": pl.String},
     )
     things = pl.DataFrame(
-        {"raw_id": items, "title": [f"T{name}" for name in items], "attributes": [[name] for name in items]},
+        {
+            "raw_id": items,
+            "title": [f"T{name}" for name in items],
+            "attributes": [[name] for name in items],
+        },
         {"raw_id": pl.String, "title": pl.String, "attributes": pl.List(pl.String)},
     )
     by_row = [(users.index(user), items.index(item), *rest) for user, item, *rest in rows]
@@ -32,12 +37,17 @@ def raw(rows: list[Row], extra: tuple[str, ...] = ()) -> Raw:
 def named(tables: Tables) -> list[tuple[str, str, float, int]]:
     """The interactions with their raw ids back in place."""
     users, items = (dict(enumerate(table["raw_id"])) for table in (tables.users, tables.items))
-    return [(users[user], items[item], rating, time) for user, item, rating, time in tables.interactions.rows()]
+    return [
+        (users[user], items[item], rating, time)
+        for user, item, rating, time in tables.interactions.rows()
+    ]
 
 
 ids = st.one_of(st.integers(0, 30).map(str), st.text("ab1", min_size=1, max_size=2))
 times = st.integers(0, 10**13)
-rows_of_any_time = st.lists(st.tuples(ids, ids, st.integers(1, 5).map(float), times), min_size=1, max_size=30)
+rows_of_any_time = st.lists(
+    st.tuples(ids, ids, st.integers(1, 5).map(float), times), min_size=1, max_size=30
+)
 rows_of_own_times = st.lists(
     st.tuples(ids, ids, st.integers(1, 5).map(float), times),
     min_size=1,
@@ -66,7 +76,9 @@ def test_the_earliest_rating_of_a_pair_stays(rows: list[Row]) -> None:
     tables = index(raw(rows))
     assert sorted(named(tables)) == sorted((*row[:3], row[3] // 1000) for row in earliest.values())
     later = len(rows) - len(earliest)
-    assert tables.notes[1:] == ([f"{later} later ratings of an already rated item skipped"] if later else [])
+    assert tables.notes[1:] == (
+        [f"{later} later ratings of an already rated item skipped"] if later else []
+    )
 
 
 @given(rows_of_own_times, st.randoms(use_true_random=False))
@@ -91,7 +103,12 @@ def test_the_contract_types() -> None:
 
 
 def test_milliseconds_order_what_seconds_tie_and_the_file_orders_the_rest() -> None:
-    rows = [("u", "c", 1.0, 1_700), ("u", "a", 2.0, 1_900), ("u", "b", 3.0, 1_100), ("u", "d", 4.0, 1_700)]
+    rows = [
+        ("u", "c", 1.0, 1_700),
+        ("u", "a", 2.0, 1_900),
+        ("u", "b", 3.0, 1_100),
+        ("u", "d", 4.0, 1_700),
+    ]
     assert [item for _, item, _, _ in named(index(raw(rows)))] == ["b", "c", "d", "a"]
 
 
@@ -108,7 +125,9 @@ def test_milliseconds_order_what_seconds_tie_and_the_file_orders_the_rest() -> N
 def test_ids_follow_numbers_when_all_are_numbers(given_ids: list[str], expected: list[str]) -> None:
     rows = [(name, "i", 3.0, 0) for name in given_ids]
     assert index(raw(rows)).users["raw_id"].to_list() == expected
-    assert index(raw(rows, extra=("nobody",))).users["raw_id"].to_list() == expected  # who rated nothing has no say
+    assert (
+        index(raw(rows, extra=("nobody",))).users["raw_id"].to_list() == expected
+    )  # who rated nothing has no say
 
 
 @given(st.sets(st.text("aAé€\0😀", max_size=10), min_size=1, max_size=12))
@@ -140,23 +159,35 @@ def test_raw_file_takes_the_first_there_is(tmp_path: Path) -> None:
 
 
 users_anywhere = st.one_of(st.integers(0, 3), st.integers(2**32 - 3, 2**32 - 1))
-times_anywhere = st.one_of(st.integers(0, 3), st.integers(2**41, 2**41 + 3), st.integers(2**60, 2**60 + 3))
+times_anywhere = st.one_of(
+    st.integers(0, 3), st.integers(2**41, 2**41 + 3), st.integers(2**60, 2**60 + 3)
+)
 
 
 @given(st.lists(st.tuples(users_anywhere, times_anywhere), min_size=1, max_size=20))
-def test_rows_are_ordered_by_user_then_time_whatever_their_size(rows: list[tuple[int, int]]) -> None:
+def test_rows_are_ordered_by_user_then_time_whatever_their_size(
+    rows: list[tuple[int, int]],
+) -> None:
     user, time = (np.array(side) for side in zip(*rows, strict=True))
     order = _by_user_and_time(user.astype(np.uint32), time)
-    assert order.tolist() == sorted(range(len(rows)), key=lambda n: rows[n])  # stable: ties keep the file's order
+    assert order.tolist() == sorted(
+        range(len(rows)), key=lambda n: rows[n]
+    )  # stable: ties keep the file's order
 
 
-raw_ids = st.lists(st.sampled_from(["0", "1", "2", "3", "9", "007", "x", str(2**64)]), unique=True, max_size=8)
+raw_ids = st.lists(
+    st.sampled_from(["0", "1", "2", "3", "9", "007", "x", str(2**64)]), unique=True, max_size=8
+)
 
 
 @given(raw_ids, st.lists(st.sampled_from([0, 1, 2, 3, 7, 9, -1, 2**60]), max_size=12))
-def test_numbers_find_the_row_that_is_written_as_they_are(described: list[str], numbers: list[int]) -> None:
+def test_numbers_find_the_row_that_is_written_as_they_are(
+    described: list[str], numbers: list[int]
+) -> None:
     table = pl.DataFrame({"raw_id": described}, schema={"raw_id": pl.String})
     rows = rows_of(pl.Series(numbers, dtype=pl.Int64), table)
     assert rows.dtype == pl.UInt32
-    assert rows.to_list() == [described.index(str(n)) if str(n) in described else None for n in numbers]
+    assert rows.to_list() == [
+        described.index(str(n)) if str(n) in described else None for n in numbers
+    ]
     assert rows.equals(rows_of(pl.Series(map(str, numbers), dtype=pl.String), table))

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from r2rec.base.errors import R2RecError
 from r2rec.data import movielens
 from r2rec.data.interactions import Raw, index
 from r2rec.data.movielens import plain_title, read_ml_1m, read_ml_100k
-from r2rec.errors import R2RecError
 from tests.data import named
 
 ML_1M = {
@@ -62,25 +62,53 @@ def test_ml_1m_says_what_the_files_say(tmp_path: Path) -> None:
 
 def test_ml_100k_says_what_the_files_say(tmp_path: Path) -> None:
     raw = read_ml_100k(put(tmp_path, ML_100K))
-    assert named.ratings(raw) == [("1", "2", 5.0, 881_250_949_000), ("2", "1", 3.0, 891_717_742_000)]
+    assert named.ratings(raw) == [
+        ("1", "2", 5.0, 881_250_949_000),
+        ("2", "1", 3.0, 891_717_742_000),
+    ]
     assert raw.users["profile"].to_list() == [
         "male, 24 years old, technician",
         "female, 53 years old, other occupation",
     ]
-    assert raw.items.rows() == [("1", "Il Postino (1994)", ["Comedy", "Romance"]), ("2", "unknown", [])]
+    assert raw.items.rows() == [
+        ("1", "Il Postino (1994)", ["Comedy", "Romance"]),
+        ("2", "unknown", []),
+    ]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("tail", ["", "\n", "\n\n\n"])
-def test_encodings_and_line_ends_do_not_matter(tmp_path: Path, encoding: str, ending: str, tail: str) -> None:
+def test_encodings_and_line_ends_do_not_matter(
+    tmp_path: Path, encoding: str, ending: str, tail: str
+) -> None:
     files = {name: (text.rstrip("\n") + tail).replace("\n", ending) for name, text in ML_1M.items()}
     (tmp_path / "plain").mkdir()
-    plain, other = read_ml_1m(put(tmp_path / "plain", ML_1M)), read_ml_1m(put(tmp_path, files, encoding))
+    plain, other = (
+        read_ml_1m(put(tmp_path / "plain", ML_1M)),
+        read_ml_1m(put(tmp_path, files, encoding)),
+    )
     assert all(one.equals(two) for one, two in zip(plain[:3], other[:3], strict=True))
 
 
-FIELDS = ["1", "2", "10", "30", "0", "07", "+1", "-1", " 1", "", "1:2", ":3", '"4"', "9" * 20, "5\r", "6\n"]
+FIELDS = [
+    "1",
+    "2",
+    "10",
+    "30",
+    "0",
+    "07",
+    "+1",
+    "-1",
+    " 1",
+    "",
+    "1:2",
+    ":3",
+    '"4"',
+    "9" * 20,
+    "5\r",
+    "6\n",
+]
 
 
 @given(
@@ -95,7 +123,10 @@ def test_numbers_are_read_at_once_only_where_text_would_say_the_same(
         path = Path(folder) / "ratings.dat"
         path.write_text("\n".join(map(separator.join, [["1"] * 3, *lines])) + end, newline="")
         numbers = movielens._numbers(path, separator, ["a", "b", "c"])
-        plain = all(len(fields) == 3 and all(f in {"1", "2", "10", "30"} for f in fields) for fields in lines)
+        plain = all(
+            len(fields) == 3 and all(f in {"1", "2", "10", "30"} for f in fields)
+            for fields in lines
+        )
         if plain and end == "\n":
             assert numbers is not None
         if numbers is not None:
@@ -121,7 +152,8 @@ def test_a_bad_rating_is_named(tmp_path: Path, line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"1\t1\t5", b"1 1 5 9", b"1\t1\t5\t9\t9", b"1\t1\tx\t9", b"1\t1\t4.5\t9", b"7\t1\t5\t9"]
+    "line",
+    [b"1\t1\t5", b"1 1 5 9", b"1\t1\t5\t9\t9", b"1\t1\tx\t9", b"1\t1\t4.5\t9", b"7\t1\t5\t9"],
 )
 def test_a_bad_rating_of_100k_is_named(tmp_path: Path, line: bytes) -> None:
     put(tmp_path, ML_100K, u_data=ML_100K["u.data"].encode() + line)
@@ -150,7 +182,9 @@ BAD_DESCRIPTIONS = [
 
 
 @pytest.mark.parametrize(("files", "name", "line"), BAD_DESCRIPTIONS)
-def test_a_bad_description_is_named(tmp_path: Path, files: dict[str, str], name: str, line: bytes) -> None:
+def test_a_bad_description_is_named(
+    tmp_path: Path, files: dict[str, str], name: str, line: bytes
+) -> None:
     good = files[name].encode("utf-8")
     put(tmp_path, files, **{name.replace(".", "_"): good + line + b"\n"})
     read: Reader = read_ml_1m if files is ML_1M else read_ml_100k
@@ -160,7 +194,9 @@ def test_a_bad_description_is_named(tmp_path: Path, files: dict[str, str], name:
 
 
 @pytest.mark.parametrize(("files", "read"), [(ML_1M, read_ml_1m), (ML_100K, read_ml_100k)])
-def test_missing_and_empty_files_are_named(tmp_path: Path, files: dict[str, str], read: Reader) -> None:
+def test_missing_and_empty_files_are_named(
+    tmp_path: Path, files: dict[str, str], read: Reader
+) -> None:
     with pytest.raises(R2RecError, match=r"gone is not a folder: set dataset\.root"):
         read(tmp_path / "gone")
     for name in files:
@@ -185,8 +221,14 @@ def test_a_category_is_refused(tmp_path: Path) -> None:
         ("Matrix, The (1999)", "The Matrix (1999)"),
         ("Postino, Il (The Postman) (1994)", "Il Postino (The Postman) (1994)"),
         ("Hate (Haine, La) (1995)", "Hate (La Haine) (1995)"),
-        ("Star Maker, The (Uomo delle stelle, L') (1995)", "The Star Maker (L'Uomo delle stelle) (1995)"),
-        ("Confessional, The (Confessionnal, Le) (1995)", "The Confessional (Le Confessionnal) (1995)"),
+        (
+            "Star Maker, The (Uomo delle stelle, L') (1995)",
+            "The Star Maker (L'Uomo delle stelle) (1995)",
+        ),
+        (
+            "Confessional, The (Confessionnal, Le) (1995)",
+            "The Confessional (Le Confessionnal) (1995)",
+        ),
         ("Wonderful, Horrible Life of X, The (1993)", "The Wonderful, Horrible Life of X (1993)"),
         ("Cry, the Beloved Country (1995)", "Cry, the Beloved Country (1995)"),
         ("Me, Myself and Irene (2000)", "Me, Myself and Irene (2000)"),
@@ -200,9 +242,14 @@ def test_plain_title(written: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("read", "folder", "counts"),
-    [(read_ml_1m, "ml-1m-part", (2_999, 3_615, 487_650)), (read_ml_100k, "ml-100k", (943, 1_682, 100_000))],
+    [
+        (read_ml_1m, "ml-1m-part", (2_999, 3_615, 487_650)),
+        (read_ml_100k, "ml-100k", (943, 1_682, 100_000)),
+    ],
 )
-def test_real_files(shared_data: Path, read: Reader, folder: str, counts: tuple[int, int, int]) -> None:
+def test_real_files(
+    shared_data: Path, read: Reader, folder: str, counts: tuple[int, int, int]
+) -> None:
     tables = index(read(shared_data / folder))
     assert (tables.users.height, tables.items.height, tables.interactions.height) == counts
     assert tables.notes == []

@@ -20,14 +20,18 @@ class Watched(np.random.Generator):
 
 
 def keys(touched, n_items):
-    return np.sort(np.array([u * n_items + i for u, items in enumerate(touched) for i in items], np.int64))
+    return np.sort(
+        np.array([u * n_items + i for u, items in enumerate(touched) for i in items], np.int64)
+    )
 
 
 @given(st.data())
 def test_negatives_are_distinct_and_untouched(data):
     n_items = data.draw(st.integers(1, 40))
     touched = data.draw(st.lists(st.sets(st.integers(0, n_items - 1)), min_size=1, max_size=4))
-    users = np.array(data.draw(st.lists(st.sampled_from(range(len(touched))), max_size=8)), np.uint32)
+    users = np.array(
+        data.draw(st.lists(st.sampled_from(range(len(touched))), max_size=8)), np.uint32
+    )
     k = data.draw(st.integers(0, min((n_items - len(touched[u]) for u in users), default=3)))
     cells = data.draw(st.sampled_from([1, 50, 4_000_000]))
     with pytest.MonkeyPatch.context() as patch:
@@ -73,7 +77,9 @@ def test_blocks_change_no_draw(monkeypatch):
     drawn = []
     for cells in (100, 4_000_000):
         monkeypatch.setattr(negatives, "CELLS", cells)
-        drawn.append(negatives.draw(users, keys(touched, 100), 100, 5, np.random.default_rng(2)).tolist())
+        drawn.append(
+            negatives.draw(users, keys(touched, 100), 100, 5, np.random.default_rng(2)).tolist()
+        )
     assert drawn[0] == drawn[1]
 
 
@@ -90,7 +96,12 @@ def test_matched_negatives_are_near_distinct_and_untouched(data):
     free = sorted(set(range(n_items)) - touched, key=lambda i: abs(i - near))
     k = data.draw(st.integers(0, min(len(free), 5)))
     (row,) = negatives.draw(
-        np.array([0]), keys([touched], n_items), n_items, k, np.random.default_rng(0), np.array([near])
+        np.array([0]),
+        keys([touched], n_items),
+        n_items,
+        k,
+        np.random.default_rng(0),
+        np.array([near]),
     ).tolist()
     assert len(set(row)) == k
     assert set(row) <= set(free)
@@ -104,7 +115,12 @@ def test_a_matched_positive_is_no_more_popular_than_its_negatives(near):
     """Its place among the candidates, by popularity, says nothing; at the ends of the order, little."""
     n, touched = 4000, {near, near + 3}
     drawn = negatives.draw(
-        np.zeros(n, int), keys([touched], 1000), 1000, 19, np.random.default_rng(0), np.full(n, near)
+        np.zeros(n, int),
+        keys([touched], 1000),
+        1000,
+        19,
+        np.random.default_rng(0),
+        np.full(n, near),
     )
     rank = np.bincount((drawn > near).sum(1), minlength=20)
     if near == 500:

@@ -71,13 +71,17 @@ def test_shifted_tastes_are_somebody_elses_and_the_latest_are_ones_own():
         foreign = now.join(rows, on="item", how="anti")
         moved += foreign.height
         lenders = table().join(foreign, on=("item", "rating")).group_by("user").len()
-        assert not foreign.height or lenders["len"].max() >= foreign.height  # all of them one other user's
+        assert (
+            not foreign.height or lenders["len"].max() >= foreign.height
+        )  # all of them one other user's
     assert moved > 0.25 * table().height
     assert applied("shift", share=0.0).equals(table())
 
 
 def test_cold_users_keep_their_last_ratings():
-    assert applied("cold", kept=3).equals(table().group_by("user", maintain_order=True).tail(3).select(table().columns))
+    assert applied("cold", kept=3).equals(
+        table().group_by("user", maintain_order=True).tail(3).select(table().columns)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -86,7 +90,11 @@ def test_fake_users_push_rare_items_and_look_like_users(kind):
     real, fake = worse.filter(pl.col("user") < USERS), worse.filter(pl.col("user") >= USERS)
     assert real.equals(table())
     assert fake["user"].n_unique() == 12
-    everywhere = fake.group_by("item").agg(pl.len(), pl.col("rating").min()).filter(pl.col("len") == 12, rating=5)
+    everywhere = (
+        fake.group_by("item")
+        .agg(pl.len(), pl.col("rating").min())
+        .filter(pl.col("len") == 12, rating=5)
+    )
     pushed = set(everywhere["item"])
     rated = table()["item"].value_counts().sort("count")
     assert len(pushed & set(rated["item"].head(ITEMS // 2))) >= 4
@@ -102,7 +110,9 @@ def clean(tmp_path_factory):
 QUICK = ("sft=off", "rl=off", "evaluation.arms=[]", "evaluation.users=30")
 
 
-@pytest.mark.parametrize("name", ["drop", "flip", "shift", "cold", "random", "average", "bandwagon"])
+@pytest.mark.parametrize(
+    "name", ["drop", "flip", "shift", "cold", "random", "average", "bandwagon"]
+)
 def test_candidates_are_those_of_the_clean_run(clean, name):
     store = clean.folder.parent / "store"
     done = go(store, *QUICK, f"noise={name}", "baseline=item_knn")
@@ -113,11 +123,16 @@ def test_candidates_are_those_of_the_clean_run(clean, name):
 
 @pytest.mark.parametrize("name", ["drop", "shift", "cold", "random"])
 def test_matched_candidates_too(clean, name):
-    store, matched = clean.folder.parent / "store", (*QUICK, "evaluation.matched=true", "until=split")
+    store, matched = (
+        clean.folder.parent / "store",
+        (*QUICK, "evaluation.matched=true", "until=split"),
+    )
     without, done = go(store, *matched), go(store, *matched, f"noise={name}")
     assert done.table("split", "candidates").equals(without.table("split", "candidates"))
 
 
 def test_training_prompts_of_fake_users_can_be_made(clean):
-    done = go(clean.folder.parent / "store", "noise=bandwagon", "noise.params.share=1.0", "until=think")
+    done = go(
+        clean.folder.parent / "store", "noise=bandwagon", "noise.params.share=1.0", "until=think"
+    )
     assert done.table("think", "traces")["user"].max() >= composed().dataset.params.users

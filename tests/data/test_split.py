@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from scipy.stats import chisquare
 
+from r2rec.base.errors import R2RecError
 from r2rec.data import interactions, movielens, split
 from r2rec.data.negatives import touched_keys
-from r2rec.errors import R2RecError
 
 # (user, item, rating, time) in file order
 files = st.lists(
@@ -27,9 +27,14 @@ def tables(rows):
     schema = {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "time_ms": pl.Int64}
     ratings = pl.DataFrame(rows, schema, orient="row")
     users = pl.DataFrame({"raw_id": [str(n) for n in range(20)], "profile": "anyone"})
-    items = pl.DataFrame({"raw_id": [str(n) for n in range(20)], "title": "Anything"}).with_columns(attributes=[])
+    items = pl.DataFrame({"raw_id": [str(n) for n in range(20)], "title": "Anything"}).with_columns(
+        attributes=[]
+    )
     made = interactions.index(interactions.Raw(ratings, users, items, []))
-    user_of, item_of = ({int(raw): n for n, raw in enumerate(t["raw_id"].to_list())} for t in (made.users, made.items))
+    user_of, item_of = (
+        {int(raw): n for n, raw in enumerate(t["raw_id"].to_list())}
+        for t in (made.users, made.items)
+    )
     return made, [(user_of[u], item_of[i], rating, time) for u, i, rating, time in rows]
 
 
@@ -56,7 +61,11 @@ def test_the_last_two_likes_are_held_out_and_train_is_what_came_before(rows, lea
     train, heldout, dropped = reference(rows, least)
     parts = split.leave_last_out(made.interactions, positive_above=3, min_positives=least)
     assert parts.train.select("user", "item", "rating").rows() == train
-    expected = [(u, i, role) for u, both in heldout.items() for i, role in zip(both, ("valid", "test"), strict=True)]
+    expected = [
+        (u, i, role)
+        for u, both in heldout.items()
+        for i, role in zip(both, ("valid", "test"), strict=True)
+    ]
     assert parts.heldout.rows() == expected
     assert parts.dropped == {"too_few_positives": dropped}
 
@@ -89,9 +98,13 @@ def test_candidates_are_the_positive_and_items_never_touched(rows, k):
 def test_candidates_are_uniform_over_sets_and_positions():
     """One user asked 7,000 times: 3 of 7 untouched items, the positive at each of four places."""
     touched = [0, 2, 4, 9, 11]
-    known = pl.DataFrame({"user": 0, "item": touched}, schema={"user": pl.UInt32, "item": pl.UInt32})
+    known = pl.DataFrame(
+        {"user": 0, "item": touched}, schema={"user": pl.UInt32, "item": pl.UInt32}
+    )
     asked = pl.DataFrame({"user": [0] * 7000, "item": [4] * 7000}, schema=known.schema)
-    shown = split.with_candidates(asked, touched_keys(known, 12), 12, 3, np.random.default_rng(0))["items"].to_list()
+    shown = split.with_candidates(asked, touched_keys(known, 12), 12, 3, np.random.default_rng(0))[
+        "items"
+    ].to_list()
     places = Counter(row.index(4) for row in shown)
     sets = Counter(frozenset(row) for row in shown)
     assert len(places) == 4
@@ -106,7 +119,12 @@ def staged(folder, rows, seed=0, negatives=2, min_positives=2):
         (folder / name).mkdir(exist_ok=True)
     made.interactions.write_parquet(folder / "prepared" / "interactions.parquet")
     made.items.write_parquet(folder / "prepared" / "items.parquet")
-    protocol = {"negatives": negatives, "positive_above": 3.0, "min_positives": min_positives, "matched": False}
+    protocol = {
+        "negatives": negatives,
+        "positive_above": 3.0,
+        "min_positives": min_positives,
+        "matched": False,
+    }
     cfg = OmegaConf.create({"seed": seed, "noise": {"_target_": None}, "evaluation": protocol})
     return split.split(cfg, {"prepare": folder / "prepared"}, folder / f"split{seed}")
 
@@ -123,7 +141,9 @@ def test_the_stage_counts_whom_it_leaves_out(tmp_path):
         "dropped_users": {"too_few_positives": 1, "too_few_untouched_items": 1},
     }
     assert pl.read_parquet(tmp_path / "split0" / "candidates.parquet")["user"].to_list() == [1, 3]
-    assert pl.read_parquet(tmp_path / "split0" / "validation_candidates.parquet")["user"].to_list() == [1, 3]
+    assert pl.read_parquet(tmp_path / "split0" / "validation_candidates.parquet")[
+        "user"
+    ].to_list() == [1, 3]
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_candidates(tmp_path):
@@ -145,12 +165,16 @@ def test_validation_and_test_draw_their_negatives_apart(tmp_path):
         pl.read_parquet(tmp_path / "split0" / f"{name}.parquet").sort("user")
         for name in ("validation_candidates", "candidates")
     )
-    negatives = [[set(items) - {positive} for _, positive, items in shown.iter_rows()] for shown in (valid, test)]
+    negatives = [
+        [set(items) - {positive} for _, positive, items in shown.iter_rows()]
+        for shown in (valid, test)
+    ]
     assert sum(a == b for a, b in zip(*negatives, strict=True)) < 5
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"), [({"min_positives": 13}, "min_positives"), ({"negatives": 13}, "negatives")]
+    ("changes", "message"),
+    [({"min_positives": 13}, "min_positives"), ({"negatives": 13}, "negatives")],
 )
 def test_a_protocol_that_leaves_nobody_says_what_to_lower(tmp_path, changes, message):
     with pytest.raises(R2RecError, match=f"lower evaluation.{message}"):
@@ -181,7 +205,9 @@ def test_real_data_keeps_every_user_and_popularity_scores_as_expected(movies):
     parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
     test = parts.heldout.filter(pl.col("role") == "test")
     known = touched_keys(movies.interactions, movies.items.height)
-    candidates = split.with_candidates(test, known, movies.items.height, 19, np.random.default_rng(0))
+    candidates = split.with_candidates(
+        test, known, movies.items.height, 19, np.random.default_rng(0)
+    )
     assert candidates.height == 2998
     popularity = Counter(parts.train["item"].to_list())
     assert hits(candidates, popularity) == pytest.approx([0.31, 0.59], abs=0.02)
@@ -202,6 +228,8 @@ def test_real_data_has_no_touched_item_among_the_negatives(movies):
     test = parts.heldout.filter(role="test")
     known = touched_keys(movies.interactions, movies.items.height)
     shown = split.with_candidates(test, known, movies.items.height, 19, np.random.default_rng(0))
-    touched = shown.explode("items").join(movies.interactions, left_on=["user", "items"], right_on=["user", "item"])
+    touched = shown.explode("items").join(
+        movies.interactions, left_on=["user", "items"], right_on=["user", "item"]
+    )
     assert touched["items"].to_list() == touched["positive"].to_list()
     assert touched.height == shown.height

@@ -5,7 +5,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from r2rec import seeds
+from r2rec.base import seeds
 from r2rec.data import interactions, split, toy
 from r2rec.data.negatives import touched_keys
 
@@ -33,13 +33,18 @@ def test_a_seed_is_a_world():
 def test_titles_are_readable_and_unique(seed):
     titles = read(seed).items["title"].to_list()
     assert len(set(titles)) == len(titles) == SIZE["items"]
-    assert all(re.fullmatch(r"The [A-Z][a-z]+ [A-Z][a-z]+( \d+)? \((19|20)\d\d\)", title) for title in titles)
+    assert all(
+        re.fullmatch(r"The [A-Z][a-z]+ [A-Z][a-z]+( \d+)? \((19|20)\d\d\)", title)
+        for title in titles
+    )
 
 
 def test_attributes_and_profiles_say_what_the_world_holds(seed):
     raw = read(seed)
     world = toy.imagine(seeds.generator(seed, "toy"), SIZE["users"], SIZE["items"], len(toy.GENRES))
-    for attributes, title, row in zip(raw.items["attributes"], raw.items["title"], world.genres, strict=True):
+    for attributes, title, row in zip(
+        raw.items["attributes"], raw.items["title"], world.genres, strict=True
+    ):
         *genres, decade = attributes
         assert genres == [name for name, has in zip(toy.GENRES, row, strict=True) if has]
         assert decade == f"{title[-5:-2]}0s"
@@ -76,11 +81,15 @@ def test_who_knows_the_tastes_finds_the_positive_and_who_ignores_them_does_not(s
     parts = split.leave_last_out(tables.interactions, positive_above=3, min_positives=6)
     test = parts.heldout.filter(role="test")
     touched = touched_keys(tables.interactions, len(rated))
-    candidates = split.with_candidates(test, touched, len(rated), 19, seeds.generator(seed, "split.test"))
+    candidates = split.with_candidates(
+        test, touched, len(rated), 19, seeds.generator(seed, "split.test")
+    )
     quality = world.quality[rated]
     popularity = np.bincount(parts.train["item"].to_numpy(), minlength=len(rated))
     everyone = np.ones((SIZE["users"], 1))
     oracle = hit_ratio(world.affinity()[:, rated] + quality, candidates)
-    blind = max(hit_ratio(everyone * quality, candidates), hit_ratio(everyone * popularity, candidates))
+    blind = max(
+        hit_ratio(everyone * quality, candidates), hit_ratio(everyone * popularity, candidates)
+    )
     assert oracle > 0.6
     assert blind < 0.2

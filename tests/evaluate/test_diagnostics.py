@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.evaluate import diagnostics, interventions
 from r2rec.evaluate.diagnostics import Asked, Reply
 from r2rec.prompts.cases import Chain, Item, RankingCase
@@ -40,7 +40,10 @@ def arm(choose, seed: int = 0) -> Asked:
     def weigh(given):
         likely = np.log(np.full(K, 0.4 / (K - 1)))
         return [
-            np.where(np.arange(K) == choose(c, np.random.default_rng(0)), np.log(0.6), likely).tolist() for c in given
+            np.where(
+                np.arange(K) == choose(c, np.random.default_rng(0)), np.log(0.6), likely
+            ).tolist()
+            for c in given
         ]
 
     return Asked(cases, places, np.arange(N), answers(cases, 0), answers, weigh)
@@ -57,7 +60,11 @@ def reads_chains(case, rng):
 
 
 def reads_history(case, rng):
-    found = [k for k, item in enumerate(case.candidates) if item.attributes in [i.attributes for i in case.history]]
+    found = [
+        k
+        for k, item in enumerate(case.candidates)
+        if item.attributes in [i.attributes for i in case.history]
+    ]
     return found[0] if found else int(rng.integers(K))
 
 
@@ -89,13 +96,17 @@ def test_position_clears_who_reads_and_orders_together_know_more() -> None:
 
 
 def test_faithfulness_tells_reading_chains_from_reading_history() -> None:
-    chains = rows_of(diagnostics.faithfulness(arm(reads_chains), np.random.default_rng(0)), "change")
+    chains = rows_of(
+        diagnostics.faithfulness(arm(reads_chains), np.random.default_rng(0)), "change"
+    )
     assert chains["asked again"]["first moved"] == 0
     for change in ("chains removed", "chains of another user", "chain ratings reversed"):
         assert chains[change]["difference"] < -0.5, change
         assert chains[change]["high"] < 0
     assert chains["history removed"]["first moved"] == 0
-    history = rows_of(diagnostics.faithfulness(arm(reads_history), np.random.default_rng(0)), "change")
+    history = rows_of(
+        diagnostics.faithfulness(arm(reads_history), np.random.default_rng(0)), "change"
+    )
     assert history["chains removed"]["first moved"] == 0
     assert history["history removed"]["first moved"] > 0.5
 
@@ -104,11 +115,22 @@ def test_faithfulness_checks_what_thoughts_say() -> None:
     asked = arm(reads_chains)
     said = "<think>\nStep 1: Liked 1: {} 1.\nStep 2: So be it.\n</think>\nRanking: A"
     replies = [
-        Reply((0,), said.format(c.history[0].attributes[0] if n % 4 else "g99"), 9) for n, c in enumerate(asked.cases)
+        Reply((0,), said.format(c.history[0].attributes[0] if n % 4 else "g99"), 9)
+        for n, c in enumerate(asked.cases)
     ]
-    facts = diagnostics.faithfulness(asked._replace(replies=replies), np.random.default_rng(0)).facts
-    cited = {"items cited in them that the prompt has": None, "ratings cited in them that the prompt has": None}
-    assert facts == {"steps that say what is there": 0.375, "steps that do not": 0.125, "other steps": 0.5, **cited}
+    facts = diagnostics.faithfulness(
+        asked._replace(replies=replies), np.random.default_rng(0)
+    ).facts
+    cited = {
+        "items cited in them that the prompt has": None,
+        "ratings cited in them that the prompt has": None,
+    }
+    assert facts == {
+        "steps that say what is there": 0.375,
+        "steps that do not": 0.125,
+        "other steps": 0.5,
+        **cited,
+    }
 
 
 def test_faithfulness_checks_what_free_text_cites() -> None:
@@ -119,7 +141,9 @@ def test_faithfulness_checks_what_free_text_cites() -> None:
         Reply((0,), said.format(*((c.chains[0].item1.title, 4) if n % 2 else ("Titanic", 1))), 9)
         for n, c in enumerate(asked.cases)
     ]
-    facts = diagnostics.faithfulness(asked._replace(replies=replies), np.random.default_rng(0)).facts
+    facts = diagnostics.faithfulness(
+        asked._replace(replies=replies), np.random.default_rng(0)
+    ).facts
     assert facts["other steps"] == 1
     assert facts["items cited in them that the prompt has"] == 0.5
     assert facts["ratings cited in them that the prompt has"] == 0.5
@@ -152,7 +176,9 @@ def test_calibration_against_its_definition() -> None:
 def test_what_was_not_measured_is_not_nought() -> None:
     asked = arm(reads_chains)
     mute = asked._replace(ask=lambda given, seed: [Reply((), "", 0) for _ in given])
-    row = rows_of(diagnostics.faithfulness(mute, np.random.default_rng(0)), "change")["chains removed"]
+    row = rows_of(diagnostics.faithfulness(mute, np.random.default_rng(0)), "change")[
+        "chains removed"
+    ]
     assert (row["first moved"], row["valid"], row["hr@1"]) == (None, 0, 0)
     found = diagnostics.position(mute, np.random.default_rng(0), shuffles=2)
     assert found.facts["two orders agree on the first"] is None

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from r2rec.base.errors import R2RecError
 from r2rec.baselines.fit import quality
-from r2rec.check import check
-from r2rec.errors import R2RecError
 from r2rec.evaluate.fuse import WEIGHTS, learn, worth
 from r2rec.pipeline import NAMES
+from r2rec.run.rules import check
 from tests.small import composed, go
 
 worths = arrays.arrays(float, (6, 4), elements=st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 1.0]))
@@ -49,12 +49,17 @@ def test_a_run_ranks_each_arm_once_more(store: Path) -> None:
     assert 0 <= fused["weight"] <= 1
     assert any("weight of the answer" in line for line in done.lines)
     table = pl.read_parquet(done.folder / "rankings.parquet")
-    rows = {name: table.filter(pl.col("method") == name).sort("user") for name in table["method"].unique()}
+    rows = {
+        name: table.filter(pl.col("method") == name).sort("user")
+        for name in table["method"].unique()
+    }
     for row in rows["R2Rec without RL + ease"].iter_rows(named=True):
         assert sorted(row["ranking"]) == sorted(row["candidates"])
     if fused["weight"] == 0:
         best = [r["ranking"][0] for r in rows["ease"].iter_rows(named=True)]
-        assert [r["ranking"][0] for r in rows["R2Rec without RL + ease"].iter_rows(named=True)] == best
+        assert [
+            r["ranking"][0] for r in rows["R2Rec without RL + ease"].iter_rows(named=True)
+        ] == best
     again = go(store, "baseline@fusion=ease", "evaluation.validation_users=8", "rl=off")
     assert not again.made()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.evaluate import leakage
 from tests.small import Done, go
 
@@ -19,13 +19,19 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Done:
 @pytest.fixture
 def folders(clean: Done, tmp_path: Path) -> dict[str, Path]:
     """A copy of the artefacts, to plant in."""
-    return {name: Path(shutil.copytree(folder, tmp_path / name)) for name, folder in clean.folders().items()}
+    return {
+        name: Path(shutil.copytree(folder, tmp_path / name))
+        for name, folder in clean.folders().items()
+    }
 
 
 def test_a_clean_run_is_told_what_was_looked_at(clean: Done) -> None:
     said = leakage.check(clean.folders())
     pairs = clean.table("split", "heldout").height
-    assert said == f"none of {pairs} held-out ratings is in train, chains (item 1), chains (item 2), training targets"
+    assert (
+        said
+        == f"none of {pairs} held-out ratings is in train, chains (item 1), chains (item 2), training targets"
+    )
 
 
 def test_a_baseline_has_neither_chains_nor_targets(clean: Done) -> None:
@@ -50,7 +56,9 @@ def test_a_planted_rating_is_found(folders: dict[str, Path], place: str, role: s
     user = table["user"][-1]
     item = held.filter(pl.col("user") == user)["item"][0]
     last = pl.int_range(pl.len()) == pl.len() - 1
-    table.with_columns(pl.when(last).then(pl.lit(item, pl.UInt32)).otherwise(column).alias(column)).write_parquet(path)
+    table.with_columns(
+        pl.when(last).then(pl.lit(item, pl.UInt32)).otherwise(column).alias(column)
+    ).write_parquet(path)
     with pytest.raises(R2RecError, match=r"leakage: 1 held-out") as caught:
         leakage.check(folders)
     assert f"in {place} of" in str(caught.value)
@@ -61,7 +69,9 @@ def test_another_users_rating_is_no_leak(folders: dict[str, Path]) -> None:
     held = pl.read_parquet(folders["split"] / "heldout.parquet")
     path = folders["chain"] / "chains.parquet"
     chains = pl.read_parquet(path).filter(pl.col("user") == held["user"][0])
-    opened = chains.with_columns(item2=pl.lit(held["item"][0], pl.UInt32), rating_u2=pl.lit(None, pl.Float32))
+    opened = chains.with_columns(
+        item2=pl.lit(held["item"][0], pl.UInt32), rating_u2=pl.lit(None, pl.Float32)
+    )
     assert opened.height
     opened.write_parquet(path)
     leakage.check(folders)

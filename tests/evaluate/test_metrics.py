@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.evaluate import metrics
 
 K = 6
@@ -68,7 +68,11 @@ def test_one_positive_bounds_ndcg(drawn: list[Row]) -> None:
 @given(st.lists(st.integers(1, 40), min_size=2))
 def test_a_lower_place_never_pays(ranks: list[int]) -> None:
     ordered = np.sort(np.array([*ranks, np.nan]))  # NaN, the miss, sorts last
-    for values in (metrics.hit_ratio(ordered, 1), metrics.hit_ratio(ordered, 3), metrics.ndcg(ordered, 3)):
+    for values in (
+        metrics.hit_ratio(ordered, 1),
+        metrics.hit_ratio(ordered, 3),
+        metrics.ndcg(ordered, 3),
+    ):
         assert (np.diff(values) <= 0).all()
         assert values.min() == 0 <= values.max() <= 1
 
@@ -76,7 +80,13 @@ def test_a_lower_place_never_pays(ranks: list[int]) -> None:
 def summary(rankings: pl.DataFrame) -> dict[str, Any]:
     scores = metrics.per_user(rankings)
     return metrics.summarise(
-        scores, method="toy", variant="full", dataset="toy", train_dataset="toy", seed=3, resamples=200
+        scores,
+        method="toy",
+        variant="full",
+        dataset="toy",
+        train_dataset="toy",
+        seed=3,
+        resamples=200,
     )
 
 
@@ -161,7 +171,9 @@ def test_a_constant_scorer_gets_one_twentieth() -> None:
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=5), st.data())
-def test_tie_aware_is_the_mean_over_every_way_to_break_ties(scores: list[int], data: st.DataObject) -> None:
+def test_tie_aware_is_the_mean_over_every_way_to_break_ties(
+    scores: list[int], data: st.DataObject
+) -> None:
     positive = data.draw(st.integers(0, len(scores) - 1))
     keys = permutations(range(len(scores)))
     orders = [sorted(range(len(scores)), key=lambda i: (-scores[i], key[i])) for key in keys]
@@ -175,7 +187,9 @@ def test_tie_aware_is_the_mean_over_every_way_to_break_ties(scores: list[int], d
 def test_rank_by_score_follows_the_scores_and_its_seed() -> None:
     candidates = np.array([[7, 8, 9, 5]], np.uint32)
     scores = [[0.1, 0.9, 0.1, 0.5]]
-    once, again = (metrics.rank_by_score(scores, candidates, np.random.default_rng(1)) for _ in range(2))
+    once, again = (
+        metrics.rank_by_score(scores, candidates, np.random.default_rng(1)) for _ in range(2)
+    )
     assert once[0, :2].tolist() == [8, 5]
     assert (once == again).all()
     assert once.dtype == np.uint32
@@ -184,7 +198,9 @@ def test_rank_by_score_follows_the_scores_and_its_seed() -> None:
 def test_scores_must_be_finite_and_complete() -> None:
     for bad in (np.nan, np.inf, -np.inf):
         with pytest.raises(R2RecError, match="1 user"):
-            metrics.rank_by_score([[0.0, bad], [0.0, 1.0]], [[1, 2], [1, 2]], np.random.default_rng(0))
+            metrics.rank_by_score(
+                [[0.0, bad], [0.0, 1.0]], [[1, 2], [1, 2]], np.random.default_rng(0)
+            )
         with pytest.raises(R2RecError, match="not finite"):
             metrics.tie_aware([[0.0, bad]], 0)
     with pytest.raises(R2RecError, match="differ in shape"):

@@ -20,7 +20,11 @@ from r2rec.llm.engine import Engine
 from r2rec.prompts.cases import RankingCase
 from tests.small import Done, composed, go
 
-WORLD = ["dataset.params.users=300", "dataset.params.items=200", "dataset.params.ratings_per_user=24"]
+WORLD = [
+    "dataset.params.users=300",
+    "dataset.params.items=200",
+    "dataset.params.ratings_per_user=24",
+]
 WORLD += ["evaluation.users=1000", "evaluation.negatives=19"]
 HERE = "tests.evaluate.test_rank"
 
@@ -61,7 +65,10 @@ def test_a_case_shows_only_what_came_before_the_heldout_items(tmp_path: Path, sa
     candidates = evaluated(cfg, done.folders()["split"])
     cases = evaluation_cases(cfg, done.folders(), candidates)
     assert len(cases) == candidates.height > 200
-    id_of = {title: item for item, title in done.table("prepare", "items").select("item", "title").iter_rows()}
+    id_of = {
+        title: item
+        for item, title in done.table("prepare", "items").select("item", "title").iter_rows()
+    }
     train = done.table("split", "train")
     past: dict[int, dict[int, float]] = {}
     for user, item, rating in train.select("user", "item", "rating").iter_rows():
@@ -87,7 +94,11 @@ def assert_nameless(case: RankingCase) -> None:
     """Nothing but texts and ratings: no id of a user or an item is in a case."""
 
     def leaves(value: Any) -> list[Any]:
-        return [leaf for part in value for leaf in leaves(part)] if isinstance(value, tuple) else [value]
+        return (
+            [leaf for part in value for leaf in leaves(part)]
+            if isinstance(value, tuple)
+            else [value]
+        )
 
     assert {type(leaf) for leaf in leaves(tuple(case))} <= {str, float, type(None)}
 
@@ -97,7 +108,13 @@ def test_answers_become_items_by_their_labels() -> None:
         {"user": [4, 5, 6, 7, 8], "positive": [30, 10, 10, 10, 10], "items": [[10, 20, 30]] * 5},
         schema={"user": pl.UInt32, "positive": pl.UInt32, "items": pl.List(pl.UInt32)},
     )
-    texts = ["so\n</think>\nRanking: C > A", "so\n</think>\nRanking: D > A", "Ranking: A > B", "", None]
+    texts = [
+        "so\n</think>\nRanking: C > A",
+        "so\n</think>\nRanking: D > A",
+        "Ranking: A > B",
+        "",
+        None,
+    ]
     table = read_answers("m", candidates, texts, reasoned=True)
     assert table["ranking"].to_list() == [[30, 10], [], [], [], []]
     assert table["valid"].to_list() == [True, False, False, False, False]
@@ -151,12 +168,18 @@ def test_orders_that_agree_are_their_sum(orders: list[list[int]], named: int) ->
 def ranked(world: Done, tmp_path: Path, target: str, seed: int = 0) -> pl.DataFrame:
     cfg = composed(*WORLD, f"seed={seed}")
     arm = {"method": target.rsplit(".", 1)[1], "target": target, "params": {}}
-    facts = rank_by_baseline(OmegaConf.merge({"arm": arm}, OmegaConf.to_container(cfg)), world.folders(), tmp_path)  # type: ignore[arg-type]
+    facts = rank_by_baseline(
+        OmegaConf.merge({"arm": arm}, OmegaConf.to_container(cfg)), world.folders(), tmp_path
+    )  # type: ignore[arg-type]
     table = pl.read_parquet(tmp_path / "rankings.parquet")
     assert facts["users"] == table.height
     assert table["valid"].all()
     assert table["completion"].is_null().all()
-    assert table.select(pl.col("ranking").list.sort() == pl.col("candidates").list.sort()).to_series().all()
+    assert (
+        table.select(pl.col("ranking").list.sort() == pl.col("candidates").list.sort())
+        .to_series()
+        .all()
+    )
     return table
 
 
@@ -166,9 +189,13 @@ def test_a_scorer_orders_by_score(world: Done, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", [f"{HERE}.constant", "r2rec.baselines.random.score"])
-def test_who_knows_nothing_is_right_once_in_twenty(world: Done, tmp_path: Path, target: str) -> None:
+def test_who_knows_nothing_is_right_once_in_twenty(
+    world: Done, tmp_path: Path, target: str
+) -> None:
     """Five binomial standard deviations around 1/20 over 10 seeds: wrong once in a million times."""
-    hits = np.concatenate([per_user(ranked(world, tmp_path, target, seed))["hr@1"].to_numpy() for seed in range(10)])
+    hits = np.concatenate(
+        [per_user(ranked(world, tmp_path, target, seed))["hr@1"].to_numpy() for seed in range(10)]
+    )
     assert abs(hits.mean() - 1 / 20) < 5 * np.sqrt(1 / 20 * 19 / 20 / len(hits))
 
 

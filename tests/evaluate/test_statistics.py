@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.evaluate import statistics
 
 GAINS = (0.0, 0.5, 1 / np.log2(3), 1.0)
@@ -38,9 +38,13 @@ def test_no_spread_no_width() -> None:
     flat = {"ci95": [0.0, 0.0], "p": 1.0, "effect": None, "detectable": None}
     assert statistics.compare(gains(50, 0), gains(50, 0)) == {"difference": 0.0, **flat}
     assert statistics.compare([1.0], [0.0]) == {"difference": 1.0, **flat, "ci95": [1.0, 1.0]}
-    rounded = statistics.compare([0.2, 0.3, 0.4], [0.1, 0.2, 0.3])  # these differences are not quite equal
+    rounded = statistics.compare(
+        [0.2, 0.3, 0.4], [0.1, 0.2, 0.3]
+    )  # these differences are not quite equal
     assert (rounded["p"], rounded["effect"]) == (0.25, None)
-    again = statistics.compare([1.0, 1.0], [0.0, 0.0], users=[7, 7], seeds=[0, 1])  # one user, twice
+    again = statistics.compare(
+        [1.0, 1.0], [0.0, 0.0], users=[7, 7], seeds=[0, 1]
+    )  # one user, twice
     assert again == {"difference": 1.0, **flat, "ci95": [1.0, 1.0]}
 
 
@@ -66,7 +70,9 @@ def test_a_comparison_at_one_seed_agrees_with_scipy() -> None:
     assert found["p"] == statistics.paired_permutation(a, b)
     assert found["p"] == pytest.approx(stats.ttest_rel(a, b).pvalue, abs=0.01)
     few = [1.0] * 5 + [0.0] * 75
-    assert statistics.compare(few, np.zeros(80))["p"] == 1 / 16  # five users who differ: a bootstrap says 0.01
+    assert (
+        statistics.compare(few, np.zeros(80))["p"] == 1 / 16
+    )  # five users who differ: a bootstrap says 0.01
 
 
 def scipy_sign_flip(a: np.ndarray, b: np.ndarray, resamples: float) -> float:
@@ -137,7 +143,9 @@ def test_what_is_called_detectable_is_detected_in_four_of_five_trials() -> None:
 SEEDS, USERS = 40, 500
 
 
-def drawn(rng: np.random.Generator, of_seed: float, shared: bool, seeds: int = SEEDS) -> tuple[np.ndarray, ...]:
+def drawn(
+    rng: np.random.Generator, of_seed: float, shared: bool, seeds: int = SEEDS
+) -> tuple[np.ndarray, ...]:
     """(value, user, seed) [seeds * 500]: users vary by 0.3, seeds by `of_seed`, the rest by 0.4."""
     seed = np.repeat(np.arange(seeds), USERS)
     user = np.tile(np.arange(USERS), seeds) if shared else np.arange(seeds * USERS)
@@ -162,7 +170,9 @@ def test_a_seeds_luck_is_no_difference(shared: bool, of_seed: float, most: float
     rng, alarms = np.random.default_rng(1), 0
     for _ in range(300):
         values, user, seed = drawn(rng, of_seed, shared, seeds=3)
-        alarms += statistics.compare(values, np.zeros(len(values)), user, seed, resamples=400)["p"] < 0.05
+        alarms += (
+            statistics.compare(values, np.zeros(len(values)), user, seed, resamples=400)["p"] < 0.05
+        )
     assert alarms / 300 < most
 
 
@@ -186,4 +196,6 @@ def test_who_comes_first_does_not_matter_to_a_comparison(seed: int) -> None:
     assert there["difference"] == pytest.approx(-back["difference"])
     assert there["p"] == pytest.approx(back["p"])
     order = rng.permutation(30)
-    assert statistics.compare(a[order], b[order], user[order], when[order])["p"] == pytest.approx(there["p"])
+    assert statistics.compare(a[order], b[order], user[order], when[order])["p"] == pytest.approx(
+        there["p"]
+    )

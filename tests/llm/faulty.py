@@ -43,13 +43,17 @@ class Server:
                     fault = plan.pop(0) if plan else None
                 time.sleep(server.delay)
                 status, text = self.forward(raw) if upstream else (200, self.echo(prompt, fault))
-                with lock:  # before the answer: a client that stopped waiting for it is no longer in flight
+                with (
+                    lock
+                ):  # before the answer: a client that stopped waiting for it is no longer in flight
                     server.now -= 1
                 with suppress(ConnectionError):
                     self.answer(prompt, fault, status, text)
 
             def forward(self, raw):
-                at = Request(f"{upstream}/chat/completions", raw, {"Content-Type": "application/json"})
+                at = Request(
+                    f"{upstream}/chat/completions", raw, {"Content-Type": "application/json"}
+                )
                 try:
                     with urlopen(at, timeout=60) as reply:
                         return reply.status, reply.read()
@@ -61,11 +65,15 @@ class Server:
                 message = {"role": "assistant", "content": server.reply(prompt)}
                 if fault == "thinks":
                     message["reasoning_content"] = "well"
-                return json.dumps({"id": "1", "choices": [{"index": 0, "message": message}], "usage": usage}).encode()
+                return json.dumps(
+                    {"id": "1", "choices": [{"index": 0, "message": message}], "usage": usage}
+                ).encode()
 
             def answer(self, prompt, fault, status, text):
                 if isinstance(fault, tuple):  # status, headers
-                    error = json.dumps({"error": {"message": f"fault {fault[0]} for {KEY}", "code": None}}).encode()
+                    error = json.dumps(
+                        {"error": {"message": f"fault {fault[0]} for {KEY}", "code": None}}
+                    ).encode()
                     return self.send(fault[0], error, fault[1])
                 if fault == "cut":
                     self.send_response(200)

@@ -21,7 +21,16 @@ def serving(folder: Path, patience: float = 180.0) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = ["-m", "transformers.cli.transformers", "serve", MODEL, "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        "-m",
+        "transformers.cli.transformers",
+        "serve",
+        MODEL,
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     log = folder / "serve.log"
     with log.open("wb") as stream:
         process = subprocess.Popen(

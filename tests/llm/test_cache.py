@@ -8,7 +8,9 @@ from transformers.cache_utils import DynamicLayer
 
 from r2rec.llm.cache import ROOM, GrowingLayer
 
-steps = st.lists(st.one_of(st.integers(1, 2 * ROOM), st.sampled_from(["reset", "reorder", "crop"])), max_size=12)
+steps = st.lists(
+    st.one_of(st.integers(1, 2 * ROOM), st.sampled_from(["reset", "reorder", "crop"])), max_size=12
+)
 
 
 @given(steps)
@@ -24,7 +26,9 @@ def test_it_is_the_librarys_layer(taken):
             ours.crop(-1), theirs.crop(-1)
         else:
             keys, values = torch.randn(2, 2, 3, step, 4)
-            for got, expected in zip(ours.update(keys, values), theirs.update(keys, values), strict=True):
+            for got, expected in zip(
+                ours.update(keys, values), theirs.update(keys, values), strict=True
+            ):
                 torch.testing.assert_close(got, expected, rtol=0, atol=0)
         assert ours.get_seq_length() == theirs.get_seq_length()
 

@@ -11,8 +11,8 @@ import pytest
 from omegaconf import OmegaConf
 
 import r2rec
+from r2rec.base.errors import R2RecError
 from r2rec.baselines import chatrec
-from r2rec.errors import R2RecError
 from r2rec.llm import ledger
 from r2rec.llm.chat import ask
 from r2rec.llm.endpoint import answers
@@ -75,7 +75,9 @@ def test_an_answer_that_was_altered_or_swapped_is_noticed(server, tmp_path):
     for name, content in damage.items():
         assert content != whole[one], name
         one.write_bytes(content)
-        with pytest.raises(R2RecError, match=rf"^{re.escape(str(one))} holds no answer .*; delete it to ask again$"):
+        with pytest.raises(
+            R2RecError, match=rf"^{re.escape(str(one))} holds no answer .*; delete it to ask again$"
+        ):
             answers(prompts(3), spec(server), tmp_path)
     one.unlink()
     assert answers(prompts(3), spec(server), tmp_path) == got
@@ -138,16 +140,22 @@ def test_the_ceiling_is_the_runs_and_not_a_calls(server, tmp_path):
 
 def test_stages_of_a_run_share_its_ceiling_and_so_does_the_run_after_it(server, tmp_path):
     """Ranking takes most of it: the diagnostic stops, now and in the next run, which uses the ranking again."""
-    server.reply = lambda prompt: "Ranking: " + " > ".join(re.findall(r"^- ([A-Z]): ", prompt, re.M))
+    server.reply = lambda prompt: (
+        "Ranking: " + " > ".join(re.findall(r"^- ([A-Z]): ", prompt, re.M))
+    )
     at = {"base_url": server.url, "key": "R2REC_TEST_KEY", "timeout": 5, "model": "m", "backoff": 0.05,
           "dollars_in": 1000.0, "dollars_out": 0.0, "ceiling": 10.5}  # fmt: skip
     words = [f"generation.endpoint.{key}={value}" for key, value in at.items()]
     words += ["generation=openai", "evaluation.arms=[base]", "diagnostic=consistency"]
     for _ in range(2):
-        with pytest.raises(R2RecError, match=r"spent, and the next answer may pass the ceiling of \$10\.5"):
+        with pytest.raises(
+            R2RecError, match=r"spent, and the next answer may pass the ceiling of \$10\.5"
+        ):
             go(tmp_path / "store", *words)
         assert sum(server.asked.values()) <= 10
-    assert len(list((tmp_path / "store" / "rank").glob("*/manifest.json"))) == 3  # random, popularity, backbone
+    assert (
+        len(list((tmp_path / "store" / "rank").glob("*/manifest.json"))) == 3
+    )  # random, popularity, backbone
 
 
 ASK = """
@@ -171,11 +179,16 @@ def test_two_runs_that_want_the_same_answers_pay_for_each_once(server, tmp_path)
     server.delay = 0.1
     OmegaConf.save(spec(server, timeout=10), tmp_path / "spec.yaml")
     env = os.environ | {"PYTHONPATH": str(Path(r2rec.__file__).parent.parent)}
-    runs = [subprocess.Popen([sys.executable, "-c", ASK, tmp_path, step], env=env) for step in ("1", "-1")]
+    runs = [
+        subprocess.Popen([sys.executable, "-c", ASK, tmp_path, step], env=env)
+        for step in ("1", "-1")
+    ]
     assert [run.wait(120) for run in runs] == [0, 0]
     assert server.asked == {f"q{k}": 1 for k in range(20)}
     assert server.most > 3  # both were at work at the same time
-    assert {path.suffix for path in (tmp_path / "responses").iterdir()} == {".json"}  # no lock and no part is left
+    assert {path.suffix for path in (tmp_path / "responses").iterdir()} == {
+        ".json"
+    }  # no lock and no part is left
 
 
 @pytest.mark.parametrize(
@@ -198,7 +211,9 @@ def test_what_cannot_be_helped_is_one_line(server, tmp_path, changes, faults, sa
 
 def test_thoughts_of_reasoning_models_are_kept(server, tmp_path):
     server.faults = {"q0": ["thinks"]}
-    assert answers(prompts(1), spec(server), tmp_path)[0].text == "<think>\nwell\n</think>\necho: q0"
+    assert (
+        answers(prompts(1), spec(server), tmp_path)[0].text == "<think>\nwell\n</think>\necho: q0"
+    )
 
 
 def test_a_spoilt_answer_is_named(server, tmp_path):
@@ -224,7 +239,9 @@ def test_a_closed_model_ranks_as_any_other_method(server, tmp_path, name):
     ranked = pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)
     assert (ranked["ranking"].list.reverse() == ranked["candidates"]).all()
     assert sum(server.asked.values()) == 8
-    patient = [f"baseline.endpoint.{key}={value}" for key, value in {"retries": 1, "ceiling": 9}.items()]
+    patient = [
+        f"baseline.endpoint.{key}={value}" for key, value in {"retries": 1, "ceiling": 9}.items()
+    ]
     assert go(tmp_path / "store", f"baseline={name}", *at, *patient).made() == set()
     again = go(tmp_path / "store", f"baseline={name}", "force=[rank]", *at)
     assert again.by_method()[name] == row

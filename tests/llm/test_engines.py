@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from transformers import AutoTokenizer
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.evaluate.rank import read_weights
 from r2rec.llm import chat, constrain, load
 from r2rec.llm.engine import Question, Setup
@@ -28,7 +28,11 @@ GENRES = ("Drama", "Comedy", "Crime", "Horror", "Western")
 
 def setup(name, *overrides, reasoning=False, **changes):
     cfg = composed(
-        "model=tiny", f"generation={name}", "generation.max_new_tokens=24", "evaluation.arms=[base]", *overrides
+        "model=tiny",
+        f"generation={name}",
+        "generation.max_new_tokens=24",
+        "evaluation.arms=[base]",
+        *overrides,
     )
     cfg.prompt.reasoning = reasoning
     return cfg, Setup(cfg.generation, cfg.model, cfg.hardware, reasoning, **changes)
@@ -53,7 +57,9 @@ def engine(name, *overrides, **changes):
 def made():
     """Engines by what they were asked for; weights are small, but imports aren't."""
     known = {}
-    return lambda *key, **changes: known.setdefault((key, *changes.items()), engine(*key, **changes))
+    return lambda *key, **changes: known.setdefault(
+        (key, *changes.items()), engine(*key, **changes)
+    )
 
 
 @pytest.mark.parametrize("overrides", [(), ("generation.constrained=true",)])
@@ -81,7 +87,9 @@ def test_what_is_drawn_for_a_prompt_does_not_depend_on_what_is_written_beside_it
         asks, asked = made("hf", "generation.temperature=1.0", f"generation.batch_size={size}")
         texts.append([a.text for a in asks.write(asked, 1)])
     assert texts[0] == texts[1]
-    assert [a.text for a in asks.write([asked[0]] * 2, 1)] != [texts[0][0]] * 2  # asked twice, drawn twice
+    assert [a.text for a in asks.write([asked[0]] * 2, 1)] != [
+        texts[0][0]
+    ] * 2  # asked twice, drawn twice
 
 
 @pytest.mark.parametrize("name", ["hf", "paged"])
@@ -91,7 +99,10 @@ def test_a_constrained_answer_names_each_label_once(made, name):
     for held in (False, True):
         asks, asked = made(name, f"generation.constrained={held}", "generation.temperature=0",
                            "generation.max_new_tokens=160", "prompt.reasoning=true", reasoning=True)  # fmt: skip
-        read = [parse_ranking(a.text, q.labels) for a, q in zip(asks.write(asked, 0), asked, strict=True)]
+        read = [
+            parse_ranking(a.text, q.labels)
+            for a, q in zip(asks.write(asked, 0), asked, strict=True)
+        ]
         named[held] = [len(set(answer.labels)) for answer in read]
     assert named[True] == [q.labels for q in asked]
     assert sum(named[False]) < sum(named[True])
@@ -136,17 +147,23 @@ def test_a_prompt_without_room_is_not_asked(made):
 
 
 def test_labels_are_weighed_alike_and_as_the_model_says(made):
-    (asks, asked), (other, _) = (made(name, "generation.temperature=0", reasoning=False) for name in ("hf", "paged"))
+    (asks, asked), (other, _) = (
+        made(name, "generation.temperature=0", reasoning=False) for name in ("hf", "paged")
+    )
     found = asks.weigh(asked)
     assert [len(row) for row in found] == [q.labels for q in asked]
     assert all(np.exp(row).sum() == pytest.approx(1) for row in found)
     assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, other.weigh(asked), strict=True))
     cfg, _ = setup("hf")
     tokenizer, model = load.tokenizer(cfg.model, None), load.weights(cfg.model, None)
-    ids = chat.encode(tokenizer, asked[0].messages, False) + tokenizer.encode("Ranking:", add_special_tokens=False)
+    ids = chat.encode(tokenizer, asked[0].messages, False) + tokenizer.encode(
+        "Ranking:", add_special_tokens=False
+    )
     with torch.inference_mode():
         after = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
-    want = after[[tokenizer.encode(f" {x}", add_special_tokens=False)[0] for x in "ABC"]].log_softmax(-1)
+    want = after[
+        [tokenizer.encode(f" {x}", add_special_tokens=False)[0] for x in "ABC"]
+    ].log_softmax(-1)
     assert np.allclose(found[0], want.numpy(), atol=1e-4)
 
 
@@ -162,11 +179,15 @@ class FakeVllm:
 
     def __init__(self, source, **options):
         cfg, _ = setup("hf")
-        self.model, self.tokenizer = load.weights(cfg.model, None).eval(), load.tokenizer(cfg.model, None)
+        self.model, self.tokenizer = (
+            load.weights(cfg.model, None).eval(),
+            load.tokenizer(cfg.model, None),
+        )
 
     def generate(self, asked, params, lora_request, use_tqdm):
         return [
-            SimpleNamespace(outputs=[self.one(a["prompt_token_ids"], p)]) for a, p in zip(asked, params, strict=True)
+            SimpleNamespace(outputs=[self.one(a["prompt_token_ids"], p)])
+            for a, p in zip(asked, params, strict=True)
         ]
 
     def one(self, ids, told):
@@ -175,15 +196,24 @@ class FakeVllm:
                 after = self.model(torch.tensor([ids])).logits[0, -1]
             kept = torch.full_like(after, -torch.inf)
             kept[told.allowed_token_ids] = after[told.allowed_token_ids]
-            found = {i: SimpleNamespace(logprob=float(kept.log_softmax(-1)[i])) for i in told.allowed_token_ids}
+            found = {
+                i: SimpleNamespace(logprob=float(kept.log_softmax(-1)[i]))
+                for i in told.allowed_token_ids
+            }
             return SimpleNamespace(logprobs=[found])
         stops = {"stop_strings": told.stop, "tokenizer": self.tokenizer} if told.stop else {}
-        held = {"prefix_allowed_tokens_fn": lambda *_: told.allowed_token_ids} if told.allowed_token_ids else {}
+        held = (
+            {"prefix_allowed_tokens_fn": lambda *_: told.allowed_token_ids}
+            if told.allowed_token_ids
+            else {}
+        )
         output = self.model.generate(
             torch.tensor([ids]), do_sample=False, max_new_tokens=told.max_tokens, **stops, **held,
             pad_token_id=self.tokenizer.pad_token_id, eos_token_id=self.tokenizer.eos_token_id,
         )[0, len(ids) :].tolist()  # fmt: skip
-        return SimpleNamespace(text=self.tokenizer.decode(output, skip_special_tokens=True), token_ids=output)
+        return SimpleNamespace(
+            text=self.tokenizer.decode(output, skip_special_tokens=True), token_ids=output
+        )
 
 
 @pytest.mark.parametrize("held", [False, True])
@@ -197,7 +227,10 @@ def test_vllm_is_asked_for_what_hf_does(made, monkeypatch, held):
     asks, asked = engine("vllm", *words, reasoning=True)
     other, _ = made("hf", *words, reasoning=True)
     assert [a.text for a in asks.write(asked[:3], 0)] == [a.text for a in other.write(asked[:3], 0)]
-    assert all(np.allclose(a, b, atol=1e-4) for a, b in zip(asks.weigh(asked), other.weigh(asked), strict=True))
+    assert all(
+        np.allclose(a, b, atol=1e-4)
+        for a, b in zip(asks.weigh(asked), other.weigh(asked), strict=True)
+    )
 
 
 def test_users_are_ranked_by_the_weights_of_labels(tmp_path):

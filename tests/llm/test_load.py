@@ -10,7 +10,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.llm import load
 from tests.small import Done, composed, go
 
@@ -101,22 +101,35 @@ def test_a_fair_folder_loads(parts) -> None:  # type: ignore[no-untyped-def]
 def test_a_folder_that_is_gone_is_no_hub_id(parts) -> None:  # type: ignore[no-untyped-def]
     base, _ = parts
     shutil.rmtree(base)
-    with pytest.raises(R2RecError, match=r"cannot load model .*: No such file or directory; give model\.path=FOLDER"):
+    with pytest.raises(
+        R2RecError,
+        match=r"cannot load model .*: No such file or directory; give model\.path=FOLDER",
+    ):
         weights(base)
 
 
 @pytest.mark.parametrize("in_parts", [True, False])
 def test_under_zero3_an_adapter_has_the_backbones_type(parts, in_parts, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr("transformers.integrations.deepspeed.is_deepspeed_zero3_enabled", lambda: in_parts)
+    monkeypatch.setattr(
+        "transformers.integrations.deepspeed.is_deepspeed_zero3_enabled", lambda: in_parts
+    )
     base, adapter = parts
-    model = OmegaConf.merge(composed().model, {"path": str(base), "tiny": None, "dtype": "bfloat16"})
-    found = {p.dtype for name, p in load.weights(model, None, adapter).named_parameters() if "lora" in name}
+    model = OmegaConf.merge(
+        composed().model, {"path": str(base), "tiny": None, "dtype": "bfloat16"}
+    )
+    found = {
+        p.dtype
+        for name, p in load.weights(model, None, adapter).named_parameters()
+        if "lora" in name
+    }
     assert found == {torch.bfloat16 if in_parts else torch.float32}
 
 
 def test_code_beside_the_weights_is_not_run(parts) -> None:  # type: ignore[no-untyped-def]
     base, _ = parts
-    (base / "theirs.py").write_text("import pathlib; pathlib.Path('reached').touch()\nclass Model: ...\n")
+    (base / "theirs.py").write_text(
+        "import pathlib; pathlib.Path('reached').touch()\nclass Model: ...\n"
+    )
     told = json.loads((base / "config.json").read_text())
     told["auto_map"] = {"AutoModelForCausalLM": "theirs.Model", "AutoTokenizer": "theirs.Model"}
     (base / "config.json").write_text(json.dumps(told))
@@ -131,10 +144,16 @@ def test_code_beside_the_weights_is_not_run(parts) -> None:  # type: ignore[no-u
 
 
 LORA = {
-    "model.lora.targets=foo": ("until=sft", "model.lora.targets=foo: no foo; choose from all-linear, .*q_proj"),
+    "model.lora.targets=foo": (
+        "until=sft",
+        "model.lora.targets=foo: no foo; choose from all-linear, .*q_proj",
+    ),
     "model.lora.targets='q_proj,norm'": ("until=sft", "no norm; choose from"),
     "model.lora.targets=''": ("until=sft", "choose from"),
-    "baseline.adapt.lora.targets=foo": ("baseline=tallrec", "baseline.adapt.lora.targets=foo: no foo"),
+    "baseline.adapt.lora.targets=foo": (
+        "baseline=tallrec",
+        "baseline.adapt.lora.targets=foo: no foo",
+    ),
 }
 
 
@@ -145,7 +164,9 @@ def test_lora_on_what_a_model_has_not_is_one_line(trained: Done, override: str) 
     assert "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize("targets", ["all-linear", "q_proj,v_proj", "embed_tokens", "self_attn.o_proj"])
+@pytest.mark.parametrize(
+    "targets", ["all-linear", "q_proj,v_proj", "embed_tokens", "self_attn.o_proj"]
+)
 def test_lora_on_what_a_model_has(parts, targets: str) -> None:  # type: ignore[no-untyped-def]
     load.targeted(weights(parts[0]), targets, "model.lora")
 
@@ -167,7 +188,9 @@ def test_a_tokenizers_text_files_name_it(tmp_path: Path) -> None:
         assert load.fingerprint(str(tmp_path))[name] != before[name]
 
 
-def test_weights_of_any_size_that_differ_in_one_layer_have_other_fingerprints(tmp_path: Path) -> None:
+def test_weights_of_any_size_that_differ_in_one_layer_have_other_fingerprints(
+    tmp_path: Path,
+) -> None:
     """Two fine-tunes of one model have the same size, head and end."""
     file, size = tmp_path / "model.safetensors", 100 * 2**20
     with file.open("wb") as stream:
@@ -188,14 +211,25 @@ def test_weights_of_any_size_that_differ_in_one_layer_have_other_fingerprints(tm
 def test_a_whole_run_unpickles_nothing(trained: Done, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python tells of every class that a pickle names; torch is asked for weights alone."""
     heard, listening, asked = [], [True], []
-    sys.addaudithook(lambda event, args: heard.append(args) if event == "pickle.find_class" and listening else None)
+    sys.addaudithook(
+        lambda event, args: (
+            heard.append(args) if event == "pickle.find_class" and listening else None
+        )
+    )
     plain = torch.load
-    monkeypatch.setattr(torch, "load", lambda *a, **k: asked.append(k.get("weights_only")) or plain(*a, **k))
+    monkeypatch.setattr(
+        torch, "load", lambda *a, **k: asked.append(k.get("weights_only")) or plain(*a, **k)
+    )
     try:
         pickle.loads(pickle.dumps(Path("x")))
         assert heard.pop()[0].startswith("pathlib")
         heard.clear()
-        done = go(trained.folder.parent / "store", "force=[sft]", "baseline@fusion=sasrec", "fusion.fit.epochs=2")
+        done = go(
+            trained.folder.parent / "store",
+            "force=[sft]",
+            "baseline@fusion=sasrec",
+            "fusion.fit.epochs=2",
+        )
     finally:
         listening.clear()
     assert done.records

@@ -17,8 +17,15 @@ VOCABULARY = 40
 
 def llama():
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, initializer_range=0.3, **sizes)).eval()
+    sizes = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+    }
+    return LlamaForCausalLM(
+        LlamaConfig(vocab_size=VOCABULARY, initializer_range=0.3, **sizes)
+    ).eval()
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +40,9 @@ def plain(model, prompts, options):
         for j, option in enumerate(options):
             with torch.no_grad():
                 logprobs = model(torch.tensor([prompt + option])).logits[0].log_softmax(-1)
-            table[i, j] = sum(logprobs[len(prompt) - 1 + k, token].item() for k, token in enumerate(option))
+            table[i, j] = sum(
+                logprobs[len(prompt) - 1 + k, token].item() for k, token in enumerate(option)
+            )
     return table
 
 
@@ -52,16 +61,23 @@ def test_scores_are_those_of_each_prompt_alone(model, batch_tokens):
 def test_an_adapter_counts(model):
     from peft import LoraConfig, get_peft_model
 
-    tuned = get_peft_model(llama(), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False))
+    tuned = get_peft_model(
+        llama(), LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    )
     prompts = [[1, 2, 3], [4, 5]]
     found = scoring.option_logprobs(tuned, TOKENIZER, prompts, OPTIONS, 100)
     np.testing.assert_allclose(found, plain(tuned, prompts, OPTIONS), atol=1e-4)
-    assert np.abs(found - scoring.option_logprobs(model, TOKENIZER, prompts, OPTIONS, 100)).max() > 1e-2
+    assert (
+        np.abs(found - scoring.option_logprobs(model, TOKENIZER, prompts, OPTIONS, 100)).max()
+        > 1e-2
+    )
 
 
 def test_the_head_sees_last_positions_alone(model):
     seen = []
-    handle = model.lm_head.register_forward_hook(lambda _, given, __: seen.append(given[0].shape[:-1].numel()))
+    handle = model.lm_head.register_forward_hook(
+        lambda _, given, __: seen.append(given[0].shape[:-1].numel())
+    )
     scoring.option_logprobs(model, TOKENIZER, [[1] * 30] * 700, [[1], [2]], 10**6)
     handle.remove()
     assert sum(seen) == 700

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from omegaconf import OmegaConf
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.llm.chat import ask
 from r2rec.llm.endpoint import answers
 from tests.conftest import ROOT
@@ -20,7 +20,14 @@ from tests.small import go
 
 pytest.importorskip("openai", reason="needs the openai extra")
 pytest.importorskip("fastapi", reason="needs transformers[serving]")
-WAYS = {"base_url": None, "model": MODEL, "key": "R2REC_TEST_KEY", "timeout": 60, "backoff": 0.05, "retries": 4}
+WAYS = {
+    "base_url": None,
+    "model": MODEL,
+    "key": "R2REC_TEST_KEY",
+    "timeout": 60,
+    "backoff": 0.05,
+    "retries": 4,
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +49,9 @@ def proxy(url):
 
 
 def at(group, url, **changes):
-    return [f"{group}.{name}={value}" for name, value in (WAYS | {"base_url": url} | changes).items()]
+    return [
+        f"{group}.{name}={value}" for name, value in (WAYS | {"base_url": url} | changes).items()
+    ]
 
 
 def spec(url, **changes):
@@ -55,7 +64,9 @@ def spec(url, **changes):
 
 def nowhere(folder):
     """No file has the key."""
-    return not any(KEY.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    return not any(
+        KEY.encode() in path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    )
 
 
 @pytest.mark.parametrize("name", ["gpt_4o_mini", "o4_mini"])
@@ -74,18 +85,36 @@ def test_a_closed_models_row_is_filled_by_the_server_and_says_so(url, tmp_path, 
 
 def test_the_engine_writes_what_the_weights_would(url, tmp_path):
     """Greedily, and with the same chat template, a server says what its model says here."""
-    words = ["model=tiny", "evaluation.arms=[base]", "evaluation.users=3", "generation.temperature=0"]
+    words = [
+        "model=tiny",
+        "evaluation.arms=[base]",
+        "evaluation.users=3",
+        "generation.temperature=0",
+    ]
     rows = {}
     for name, more in {"hf": [], "openai": at("generation.endpoint", url)}.items():
-        done = go(tmp_path / "store", *words, f"generation={name}", "generation.max_new_tokens=40", *more)
-        rows[name] = pl.read_parquet(done.folder / "rankings.parquet").filter(method="backbone")["completion"].to_list()
+        done = go(
+            tmp_path / "store", *words, f"generation={name}", "generation.max_new_tokens=40", *more
+        )
+        rows[name] = (
+            pl.read_parquet(done.folder / "rankings.parquet")
+            .filter(method="backbone")["completion"]
+            .to_list()
+        )
     assert rows["openai"] == rows["hf"]
     assert done.by_method()["backbone"]["variant"] == f"{MODEL}, {url.split('/')[2]}"
     assert "backbone" not in done.stages
 
 
 def test_a_teacher_behind_the_server_teaches(url, tmp_path):
-    words = ["teacher=openai", "until=think", "model=tiny", "sft.samples=1", "teacher.oversample=6", "seed=1"]
+    words = [
+        "teacher=openai",
+        "until=think",
+        "model=tiny",
+        "sft.samples=1",
+        "teacher.oversample=6",
+        "seed=1",
+    ]
     few = ["teacher.attempts=1", "teacher.generation.max_new_tokens=400", "dataset.params.seed=0"]
     done = go(tmp_path / "store", *words, *few, *at("teacher.generation.endpoint", url))
     traces = done.table("think", "traces")
@@ -103,7 +132,9 @@ def test_through_every_fault_nothing_is_lost_and_nothing_paid_for_twice(proxy, t
     got = answers(prompts, spec(proxy.url, timeout=3.0), tmp_path)
     assert all(a.completion_tokens for a in got)
     assert proxy.most <= 3
-    assert proxy.asked == {p[0]["content"]: 1 + len(faults.get(p[0]["content"], [])) for p in prompts}
+    assert proxy.asked == {
+        p[0]["content"]: 1 + len(faults.get(p[0]["content"], [])) for p in prompts
+    }
     assert answers(prompts, spec(proxy.url, timeout=3.0), tmp_path) == got
     assert sum(proxy.asked.values()) == len(prompts) + len(FAULTS)
     assert nowhere(tmp_path)
@@ -123,7 +154,9 @@ def test_killed_and_started_again_it_asks_for_what_is_missing(proxy, tmp_path):
     kept, ways = tmp_path / "responses", tmp_path / "spec.yaml"
     OmegaConf.save(spec(proxy.url), ways)
     proxy.delay = 0.1
-    process = subprocess.Popen([sys.executable, "-c", ASK, ways, kept], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    process = subprocess.Popen(
+        [sys.executable, "-c", ASK, ways, kept], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
     end = time.monotonic() + 60
     while len(list(kept.glob("*.json"))) < 5 and time.monotonic() < end:
         time.sleep(0.02)

@@ -26,7 +26,9 @@ FRAGMENTS = (
     '(~"~[~`~*~А~\u200b~\u200f~\0'
 )
 hostile = st.lists(st.sampled_from(FRAGMENTS.split("~")), max_size=30).map("".join)
-titles = hostile.map(lambda t: t.replace("\n", " ").replace("think>", ""))  # one line, as prompts show them
+titles = hostile.map(
+    lambda t: t.replace("\n", " ").replace("think>", "")
+)  # one line, as prompts show them
 
 # What a model might write after its thought -> the labels read, or why none were.
 OUTPUTS = [
@@ -189,7 +191,10 @@ def test_split_is_inverse_of_render_completion(thought, answer):
 @given(prefixes, prose | hostile, prose | hostile)
 def test_a_thought_never_leaks(labels, before, after):
     thought = f"{before}\nRanking: Q > R > S\n{after}"
-    assert parse_ranking(f"<think>\n{thought}\n</think>\n{render_ranking(labels)}", 20).labels == labels
+    assert (
+        parse_ranking(f"<think>\n{thought}\n</think>\n{render_ranking(labels)}", 20).labels
+        == labels
+    )
     assert parse_ranking(f"<think>\n{thought}\n</think>\nI cannot say.", 20).problem == NONE
     if "</think>" not in thought:
         assert parse_ranking(f"<think>\n{thought}", 20).problem == THOUGHT
@@ -215,7 +220,9 @@ def test_a_quoted_title_never_changes_an_answer(labels, title, quote):
 
 @given(prefixes, st.lists(titles, min_size=20, max_size=20))
 def test_titles_in_a_list_are_never_read(labels, shown):
-    lines = [f"{n}. {label}: {t}" for n, (label, t) in enumerate(zip(labels, shown, strict=False), 1)]
+    lines = [
+        f"{n}. {label}: {t}" for n, (label, t) in enumerate(zip(labels, shown, strict=False), 1)
+    ]
     text = "\n".join(["Ranking:", *lines])
     assert parse_ranking(text, 20, reasoned=False).labels == labels
 

@@ -19,7 +19,9 @@ HOSTILE = [
     "{{ case }}", "{% raw %}", "\ud800", "\ue000", "\U000f0000", "", " ", "<" * 500, "&lt;think&gt;", "e\u0301" * 200,
 ]  # fmt: skip
 STRUCTURE = re.compile(r'[<>\[\]"|｜`]|[^\S ]|[\u200b-\u200f\u202a-\u202e]')
-texts = st.one_of(st.sampled_from(HOSTILE), st.tuples(st.sampled_from(HOSTILE), st.text()).map("".join), st.text())
+texts = st.one_of(
+    st.sampled_from(HOSTILE), st.tuples(st.sampled_from(HOSTILE), st.text()).map("".join), st.text()
+)
 items = st.builds(Item, texts, st.lists(texts, max_size=4).map(tuple))
 stars = st.sampled_from([1, 2, 3, 4.0, 4.5, 5])
 chains = st.builds(Chain, items, stars, stars, stars, items, stars | st.none())
@@ -34,11 +36,20 @@ cases = rankings | st.builds(RatingCase, st.none() | texts, chains)
 
 HEAT, JAWS = Item("Heat (1995)", ("Crime", "1990s")), Item("Jaws (1975)", ())
 CHAIN = Chain(HEAT, 5.0, 4.0, 3.5, JAWS, 2.0)
-RANKING = RankingCase("female, writer", (HEAT,), (CHAIN, CHAIN._replace(rating_u2=None)), (JAWS, HEAT))
+RANKING = RankingCase(
+    "female, writer", (HEAT,), (CHAIN, CHAIN._replace(rating_u2=None)), (JAWS, HEAT)
+)
 
 
 def options(**changed):
-    shown = {"reasoning": True, "chains": True, "profile": True, "history": 5, "title_length": 80, "compact": False}
+    shown = {
+        "reasoning": True,
+        "chains": True,
+        "profile": True,
+        "history": 5,
+        "title_length": 80,
+        "compact": False,
+    }
     return OmegaConf.create(shown | changed)
 
 
@@ -48,7 +59,9 @@ def benign(case):
     if isinstance(case, RatingCase):
         return RatingCase(_profile(case), case.chain._replace(item1=item, item2=item))
     chains = tuple(c._replace(item1=item, item2=item) for c in case.chains)
-    return RankingCase(_profile(case), (item,) * len(case.history), chains, (item,) * len(case.candidates))
+    return RankingCase(
+        _profile(case), (item,) * len(case.history), chains, (item,) * len(case.candidates)
+    )
 
 
 def _profile(case):
@@ -57,7 +70,12 @@ def _profile(case):
 
 def skeleton(prompt):
     """A prompt without the data's texts: items become "" and the profile's line ends after its colon."""
-    return re.sub(r"^User: .*$", "User:", re.sub(r'(?:\[[^\]\n]*\] )?"[^"\n]*"(?=[ ;.?\n])', '""', prompt), flags=re.M)
+    return re.sub(
+        r"^User: .*$",
+        "User:",
+        re.sub(r'(?:\[[^\]\n]*\] )?"[^"\n]*"(?=[ ;.?\n])', '""', prompt),
+        flags=re.M,
+    )
 
 
 @given(cases, st.booleans(), st.booleans(), st.booleans(), st.booleans())
@@ -102,7 +120,10 @@ def test_candidates_stand_in_order_under_their_labels(case):
 def test_a_rating_question_hides_its_answer(one, two, ratings):
     """The prompt is the same whatever the user rated item 2."""
     answers = (None, 1, 2, 3, 4, 5)
-    asked = [RatingCase(None, Chain(Item(one, ()), *ratings, Item(two, ()), answer)) for answer in answers]
+    asked = [
+        RatingCase(None, Chain(Item(one, ()), *ratings, Item(two, ()), answer))
+        for answer in answers
+    ]
     assert len({render(case, options(), WORDS) for case in asked}) == 1
 
 
@@ -133,7 +154,9 @@ def test_a_ranking_prompt_as_it_reads():
 
 
 def test_a_compact_prompt_as_it_reads():
-    full, compact = (render(RANKING, options(compact=on), WORDS).split("\n") for on in (False, True))
+    full, compact = (
+        render(RANKING, options(compact=on), WORDS).split("\n") for on in (False, True)
+    )
     assert compact[5:7] == [
         '- Chain 1: user 5, neighbour 4: [Crime, 1990s] "Heat (1995)"; neighbour 3.5, user 2: "Jaws (1975)".',
         '- Chain 2: user 5, neighbour 4: [Crime, 1990s] "Heat (1995)"; neighbour 3.5: "Jaws (1975)".',
@@ -152,7 +175,9 @@ def test_what_is_off_is_left_out(case):
 
 
 def test_without_chains():
-    full, without = (render(RANKING._replace(chains=chains), options(), WORDS) for chains in (RANKING.chains, ()))
+    full, without = (
+        render(RANKING._replace(chains=chains), options(), WORDS) for chains in (RANKING.chains, ())
+    )
     start, end = full.index("Interaction chains"), full.index("Candidates:")
     assert without.startswith(full[:start] + full[end : full.index("First reason")])
     assert "Chain 1" not in without

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-FOUND = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FOUND = (
+    shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+)
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe"
@@ -33,7 +35,9 @@ class Tab:
         self.requests: list[str] = []
         self.complaints: list[Any] = []
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.send(f"{domain}.enable")
 
@@ -58,7 +62,9 @@ class Tab:
 
     def ask(self, expression: str) -> Any:
         """The value of a JavaScript expression, promises awaited; the page's own policy forbids scripts of its own."""
-        result = self.send("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        result = self.send(
+            "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
+        )
         if "exceptionDetails" in result:
             raise RuntimeError(str(result["exceptionDetails"]))
         return result["result"].get("value")
@@ -66,9 +72,18 @@ class Tab:
     def press(self, key: str) -> None:
         """A key down and up, as from a keyboard."""
         known = {"Tab": 9, "Enter": 13, "ArrowRight": 39, "ArrowDown": 40, " ": 32}
-        about = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": known[key]}
+        about = {
+            "key": key,
+            "code": "Space" if key == " " else key,
+            "windowsVirtualKeyCode": known[key],
+        }
         letter = {"Enter": "\r", " ": " "}.get(key)
-        self.send("Input.dispatchKeyEvent", type="keyDown", **about, **({"text": letter} if letter else {}))
+        self.send(
+            "Input.dispatchKeyEvent",
+            type="keyDown",
+            **about,
+            **({"text": letter} if letter else {}),
+        )
         self.send("Input.dispatchKeyEvent", type="keyUp", **about)
 
     def _read(self) -> dict[str, Any]:
@@ -100,7 +115,9 @@ def tab() -> Iterator[Tab]:
             [sys.executable, "-c", PLACE, str(out_read), str(back_write), FOUND, *FLAGS, f"--user-data-dir={profile}"],
             pass_fds=(out_read, back_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        watch = threading.Timer(PATIENCE, process.kill)  # a browser that hangs ends the pipe, and so the test
+        watch = threading.Timer(
+            PATIENCE, process.kill
+        )  # a browser that hangs ends the pipe, and so the test
         watch.start()
         os.close(out_read)
         os.close(back_write)

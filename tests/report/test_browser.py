@@ -11,7 +11,9 @@ from tests.report import chromium
 from tests.report.test_grid import written as grid
 from tests.report.test_page import HOSTILE, written
 
-pytestmark = pytest.mark.skipif(not chromium.FOUND, reason="no chromium on this machine: pages were not opened in one")
+pytestmark = pytest.mark.skipif(
+    not chromium.FOUND, reason="no chromium on this machine: pages were not opened in one"
+)
 
 VERDICTS = ["right", "wrong", "invalid", "right"]
 SHOWN = "[...document.querySelectorAll('.case')].filter(c => c.checkVisibility()).length"
@@ -23,10 +25,19 @@ def cases() -> Browser:
     items = [Item(f"{text} {n}", (text,)) for n, text in enumerate(HOSTILE[:4])]
     chains = [Chain(items[0], 5, 4, 2.5, items[1], 4)]
     told = [
-        Told(verdict, verdict, (4, 3, 0, 1), "", [(HOSTILE[0], [("chain 1", "c1")]), ("a\nb", [])], HOSTILE[1])
+        Told(
+            verdict,
+            verdict,
+            (4, 3, 0, 1),
+            "",
+            [(HOSTILE[0], [("chain 1", "c1")]), ("a\nb", [])],
+            HOSTILE[1],
+        )
         for verdict in VERDICTS
     ]
-    made = [Case(n, HOSTILE[0], items, chains, items, 1, [told[n], told[::-1][n]]) for n in range(4)]
+    made = [
+        Case(n, HOSTILE[0], items, chains, items, 1, [told[n], told[::-1][n]]) for n in range(4)
+    ]
     return Browser(["one", "two"], made, 0, 4)
 
 
@@ -46,7 +57,9 @@ def opened(tab: chromium.Tab, tmp_path: Path) -> chromium.Tab:
 
 
 def test_no_request_leaves_the_file_and_nothing_complains(opened: chromium.Tab) -> None:
-    assert {url.rpartition("/")[2] for url in opened.requests if not url.startswith("data:")} == {"report.html"}
+    assert {url.rpartition("/")[2] for url in opened.requests if not url.startswith("data:")} == {
+        "report.html"
+    }
     assert opened.complaints == []
     assert opened.ask("document.querySelectorAll('script, img, iframe').length") == 0
 
@@ -56,7 +69,9 @@ def test_a_grids_page_as_well(tab: chromium.Tab, tmp_path: Path) -> None:
     tab.complaints.clear()
     grid(tmp_path, HOSTILE[3])
     tab.open(tmp_path / "report.html")
-    assert {url.rpartition("/")[2] for url in tab.requests if not url.startswith("data:")} == {"report.html"}
+    assert {url.rpartition("/")[2] for url in tab.requests if not url.startswith("data:")} == {
+        "report.html"
+    }
     assert tab.complaints == []
 
 
@@ -68,7 +83,9 @@ def test_filters_keep_what_they_name(opened: chromium.Tab, arm: str, kept: list[
         opened.ask(f"document.getElementById('{verdict}').click()")
         assert opened.ask(SHOWN) == count, verdict
     opened.ask("document.getElementById('right').click()")
-    rows = "[...document.querySelectorAll('.case')].flatMap((c, n) => c.checkVisibility() ? [n] : [])"
+    rows = (
+        "[...document.querySelectorAll('.case')].flatMap((c, n) => c.checkVisibility() ? [n] : [])"
+    )
     assert opened.ask(rows) == kept
 
 
@@ -103,7 +120,13 @@ def test_a_keyboard_is_enough(opened: chromium.Tab) -> None:
 
 
 def test_it_fits_a_phone_and_prints_the_open_case_alone(opened: chromium.Tab) -> None:
-    opened.send("Emulation.setDeviceMetricsOverride", width=360, height=640, deviceScaleFactor=1, mobile=False)
+    opened.send(
+        "Emulation.setDeviceMetricsOverride",
+        width=360,
+        height=640,
+        deviceScaleFactor=1,
+        mobile=False,
+    )
     assert opened.ask("document.documentElement.scrollWidth <= 360")
     opened.send("Emulation.clearDeviceMetricsOverride")
     opened.send("Emulation.setEmulatedMedia", media="print")

@@ -26,7 +26,16 @@ def written(folder: Path, text: str = "calm", **changes: object) -> str:
 
 def test_a_grids_page_tells_who_differs(tmp_path: Path) -> None:
     text = skeleton(written(tmp_path)).text
-    for part in ("−0.123", "−0.200 to +0.050", "0.0100", "< 0.0001", "2 seeds", "0.015", "GraphSAGE †", "1,000"):
+    for part in (
+        "−0.123",
+        "−0.200 to +0.050",
+        "0.0100",
+        "< 0.0001",
+        "2 seeds",
+        "0.015",
+        "GraphSAGE †",
+        "1,000",
+    ):
         assert part in text
     assert (tmp_path / "plots" / "differences.svg").exists()
     assert (tmp_path / "plots" / "forest.png").exists()
@@ -36,7 +45,9 @@ def test_jobs_are_linked_where_they_have_a_page(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "report.html").touch()
     found = skeleton(written(tmp_path, jobs={"0": "", "1": "noise=flip"}))
-    assert [link for link in found.links if not link.startswith(("#", "data:"))] == ["0/report.html"]
+    assert [link for link in found.links if not link.startswith(("#", "data:"))] == [
+        "0/report.html"
+    ]
     assert "Job 1 noise=flip" in found.text
 
 
@@ -57,8 +68,22 @@ def test_hostile_text_is_inert(tmp_path: Path) -> None:
     tame = skeleton(written(tmp_path / "tame", "calm"))
     for n, text in enumerate(HOSTILE[:3]):
         found = skeleton(written(tmp_path / str(n), text))
-        assert [tag for tag in found.tags if tag[0] not in SVG] == [tag for tag in tame.tags if tag[0] not in SVG]
+        assert [tag for tag in found.tags if tag[0] not in SVG] == [
+            tag for tag in tame.tags if tag[0] not in SVG
+        ]
     write_grid_page(tmp_path / "bare", records=[], differences=[], variations=[], jobs={})
 
 
-SVG = {"path", "g", "/g", "text", "/text", "use", "defs", "/defs", "clippath", "/clippath", "rect"}  # glyphs vary
+SVG = {
+    "path",
+    "g",
+    "/g",
+    "text",
+    "/text",
+    "use",
+    "defs",
+    "/defs",
+    "clippath",
+    "/clippath",
+    "rect",
+}  # glyphs vary

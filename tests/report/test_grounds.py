@@ -12,8 +12,12 @@ CASE = RankingCase(None, tuple(ITEMS[:5]), CHAINS, tuple(ITEMS[20:40]))
 
 STEPS = {
     "Liked 1: Drama 1; Liked 2: Drama 2; Liked 5: Drama 3.": [("liked 1–2, 5", "h")],
-    "Chain 1: the user gave 5; the neighbour gave it 4, then 3; the user 4.": [("chain 1, hops 1–4", "c1")],
-    "Chain 2: the user gave 5; the neighbour gave it 4, then 3; the user too.": [("chain 2, hops 1–3", "c2")],
+    "Chain 1: the user gave 5; the neighbour gave it 4, then 3; the user 4.": [
+        ("chain 1, hops 1–4", "c1")
+    ],
+    "Chain 2: the user gave 5; the neighbour gave it 4, then 3; the user too.": [
+        ("chain 2, hops 1–3", "c2")
+    ],
     "In chain 1 the user gave it a 5.": [("chain 1, hop 1", "c1")],
     "Neighbour 2 gave 4.": [("chain 2, hop 2", "c2")],
     "Chain 1: the user gave 5; then the neighbour 2.": [("chain 1, hops 1–2", "c1")],
@@ -37,9 +41,13 @@ def test_a_step_names_what_it_rests_on(step: str) -> None:
 
 
 def test_a_step_about_the_neighbour_is_still_at_the_last_chain() -> None:
-    assert grounds(CASE, ["Chain 2: the user gave 5.", "The neighbour gave it 4."])[1] == [("chain 2, hop 2", "c2")]
+    assert grounds(CASE, ["Chain 2: the user gave 5.", "The neighbour gave it 4."])[1] == [
+        ("chain 2, hop 2", "c2")
+    ]
     assert grounds(CASE, ["The neighbour gave it 4."]) == [[]]
-    assert grounds(CASE, ["Chain 2: the user gave 5.", "Chain 9: the neighbour gave it 4."])[1] == []
+    assert (
+        grounds(CASE, ["Chain 2: the user gave 5.", "Chain 9: the neighbour gave it 4."])[1] == []
+    )
 
 
 def test_the_template_teachers_steps_are_all_grounded() -> None:

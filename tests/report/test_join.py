@@ -68,7 +68,13 @@ def test_what_jobs_share_is_told_beside_what_each_would_make_alone(sweep, capsys
         stages = {
             "prepare": {"key": "same", "seconds": 10.0},
             "train_on/prepare": {"key": "same", "seconds": 10.0},
-            "rank": {"key": "b", "arms": {"one": {"key": "a", "seconds": 5.0}, "own": {"key": f"{n}", "seconds": 2.0}}},
+            "rank": {
+                "key": "b",
+                "arms": {
+                    "one": {"key": "a", "seconds": 5.0},
+                    "own": {"key": f"{n}", "seconds": 2.0},
+                },
+            },
             "report": {"key": "", "seconds": 1.0},
         }
         (sweep / str(n) / "manifest.json").write_text(json.dumps({"stages": stages}))
@@ -80,7 +86,10 @@ def test_what_jobs_share_is_told_beside_what_each_would_make_alone(sweep, capsys
 
 def test_differences_are_paired_over_users_and_seeds(sweep, capsys):
     join(sweep)
-    rows = {(r["method"], r["against"]): r for r in json.loads((sweep / "tables" / "differences.json").read_text())}
+    rows = {
+        (r["method"], r["against"]): r
+        for r in json.loads((sweep / "tables" / "differences.json").read_text())
+    }
     got = rows["R2Rec sft+rl", "backbone base"]
     after = [u < 20 for _ in (0, 1) for u in range(USERS)]
     before = [u < 5 + seed for seed in (0, 1) for u in range(USERS)]
@@ -96,7 +105,11 @@ def test_arms_of_one_name_say_what_sets_them_apart(tmp_path):
     jobs = [("none", 0, 5), ("flip", 0, 4), ("none", 1, 5), ("flip", 1, 5)]
     for n, (noise, seed, right) in enumerate(jobs):
         job(tmp_path / str(n), seed, {BASE: {1}, FULL: set(range(right))})
-        config = {"seed": seed, "noise": {"name": noise, "_target_": noise}, "prompt": {"name": "full", "history": 5}}
+        config = {
+            "seed": seed,
+            "noise": {"name": noise, "_target_": noise},
+            "prompt": {"name": "full", "history": 5},
+        }
         (tmp_path / str(n) / "config.yaml").write_text(yaml.safe_dump(config))
     told = [(r["method"], r["variant"], r["seed"]) for r in join(tmp_path)]
     assert told == [
@@ -105,7 +118,10 @@ def test_arms_of_one_name_say_what_sets_them_apart(tmp_path):
     ]  # fmt: skip
     rows = json.loads((tmp_path / "tables" / "differences.json").read_text())
     compared = {(row["method"], row["against"]): row for row in rows}
-    assert set(compared) == {("R2Rec sft+rl", "backbone base"), ("R2Rec sft+rl, noise=flip", "R2Rec sft+rl")}
+    assert set(compared) == {
+        ("R2Rec sft+rl", "backbone base"),
+        ("R2Rec sft+rl, noise=flip", "R2Rec sft+rl"),
+    }
     flipped = compared["R2Rec sft+rl, noise=flip", "R2Rec sft+rl"]
     assert (flipped["pairs"], flipped["difference"]) == (2 * USERS, -1 / (2 * USERS))
     assert flipped["p_holm"] >= flipped["p"]
@@ -125,9 +141,19 @@ def test_jobs_that_no_choice_sets_apart_are_numbered(tmp_path):
 
 def test_labels_name_a_member_and_what_varies_within_it():
     def config(name, share, history=5):
-        return {"seed": share, "noise": {"name": name, "params": {"share": share}}, "prompt": {"history": history}}
+        return {
+            "seed": share,
+            "noise": {"name": name, "params": {"share": share}},
+            "prompt": {"history": history},
+        }
 
-    jobs = [config("none", 0), config("flip", 1), config("drop", 1), config("drop", 2), config("none", 0, 3)]
+    jobs = [
+        config("none", 0),
+        config("flip", 1),
+        config("drop", 1),
+        config("drop", 2),
+        config("none", 0, 3),
+    ]
     assert labels(jobs) == [
         "", "noise=flip", "noise=drop, noise.params.share=1", "noise=drop, noise.params.share=2", "prompt.history=3"
     ]  # fmt: skip
@@ -158,10 +184,21 @@ def test_rewards_with_and_without_sft_share_a_picture(sweep):
 
 def test_curves_are_of_one_setting_and_each_training_counts_once(sweep, monkeypatch):
     drawn = {}
-    monkeypatch.setattr("r2rec.report.plots.reward_curve", lambda means, folder: drawn.update(means))
-    kinds = [("paper", True, "a", 2.0), ("paper", False, "b", 1.0), ("paper", True, "a", 2.0), ("ndcg", True, "c", 9.0)]
+    monkeypatch.setattr(
+        "r2rec.report.plots.reward_curve", lambda means, folder: drawn.update(means)
+    )
+    kinds = [
+        ("paper", True, "a", 2.0),
+        ("paper", False, "b", 1.0),
+        ("paper", True, "a", 2.0),
+        ("ndcg", True, "c", 9.0),
+    ]
     for n, (reward, sft, key, value) in enumerate(kinds):
-        config = {"seed": n // 2, "reward": {"name": reward}, "sft": {"name": "tiny" if sft else "off"}}
+        config = {
+            "seed": n // 2,
+            "reward": {"name": reward},
+            "sft": {"name": "tiny" if sft else "off"},
+        }
         (sweep / str(n) / "config.yaml").write_text(yaml.safe_dump(config))
         made = sweep / str(n) / "rl"
         made.mkdir()
@@ -179,15 +216,26 @@ def test_arms_that_came_out_alike_are_two_where_two_artefacts_say_so(tmp_path):
     """Equal means of other answers are another result; the same artefact in two jobs is one."""
     for n, (right, per_user) in enumerate([(range(10), 5), (range(10, 20), 1), (range(10), 1)]):
         job(tmp_path / str(n), 0, {BASE: {1}, FULL: set(right)})
-        config = {"seed": 0, "chain_sampler": {"name": "closed", "per_user": per_user}, "rl": {"name": f"rl{n // 2}"}}
+        config = {
+            "seed": 0,
+            "chain_sampler": {"name": "closed", "per_user": per_user},
+            "rl": {"name": f"rl{n // 2}"},
+        }
         (tmp_path / str(n) / "config.yaml").write_text(yaml.safe_dump(config))
-        keys = {"backbone": {"key": "same", "seconds": 1.0}, "R2Rec": {"key": "ab"[n % 2], "seconds": 1.0}}
-        (tmp_path / str(n) / "manifest.json").write_text(json.dumps({"stages": {"rank": {"arms": keys}}}))
+        keys = {
+            "backbone": {"key": "same", "seconds": 1.0},
+            "R2Rec": {"key": "ab"[n % 2], "seconds": 1.0},
+        }
+        (tmp_path / str(n) / "manifest.json").write_text(
+            json.dumps({"stages": {"rank": {"arms": keys}}})
+        )
     assert [(r["method"], r["variant"]) for r in join(tmp_path)] == [
         ("backbone", "base"), ("R2Rec", "sft+rl"), ("R2Rec", "sft+rl, chain_sampler.per_user=1")
     ]  # fmt: skip
     (row,) = [
-        r for r in json.loads((tmp_path / "tables" / "differences.json").read_text()) if "per_user" in r["method"]
+        r
+        for r in json.loads((tmp_path / "tables" / "differences.json").read_text())
+        if "per_user" in r["method"]
     ]
     assert (row["difference"], row["p"]) == (0, 1)
 

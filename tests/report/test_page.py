@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.prompts.cases import Chain, Item
 from r2rec.report import forest, page, plots, tables
 from r2rec.report.cases import Browser, Case, Told
@@ -46,10 +46,18 @@ class Skeleton(HTMLParser):
         self.text += data
 
 
-def record(method: str, dataset: str = "ml_1m", value: float = 0.4, variant: str | None = None) -> dict[str, Any]:
+def record(
+    method: str, dataset: str = "ml_1m", value: float = 0.4, variant: str | None = None
+) -> dict[str, Any]:
     metrics = dict.fromkeys(tables.METRICS, value)
     ends = {name: [value - 0.03, value + 0.03] for name in tables.METRICS}
-    arm = {"method": method, "variant": variant or method, "dataset": dataset, "train_dataset": dataset, "seed": 0}
+    arm = {
+        "method": method,
+        "variant": variant or method,
+        "dataset": dataset,
+        "train_dataset": dataset,
+        "seed": 0,
+    }
     return {**arm, "n_users": 1000, **metrics, "valid_ratio": 1.0, "ci95": ends}
 
 
@@ -57,7 +65,10 @@ def browser(text: str, **changes: Any) -> Browser:
     """One case that two arms told; `changes` are to what the last one told."""
     item = Item(text, (text, text))
     first = Told("right", text, (1, 2, 3, 4), text, [(text, [(text, "c1"), ("A", "kA")])], text)
-    told = [first, Told("wrong", "ranked 2 of 4", (2, 0, 1, 0), "", [(text, [])], text)._replace(**changes)]
+    told = [
+        first,
+        Told("wrong", "ranked 2 of 4", (2, 0, 1, 0), "", [(text, [])], text)._replace(**changes),
+    ]
     chains = [Chain(item, 5, 4, 2.5, item, 4), Chain(item, 5, 4, 2.5, item, None)]
     return Browser([text, text], [Case(text, text, [item], chains, [item] * 4, 0, told)], 0, 7)
 
@@ -92,12 +103,17 @@ def test_hostile_text_is_inert(text: str, tmp_path: Path) -> None:
     assert visible in found.text.replace("\x00", "").replace("\ufffd", "")
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.text(min_size=1).filter(str.strip))
 def test_no_text_changes_the_page(tmp_path: Path, text: str) -> None:
     figures: dict[str, str] = {}
     tame = written(tmp_path / "tame.html", "calm", figures=figures)
-    assert skeleton(written(tmp_path / "report.html", text, figures=figures)).tags == skeleton(tame).tags
+    assert (
+        skeleton(written(tmp_path / "report.html", text, figures=figures)).tags
+        == skeleton(tame).tags
+    )
 
 
 def test_page_reaches_for_nothing_outside(tmp_path: Path) -> None:
@@ -115,7 +131,9 @@ def test_page_tells_the_results(tmp_path: Path) -> None:
     text = skeleton(written(tmp_path / "report.html", "calm")).text
     for part in ("0.400", "0.370–0.430", "1,000 users", "100.0%", "GraphSAGE †", tables.FOOTNOTE):
         assert part in text
-    html = written(tmp_path / "bare.html", "calm", records=[], published=[], figures={}, browser=None, notes=[])
+    html = written(
+        tmp_path / "bare.html", "calm", records=[], published=[], figures={}, browser=None, notes=[]
+    )
     assert "No method has been ranked yet" in html
     assert "<h2>Figures" not in html
     assert tables.DAGGER not in skeleton(html).text.split("Results")[1]
@@ -125,7 +143,9 @@ def test_page_tells_the_results(tmp_path: Path) -> None:
 def test_case_has_the_places_of_every_arm(places: tuple[int, ...], tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm", browser=browser("calm", places=places))
     shown = re.findall(r'style="--p0:(\d+);--p1:(\d+);"', html)
-    assert [(int(a), int(b)) for a, b in shown] == [(n, place or 99) for n, place in enumerate(places, 1)]
+    assert [(int(a), int(b)) for a, b in shown] == [
+        (n, place or 99) for n, place in enumerate(places, 1)
+    ]
     assert html.count('class="truth"') == 1
     assert [f">{rating}</i>" in html for rating in ("5", "4", "2.5")] == [True] * 3
     assert html.count('class="open"') == 1
@@ -143,7 +163,9 @@ def test_every_link_leads_somewhere(tmp_path: Path) -> None:
 def test_counts_and_classes_follow_the_verdicts(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm")
     assert 'class="case r0 w1" open' in html
-    counts = re.findall(r'id="(right|wrong|invalid)">\w+ <b class="a0">(\d)</b> <b class="a1">(\d)</b>', html)
+    counts = re.findall(
+        r'id="(right|wrong|invalid)">\w+ <b class="a0">(\d)</b> <b class="a1">(\d)</b>', html
+    )
     assert counts == [("right", "1", "0"), ("wrong", "0", "1"), ("invalid", "0", "0")]
 
 
@@ -190,7 +212,9 @@ def test_curves_repeat_byte_for_byte(draw: Any, tmp_path: Path) -> None:
 
 def test_reward_curve_draws_what_there_is() -> None:
     svg = plots.reward_curve(LOG)
-    assert all(f">{title}</text>" in svg for title in ("reward", "reward: steps", "KL to the reference"))
+    assert all(
+        f">{title}</text>" in svg for title in ("reward", "reward: steps", "KL to the reference")
+    )
     assert "entropy" not in svg
     both = plots.reward_curve({"with SFT": LOG, "without SFT": LOG.head(1)})
     assert ">without SFT</text>" in both
@@ -216,7 +240,9 @@ def test_differences_are_filled_where_they_are_sure() -> None:
 
 
 def test_forest_takes_any_name(tmp_path: Path) -> None:
-    svg = forest.forest([record(text) for text in HOSTILE[:-1]] + [record("a_b", "toy", 0.1)], tmp_path)
+    svg = forest.forest(
+        [record(text) for text in HOSTILE[:-1]] + [record("a_b", "toy", 0.1)], tmp_path
+    )
     tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(svg).iter()}
     assert not tags & {"script", "img", "meta", "foreignObject"}
     with pytest.raises(R2RecError, match="no results"):

@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from r2rec.base.errors import R2RecError
 from r2rec.data.split import evaluated
-from r2rec.errors import R2RecError
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
 from r2rec.report.cases import browser
@@ -22,14 +22,22 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return go(tmp_path_factory.mktemp("report") / "store", "until=chain")
 
 
-def rankings(world: Done, method: str, places: list[int | None], written: bool = True) -> pl.DataFrame:
+def rankings(
+    world: Done, method: str, places: list[int | None], written: bool = True
+) -> pl.DataFrame:
     """A table in which user k has the positive at place `places[k]`, or an invalid answer where that is None."""
     rows = []
-    shown = evaluated(composed("seed=5", f"evaluation.users={len(places)}"), world.folders()["split"])
+    shown = evaluated(
+        composed("seed=5", f"evaluation.users={len(places)}"), world.folders()["split"]
+    )
     for (user, positive, items), place in zip(shown.iter_rows(), places, strict=True):
         others = [item for item in items if item != positive]
         ranking = [] if place is None else [*others[:place], positive, *others[place:]]
-        answer = render_ranking([LABELS[items.index(item)] for item in ranking]) if ranking else "no idea"
+        answer = (
+            render_ranking([LABELS[items.index(item)] for item in ranking])
+            if ranking
+            else "no idea"
+        )
         text = render_completion(THOUGHT, answer) if written else None
         rows.append((method, user, positive, items, ranking, place is not None, text))
     schema = {
@@ -59,12 +67,20 @@ def test_every_user_is_a_case_as_the_rankings_have_it(world: Done) -> None:
     shown = browser(composed(), {"R2Rec": table}, world.folders())
     assert shown is not None
     assert [case.told[0].verdict for case in shown.cases] == ["right", "wrong", "invalid"]
-    assert [case.told[0].about for case in shown.cases] == ["ranked 1 of 5", "ranked 4 of 5", "invalid: none found"]
+    assert [case.told[0].about for case in shown.cases] == [
+        "ranked 1 of 5",
+        "ranked 4 of 5",
+        "invalid: none found",
+    ]
     for case, row in zip(shown.cases, table.iter_rows(named=True), strict=True):
         told = case.told[0]
         assert case.user == row["user"]
         assert row["candidates"][case.positive] == row["positive"]
-        by_place = [item for place, item in sorted(zip(told.places, row["candidates"], strict=True)) if place]
+        by_place = [
+            item
+            for place, item in sorted(zip(told.places, row["candidates"], strict=True))
+            if place
+        ]
         assert by_place == row["ranking"]
         assert [text for text, _ in told.steps] == ["the user liked it.", "so did the neighbour."]
         assert told.tail == row["completion"].rpartition("</think>")[2].strip()
@@ -84,7 +100,9 @@ def test_arms_that_wrote_are_told_side_by_side(world: Done) -> None:
 
 def test_a_case_shows_what_the_prompt_shows(world: Done) -> None:
     table = {"R2Rec": rankings(world, "R2Rec", [0])}
-    shown = browser(composed("prompt.chains=false", "prompt.profile=false"), table, world.folders(), limit=1)
+    shown = browser(
+        composed("prompt.chains=false", "prompt.profile=false"), table, world.folders(), limit=1
+    )
     assert shown is not None
     assert not shown.cases[0].chains
     assert shown.cases[0].profile is None
@@ -99,8 +117,13 @@ def test_long_texts_are_cut_and_say_so(world: Done) -> None:
     assert "rankings.parquet has all of it" in told.before + told.tail
 
 
-def test_records_are_in_the_order_of_rows_and_follow_the_places(world: Done, tmp_path: Path) -> None:
-    tables = {"a": rankings(world, "a", [0, 1, 3, None], written=False), "b": rankings(world, "b", [0, 0, 0, 0])}
+def test_records_are_in_the_order_of_rows_and_follow_the_places(
+    world: Done, tmp_path: Path
+) -> None:
+    tables = {
+        "a": rankings(world, "a", [0, 1, 3, None], written=False),
+        "b": rankings(world, "b", [0, 0, 0, 0]),
+    }
     rows = []
     for name, table in tables.items():
         (tmp_path / name).mkdir()
@@ -129,7 +152,11 @@ def test_records_are_in_the_order_of_rows_and_follow_the_places(world: Done, tmp
     assert "none seen" in page
     assert "a note to read" in page
     assert "of a diagnostic" in page
-    assert {path.name for path in (out / "tables").iterdir()} == {"results.md", "results.csv", "results.tex"}
+    assert {path.name for path in (out / "tables").iterdir()} == {
+        "results.md",
+        "results.csv",
+        "results.tex",
+    }
     assert list((out / "plots").glob("*.svg"))
 
 
@@ -152,7 +179,9 @@ def test_rankings_of_other_candidates_are_refused(world: Done, tmp_path: Path, c
     table = rankings(world, "a", [1, 0, 2, 3])
     changed(table).write_parquet(tmp_path / "rankings.parquet")
     cfg = composed("seed=5", "evaluation.users=4")
-    with pytest.raises(R2RecError, match=r"ranks other users or candidates|holds no rankings") as told:
+    with pytest.raises(
+        R2RecError, match=r"ranks other users or candidates|holds no rankings"
+    ) as told:
         report(cfg, [Row("a", "", tmp_path)], world.folders(), tmp_path, {}, [], {})
     assert "\n" not in str(told.value)
     assert not (tmp_path / "metrics.json").exists()

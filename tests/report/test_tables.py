@@ -25,8 +25,19 @@ def record(method: str = "r2rec", **changes: Any) -> dict[str, Any]:
 
 
 def test_text_is_aligned_and_says_what_is_needed() -> None:
-    lines = tables.results_table([record(), record("gpt_4o_mini", variant="", n_users=64)]).splitlines()
-    assert lines[0].split() == ["method", "variant", "dataset", "users", "HR@1", "HR@3", "NDCG@3", "valid"]
+    lines = tables.results_table(
+        [record(), record("gpt_4o_mini", variant="", n_users=64)]
+    ).splitlines()
+    assert lines[0].split() == [
+        "method",
+        "variant",
+        "dataset",
+        "users",
+        "HR@1",
+        "HR@3",
+        "NDCG@3",
+        "valid",
+    ]
     assert "0.300 [0.270, 0.330]" in lines[2]
     assert lines[2].endswith("99.8%")
     assert "1,000" in lines[2]
@@ -35,7 +46,9 @@ def test_text_is_aligned_and_says_what_is_needed() -> None:
 
 
 def test_source_of_training_is_shown_when_it_differs() -> None:
-    header, _, *rows = tables.results_table([record(), record(train_dataset="amazon_books")]).splitlines()
+    header, _, *rows = tables.results_table(
+        [record(), record(train_dataset="amazon_books")]
+    ).splitlines()
     assert "trained on" in header
     assert "amazon_books" in rows[1]
 
@@ -51,12 +64,18 @@ def test_seeds_become_their_mean() -> None:
 
 def test_seeds_that_have_more_or_fewer_users_are_still_one_arm() -> None:
     arms = [record(seed=seed, n_users=users) for seed, users in enumerate((390, 1000, 386))]
-    assert [(row["seeds"], row["users"]) for row in tables.over_seeds(arms)] == [(3, "386 to 1,000")]
+    assert [(row["seeds"], row["users"]) for row in tables.over_seeds(arms)] == [
+        (3, "386 to 1,000")
+    ]
     assert "386 to 1,000" in tables.results_table(arms)
 
 
 def test_a_repeated_seed_is_another_arm() -> None:
-    assert [row["seeds"] for row in tables.over_seeds([record(), record(), record("sasrec")])] == [1, 1, 1]
+    assert [row["seeds"] for row in tables.over_seeds([record(), record(), record("sasrec")])] == [
+        1,
+        1,
+        1,
+    ]
 
 
 def test_csv_round_trips(tmp_path: Path) -> None:
@@ -67,7 +86,9 @@ def test_csv_round_trips(tmp_path: Path) -> None:
     for row, original in zip(read, records, strict=True):
         for name, value in original.items():
             if name == "ci95":
-                ends = {m: [float(row[f"{m}_low"]), float(row[f"{m}_high"])] for m in tables.METRICS}
+                ends = {
+                    m: [float(row[f"{m}_low"]), float(row[f"{m}_high"])] for m in tables.METRICS
+                }
                 assert ends == value
             else:
                 assert type(value)(row[name]) == value
@@ -98,7 +119,9 @@ def test_published_figures_stand_beside_the_same_data_only(tmp_path: Path) -> No
     assert "| Table 1 | SASRec | ml_1m | 0.380 |" in text
     assert text.rstrip().endswith(tables.FOOTNOTE)
     latex = (tmp_path / "results.tex").read_text(encoding="utf-8")
-    note = latex.rstrip().splitlines()[-1]  # what a reader of the compiled page sees, so no comment, and no bare "<"
+    note = latex.rstrip().splitlines()[
+        -1
+    ]  # what a reader of the compiled page sees, so no comment, and no bare "<"
     assert note.startswith(r"{\footnotesize \textsuperscript{\dag} Impossible")
     assert r"$\le$" in note
     assert "<" not in note

@@ -11,9 +11,20 @@ from r2rec.report.tuning import tuning
 
 def job(folder, rate, ndcg, stages=("fit",)):
     folder.mkdir()
-    baseline = {"name": "sasrec", "params": {"dim": 64}, "fit": {"learning_rate": rate, "epochs": 9}}
-    (folder / "config.yaml").write_text(yaml.safe_dump({"dataset": {"name": "toy"}, "baseline": baseline, "seed": 0}))
-    facts = {"validation_ndcg": ndcg, "validation_hr@1": 0.25, "best_epoch": 7, "seconds_per_epoch": 1.5}
+    baseline = {
+        "name": "sasrec",
+        "params": {"dim": 64},
+        "fit": {"learning_rate": rate, "epochs": 9},
+    }
+    (folder / "config.yaml").write_text(
+        yaml.safe_dump({"dataset": {"name": "toy"}, "baseline": baseline, "seed": 0})
+    )
+    facts = {
+        "validation_ndcg": ndcg,
+        "validation_hr@1": 0.25,
+        "best_epoch": 7,
+        "seconds_per_epoch": 1.5,
+    }
     (folder / "manifest.json").write_text(json.dumps({"stages": dict.fromkeys(stages, facts)}))
 
 

@@ -97,7 +97,9 @@ RATING_PLANTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("rule", "thought"), [(rule, t) for rule, ts in RATING_PLANTS.items() for t in ts])
+@pytest.mark.parametrize(
+    ("rule", "thought"), [(rule, t) for rule, ts in RATING_PLANTS.items() for t in ts]
+)
 def test_rating_plants(rule, thought):
     truth = "2" if rule == "leak" else "4"
     assert rule in rules(RATING, thought, f"Rating: {truth}", truth)
@@ -121,7 +123,11 @@ RANKING_PLANTS = {
         spoilt(CHOSEN, 2, "a 2, and", "a 2, unlike Babe, and"),
         spoilt(CHOSEN, 2, "4 and", "4, and later Alien, and"),
         spoilt(CHOSEN, 2, "4 and", "4 (and 1 later) and"),
-        steps(CHOSEN[0], CHOSEN[1].replace("the user rated", "neighbour 1 gave 5 and the user rated"), *CHOSEN[2:]),
+        steps(
+            CHOSEN[0],
+            CHOSEN[1].replace("the user rated", "neighbour 1 gave 5 and the user rated"),
+            *CHOSEN[2:],
+        ),
         steps(CHOSEN[0], *CHOSEN[3:]),
     ],
     "leak": [
@@ -144,22 +150,34 @@ RANKING_PLANTS = {
         steps(*CHOSEN[:5], "First: A."),
         steps(*CHOSEN[:4], "Candidates: A Comedy 2; C Comedy 2.", CHOSEN[5]),
     ],
-    "malformed": ["", "\n", "C is best.", "Step 1:\nStep 2: C", "Step 1: C </think>", "A - then B\nC"],
+    "malformed": [
+        "",
+        "\n",
+        "C is best.",
+        "Step 1:\nStep 2: C",
+        "Step 1: C </think>",
+        "A - then B\nC",
+    ],
 }
 
 
-@pytest.mark.parametrize(("rule", "thought"), [(rule, t) for rule, ts in RANKING_PLANTS.items() for t in ts])
+@pytest.mark.parametrize(
+    ("rule", "thought"), [(rule, t) for rule, ts in RANKING_PLANTS.items() for t in ts]
+)
 def test_ranking_plants(rule, thought):
     assert rule in rules(RANKING, thought, "Ranking: C > A > B", "C")
 
 
-@pytest.mark.parametrize("answer", ["Rating: 2", "Rating: 4.5", "", "4", "I expect 4", "Ranking: C > A > B"])
+@pytest.mark.parametrize(
+    "answer", ["Rating: 2", "Rating: 4.5", "", "4", "I expect 4", "Ranking: C > A > B"]
+)
 def test_wrong_rating_answers(answer):
     assert rules(RATING, steps(*TOLD), answer, "4") == {"inconsistent"}
 
 
 @pytest.mark.parametrize(
-    "answer", ["Ranking: A > C > B", "Ranking: C > C", "Ranking: C > Z", "", "Rating: 4", "C, surely"]
+    "answer",
+    ["Ranking: A > C > B", "Ranking: C > C", "Ranking: C > Z", "", "Rating: 4", "C, surely"],
 )
 def test_wrong_ranking_answers(answer):
     assert rules(RANKING, steps(*CHOSEN), answer, "C") == {"inconsistent"}

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase
 from r2rec.thoughts.audit import audit
 from r2rec.thoughts.claims import checked
-from tests.thoughts.traces import ALIEN, CHOSEN, CLUE, HEAT, JAWS, RANKING, RATING, TOLD, UP, rules, steps
+from tests.thoughts.traces import (
+    ALIEN,
+    CHOSEN,
+    CLUE,
+    HEAT,
+    JAWS,
+    RANKING,
+    RATING,
+    TOLD,
+    UP,
+    rules,
+    steps,
+)
 
 SUN = Item("Kappa Sun (1995)", ("Family", "Comedy", "1990s"))
 SUNNY = RANKING._replace(candidates=(UP, JAWS, SUN))
@@ -100,11 +112,21 @@ def test_ranking_claims_are_held_against_the_case(step, text, rule):
 
 
 def test_a_rating_is_of_what_a_clause_speaks_of():
-    for text in ("The user gave Clue a 4.", "Neighbour 1 rated Clue 5.", "In chain 2 the user rated Heat 5 stars."):
+    for text in (
+        "The user gave Clue a 4.",
+        "Neighbour 1 rated Clue 5.",
+        "In chain 2 the user rated Heat 5 stars.",
+    ):
         assert rules(RANKING, added(CHOSEN, 4, text), "Ranking: C > A > B", "C") == set()
-    for text in ("The user gave Clue a 5.", "Neighbour 1 rated Clue 4.", "In chain 1 the neighbour gave a 3."):
+    for text in (
+        "The user gave Clue a 5.",
+        "Neighbour 1 rated Clue 4.",
+        "In chain 1 the neighbour gave a 3.",
+    ):
         assert rules(RANKING, added(CHOSEN, 4, text), "Ranking: C > A > B", "C") == {"inconsistent"}
-    assert rules(RANKING, added(CHOSEN, 1, "The user gave a 4."), "Ranking: C > A > B", "C") == {"masked"}
+    assert rules(RANKING, added(CHOSEN, 1, "The user gave a 4."), "Ranking: C > A > B", "C") == {
+        "masked"
+    }
 
 
 @pytest.mark.parametrize(
@@ -124,14 +146,19 @@ def test_the_other_film_is_the_second_item():
     assert found == {"masked"}
 
 
-@pytest.mark.parametrize("text", ["The user loved it.", "Overall they are thrilled.", "They will adore it."])
+@pytest.mark.parametrize(
+    "text", ["The user loved it.", "Overall they are thrilled.", "They will adore it."]
+)
 def test_no_opinion_stands_before_the_first_item(text):
     assert rules(RATING, steps(f"{text} {TOLD[0]}", *TOLD[1:]), "Rating: 4", "4") == {"leak"}
 
 
 @pytest.mark.parametrize(
     ("text", "rule"),
-    [("The user gave Titanic a 5.", "inconsistent"), ("They like westerns of the 1940s.", "inconsistent")],
+    [
+        ("The user gave Titanic a 5.", "inconsistent"),
+        ("They like westerns of the 1940s.", "inconsistent"),
+    ],
 )
 def test_rating_claims_are_held_against_the_case(text, rule):
     assert rule in rules(RATING, added(TOLD, 1, text), "Rating: 4", "4")
@@ -140,13 +167,25 @@ def test_rating_claims_are_held_against_the_case(text, rule):
 stars = st.integers(1, 5)
 
 
-@given(st.tuples(stars, stars, stars, stars), stars, st.sampled_from(["user", "neighbour"]), st.booleans())
+@given(
+    st.tuples(stars, stars, stars, stars),
+    stars,
+    st.sampled_from(["user", "neighbour"]),
+    st.booleans(),
+)
 def test_a_rating_is_accepted_iff_the_case_has_it(given_, said, who, first):
     chain = Chain(CLUE, *given_[:3], ALIEN, given_[3])
     case = RankingCase(None, (HEAT,), (chain,), (UP, JAWS))
-    own = {("user", True): 0, ("neighbour", True): 1, ("neighbour", False): 2, ("user", False): 3}[who, first]
+    own = {("user", True): 0, ("neighbour", True): 1, ("neighbour", False): 2, ("user", False): 3}[
+        who, first
+    ]
     text = f"The {who} gave {'Clue' if first else 'Alien'} a {said}."
-    thought = steps("Chain 1 is on Clue and its neighbour, then Alien.", text, "A and B are left.", "So A, then B.")
+    thought = steps(
+        "Chain 1 is on Clue and its neighbour, then Alien.",
+        text,
+        "A and B are left.",
+        "So A, then B.",
+    )
     assert (audit(case, thought, "Ranking: A > B", "A") == []) == (said == given_[own])
     assert checked(case, thought).ratings == [said == given_[own]]
 
@@ -155,7 +194,9 @@ def test_a_rating_is_accepted_iff_the_case_has_it(given_, said, who, first):
 def test_a_candidate_named_by_its_place_is_named(n, digits):
     nth = "first second third fourth fifth sixth seventh eighth ninth tenth".split()[n - 1]
     ordinal = {1: "1st", 2: "2nd", 3: "3rd"}.get(n, f"{n}th") if digits else nth
-    case = RankingCase(None, (HEAT,), (), tuple(Item(f"Film Number{k}", ("Drama",)) for k in range(10)))
+    case = RankingCase(
+        None, (HEAT,), (), tuple(Item(f"Film Number{k}", ("Drama",)) for k in range(10))
+    )
     thought = steps("They liked Heat.", f"The {ordinal} candidate comes first.")
     label = LABELS[n - 1]
     rest = [other for other in LABELS[:10] if other != label]
@@ -163,7 +204,9 @@ def test_a_candidate_named_by_its_place_is_named(n, digits):
 
 
 def test_what_is_cited_is_counted_whatever_its_order():
-    found = checked(RANKING, "Step 1: In chain 1 the user gave Titanic a 5 and the neighbour gave Avatar a 1.")
+    found = checked(
+        RANKING, "Step 1: In chain 1 the user gave Titanic a 5 and the neighbour gave Avatar a 1."
+    )
     assert found == ([False, False], [False, False])
     found = checked(RANKING, steps(*CHOSEN))
     assert all(found.items)

@@ -19,20 +19,33 @@ from tests.thoughts.traces import BABE, CHOSEN, CLUE, HEAT, JAWS, TOLD, rules, s
 
 def toy_cases(seed, bare=False):
     """(case, truth) of all toy users: a ranking of 10 candidates, and each of its closed chains as a question."""
-    tables = interactions.index(toy.read(None, None, seed=seed, users=70, items=100, ratings_per_user=25))
+    tables = interactions.index(
+        toy.read(None, None, seed=seed, users=70, items=100, ratings_per_user=25)
+    )
     parts = split.leave_last_out(tables.interactions, positive_above=3, min_positives=6)
     graph = graphs.build(parts.train, tables.users.height, tables.items.height)
-    asked, rng = graphs.queries(graph, np.flatnonzero(np.diff(graph.start))), np.random.default_rng(seed)
-    items = [Item(t, () if bare else tuple(a)) for t, a in tables.items.select("title", "attributes").iter_rows()]
+    asked, rng = (
+        graphs.queries(graph, np.flatnonzero(np.diff(graph.start))),
+        np.random.default_rng(seed),
+    )
+    items = [
+        Item(t, () if bare else tuple(a))
+        for t, a in tables.items.select("title", "attributes").iter_rows()
+    ]
     positive = dict(parts.heldout.filter(role="valid").select("user", "item").iter_rows())
     for sampler in (samplers.closed, samplers.open_ended):
         table = samplers.table(sampler(graph, asked, 3, rng), graph, asked)
         for (user,), rows in table.group_by("user", maintain_order=True):
             chains = tuple(_chain(row, items) for row in rows.iter_rows(named=True))
-            history = tuple(items[i] for i in graph.item[graph.start[user] : graph.start[user + 1]][-5:])
+            history = tuple(
+                items[i] for i in graph.item[graph.start[user] : graph.start[user + 1]][-5:]
+            )
             shown = rng.permutation([positive[user], *rng.choice(100, 9, replace=False)])
             truth = LABELS[list(shown).index(positive[user])]
-            yield RankingCase("female, writer", history, chains, tuple(items[i] for i in shown)), truth
+            yield (
+                RankingCase("female, writer", history, chains, tuple(items[i] for i in shown)),
+                truth,
+            )
             for chain in chains:
                 if chain.rating_u2 is not None:
                     yield RatingCase(None, chain._replace(rating_u2=None)), f"{chain.rating_u2:g}"
@@ -40,7 +53,12 @@ def toy_cases(seed, bare=False):
 
 def _chain(row, items):
     return Chain(
-        items[row["item1"]], row["rating_u1"], row["rating_v1"], row["rating_v2"], items[row["item2"]], row["rating_u2"]
+        items[row["item1"]],
+        row["rating_u1"],
+        row["rating_v1"],
+        row["rating_v2"],
+        items[row["item2"]],
+        row["rating_u2"],
     )
 
 
@@ -49,7 +67,9 @@ def supported(case, truth):
     if isinstance(case, RatingCase):
         return template.expectation(case.chain, int(truth)) == evidence.sign(int(truth))
     score = evidence.scores(evidence.filled(evidence.support(case)))
-    better = sum(n > score[truth] or (n == score[truth] and label < truth) for label, n in score.items())
+    better = sum(
+        n > score[truth] or (n == score[truth] and label < truth) for label, n in score.items()
+    )
     return 0 < score[truth] >= max(score.values()) - evidence.CLOSE and better < evidence.BEST
 
 
@@ -104,9 +124,9 @@ rankings = st.builds(
     st.lists(chains, max_size=4).map(tuple),
     st.lists(items, min_size=1, max_size=6).map(tuple),
 )
-asked = st.tuples(rankings, st.integers(0, 5)).map(lambda c: (c[0], LABELS[c[1] % len(c[0].candidates)])) | st.tuples(
-    st.builds(RatingCase, st.none() | texts, closed), stars.map(str)
-)
+asked = st.tuples(rankings, st.integers(0, 5)).map(
+    lambda c: (c[0], LABELS[c[1] % len(c[0].candidates)])
+) | st.tuples(st.builds(RatingCase, st.none() | texts, closed), stars.map(str))
 
 
 @given(asked, st.integers(0, 99))
@@ -119,7 +139,11 @@ def test_hostile_texts_raise_no_alarm(asked, seed):
     ), reasons
 
 
-@given(asked, st.text() | st.lists(texts | st.sampled_from(CHOSEN + TOLD), max_size=8).map(lambda t: steps(*t)))
+@given(
+    asked,
+    st.text()
+    | st.lists(texts | st.sampled_from(CHOSEN + TOLD), max_size=8).map(lambda t: steps(*t)),
+)
 def test_any_text_is_judged(asked, thought):
     case, truth = asked
     reasons = audit(case, thought, "", truth)
@@ -144,21 +168,29 @@ def test_changed_numbers_are_caught(asked, data):
     """A rating, count or score of a template trace; not the digits of "Chain 1" and "1990s"."""
     thought, answer = write(*asked)
     digits = [
-        m for m in re.finditer(r"(?<![\w.])\d+(?!\w|:)", thought) if not thought[: m.start()].endswith("Neighbour ")
+        m
+        for m in re.finditer(r"(?<![\w.])\d+(?!\w|:)", thought)
+        if not thought[: m.start()].endswith("Neighbour ")
     ]
     spot = data.draw(st.sampled_from(digits))
     number = data.draw(st.integers(1, 5).filter(lambda n: n != int(spot[0])))
-    assert audit(asked[0], f"{thought[: spot.start()]}{number}{thought[spot.end() :]}", answer, asked[1])
+    assert audit(
+        asked[0], f"{thought[: spot.start()]}{number}{thought[spot.end() :]}", answer, asked[1]
+    )
 
 
 @given(accepted, st.data())
 def test_changed_attributes_are_caught(asked, data):
     thought, answer = write(*asked)
     spot = data.draw(
-        st.sampled_from(list(re.finditer("|".join(map(re.escape, [*toy.GENRES, "1970s"])), thought)) or [None])
+        st.sampled_from(
+            list(re.finditer("|".join(map(re.escape, [*toy.GENRES, "1970s"])), thought)) or [None]
+        )
     )
     if spot:
-        assert audit(asked[0], f"{thought[: spot.start()]}Opera{thought[spot.end() :]}", answer, asked[1])
+        assert audit(
+            asked[0], f"{thought[: spot.start()]}Opera{thought[spot.end() :]}", answer, asked[1]
+        )
 
 
 @given(accepted, st.data(), st.booleans())
@@ -166,7 +198,9 @@ def test_changed_order_is_caught(asked, data, renumber):
     thought, answer = write(*asked)
     lines = thought.split("\n")
     shuffled = data.draw(st.permutations(lines).filter(lambda p: p != lines))
-    moved = steps(*(line.partition(": ")[2] for line in shuffled)) if renumber else "\n".join(shuffled)
+    moved = (
+        steps(*(line.partition(": ")[2] for line in shuffled)) if renumber else "\n".join(shuffled)
+    )
     assert audit(asked[0], moved, answer, asked[1])
 
 
@@ -178,8 +212,15 @@ def test_rules_on_free_text_leave_the_templates_verdicts(masked, progressive, ba
     cases = list(toy_cases(3, bare))
     written = template.write([c for c, _ in cases], [t for _, t in cases], 1, masked, progressive)
     for (case, truth), (thought, answer) in zip(cases, written, strict=True):
-        chained, liked = (bool(case.chains), bool(case.history)) if isinstance(case, RankingCase) else (False, False)
-        off = {"masked": not masked and chained, "progressive": not progressive and chained and liked}
+        chained, liked = (
+            (bool(case.chains), bool(case.history))
+            if isinstance(case, RankingCase)
+            else (False, False)
+        )
+        off = {
+            "masked": not masked and chained,
+            "progressive": not progressive and chained and liked,
+        }
         expected = {rule for rule, broken in off.items() if broken}
         expected |= set() if supported(case, truth) else {"inconsistent"}
         assert rules(case, thought, answer, truth) == expected, thought
@@ -189,13 +230,23 @@ def test_rules_on_free_text_leave_the_templates_verdicts(masked, progressive, ba
 def test_changed_numbering_is_caught(asked, data):
     thought, answer = write(*asked)
     n = data.draw(st.integers(1, thought.count("\n") + 1))
-    changed = thought.replace(f"Step {n}:", f"Step {data.draw(st.integers(0, 20).filter(lambda m: m != n))}:")
+    changed = thought.replace(
+        f"Step {n}:", f"Step {data.draw(st.integers(0, 20).filter(lambda m: m != n))}:"
+    )
     assert rules(asked[0], changed, answer, asked[1]) >= {"progressive"}
 
 
-@pytest.mark.parametrize(("rule", "params"), [("masked", {"masked": False}), ("progressive", {"progressive": False})])
+@pytest.mark.parametrize(
+    ("rule", "params"), [("masked", {"masked": False}), ("progressive", {"progressive": False})]
+)
 def test_an_ablated_teacher_breaks_its_rule_and_no_other(rule, params):
-    cases = [c for c in supported_cases() if isinstance(c[0], RankingCase) and c[0].chains and c[0].history][:60]
+    cases = [
+        c
+        for c in supported_cases()
+        if isinstance(c[0], RankingCase) and c[0].chains and c[0].history
+    ][:60]
     written = template.write([c for c, _ in cases], [t for _, t in cases], seed=0, **params)
     for (case, truth), (thought, answer) in zip(cases, written, strict=True):
-        assert {reason.partition(":")[0] for reason in audit(case, thought, answer, truth)} == {rule}, thought
+        assert {reason.partition(":")[0] for reason in audit(case, thought, answer, truth)} == {
+            rule
+        }, thought

@@ -10,11 +10,11 @@ from r2rec.llm.endpoint import Answer
 from r2rec.llm.engine import Engine
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 from r2rec.prompts.render import render
-from r2rec.runner import Run, pick
+from r2rec.run.runner import Run, pick
+from r2rec.tasks.training import Task
 from r2rec.thoughts import teacher, template
 from r2rec.thoughts.audit import audit
 from r2rec.thoughts.lesson import accepted, lessons
-from r2rec.thoughts.tasks import Task
 from tests.small import composed, go
 
 ONE, TWO = Item("Heat", ("Crime",)), Item("Big", ("Comedy",))
@@ -42,7 +42,8 @@ def test_the_teacher_reads_what_the_student_will():
 
 
 @pytest.mark.parametrize(
-    ("part", "words"), [("masked", "hop by hop"), ("progressive", "earlier steps found"), ("guided", "For you alone")]
+    ("part", "words"),
+    [("masked", "hop by hop"), ("progressive", "earlier steps found"), ("guided", "For you alone")],
 )
 def test_each_part_of_the_prompt_can_be_left_out(part, words):
     for case, answer in ((RATING, "2"), (RANKING, "B")):
@@ -83,7 +84,10 @@ def test_a_rating_is_read_from_its_own_line():
 
 
 def test_what_was_wrong_is_told_without_the_answer_where_it_is_not_known():
-    reasons = ["leak: the positive, B, is named", "inconsistent: the answer is not B, or cannot be read"]
+    reasons = [
+        "leak: the positive, B, is named",
+        "inconsistent: the answer is not B, or cannot be read",
+    ]
     assert "positive, B" in teacher.again("x", reasons, guided=True)[1]["content"]
     said = teacher.again("x", reasons, guided=False)[1]["content"]
     assert re.findall(r"\((.*?)\)", said) == ["leak; inconsistent"]
@@ -165,8 +169,18 @@ def test_rules_that_a_prompt_leaves_out_are_not_held_against_its_traces():
 
 
 def test_the_backbone_teaches_itself(tmp_path):
-    words = ["model=tiny", "teacher=local", "until=think", "sft.samples=1", "teacher.oversample=6", "seed=1"]
-    words += [f"teacher.{k}" for k in ("attempts=1", "generation.temperature=0", "generation.max_new_tokens=400")]
+    words = [
+        "model=tiny",
+        "teacher=local",
+        "until=think",
+        "sft.samples=1",
+        "teacher.oversample=6",
+        "seed=1",
+    ]
+    words += [
+        f"teacher.{k}"
+        for k in ("attempts=1", "generation.temperature=0", "generation.max_new_tokens=400")
+    ]
     done = go(tmp_path / "store", *words, "dataset.params.seed=0")
     (row,) = done.table("think", "traces").filter("accepted").iter_rows(named=True)
     assert row["reasons"] == []
@@ -174,7 +188,13 @@ def test_the_backbone_teaches_itself(tmp_path):
     assert row["answer"].startswith("Ranking: ")
     manifest = OmegaConf.load(f"{done.stages['think']['path']}/manifest.json")
     assert "model.safetensors" in manifest.inputs.raw
-    again = go(tmp_path / "store", *words, "dataset.params.seed=0", "model.path=r2rec:tiny", "generation.top_p=0.5")
+    again = go(
+        tmp_path / "store",
+        *words,
+        "dataset.params.seed=0",
+        "model.path=r2rec:tiny",
+        "generation.top_p=0.5",
+    )
     assert again.made() == set()  # how the student writes is no choice of its teacher's
 
 

@@ -30,7 +30,9 @@ seeds = st.integers(0, 2**31)
 NOIR, SPACE = Item("Noir", ("Crime", "Drama")), Item("Space", ("Sci-Fi", "Drama"))
 CHAIN = Chain(NOIR, 5, 4, 4, SPACE, None)
 RATING = RatingCase(None, CHAIN)
-RANKING = RankingCase(None, (NOIR,), (CHAIN._replace(rating_u2=2),), (SPACE, NOIR, Item("Noir 2", ("Crime", "Drama"))))
+RANKING = RankingCase(
+    None, (NOIR,), (CHAIN._replace(rating_u2=2),), (SPACE, NOIR, Item("Noir 2", ("Crime", "Drama")))
+)
 
 
 @given(st.lists(rankings | ratings, max_size=4), seeds)
@@ -66,7 +68,11 @@ def test_the_answer_only_settles_what_lies_on_a_border(case, seed):
     value = case.chain.rating_v2 + (case.chain.rating_u1 - case.chain.rating_v1) / 2
     for truth in range(1, 6):
         verdict = expectation(case.chain, truth)
-        assert verdict in (evidence.sign(value - 0.5), evidence.sign(value), evidence.sign(value + 0.5))
+        assert verdict in (
+            evidence.sign(value - 0.5),
+            evidence.sign(value),
+            evidence.sign(value + 0.5),
+        )
         assert verdict in (evidence.sign(value), evidence.sign(truth))
     read = {write([case], [str(truth)], seed)[0][0].rpartition("\n")[0] for truth in range(1, 6)}
     assert len(read) == 1
@@ -84,7 +90,11 @@ def test_rankings_list_every_label_once(case, seed, data):
     score = evidence.scores(evidence.filled(evidence.support(case)))
     order, most = re.findall(r"\b[A-T]\b", answer), sorted(score.values(), reverse=True)
     told = thought_steps(thought)
-    assert len(told) == thought.count("\n") + 1 == bool(case.history) + len(case.chains) + 2 + bool(most[0])
+    assert (
+        len(told)
+        == thought.count("\n") + 1
+        == bool(case.history) + len(case.chains) + 2 + bool(most[0])
+    )
     if not most[0]:
         assert order == list(labels)
         return
@@ -93,7 +103,9 @@ def test_rankings_list_every_label_once(case, seed, data):
     assert [n for _, n in best] == [n for n in most if n][: evidence.BEST]
     assert all(score[label] == n for label, n in best)
     assert first == f"First: {order[0]}."
-    assert (order[0] == positive) or positive not in [label for label, n in best if most[0] - n <= evidence.CLOSE]
+    assert (order[0] == positive) or positive not in [
+        label for label, n in best if most[0] - n <= evidence.CLOSE
+    ]
     assert order[1 : len(best)] == [label for label, _ in best if label != order[0]]
     assert order[len(best) :] == sorted(set(labels) - {label for label, _ in best})
 
@@ -102,7 +114,9 @@ def test_rankings_list_every_label_once(case, seed, data):
 def test_support_counts_likes_and_dislikes_in_the_order_read(case):
     """Read with a pen: one up for a like, one down for a dislike, never below nought."""
     for label, counted in evidence.support(case).items():
-        assert tuple(trait for trait, _ in counted) == evidence.traits(case.candidates[LABELS.index(label)])
+        assert tuple(trait for trait, _ in counted) == evidence.traits(
+            case.candidates[LABELS.index(label)]
+        )
         for trait, count in counted:
             expected = 0
             for item, verdict in evidence.verdicts(case):
@@ -116,17 +130,24 @@ def test_a_trait_that_an_item_has_not_counts_as_mentioned_once(case):
     support = evidence.filled(evidence.support(case))
     for label, score in evidence.scores(support).items():
         named = evidence.traits(case.candidates[LABELS.index(label)])
-        assert support[label][len(named) :] == ([("other", 3 - len(named))] if 0 < len(named) < 3 else [])
+        assert support[label][len(named) :] == (
+            [("other", 3 - len(named))] if 0 < len(named) < 3 else []
+        )
         assert score == sum(count for _, count in support[label])
 
 
 @given(rankings, seeds)
 def test_the_positive_changes_no_reading(case, seed):
     """Up to the last step, which names the first, a ranking thought is the same whoever the positive is."""
-    told = {write([case], [label], seed)[0][0].rpartition("\n")[0] for label in LABELS[: len(case.candidates)]}
+    told = {
+        write([case], [label], seed)[0][0].rpartition("\n")[0]
+        for label in LABELS[: len(case.candidates)]
+    }
     assert len(told) == 1
 
 
 def test_traits_are_named_once_and_never_empty():
-    assert evidence.traits(Item("Big Noir", ("Crime", "\n", "", ",", "Crime", "Cri,me "))) == ("Crime",)
+    assert evidence.traits(Item("Big Noir", ("Crime", "\n", "", ",", "Crime", "Cri,me "))) == (
+        "Crime",
+    )
     assert evidence.traits(Item("The Big Big Noir, 2", ("", "\0"))) == ("Big", "Noir")

@@ -12,7 +12,10 @@ BABE = Item("Babe (1995)", ("Family", "Comedy", "1990s"))
 UP = Item("Up (2009)", ("Family", "Drama", "2000s"))
 RATING = RatingCase("female, 25-34, writer", Chain(HEAT, 5, 4, 3, JAWS, None))
 RANKING = RankingCase(
-    "male, 18-24, farmer", (HEAT,), (Chain(CLUE, 4, 5, 2, ALIEN, 1), Chain(HEAT, 5, 3, 4, BRAZIL, 4)), (UP, JAWS, BABE)
+    "male, 18-24, farmer",
+    (HEAT,),
+    (Chain(CLUE, 4, 5, 2, ALIEN, 1), Chain(HEAT, 5, 3, 4, BRAZIL, 4)),
+    (UP, JAWS, BABE),
 )
 
 

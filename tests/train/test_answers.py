@@ -24,7 +24,9 @@ def questions(seed, n):
 
 def trained(folder, steps=40, **spec):
     model = llama()
-    whole = OmegaConf.merge(OmegaConf.structured(Adapt), {"learning_rate": 1e-2, "batch_tokens": 4096, **spec})
+    whole = OmegaConf.merge(
+        OmegaConf.structured(Adapt), {"learning_rate": 1e-2, "batch_tokens": 4096, **spec}
+    )
     log = answers.train(model, lambda step: questions(step, 16), steps, whole, 0, 0, folder)
     return model, log
 
@@ -53,7 +55,9 @@ def test_a_killed_run_goes_on_as_it_would_have(tmp_path):
             raise KeyboardInterrupt
         return questions(step, 16)
 
-    spec = OmegaConf.merge(OmegaConf.structured(Adapt), {"learning_rate": 1e-2, "batch_tokens": 4096, "save_steps": 5})
+    spec = OmegaConf.merge(
+        OmegaConf.structured(Adapt), {"learning_rate": 1e-2, "batch_tokens": 4096, "save_steps": 5}
+    )
     with pytest.raises(KeyboardInterrupt):
         answers.train(llama(), until_seven, 12, spec, 0, 0, tmp_path / "killed")
     shutil.copytree(tmp_path / "killed", tmp_path / "rest")
@@ -71,7 +75,9 @@ def test_the_loss_is_a_mean_over_answer_tokens_whatever_the_memory():
     model, expected = llama(), []
     for prompt, answer in rows:
         logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1]
-        expected += torch.nn.functional.cross_entropy(logits, torch.tensor(answer), reduction="none").tolist()
+        expected += torch.nn.functional.cross_entropy(
+            logits, torch.tensor(answer), reduction="none"
+        ).tolist()
     assert losses == pytest.approx([np.mean(expected)] * 3, rel=1e-5)
     for gradient in gradients[1:]:
         torch.testing.assert_close(gradient, gradients[0], rtol=1e-3, atol=1e-6)

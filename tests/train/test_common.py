@@ -7,9 +7,9 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, set_hf_deepspeed_config
 
-from r2rec.errors import R2RecError
+from r2rec.base.checkpoint import seal
+from r2rec.base.errors import R2RecError
 from r2rec.train.common import CHECKPOINTS, checkpoints, forgotten, train
-from r2rec.train.state import seal
 from tests.small import composed, go
 
 
@@ -42,10 +42,14 @@ def test_a_later_stage_knows_nothing_of_a_trainer(ends):
     assert AcceleratorState._shared_state == {}
 
 
-@pytest.mark.parametrize(("stage", "changed"), [("sft", "sft.learning_rate=3e-3"), ("rl", "rl.learning_rate=3e-3")])
+@pytest.mark.parametrize(
+    ("stage", "changed"), [("sft", "sft.learning_rate=3e-3"), ("rl", "rl.learning_rate=3e-3")]
+)
 def test_weights_are_loaded_when_the_trainers_settings_are_made(store, monkeypatch, stage, changed):
     """ZeRO-3 takes part in loading, and its settings come with the trainer's."""
-    monkeypatch.setattr(f"r2rec.train.{stage}._arguments", lambda cfg, folder: set_hf_deepspeed_config(kept))
+    monkeypatch.setattr(
+        f"r2rec.train.{stage}._arguments", lambda cfg, folder: set_hf_deepspeed_config(kept)
+    )
     kept = ZeRO3()
 
     def weights(*_, **__):
@@ -79,7 +83,9 @@ def test_checkpoints_in_parts_lie_apart(words, where, tmp_path):
         (["zero3-2/checkpoint-4", "checkpoint-2"], "checkpoint-2", 0),
     ],
 )
-def test_checkpoints_of_another_strategy_are_told_of_and_left(there, goes_on_from, notes, tmp_path, capsys):
+def test_checkpoints_of_another_strategy_are_told_of_and_left(
+    there, goes_on_from, notes, tmp_path, capsys
+):
     own, resumed = tmp_path / CHECKPOINTS, []
     for name in there:
         (own / name).mkdir(parents=True)

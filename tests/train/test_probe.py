@@ -18,7 +18,10 @@ def test_it_asks_before_and_after(smoke, stage):
     table = log(smoke, stage)
     rows = table.drop_nulls("probe/hr@1")
     assert rows["step"].to_list() == [0, table["step"].max()]
-    assert rows.select(pl.col("probe/hr@1", "probe/valid").is_between(0, 1).all()).row(0) == (True, True)
+    assert rows.select(pl.col("probe/hr@1", "probe/valid").is_between(0, 1).all()).row(0) == (
+        True,
+        True,
+    )
 
 
 def test_it_asks_about_validation_positives(smoke):
@@ -43,5 +46,7 @@ def test_a_probed_run_learns_the_same(smoke):
     plain = go(smoke.folder.parent / "store", "probe.users=0", "until=rl")
     for stage in ("sft", "rl"):
         assert "probe/hr@1" not in log(plain, stage).columns
-        one, other = (load_file(d.folders()[stage] / "adapter_model.safetensors") for d in (plain, smoke))
+        one, other = (
+            load_file(d.folders()[stage] / "adapter_model.safetensors") for d in (plain, smoke)
+        )
         assert all((one[name] == other[name]).all() for name in one)

@@ -24,7 +24,9 @@ def completion(n_steps=3, labels="BA"):
 def test_step_shape():
     """Low 4, high 6: up from 0 to 4 steps, flat to 6, down to 12."""
     got = rewards.step([completion(n) for n in range(14)], low=4, high=6)
-    assert got == pytest.approx([0, 1 / 4, 2 / 4, 3 / 4, 1, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0])
+    assert got == pytest.approx(
+        [0, 1 / 4, 2 / 4, 3 / 4, 1, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]
+    )
 
 
 @given(st.integers(0, 30), st.integers(0, 10), st.integers(1, 10))
@@ -59,7 +61,9 @@ def test_ranking_shapes_recomputed(order, positive):
     above, below = order.index(positive), order[::-1].index(positive)
     args = {"positive": [positive], "n_candidates": [20]}
     text = [completion(labels=order)]
-    assert rewards.linear(text, **args) == [pytest.approx(below / 19)]  # the share of negatives it beats
+    assert rewards.linear(text, **args) == [
+        pytest.approx(below / 19)
+    ]  # the share of negatives it beats
     assert rewards.reciprocal(text, **args) == [pytest.approx((above + 1) ** -1)]
     assert rewards.ndcg(text, **args) == [pytest.approx(math.log(2) / math.log(above + 2))]
 
@@ -76,7 +80,9 @@ def test_ranking_shapes_fall_with_rank(shape, order):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @given(
-    texts=st.lists(st.text() | st.just("</think>\nRanking: C > A > B") | st.just("Ranking: C > A"), max_size=4),
+    texts=st.lists(
+        st.text() | st.just("</think>\nRanking: C > A > B") | st.just("Ranking: C > A"), max_size=4
+    ),
     k=st.integers(1, 26),
     reasoned=st.booleans(),
 )

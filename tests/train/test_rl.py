@@ -2,7 +2,7 @@
 
 import pytest
 
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from tests.small import go
 
 
@@ -19,7 +19,8 @@ def test_another_reference_is_noticed_at_the_first_step(store, monkeypatch):
     steps = []
     monkeypatch.setattr("r2rec.train.common.track.step", lambda *told: steps.append(told[:2]))
     with pytest.raises(
-        R2RecError, match=r"^rl: the KL of the first step is -?0\.0000: the reference is not.* rl\.beta=0"
+        R2RecError,
+        match=r"^rl: the KL of the first step is -?0\.0000: the reference is not.* rl\.beta=0",
     ):
         go(store, "rl.learning_rate=2e-3", "probe.users=0", "until=rl")
     assert [step for stage, step in steps if stage == "rl"] == [1]

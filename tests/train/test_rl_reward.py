@@ -45,19 +45,33 @@ def test_a_part_gets_its_params_and_no_column_it_does_not_name() -> None:
 
 def test_what_the_prompt_asks_for_decides_how_answers_are_read() -> None:
     bare = messages(["Ranking: B > A > C"] * 3)
-    assert reward_function("ranking", part("linear"), reasoned=False)(completions=bare, **COLUMNS) == [1, 1, 1]
-    assert reward_function("ranking", part("linear"), reasoned=True)(completions=bare, **COLUMNS) == [0, 0, 0]
+    assert reward_function("ranking", part("linear"), reasoned=False)(
+        completions=bare, **COLUMNS
+    ) == [1, 1, 1]
+    assert reward_function("ranking", part("linear"), reasoned=True)(
+        completions=bare, **COLUMNS
+    ) == [0, 0, 0]
 
 
 def test_the_last_message_is_the_completion() -> None:
-    talk = [[{"role": "assistant", "content": "Ranking: C"}, {"role": "assistant", "content": RIGHT}]]
-    assert reward_function("ranking", part("linear"), True)(talk, positive=["B"], n_candidates=[3]) == [1]
+    talk = [
+        [{"role": "assistant", "content": "Ranking: C"}, {"role": "assistant", "content": RIGHT}]
+    ]
+    assert reward_function("ranking", part("linear"), True)(
+        talk, positive=["B"], n_candidates=[3]
+    ) == [1]
 
 
 @pytest.mark.parametrize("group", ["paper", "ndcg", "reciprocal", "complete"])
 def test_every_configured_part_is_callable_under_its_name(group: str) -> None:
     cfg = composed(f"reward={group}")
-    functions = [reward_function(name, part, reasoned=True) for name, part in cfg.reward.parts.items()]
-    assert [function.__name__ for function in functions] == ["step", "ranking", *["complete"] * (group == "complete")]
+    functions = [
+        reward_function(name, part, reasoned=True) for name, part in cfg.reward.parts.items()
+    ]
+    assert [function.__name__ for function in functions] == [
+        "step",
+        "ranking",
+        *["complete"] * (group == "complete"),
+    ]
     for function in functions:
         assert function(messages(TEXTS), **COLUMNS, **EXTRA)[0] == 1

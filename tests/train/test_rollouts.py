@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2rec.check import check
-from r2rec.errors import R2RecError
+from r2rec.base.errors import R2RecError
 from r2rec.pipeline import NAMES
+from r2rec.run.rules import check
 from r2rec.train.common import per_device
 from r2rec.train.rl import _arguments
 from tests.small import composed
@@ -18,7 +18,12 @@ from tests.small import composed
         ((), {"use_vllm": False}),
         (
             ("hardware.rollouts=vllm", "model.max_length=3000"),
-            {"use_vllm": True, "vllm_mode": "colocate", "vllm_enable_sleep_mode": True, "vllm_max_model_length": 3000},
+            {
+                "use_vllm": True,
+                "vllm_mode": "colocate",
+                "vllm_enable_sleep_mode": True,
+                "vllm_max_model_length": 3000,
+            },
         ),
         (
             ("hardware.rollouts=server", "hardware.vllm_server=http://node:8000"),
@@ -47,12 +52,12 @@ def test_a_batch_is_the_same_over_any_number_of_processes(processes, each, most)
     ],
 )
 def test_rollouts_that_cannot_be_written_are_refused(words, why, monkeypatch):
-    monkeypatch.setattr("r2rec.launch.find_spec", lambda name: None)
+    monkeypatch.setattr("r2rec.run.launch.find_spec", lambda name: None)
     with pytest.raises(R2RecError, match=why):
         check(composed(*words), NAMES)
 
 
 def test_a_server_needs_an_address(monkeypatch):
-    monkeypatch.setattr("r2rec.launch.find_spec", lambda name: object())
+    monkeypatch.setattr("r2rec.run.launch.find_spec", lambda name: object())
     with pytest.raises(R2RecError, match=r"hardware\.vllm_server=http://HOST:8000"):
         check(composed("hardware.rollouts=server"), NAMES)

@@ -22,7 +22,9 @@ def trainer(tmp_path_factory):
         vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
         num_key_value_heads=1, pad_token_id=tokenizer.pad_token_id,
     ))  # fmt: skip
-    adapted = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False))
+    adapted = get_peft_model(
+        model, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    )
     args = GRPOConfig(
         output_dir=str(tmp_path_factory.mktemp("grpo")), use_cpu=True, bf16=False, num_generations=2, temperature=0.7,
         per_device_train_batch_size=4, report_to=[], gradient_checkpointing=False,
@@ -52,22 +54,32 @@ def rollouts(owner, seed=0):
 def read(how, trainer, owner, **words):
     ids, mask, written = rollouts(owner)
     trainer.model.zero_grad()
-    logps, entropies, _ = how(trainer, trainer.model, ids, mask, ANSWER, compute_entropy=True, **words)
+    logps, entropies, _ = how(
+        trainer, trainer.model, ids, mask, ANSWER, compute_entropy=True, **words
+    )
     (logps * written * torch.linspace(1, 2, len(owner))[:, None]).sum().backward()
-    gradients = {n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None}
+    gradients = {
+        n: p.grad.clone() for n, p in trainer.model.named_parameters() if p.grad is not None
+    }
     return logps.detach() * written, entropies.detach() * written, gradients
 
 
 @pytest.mark.parametrize("owner", [[0, 0, 0, 0], [0, 1, 0, 1, 2, 2], [2, 0, 1, 1]])
 @pytest.mark.parametrize("batch_size", [None, 3])
 def test_the_numbers_are_those_of_trl(trainer, owner, batch_size):
-    ours = read(SharedPromptGRPO._get_per_token_logps_and_entropies, trainer, owner, batch_size=batch_size)
-    theirs = read(GRPOTrainer._get_per_token_logps_and_entropies, trainer, owner, batch_size=batch_size)
+    ours = read(
+        SharedPromptGRPO._get_per_token_logps_and_entropies, trainer, owner, batch_size=batch_size
+    )
+    theirs = read(
+        GRPOTrainer._get_per_token_logps_and_entropies, trainer, owner, batch_size=batch_size
+    )
     for got, expected in zip(ours[:2], theirs[:2], strict=True):
         torch.testing.assert_close(got, expected)
         assert (got != 0).any()
     assert ours[2].keys() == theirs[2].keys()
-    assert len(ours[2]) == len([n for n, p in trainer.model.named_parameters() if p.requires_grad]) > 0
+    assert (
+        len(ours[2]) == len([n for n, p in trainer.model.named_parameters() if p.requires_grad]) > 0
+    )
     for name, expected in theirs[2].items():
         torch.testing.assert_close(ours[2][name], expected, rtol=1e-4, atol=1e-6)
 
@@ -79,7 +91,9 @@ def test_rollouts_leave_the_models_own_way_to_generate(trainer, monkeypatch, own
     if own:
         monkeypatch.setitem(model.__dict__, "generate", own)
     monkeypatch.setattr(
-        GRPOTrainer, "_generate_single_turn", lambda self: seen.append(model.__dict__["generate"].__name__)
+        GRPOTrainer,
+        "_generate_single_turn",
+        lambda self: seen.append(model.__dict__["generate"].__name__),
     )
     seen: list[str] = []
     trainer._generate_single_turn()
@@ -96,7 +110,10 @@ def test_a_prompt_is_read_once(trainer, monkeypatch):
         return forward(*args, **words)
 
     monkeypatch.setattr(trainer.model, "forward", watched)
-    for owner, expected in (([0, 1, 0, 1], [(2, PROMPT - 1), (4, ANSWER + 1)]), ([0, 1, 2], [(3, PROMPT + ANSWER)])):
+    for owner, expected in (
+        ([0, 1, 0, 1], [(2, PROMPT - 1), (4, ANSWER + 1)]),
+        ([0, 1, 2], [(3, PROMPT + ANSWER)]),
+    ):
         seen.clear()
         ids, mask, _ = rollouts(owner)
         with torch.no_grad():

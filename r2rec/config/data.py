@@ -1,0 +1,90 @@
+"""Schemas of the groups about data: `dataset`, `noise`, `chain_sampler`, `evaluation`, `diagnostic`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from r2rec.config.fields import local_path, number
+
+
+@dataclass
+class Words:
+    """How prompts speak of this domain."""
+
+    singular: str = "item"
+    plural: str = "items"
+    verb: str = "rated"  # what a user did with an item: watched, read, bought
+
+
+@dataclass
+class Download:
+    """One file of the documented download."""
+
+    url: str = MISSING
+    # "md5:..." or "sha256:..."; null: recorded at the first download, verified from then on
+    checksum: str | None = None
+
+
+@dataclass
+class Dataset:
+    """Where ratings come from and how they are read."""
+
+    name: str = MISSING
+    _target_: str = MISSING  # (root, category, **params) -> r2rec.data.interactions.Raw
+    root: str | None = local_path()  # folder with the raw files; null: download them
+    category: str | None = None  # category of Amazon Reviews 2023, e.g. Office_Products
+    files: list[str] = field(
+        default_factory=list
+    )  # files the reader opens; `a|b`: whichever exists
+    downloads: list[Download] = field(default_factory=list)
+    words: Words = field(default_factory=Words)
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Noise:
+    """Train ratings that are corrupted on purpose. Held-out items and candidates stay the same."""
+
+    name: str = MISSING
+    _target_: str | None = None  # (train, n_users, n_items, rng, **params) -> train; null: no noise
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class ChainSampler:
+    """How interaction chains are drawn (section 3.2.1)."""
+
+    name: str = MISSING
+    _target_: str | None = None  # (graph, queries, per_query, rng, **params) -> chains; null: none
+    per_user: int = number(5, least=0)  # chains per user (4.1.2); fewer where the graph has fewer
+    forward: bool = False  # chains lead to candidates, so only ranked users have any
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Evaluation:
+    """The protocol: who is evaluated, on which candidates, and how (section 4.1.1)."""
+
+    name: str = MISSING
+    users: int = 1000  # evaluated users, a seeded sample of all with a held-out positive
+    negatives: int = 19  # items beside the positive, which the user never touched
+    matched: bool = False  # negatives as popular as the positive; false: uniform, as in the paper
+    positive_above: float = 3.0  # a rating above this is a like
+    min_positives: int = 6  # users with fewer likes are left out
+    min_history: int = number(3, least=0)  # likes before a training target
+    arms: list[str] = field(default_factory=lambda: ["base", "sft", "rl"])  # trained models to rank
+    references: dict[str, str] = field(default_factory=dict)  # name -> scorer, shown in every table
+    resamples: int = 1000  # bootstrap resamples over users
+    validation_users: int = 200  # users whose validation positives set the weight of a fusion
+
+
+@dataclass
+class Diagnostic:
+    """Further questions to an arm that writes text."""
+
+    name: str = MISSING
+    # (asked, rng, **params) -> r2rec.evaluate.diagnostics.Diagnosis; null: no diagnostic
+    _target_: str | None = None
+    users: int = number(200, above=0)  # evaluated users who are asked, at most
+    params: dict[str, Any] = field(default_factory=dict)

@@ -1,0 +1,75 @@
+"""How the fields of a configuration are declared: bounds, choices, and what an artefact's key leaves out.
+
+What is declared here stands in the field's metadata. `run.rules` checks it, `run.keys` reads it.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The numbers a field accepts. None means no bound on that side."""
+
+    above: float | None = None
+    least: float | None = None
+    below: float | None = None
+    most: float | None = None
+
+    def broken(self, value: float) -> bool:
+        """Whether `value` is out of bounds; NaN always is."""
+        inside = [
+            self.above is None or value > self.above,
+            self.least is None or value >= self.least,
+            self.below is None or value < self.below,
+            self.most is None or value <= self.most,
+            abs(value) < float("inf"),
+        ]
+        return not all(inside)
+
+    def words(self) -> str:
+        """The bounds as an error message says them, for example "0 or more, and below 1"."""
+        parts = []
+        if self.least is not None:
+            parts.append(f"{self.least:g} or more")
+        if self.above is not None:
+            parts.append(f"above {self.above:g}")
+        if self.most is not None:
+            parts.append(f"at most {self.most:g}")
+        if self.below is not None:
+            parts.append(f"below {self.below:g}")
+        return ", and ".join(parts)
+
+
+def number(
+    default: float | None,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    below: float | None = None,
+    most: float | None = None,
+    in_key: bool = True,
+) -> Any:
+    """A number within bounds. With `in_key=False` it never changes the key of an artefact."""
+    bounds = Bounds(above, least, below, most)
+    return field(default=default, metadata={"bounds": bounds, "in_key": in_key})
+
+
+def choice(default: str, *options: str) -> Any:
+    """A text that is one of `options`."""
+    return field(default=default, metadata={"options": options})
+
+
+def local_path(default: str | None = None) -> Any:
+    """A local folder or a hub id. A folder enters a key by the checksums of its files, not by its name."""
+    return field(default=default, metadata={"local": True})
+
+
+def not_in_key(default: Any) -> Any:
+    """A field that changes how a result is obtained, never what it is."""
+    return field(default=default, metadata={"in_key": False})
+
+
+def at(path: str) -> Any:
+    """A field of a slice (`config.slices`) that is found at this dotted path of the configuration."""
+    return field(metadata={"at": path})

@@ -1,0 +1,102 @@
+"""The schema of a whole configuration, and of the groups about a run: `hardware`, `logger`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from r2rec.config.data import ChainSampler, Dataset, Diagnostic, Evaluation, Noise
+from r2rec.config.fields import choice, number
+from r2rec.config.models import Generation, Model, Prompt, Teacher
+from r2rec.config.training import Baseline, Probe, Reward, Rl, Sft
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+MODES = ("offline", "online", "disabled")
+ROLLOUTS = ("hf", "vllm", "server")
+STRATEGIES = ("ddp", "fsdp", "zero2", "zero3")
+
+
+@dataclass
+class Hardware:
+    """Where and how a run computes. It is in no artefact's key."""
+
+    name: str = MISSING
+    device: str = choice("auto", *DEVICES)
+    processes: int = 1  # over all nodes; more than one are started by `accelerate launch`
+    strategy: str = choice(
+        "ddp", *STRATEGIES
+    )  # ddp: a copy each; others: parts of the weights each
+    nodes: int = 1
+    node: int = 0  # which node this is; the same command runs on each
+    address: str = "127.0.0.1"  # of node 0
+    port: int = 0  # of node 0; 0: any free one, which several nodes cannot agree on
+    # who writes GRPO's rollouts: the trained model; vLLM on the same GPUs; `trl vllm-serve`
+    rollouts: str = choice("hf", *ROLLOUTS)
+    vllm_memory: float = number(0.3, above=0, below=1)  # share of a GPU for rollouts=vllm
+    vllm_server: str | None = None  # of rollouts=server: http://HOST:8000
+    threads: int | None = None  # CPU threads; null: one per core
+    bf16: bool = False
+
+
+@dataclass
+class Logger:
+    """Dashboards."""
+
+    name: str = MISSING
+    report_to: list[str] = field(default_factory=list)  # wandb, tensorboard
+    project: str = "r2rec"
+    mode: str = choice("offline", *MODES)  # of wandb
+    patience: float = number(30.0, above=0)  # seconds to wait for wandb's server, then go offline
+
+
+@dataclass
+class Forecast:
+    """The full run whose cost `+experiment=throughput` estimates (section 4.1.2)."""
+
+    enabled: bool = False
+    sft_samples: int = 500
+    sft_epochs: float = 10.0
+    rl_samples: int = 500
+    users: int = 1000
+    dollars_per_hour: float = 0.0  # of one device; 0: no cost is shown
+
+
+@dataclass
+class Config:
+    """Everything a run can choose."""
+
+    name: str = "run"  # first folder under outputs/
+    seed: int = number(0, least=0)
+    until: str | None = None  # stop after this stage
+    force: list[str] = field(default_factory=list)  # stages to make again
+    dry: bool = False  # print the plan, make nothing
+    artefacts: str = "outputs/artefacts"  # the store
+    push_to_hub: str | None = None  # repository for this run's last adapter; needs $HF_TOKEN
+    roots: dict[str, Any] = field(default_factory=dict)  # raw folders, where dataset.root is null
+    dataset: Dataset = MISSING
+    train_on: Dataset = MISSING  # train on another data set than `dataset` (Table 3)
+    noise: Noise = MISSING
+    chain_sampler: ChainSampler = MISSING
+    prompt: Prompt = MISSING
+    teacher: Teacher = MISSING
+    model: Model = MISSING
+    sft: Sft = MISSING
+    rl: Rl = MISSING
+    reward: Reward = MISSING
+    probe: Probe = MISSING
+    baseline: Baseline = MISSING
+    fusion: Baseline = MISSING  # rank each trained arm once more, together with this baseline
+    evaluation: Evaluation = MISSING
+    diagnostic: Diagnostic = MISSING
+    generation: Generation = MISSING
+    hardware: Hardware = MISSING
+    logger: Logger = MISSING
+    forecast: Forecast = field(default_factory=Forecast)
+
+
+def register() -> None:
+    """Give Hydra the schema that `conf/config.yaml` names, so that every group is typed."""
+    # Hydra deep-copies its store, a singleton, for every group it lists: 120 copies for one --help.
+    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
+    ConfigStore.instance().store(name="schema", node=Config)

@@ -1,0 +1,200 @@
+"""What each stage may depend on: one dataclass per stage, and nothing else can be read.
+
+A field is found in the configuration under its own name, or where `at` says. The key of an artefact
+is derived from these fields (`run.keys`), so whatever a stage can read also names its result.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, TypeVar
+
+from r2rec.config.data import ChainSampler, Diagnostic, Noise, Words
+from r2rec.config.fields import at, not_in_key
+from r2rec.config.models import Endpoint, Generation, Model, Prompt, Teacher, TinySpec
+from r2rec.config.run import Config
+from r2rec.config.training import Adapt, Baseline, Fit, Probe, Reward, Rl, Sft
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One row of the results: a model with or without an adapter, or a baseline."""
+
+    method: str
+    variant: str = not_in_key("")  # shown to readers
+    adapter: str | None = None  # the stage whose weights it uses
+    target: str | None = None  # a baseline's function or module; None: the arm writes text
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PrepareSlice:
+    name: str = at("dataset.name")
+    target: str = at("dataset._target_")
+    category: str | None = at("dataset.category")
+    params: dict[str, Any] = at("dataset.params")
+
+
+@dataclass(frozen=True)
+class SplitSlice:
+    seed: int
+    noise: Noise
+    negatives: int = at("evaluation.negatives")
+    matched: bool = at("evaluation.matched")
+    positive_above: float = at("evaluation.positive_above")
+    min_positives: int = at("evaluation.min_positives")
+
+
+@dataclass(frozen=True)
+class FitSlice:
+    """`baseline` stands for whatever is fitted: the run's baseline, its `vectors`, or the fusion."""
+
+    seed: int
+    name: str = at("baseline.name")
+    target: str = at("baseline._target_")
+    params: dict[str, Any] = at("baseline.params")
+    fit: Fit = at("baseline.fit")
+    positive_above: float = at("evaluation.positive_above")
+
+
+@dataclass(frozen=True)
+class ChainSlice:
+    seed: int
+    chain_sampler: ChainSampler
+    users: int = at("evaluation.users")
+
+
+@dataclass(frozen=True)
+class BackboneSlice:
+    tiny: TinySpec = at("model.tiny")
+
+
+@dataclass(frozen=True)
+class PromptSlice:
+    """What every prompt about a user depends on."""
+
+    seed: int
+    prompt: Prompt
+    words: Words = at("dataset.words")
+    positive_above: float = at("evaluation.positive_above")
+
+
+@dataclass(frozen=True)
+class TargetSlice(PromptSlice):
+    """What a prompt about a train-side target depends on."""
+
+    min_history: int = at("evaluation.min_history")
+
+
+@dataclass(frozen=True)
+class CaseSlice(PromptSlice):
+    """What a ranking prompt with freshly drawn chains depends on."""
+
+    chain_sampler: ChainSampler = at("chain_sampler")
+    negatives: int = at("evaluation.negatives")
+
+
+@dataclass(frozen=True)
+class TaskSlice(CaseSlice, TargetSlice):
+    """What a training task depends on."""
+
+
+@dataclass(frozen=True)
+class ThinkSlice(TaskSlice):
+    teacher: Teacher = at("teacher")
+    samples: int = at("sft.samples")
+    task: str = at("sft.task")
+    model: Model | None = at("model")  # None unless the teacher is the run's own model
+
+
+@dataclass(frozen=True)
+class SftSlice(TaskSlice):
+    sft: Sft = at("sft")
+    model: Model = at("model")
+    probe: Probe = at("probe")
+
+
+@dataclass(frozen=True)
+class RlSlice(TaskSlice):
+    rl: Rl = at("rl")
+    reward: Reward = at("reward")
+    model: Model = at("model")
+    probe: Probe = at("probe")
+
+
+@dataclass(frozen=True)
+class AdaptSlice(TargetSlice):
+    model: Model = at("model")
+    name: str = at("baseline.name")
+    target: str = at("baseline._target_")
+    params: dict[str, Any] = at("baseline.params")
+    adapt: Adapt = at("baseline.adapt")
+
+
+@dataclass(frozen=True)
+class ScoreSlice:
+    """How a scorer ranks."""
+
+    seed: int
+    arm: Arm
+    users: int = at("evaluation.users")
+
+
+@dataclass(frozen=True)
+class QuestionSlice(PromptSlice):
+    """What a ranking question to an arm depends on."""
+
+    arm: Arm = at("arm")
+    users: int = at("evaluation.users")
+
+
+@dataclass(frozen=True)
+class ChooseSlice(QuestionSlice):
+    """How a language model tuned for a baseline ranks."""
+
+    model: Model = at("model")
+    batch_tokens: int = at("baseline.adapt.batch_tokens")
+
+
+@dataclass(frozen=True)
+class AskSlice(QuestionSlice):
+    """How a baseline behind an endpoint ranks."""
+
+    endpoint: Endpoint = at("baseline.endpoint")
+
+
+@dataclass(frozen=True)
+class RankSlice(QuestionSlice):
+    """How a language model ranks."""
+
+    generation: Generation = at("generation")
+    model: Model = at("model")
+
+
+@dataclass(frozen=True)
+class DiagnoseSlice(RankSlice):
+    diagnostic: Diagnostic = at("diagnostic")
+
+
+@dataclass(frozen=True)
+class FuseSlice(RankSlice, CaseSlice):
+    fusion: Baseline = at("fusion")
+    validation_users: int = at("evaluation.validation_users")
+
+
+Slice = TypeVar("Slice")
+
+
+def cut(kind: type[Slice], config: Config, **given: Any) -> Slice:
+    """The slice of a configuration that `kind` describes, with `given` fields in place of its own."""
+    values = {
+        spec.name: given[spec.name] if spec.name in given else _found(config, spec)
+        for spec in fields(kind)  # type: ignore[arg-type]
+    }
+    return kind(**values)
+
+
+def _found(config: Config, spec: Any) -> Any:
+    value: Any = config
+    for name in spec.metadata.get("at", spec.name).split("."):
+        value = getattr(value, name)
+    return value

@@ -1,0 +1,69 @@
+"""Training targets: likes with enough likes before them, half for SFT and half for RL."""
+
+import numpy as np
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r2rec.tasks.targets import for_rl, for_sft, training_targets
+
+# per user, ratings in time order; items are numbered within a user
+trains = st.lists(st.lists(st.integers(1, 5), max_size=9), min_size=1, max_size=6)
+
+
+def table(train: list[list[int]]) -> pl.DataFrame:
+    rows = [(u, i, r) for u, ratings in enumerate(train) for i, r in enumerate(ratings)]
+    return pl.DataFrame(
+        rows, schema={"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32}, orient="row"
+    )
+
+
+def targets(train: list[list[int]], min_history: int = 2, seed: int = 0) -> pl.DataFrame:
+    rng = np.random.default_rng(seed)
+    return training_targets(table(train), positive_above=3, min_history=min_history, rng=rng)
+
+
+@given(trains, st.integers(0, 4))
+def test_targets_are_the_likes_with_enough_likes_before_them(
+    train: list[list[int]], min_history: int
+) -> None:
+    expected = {
+        (user, item, item)  # items are numbered in time order, so a target's position is its item
+        for user, ratings in enumerate(train)
+        for item, rating in enumerate(ratings)
+        if rating > 3 and sum(r > 3 for r in ratings[:item]) >= min_history
+    }
+    found = targets(train, min_history)
+    assert set(found.iter_rows()) == expected
+    assert found.height == len(expected)
+
+
+@given(trains, st.integers(0, 30), st.integers(0, 30))
+def test_sft_and_rl_never_share_a_target_however_many_they_take(
+    train: list[list[int]], sft: int, rl: int
+) -> None:
+    pool = targets(train, 1)
+    first, last = for_sft(pool, sft), for_rl(pool, rl)
+    assert not set(first.iter_rows()) & set(last.iter_rows())
+    assert first.height == min(sft, pool.height // 2)
+    assert last.height == min(rl, pool.height - pool.height // 2)
+
+
+@given(trains, st.integers(0, 30), st.integers(0, 30))
+def test_a_smaller_draw_is_part_of_a_larger_one(
+    train: list[list[int]], few: int, more: int
+) -> None:
+    pool = targets(train, 1)
+    for take in (for_sft, for_rl):
+        assert set(take(pool, few).iter_rows()) <= set(take(pool, few + more).iter_rows())
+
+
+def test_a_seed_fixes_the_order_and_another_changes_it() -> None:
+    train = [[5] * 9] * 9
+    assert targets(train).equals(targets(train))
+    assert not targets(train, seed=1).equals(targets(train))
+    assert targets(train, seed=1).sort("user", "item").equals(targets(train).sort("user", "item"))
+
+
+def test_no_like_no_target() -> None:
+    assert targets([[1, 2, 3], []]).is_empty()
