@@ -13,7 +13,7 @@ from r2rec.base.errors import R2RecError, one_line
 from r2rec.base.provenance import hidden
 
 
-def main() -> None:
+def run_worker() -> None:
     """Run `r2rec.worker FROZEN FOLDER`: the frozen configuration in the run's folder."""
     processes.end_with_parent()
     frozen, folder = map(Path, sys.argv[1:])
@@ -36,4 +36,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_worker()

@@ -7,10 +7,13 @@ from typing import Any, NamedTuple
 
 import polars as pl
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from r2rec import config
 from r2rec.__main__ import CONF
+from r2rec.base.workspace import Workspace
+from r2rec.config import Config, Hardware
+from r2rec.config.slices import Slice, cut
 from r2rec.pipeline import run
 
 SECRET = "correct-horse"
@@ -72,3 +75,20 @@ def smoke_run(session: Path) -> Done:
     """Made once, in the folder that pytest has for this session; its backbone takes most of the time."""
     (session / "small").mkdir()
     return go(session / "small" / "store", PLANTED)
+
+
+def choices(kind: type[Slice], *overrides: str, experiment: str = "smoke", **given: Any) -> Slice:
+    """The slice that a stage gets under these overrides."""
+    return cut(kind, typed(*overrides, experiment=experiment), **given)
+
+
+def typed(*overrides: str, experiment: str = "smoke") -> Config:
+    """The configuration as dataclasses."""
+    config: Any = OmegaConf.to_object(composed(*overrides, experiment=experiment))
+    return config
+
+
+def workspace(folder: Path, **hardware: Any) -> Workspace:
+    """Where a stage works, on a CPU."""
+    spec = Hardware(**{"name": "cpu", "device": "cpu", **hardware})
+    return Workspace(folder, spec, folder / "responses")

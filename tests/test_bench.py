@@ -126,7 +126,7 @@ def test_generated_reviews_are_read_whole_and_have_a_long_tail(tmp_path, monkeyp
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
     with gzip.open(tmp_path / "one" / "Generated.jsonl.gz") as lines:
         rows = [json.loads(line) for line in lines]
-    raw = amazon.read(tmp_path / "one", shop.CATEGORY)
+    raw = amazon.read_amazon(tmp_path / "one", shop.CATEGORY)
     assert len(rows) == raw.ratings.height == 30_000
     assert raw.notes == []
     assert raw.users["raw_id"].gather(raw.ratings["user"]).to_list() == [

@@ -56,7 +56,7 @@ def changed(*overrides: str) -> DictConfig:
 
 def test_the_folders_are_the_groups_of_the_schema() -> None:
     groups = {key for key, value in composed().items() if OmegaConf.is_dict(value)}
-    assert set(GROUPS) == groups - {"train_on", "fusion", "roots", "plan"}
+    assert set(GROUPS) == groups - {"train_on", "fusion", "roots", "forecast"}
     assert EXPERIMENTS
 
 
@@ -74,8 +74,8 @@ def test_experiments_compose_under_their_own_name(name: str) -> None:
 def test_members_compose_and_are_named_after_their_file(
     member: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("launch", "check"):  # as if every extra were installed
-        monkeypatch.setattr(f"r2rec.{module}.find_spec", lambda name: object())
+    for module in ("launch", "rules"):  # as if every extra were installed
+        monkeypatch.setattr(f"r2rec.run.{module}.find_spec", lambda name: object())
     cfg = composed(member, *NEEDS.get(member, []))
     check(cfg, NAMES)
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)

@@ -21,8 +21,8 @@ from omegaconf import OmegaConf
 
 from r2rec import config, pipeline
 from r2rec.__main__ import CONF
-from r2rec.baselines.fit import build
-from r2rec.baselines.ratings import Ratings, load
+from r2rec.baselines.fit import build_module
+from r2rec.baselines.ratings import Ratings, load_ratings
 
 MODELS = ("graphsage", "ngcf", "lightgcn", "caser", "gru4rec", "sasrec")
 SIZES = {  # where ours is compared: those of the published code
@@ -71,7 +71,7 @@ def prepared(folder: Path, aside: Path) -> tuple[Ratings, np.ndarray]:
     cfg = composed("dataset=ml_1m", f"dataset.root={folder}", f"artefacts={aside}", "until=split")
     pipeline.run(cfg, aside / "run", say=lambda line: None)
     made = {path.parent.name: path for path in aside.glob("*/*") if path.is_dir()}
-    data = load(made["prepare"], made["split"])
+    data = load_ratings(made["prepare"], made["split"])
     return data, np.random.default_rng(0).integers(0, data.n_items, (min(1000, data.n_users), 20))
 
 
@@ -84,7 +84,7 @@ def composed(*overrides: str) -> Any:
 def ours(
     data: Ratings, cfg: Any, params: dict[str, Any], size: int
 ) -> tuple[Any, Callable[[], None]]:
-    model = build({"target": cfg._target_, "params": params}, data)
+    model = build_module({"target": cfg._target_, "params": params}, data)
     draw, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
     step = stepped(model, lambda batch: model(batch, cfg.fit.loss, cfg.fit.negatives, draw))
     return model, lambda: step(model.batches(size, rng))

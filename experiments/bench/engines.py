@@ -16,9 +16,9 @@ from r2rec import config, pipeline
 from r2rec.__main__ import CONF
 from r2rec.data.split import evaluated
 from r2rec.evaluate.rank import engine_of, evaluation_cases
-from r2rec.llm.chat import ask
+from r2rec.llm.chat import user_turn
 from r2rec.llm.engine import Question
-from r2rec.prompts.render import render
+from r2rec.prompts.render import render_prompt
 from r2rec.run.runner import Run
 
 ENGINES = ("hf", "paged")
@@ -89,7 +89,8 @@ def ready(
     inputs = {name: artefact.path for name, artefact in made.made.items()}
     cases = evaluation_cases(cfg, inputs, evaluated(cfg, inputs["split"]))
     questions = [
-        Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in cases
+        Question(user_turn(render_prompt(c, cfg.prompt, cfg.dataset.words)), len(c.candidates))
+        for c in cases
     ]
     asks = engine_of(cfg, inputs, folder / "artefacts" / "rank" / "bench")
     asks.write(questions[:2], 0)  # imports and first allocations

@@ -81,13 +81,16 @@ def bare_run(cfg: DictConfig, made: dict[str, Path], folder: Path) -> list[float
     from trl import GRPOConfig, GRPOTrainer
 
     from r2rec.llm import chat, load
-    from r2rec.prompts.render import render
+    from r2rec.prompts.render import render_prompt
     from r2rec.train.rl import _tasks
 
     where, group = load.source_of(cfg.model, made.get("backbone")), cfg.rl
     tokenizer = AutoTokenizer.from_pretrained(made["sft"])
     tasks, _ = _tasks(cfg, made, tokenizer)
-    rows = [{"prompt": chat.ask(render(t.case, cfg.prompt, cfg.dataset.words))} for t in tasks]
+    rows = [
+        {"prompt": chat.user_turn(render_prompt(t.case, cfg.prompt, cfg.dataset.words))}
+        for t in tasks
+    ]
 
     def length(completions: list, **_: Any) -> list[float]:
         return [float(len(c[-1]["content"])) for c in completions]

@@ -36,7 +36,7 @@ from r2rec.data.prepare import locate, prepare
 from r2rec.data.split import split
 from r2rec.evaluate.metrics import per_user, rank_by_score, summarise
 from r2rec.prompts.answer import parse_ranking, render_completion
-from r2rec.prompts.render import render
+from r2rec.prompts.render import render_prompt
 from r2rec.tasks import training as tasks
 from r2rec.thoughts import template
 from r2rec.thoughts.audit import audit
@@ -163,12 +163,12 @@ def chains(this: Setting) -> Iterator[Row]:
 
 def prompts(this: Setting) -> Iterator[Row]:
     """Text: from cases to prompts, traces and rewards."""
-    cfg, source = this.cfg, tasks.load(*_tables(this))
+    cfg, source = this.cfg, tasks.load_source(*_tables(this))
     made = tasks.ranking_tasks(
         source, tasks.targets(source, cfg).head(1000), cfg, seeds.generator(0, "bench")
     )
     cases, truth = [t.case for t in made], [t.truth for t in made]
-    written = template.write(cases, truth, 0)
+    written = template.write_thoughts(cases, truth, 0)
     completions = (10 * [render_completion(*w) for w in written])[:10_000]
     n, some = len(cases), list(zip(cases, written, truth, strict=True))[:200]
     columns = {
@@ -178,13 +178,19 @@ def prompts(this: Setting) -> Iterator[Row]:
     calls: dict[str, tuple[int, Callable[[], Any]]] = {
         "ranking prompts rendered": (
             n,
-            lambda: [render(c, cfg.prompt, cfg.dataset.words) for c in cases],
+            lambda: [render_prompt(c, cfg.prompt, cfg.dataset.words) for c in cases],
         ),
-        "template traces": (n, lambda: template.write(cases, truth, 0)),
+        "template traces": (n, lambda: template.write_thoughts(cases, truth, 0)),
         "traces audited": (len(some), lambda: [audit(c, *w, t) for c, w, t in some]),
         "answers parsed": (len(completions), lambda: [parse_ranking(c, 20) for c in completions]),
-        "rewards, step": (len(completions), lambda: rewards.step(completions, low=4, high=12)),
-        "rewards, linear": (len(completions), lambda: rewards.linear(completions, **columns)),
+        "rewards, step": (
+            len(completions),
+            lambda: rewards.step_reward(completions, low=4, high=12),
+        ),
+        "rewards, linear": (
+            len(completions),
+            lambda: rewards.linear_reward(completions, **columns),
+        ),
     }
     for what, (count, call) in calls.items():
         yield Row(what, count, *timed(this.repeats, call))

@@ -52,7 +52,7 @@ def prompts(n: int, seed: int):  # type: ignore[no-untyped-def]
     """Whole ranking tasks with a thought, of worlds that hold more of the same."""
     rng, level = np.random.default_rng(seed), worlds.Level(20, 5, 5)
     while n > 0:
-        for example in worlds.examples(rng, level, 4):
+        for example in worlds.world_examples(rng, level, 4):
             if (
                 "Rank the candidates" in example.prompt
                 and "First reason" in example.prompt

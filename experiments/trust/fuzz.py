@@ -189,7 +189,7 @@ def configured() -> Callable[[Bytes], None]:
 TARGETS: dict[str, Callable[[], Callable[[Bytes], None]]] = {
     "ml_1m": lambda: reader(movielens.read_ml_1m, ML_1M),
     "ml_100k": lambda: reader(movielens.read_ml_100k, ML_100K),
-    "amazon": lambda: reader(amazon.read, AMAZON, "Toys"),
+    "amazon": lambda: reader(amazon.read_amazon, AMAZON, "Toys"),
     "answer": lambda: answer,
     "audit": lambda: audited,
     "config": configured,

@@ -35,7 +35,9 @@ _say: list[Say] = []
 
 
 @contextmanager
-def tracking(cfg: DictConfig, plain: Mapping[str, Any], folder: Path, say: Say) -> Iterator[None]:
+def trackers_open(
+    cfg: DictConfig, plain: Mapping[str, Any], folder: Path, say: Say
+) -> Iterator[None]:
     """Open the trackers of `logger.report_to`, and finish them whatever happens.
 
     Args:

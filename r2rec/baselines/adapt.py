@@ -16,12 +16,12 @@ from omegaconf import DictConfig
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
 from r2rec.baselines import fit
-from r2rec.baselines.question import Question, View, encode, views
+from r2rec.baselines.question import ClosedQuestion, View, build_views, encode_closed
 from r2rec.chains.chain import load_graph
 from r2rec.llm import load, runtime
 from r2rec.tasks.assemble import Texts, load_texts
-from r2rec.tasks.training import Source, targets, with_negatives
-from r2rec.tasks.training import load as load_source
+from r2rec.tasks.training import TaskSource, targets, with_negatives
+from r2rec.tasks.training import load_source as load_source
 
 PROJECTOR = "projector.safetensors"
 
@@ -33,19 +33,23 @@ def adapt(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
 
     from r2rec.baselines.llara import hybrid_steps
     from r2rec.train import card
-    from r2rec.train.answers import train
+    from r2rec.train.answers import train_on_answers
     from r2rec.train.common import CHECKPOINTS, save_adapter
 
     spec, seed = cfg.baseline.adapt, seeds.integer(cfg.seed, "adapt")
     made, fitted = inputs.get("backbone"), inputs.get("fit")
     tokenizer = load.tokenizer(cfg.model, made)
     source = load_source(inputs["prepare"], inputs["split"])
-    asked = questions(
+    asked = closed_questions(
         cfg, cfg.baseline._target_, cfg.baseline.params, training_views(source, cfg), source.known
     )
     shown = fitted is not None
     known = [
-        (encode(tokenizer, q, shown), encode(tokenizer, q, False), answer(tokenizer, q))
+        (
+            encode_closed(tokenizer, q, shown),
+            encode_closed(tokenizer, q, False),
+            answer(tokenizer, q),
+        )
         for q in asked
     ]
     kept = [row for row in known if len(row[0]) + len(row[2]) <= cfg.model.max_length]
@@ -64,7 +68,9 @@ def adapt(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
         return [(whole if shows[step] else text, answered) for whole, text, answered in chosen]
 
     bf16 = cfg.hardware.bf16 and device.type != "cpu"
-    log = train(model, rows, steps, spec, seed, tokenizer.pad_token_id, folder / CHECKPOINTS, bf16)
+    log = train_on_answers(
+        model, rows, steps, spec, seed, tokenizer.pad_token_id, folder / CHECKPOINTS, bf16
+    )
     log.with_columns(hybrid=pl.Series(shows)).write_parquet(folder / "log.parquet")
     save_adapter(model, tokenizer, folder, cfg.model)
     if projector is not None:
@@ -79,7 +85,7 @@ def adapt(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
         if left_out
         else [],
     }
-    card.write(folder, "adapt", cfg, inputs, facts)
+    card.write_card(folder, "adapt", cfg, inputs, facts)
     return facts
 
 
@@ -110,7 +116,7 @@ def ordered(n: int, epochs: float, each: int, rng: np.random.Generator) -> list[
     return np.split(order, range(each, len(order), each))
 
 
-def training_views(source: Source, cfg: DictConfig) -> list[View]:
+def training_views(source: TaskSource, cfg: DictConfig) -> list[View]:
     """Train-side likes as if they were still to come, each at a random place among its negatives."""
     spec, rng = cfg.baseline.adapt, seeds.generator(cfg.seed, "adapt.tasks")
     chosen, drawn = with_negatives(
@@ -131,18 +137,20 @@ def training_views(source: Source, cfg: DictConfig) -> list[View]:
     shown = np.column_stack([chosen["item"].to_numpy(), drawn])
     place = rng.permuted(np.tile(np.arange(shown.shape[1]), (len(shown), 1)), axis=1)
     shown = np.take_along_axis(shown, place, 1)
-    return views(graph, user, length, shown, cfg.prompt.history, above, (place == 0).argmax(1))
+    return build_views(
+        graph, user, length, shown, cfg.prompt.history, above, (place == 0).argmax(1)
+    )
 
 
-def questions(
+def closed_questions(
     cfg: DictConfig, target: str, params: Any, asked: list[View], known: Texts
-) -> list[Question]:
+) -> list[ClosedQuestion]:
     """All questions about these views, in order; the same number about each."""
     ask = get_method(target)
     return [q for view in asked for q in ask(view, known, cfg.prompt, cfg.dataset.words, **params)]
 
 
-def answer(tokenizer: Any, question: Question) -> list[int]:
+def answer(tokenizer: Any, question: ClosedQuestion) -> list[int]:
     """Token ids of the true answer and its end."""
     return [*tokenizer.encode(question.answer, add_special_tokens=False), tokenizer.eos_token_id]
 
@@ -168,7 +176,7 @@ def show_items(model: Any, fitted: Path, saved: Path | None = None) -> Any:
     return both.projector
 
 
-def scores(
+def scores_by_language_model(
     cfg: DictConfig, inputs: dict[str, Path], users: NDArray, shown: NDArray
 ) -> NDArray[np.float32]:
     """Log-odds of each candidate [n, k], by the tuned model, after all that the users did."""
@@ -178,7 +186,7 @@ def scores(
     made, fitted, adapter = inputs.get("backbone"), inputs.get("fit"), inputs.get("adapter")
     graph, known = load_graph(inputs["prepare"], inputs["split"]), load_texts(inputs["prepare"])
     user = users.astype(np.int64)
-    moments = views(
+    moments = build_views(
         graph,
         user,
         np.diff(graph.start)[user],
@@ -186,7 +194,7 @@ def scores(
         cfg.prompt.history,
         cfg.evaluation.positive_above,
     )
-    asked = questions(cfg, cfg.arm.target, cfg.arm.params, moments, known)
+    asked = closed_questions(cfg, cfg.arm.target, cfg.arm.params, moments, known)
     tokenizer, model = (
         load.tokenizer(cfg.model, made),
         load.weights(cfg.model, made, adapter).merge_and_unload(),
@@ -194,7 +202,7 @@ def scores(
     if fitted:
         show_items(model, fitted, adapter)
     options = [tokenizer.encode(option, add_special_tokens=False) for option in asked[0].options]
-    prompts = [encode(tokenizer, q, fitted is not None) for q in asked]
+    prompts = [encode_closed(tokenizer, q, fitted is not None) for q in asked]
     found = option_logprobs(
         model.to(device), tokenizer, prompts, options, cfg.baseline.adapt.batch_tokens
     )

@@ -7,7 +7,7 @@ from r2rec.prompts.cases import LABELS, RankingCase
 from r2rec.prompts.render import clean, show
 
 
-def messages(case: RankingCase, prompt: DictConfig, words: DictConfig) -> Messages:
+def chatrec_messages(case: RankingCase, prompt: DictConfig, words: DictConfig) -> Messages:
     """What the system knows of the user, then the user's own question, as the method puts them."""
     length = prompt.title_length
     known = [f"You help a user to find {words.plural} they will like."]

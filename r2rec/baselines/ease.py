@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from r2rec.baselines.item_knn import interactions
 
 
-def score(
+def ease_scores(
     train: pl.DataFrame,
     users: NDArray,
     candidates: NDArray,

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from r2rec.base import processes, seeds, tracking
 from r2rec.base.checkpoint import load_state, save_state
 from r2rec.base.errors import R2RecError
-from r2rec.baselines.ratings import Ratings, load
+from r2rec.baselines.ratings import Ratings, load_ratings
 
 COLUMNS = ("epoch", "loss", "ndcg", "hr@1", "seconds")
 WEIGHTS, BUILT, STATE = "model.safetensors", "model.json", "state.pt"
@@ -40,9 +40,9 @@ def fit(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         "params": OmegaConf.to_container(cfg.baseline.params, resolve=True),
         "above": cfg.evaluation.positive_above if spec.likes_only else None,
     }
-    data = load(inputs["prepare"], inputs["split"], built["above"])
+    data = load_ratings(inputs["prepare"], inputs["split"], built["above"])
     torch.manual_seed(seeds.integer(cfg.seed, "fit.weights"))
-    model = build(built, data).to(device)
+    model = build_module(built, data).to(device)
     optimizer = torch.optim.Adam(
         model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay
     )
@@ -132,19 +132,19 @@ def _written(run: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def build(built: dict[str, Any], data: Ratings):  # type: ignore[no-untyped-def]
+def build_module(built: dict[str, Any], data: Ratings):  # type: ignore[no-untyped-def]
     """The module that `target` and `params` name, with fresh weights."""
     return get_method(built["target"])(data, **built["params"])
 
 
-def scores(
+def scores_by_fitted_model(
     fitted: Path, prepare: Path, split: Path, users: NDArray, shown: NDArray
 ) -> NDArray[np.float32]:
     """Scores [n, k] of candidates [n, k] by the weights that `fit` left."""
     from safetensors.torch import load_model
 
     built = json.loads((fitted / BUILT).read_text())
-    model = build(built, load(prepare, split, built["above"]))
+    model = build_module(built, load_ratings(prepare, split, built["above"]))
     load_model(model, str(fitted / WEIGHTS))
     return model.eval().scores(users.astype(np.int64), shown.astype(np.int64))
 

@@ -17,7 +17,7 @@ from r2rec.baselines.losses import LOSSES
 from r2rec.baselines.ratings import Ratings
 
 
-class Graph(nn.Module):
+class GraphModel(nn.Module):
     """Base of the graph models. A model says what vectors come of the graph (`vectors`)."""
 
     edges: Tensor

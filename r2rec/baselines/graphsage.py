@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from r2rec.baselines.graph import Graph
+from r2rec.baselines.graph import GraphModel
 from r2rec.baselines.ratings import Ratings
 
 
-class GraphSAGE(Graph):
+class GraphSAGE(GraphModel):
     """The mean aggregator (algorithm 1) over all neighbours: on graphs of this size none need be sampled."""
 
     def __init__(self, data: Ratings, dim: int = 64, layers: int = 2, dropout: float = 0.1) -> None:

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 
-def score(
+def item_knn_scores(
     train: pl.DataFrame,
     users: NDArray,
     candidates: NDArray,

@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from r2rec.baselines.graph import Graph
+from r2rec.baselines.graph import GraphModel
 from r2rec.baselines.ratings import Ratings
 
 
-class LightGCN(Graph):
+class LightGCN(GraphModel):
     """No weights but the vectors themselves (equations 3, 4 and 8)."""
 
     def __init__(self, data: Ratings, dim: int = 64, layers: int = 3) -> None:

@@ -6,13 +6,15 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from r2rec.baselines.question import MARK, Question, View
+from r2rec.baselines.question import MARK, ClosedQuestion, View
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import clean, show
 from r2rec.tasks.assemble import Texts
 
 
-def ask(view: View, known: Texts, prompt: DictConfig, words: DictConfig) -> list[Question]:
+def llara_question(
+    view: View, known: Texts, prompt: DictConfig, words: DictConfig
+) -> list[ClosedQuestion]:
     """One question: which candidate comes next? The answer is the label that it stands under.
 
     The paper has the title written out; a label is one token, can't be confused with a text from the data, and gives
@@ -36,7 +38,9 @@ def ask(view: View, known: Texts, prompt: DictConfig, words: DictConfig) -> list
     options = tuple(f" {label}" for label in labels)
     answer = None if view.positive is None else options[view.positive]
     return [
-        Question("\n".join(lines), "Ranking:", options, answer, (*view.liked, *view.candidates))
+        ClosedQuestion(
+            "\n".join(lines), "Ranking:", options, answer, (*view.liked, *view.candidates)
+        )
     ]
 
 

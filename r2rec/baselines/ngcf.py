@@ -4,11 +4,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from r2rec.baselines.graph import Graph
+from r2rec.baselines.graph import GraphModel
 from r2rec.baselines.ratings import Ratings
 
 
-class NGCF(Graph):
+class NGCF(GraphModel):
     """Equation 7; the outputs of all layers stand side by side (equation 9)."""
 
     def __init__(self, data: Ratings, dim: int = 64, layers: int = 3, dropout: float = 0.1) -> None:

@@ -20,7 +20,7 @@ class View(NamedTuple):
     positive: int | None = None  # the place of the true answer in `candidates`
 
 
-class Question(NamedTuple):
+class ClosedQuestion(NamedTuple):
     """Options start with a space: that is how vocabularies hold words that follow others."""
 
     prompt: str
@@ -30,7 +30,7 @@ class Question(NamedTuple):
     marked: tuple[int, ...] = ()  # the items of the prompt's marks, in order
 
 
-def views(
+def build_views(
     graph: Graph, user: NDArray, length: NDArray, shown: NDArray, history: int, above: float,
     place: NDArray | None = None,
 ) -> list[View]:  # fmt: skip
@@ -60,9 +60,11 @@ def views(
     return made
 
 
-def encode(tokenizer: Any, question: Question, hybrid: bool) -> list[int]:
+def encode_closed(tokenizer: Any, question: ClosedQuestion, hybrid: bool) -> list[int]:
     """Token ids of the prompt; with `hybrid` an item's vector is named at each mark, as -1 - item."""
-    words = (chat.opened(tokenizer, question.prompt, reasoning=False) + question.lead).split(MARK)
+    words = (
+        chat.rendered_conversation(tokenizer, question.prompt, reasoning=False) + question.lead
+    ).split(MARK)
     if not hybrid:
         return tokenizer.encode("".join(words), add_special_tokens=False)
     ids = tokenizer.encode(words[0], add_special_tokens=False)

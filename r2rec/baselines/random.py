@@ -5,7 +5,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 
-def score(
+def random_scores(
     train: pl.DataFrame, users: NDArray, candidates: NDArray, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Scores [n, k] of candidates [n, k]: noise."""

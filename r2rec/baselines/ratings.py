@@ -20,7 +20,9 @@ class Ratings(NamedTuple):
     start: NDArray[np.int64]  # [n_users + 1]; the items of user u are item[start[u]:start[u + 1]]
 
 
-def ratings(train: pl.DataFrame, n_users: int, n_items: int, above: float | None = None) -> Ratings:
+def train_ratings(
+    train: pl.DataFrame, n_users: int, n_items: int, above: float | None = None
+) -> Ratings:
     """The rows of a train table (`split`), or those rated above a threshold."""
     rows = train if above is None else train.filter(pl.col("rating") > above)
     rows = rows.sort("user", maintain_order=True)
@@ -28,7 +30,7 @@ def ratings(train: pl.DataFrame, n_users: int, n_items: int, above: float | None
     return Ratings(n_users, n_items, user, item, np.searchsorted(user, np.arange(n_users + 1)))
 
 
-def load(prepare: Path, split: Path, above: float | None = None) -> Ratings:
+def load_ratings(prepare: Path, split: Path, above: float | None = None) -> Ratings:
     """From two artefacts.
 
     Raises:
@@ -38,7 +40,7 @@ def load(prepare: Path, split: Path, above: float | None = None) -> Ratings:
         pl.scan_parquet(prepare / f"{t}.parquet").select(pl.len()).collect().item() for t in SIDES
     )
     train = pl.read_parquet(split / "train.parquet")
-    loaded = ratings(train, max(n_users, (train["user"].max() or 0) + 1), n_items, above)  # type: ignore[operator]
+    loaded = train_ratings(train, max(n_users, (train["user"].max() or 0) + 1), n_items, above)  # type: ignore[operator]
     if not len(loaded.user):
         raise R2RecError(
             "no train rating is left to learn from; lower evaluation.positive_above or give more data"

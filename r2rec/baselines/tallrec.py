@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from r2rec.baselines.question import Question, View
+from r2rec.baselines.question import ClosedQuestion, View
 from r2rec.prompts.render import clean, show
 from r2rec.tasks.assemble import Texts
 
 
-def ask(
+def tallrec_questions(
     view: View,
     known: Texts,
     prompt: DictConfig,
@@ -15,7 +15,7 @@ def ask(
     *,
     positive: str = "Yes",
     negative: str = "No",
-) -> list[Question]:
+) -> list[ClosedQuestion]:
     """One question for each candidate: what the user liked, what they did not, and this one (section 3.1, table 1).
 
     Args:
@@ -33,7 +33,7 @@ def ask(
         ]
     asked = f'Will the user like this {words.singular}? Answer "{positive}" or "{negative}".'
     return [
-        Question(
+        ClosedQuestion(
             "\n".join([*told, f"- A: {show(known.items[item], prompt.title_length)}", asked]),
             "Answer:",
             (f" {positive}", f" {negative}"),

@@ -2,13 +2,15 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec.llm.chat import Messages, ask
+from r2rec.llm.chat import Messages, user_turn
 from r2rec.prompts.cases import RankingCase
-from r2rec.prompts.render import render
+from r2rec.prompts.render import render_prompt
 
 
-def messages(
+def zero_shot_messages(
     case: RankingCase, prompt: DictConfig, words: DictConfig, chains: bool = False
 ) -> Messages:
     """The ranking prompt of this project, for the answer alone."""
-    return ask(render(case, OmegaConf.merge(prompt, {"chains": chains, "reasoning": False}), words))  # type: ignore[arg-type]
+    return user_turn(
+        render_prompt(case, OmegaConf.merge(prompt, {"chains": chains, "reasoning": False}), words)
+    )  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ def load_graph(prepare: Path, split: Path) -> graphs.Graph:
     train = pl.read_parquet(split / "train.parquet")
     n_users = pl.scan_parquet(prepare / "users.parquet").select(pl.len()).collect().item()
     n_items = pl.scan_parquet(prepare / "items.parquet").select(pl.len()).collect().item()
-    return graphs.build(train, max(n_users, (train["user"].max() or 0) + 1), n_items)  # type: ignore[operator]
+    return graphs.build_graph(train, max(n_users, (train["user"].max() or 0) + 1), n_items)  # type: ignore[operator]
 
 
 def chain(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:

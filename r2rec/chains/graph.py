@@ -28,7 +28,7 @@ class Graph(NamedTuple):
         return self.ratings.shape[1]
 
 
-def build(train: pl.DataFrame, n_users: int, n_items: int) -> Graph:
+def build_graph(train: pl.DataFrame, n_users: int, n_items: int) -> Graph:
     """The graph of a train table, which is sorted by user, then time."""
     user, item = (
         train["user"].to_numpy().astype(np.int64),
@@ -58,6 +58,6 @@ def queries(
     return Queries(user, past, candidates)
 
 
-def shared(asked: Queries, graph: Graph, query: NDArray, neighbour: NDArray) -> csr_matrix:
+def shared_items(asked: Queries, graph: Graph, query: NDArray, neighbour: NDArray) -> csr_matrix:
     """[pairs, items]: where query and neighbour both rated an item. The stored values mean nothing."""
     return asked.past[query].multiply(graph.ratings[neighbour]).tocsr()

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from r2rec.chains.graph import Graph, Queries, shared
+from r2rec.chains.graph import Graph, Queries, shared_items
 
 PAYS = 0.2  # share of proposals that must be kept for another round
 PATHS = 20_000_000  # user-item-user paths enumerated at once, which bounds memory
@@ -30,7 +30,7 @@ LONG = 1_000_000  # paths of a query from which on some are proposed before all 
 TRIES, ROUNDS = 16, 4  # paths proposed for each missing neighbour at once, and how many times
 
 
-def draw(
+def draw_neighbours(
     asked: Queries, graph: Graph, k: int, least: int, rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Up to k distinct neighbours per query, uniform over V(u).
@@ -77,7 +77,7 @@ def _related(
     keys: NDArray, asked: Queries, graph: Graph, n_users: int, least: int
 ) -> NDArray[np.bool_]:
     query, neighbour = keys // n_users, keys % n_users
-    n_shared = np.diff(shared(asked, graph, query, neighbour).indptr)
+    n_shared = np.diff(shared_items(asked, graph, query, neighbour).indptr)
     return (n_shared >= least) & (neighbour != asked.user[query])
 
 
@@ -138,7 +138,7 @@ def _ends(
     entry = np.searchsorted(begin, path, side="right") - 1
     item = asked.past.indices[entry]
     neighbour = graph.raters.indices[graph.raters.indptr[item] + path - begin[entry]]
-    n_shared = np.diff(shared(asked, graph, query, neighbour).indptr)
+    n_shared = np.diff(shared_items(asked, graph, query, neighbour).indptr)
     keep = (
         (n_shared >= least)
         & (neighbour != asked.user[query])

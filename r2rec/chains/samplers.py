@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from r2rec.chains import neighbours
-from r2rec.chains.graph import Graph, Queries, shared
+from r2rec.chains.graph import Graph, Queries, shared_items
 
 
 class Chains(NamedTuple):
@@ -30,8 +30,8 @@ def closed(graph: Graph, asked: Queries, per_query: int, rng: np.random.Generato
     A query gets `per_query` chains, through distinct neighbours as far as it has them. Where they are too few, further
     chains go through one of them, uniform again, by another pair of items, until there is no other.
     """
-    query, neighbour = neighbours.draw(asked, graph, per_query, 2, rng)
-    common = shared(asked, graph, query, neighbour)
+    query, neighbour = neighbours.draw_neighbours(asked, graph, per_query, 2, rng)
+    common = shared_items(asked, graph, query, neighbour)
     link, first, second = _pairs(query, np.diff(common.indptr), per_query, rng)
     items, begin = common.indices.astype(np.int64), common.indptr[link]
     return Chains(query[link], items[begin + first], neighbour[link], items[begin + second])
@@ -42,8 +42,8 @@ def open_ended(graph: Graph, asked: Queries, per_query: int, rng: np.random.Gene
 
     v is uniform over the users sharing an item; chains whose v has nothing new are left out.
     """
-    query, neighbour = neighbours.draw(asked, graph, per_query, 1, rng)
-    common = shared(asked, graph, query, neighbour)
+    query, neighbour = neighbours.draw_neighbours(asked, graph, per_query, 1, rng)
+    common = shared_items(asked, graph, query, neighbour)
     theirs = graph.ratings[neighbour]
     new = theirs - theirs.multiply(common != 0)
     new.eliminate_zeros()

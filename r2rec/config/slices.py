@@ -181,6 +181,13 @@ class FuseSlice(RankSlice, CaseSlice):
     validation_users: int = at("evaluation.validation_users")
 
 
+@dataclass(frozen=True)
+class ReportSlice:
+    """A report is written anew each time and has no key: it may read everything."""
+
+    config: Config
+
+
 Slice = TypeVar("Slice")
 
 

@@ -71,7 +71,7 @@ META = _Format(
 )
 
 
-def read(root: Path, category: str | None) -> Raw:
+def read_amazon(root: Path, category: str | None) -> Raw:
     """One category of Amazon Reviews 2023 from the folder `root`; profiles are null.
 
     Ratings are keyed by parent_asin (asin where that is absent). An item's attributes are its categories,

@@ -20,7 +20,7 @@ def untouched_counts(touched: NDArray[np.int64], n_users: int, n_items: int) -> 
     return n_items - np.diff(np.searchsorted(touched, np.arange(n_users + 1) * n_items))
 
 
-def draw(
+def draw_negatives(
     users: NDArray,
     touched: NDArray[np.int64],
     n_items: int,

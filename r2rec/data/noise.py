@@ -101,7 +101,7 @@ def attack(
     fakes = round(share * train["user"].n_unique())
     size = min(int(train.group_by("user").len()["len"].median()), n_items - len(liked))  # type: ignore[arg-type]
     each = np.arange(fakes, dtype=np.int64)
-    filler = negatives.draw(
+    filler = negatives.draw_negatives(
         each, (each[:, None] * n_items + np.sort(liked)).ravel(), n_items, size, rng
     )
     stars = np.clip(np.rint(rng.normal(around[filler], sd)), 1, 5)

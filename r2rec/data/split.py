@@ -77,7 +77,9 @@ def with_candidates(
     served = positives.filter(pl.lit(free[positives["user"].to_numpy()] >= k))
     positive = served["item"].to_numpy()
     near = None if rated is None else place[positive]
-    drawn = order[negatives.draw(served["user"].to_numpy(), touched, n_items, k, rng, near)]
+    drawn = order[
+        negatives.draw_negatives(served["user"].to_numpy(), touched, n_items, k, rng, near)
+    ]
     shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
     return served.select("user", positive="item").with_columns(
         items=pl.Series(shown.astype(np.uint32), dtype=pl.Array(pl.UInt32, k + 1)).cast(

@@ -87,7 +87,7 @@ def interact(
     return picked, rating, time
 
 
-def read(
+def read_toy(
     root: Path, category: str | None, *, seed: int, users: int, items: int, ratings_per_user: int
 ) -> Raw:
     """The toy data set of this seed. `root` and `category` are for data sets that come from files."""

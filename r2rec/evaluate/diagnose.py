@@ -11,13 +11,13 @@ from omegaconf import DictConfig
 
 from r2rec.base import seeds
 from r2rec.data.split import evaluated
-from r2rec.evaluate.diagnostics import Asked, Diagnosis, Reply
+from r2rec.evaluate.diagnostics import DiagnosedArm, Diagnosis, Reply
 from r2rec.evaluate.rank import engine_of, evaluation_cases, read_rankings
-from r2rec.llm.chat import ask
+from r2rec.llm.chat import user_turn
 from r2rec.llm.engine import Question
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS, RankingCase
-from r2rec.prompts.render import render
+from r2rec.prompts.render import render_prompt
 
 FACTS = "facts.json"
 
@@ -29,7 +29,9 @@ def diagnose(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str
     engine, reasoned = engine_of(cfg, inputs, folder), cfg.prompt.reasoning
 
     def question(case: RankingCase) -> Question:
-        return Question(ask(render(case, cfg.prompt, cfg.dataset.words)), len(case.candidates))
+        return Question(
+            user_turn(render_prompt(case, cfg.prompt, cfg.dataset.words)), len(case.candidates)
+        )
 
     def reply(text: str | None, case: RankingCase, tokens: int = 0) -> Reply:
         answer = parse_ranking(text or "", len(case.candidates), reasoned)
@@ -51,7 +53,7 @@ def diagnose(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str
         pl.read_parquet(inputs["split"] / "train.parquet")["item"].to_numpy(),
         minlength=shown.max() + 1,
     )
-    asked = Asked(
+    asked = DiagnosedArm(
         cases, (shown == positive[:, None]).argmax(1), rated[positive],
         [reply(text, case) for text, case in zip(wrote, cases, strict=True)],
         again, lambda given: engine.weigh([question(c) for c in given]),

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate import interventions
-from r2rec.evaluate.orders import Order, together
+from r2rec.evaluate.orders import Order, aggregate
 from r2rec.evaluate.statistics import compare
 from r2rec.prompts.answer import split_thought, thought_steps
 from r2rec.prompts.cases import RankingCase
@@ -27,7 +27,7 @@ class Reply(NamedTuple):
     tokens: int  # written
 
 
-class Asked(NamedTuple):
+class DiagnosedArm(NamedTuple):
     """An arm, its users' cases and what it answered; and the arm itself, to be asked again."""
 
     cases: Sequence[RankingCase]
@@ -45,7 +45,7 @@ class Diagnosis(NamedTuple):
     facts: Mapping[str, float | None]  # None: nothing to measure it on
 
 
-def position(asked: Asked, rng: np.random.Generator, *, shuffles: int) -> Diagnosis:
+def position(asked: DiagnosedArm, rng: np.random.Generator, *, shuffles: int) -> Diagnosis:
     """The same candidates in other orders: where the first place goes, whether answers agree, and their sum.
 
     Rows: per slot, the share of answers that put it first, and HR@1 of positives shown there. Facts: HR@1 of one
@@ -88,7 +88,7 @@ def position(asked: Asked, rng: np.random.Generator, *, shuffles: int) -> Diagno
 
 
 def _compared(
-    asked: Asked, rng: np.random.Generator, changes: dict[str, Any]
+    asked: DiagnosedArm, rng: np.random.Generator, changes: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """What each change does to the first place, beside the same question asked again: sampling moves it too."""
     before = _hits(asked, asked.replies)
@@ -113,7 +113,7 @@ def _compared(
     return rows
 
 
-def faithfulness(asked: Asked, rng: np.random.Generator) -> Diagnosis:
+def faithfulness(asked: DiagnosedArm, rng: np.random.Generator) -> Diagnosis:
     """Does the answer move when what the thought claims to rest on is changed, and does the thought say what is there?
 
     A thought that is faithful to chains moves with them, more than sampling alone moves it. Facts: shares of steps, by
@@ -150,7 +150,7 @@ def faithfulness(asked: Asked, rng: np.random.Generator) -> Diagnosis:
     return Diagnosis(_compared(asked, rng, changes), facts)
 
 
-def memory(asked: Asked, rng: np.random.Generator) -> Diagnosis:
+def memory(asked: DiagnosedArm, rng: np.random.Generator) -> Diagnosis:
     """What is known from elsewhere: titles that say nothing, and users of whom nothing is said."""
     changes = {
         "titles masked": interventions.masked_titles,
@@ -162,7 +162,7 @@ def memory(asked: Asked, rng: np.random.Generator) -> Diagnosis:
     return Diagnosis(_compared(asked, rng, changes), {})
 
 
-def consistency(asked: Asked, rng: np.random.Generator, *, samples: int) -> Diagnosis:
+def consistency(asked: DiagnosedArm, rng: np.random.Generator, *, samples: int) -> Diagnosis:
     """Several samples of one question, their rankings added up (1 / rank), against what they cost."""
     drawn = [asked.ask(asked.cases, int(rng.integers(2**31))) for _ in range(samples)]
     rows = []
@@ -180,7 +180,7 @@ def consistency(asked: Asked, rng: np.random.Generator, *, samples: int) -> Diag
     return Diagnosis(rows, {})
 
 
-def calibration(asked: Asked, rng: np.random.Generator, *, bins: int) -> Diagnosis:
+def calibration(asked: DiagnosedArm, rng: np.random.Generator, *, bins: int) -> Diagnosis:
     """Is the first label as often right as it is likely? The answer is asked for at once, without a thought.
 
     Expected calibration error: the mean distance of the two, over bins of equal width (Guo et al., 2017, eq. 3).
@@ -207,7 +207,7 @@ def calibration(asked: Asked, rng: np.random.Generator, *, bins: int) -> Diagnos
     )
 
 
-def popularity(asked: Asked, rng: np.random.Generator, *, strata: int) -> Diagnosis:
+def popularity(asked: DiagnosedArm, rng: np.random.Generator, *, strata: int) -> Diagnosis:
     """HR@1 by how popular the held-out item is: strata of equal numbers of users."""
     hits, order = _hits(asked, asked.replies), np.argsort(asked.popularity, kind="stable")
     rows = []
@@ -223,7 +223,7 @@ def popularity(asked: Asked, rng: np.random.Generator, *, strata: int) -> Diagno
     return Diagnosis(rows, {})
 
 
-def _hits(asked: Asked, replies: Sequence[Reply]) -> NDArray[np.float64]:
+def _hits(asked: DiagnosedArm, replies: Sequence[Reply]) -> NDArray[np.float64]:
     pairs = zip(replies, asked.positive.tolist(), strict=True)
     return np.array([float(reply.order[:1] == (place,)) for reply, place in pairs])
 
@@ -234,7 +234,7 @@ def _valid(replies: Sequence[Reply]) -> float | None:
 
 def _first(orders: Sequence[Order], k: int) -> int:
     """The place that comes first in all orders together; -1 without a valid order."""
-    return (together(orders, k) or (-1,))[0]
+    return (aggregate(orders, k) or (-1,))[0]
 
 
 def _tau(a: Order, b: Order, k: int) -> float:

@@ -7,7 +7,7 @@ import polars as pl
 from r2rec.base.errors import R2RecError
 
 
-def check(folders: dict[str, Path]) -> str:
+def check_leakage(folders: dict[str, Path]) -> str:
     """Count held-out (user, item) pairs in train, chains and training targets; a line that says there are none.
 
     Args:

@@ -11,7 +11,7 @@ from r2rec.prompts.cases import RankingCase
 Order = tuple[int, ...]  # places of candidates, best first; () where invalid
 
 
-def views(
+def reordered(
     cases: Sequence[RankingCase], n: int, rng: np.random.Generator
 ) -> tuple[list[RankingCase], list[NDArray[np.int64]]]:
     """Every case as it is, then n - 1 times shuffled [n * cases]; and where the k-th shown stood at first, of each."""
@@ -22,7 +22,7 @@ def views(
     return every, stood
 
 
-def together(orders: Sequence[Order], k: int) -> Order:
+def aggregate(orders: Sequence[Order], k: int) -> Order:
     """All that any order names, by its points: 1 / rank in each (Dowdall: tails that repeat the list count little).
 
     () without a valid order; of equals, what the first order has before.

@@ -20,11 +20,11 @@ from r2rec.baselines import adapt, fit
 from r2rec.chains.chain import load_graph
 from r2rec.data.split import evaluated
 from r2rec.evaluate.metrics import rank_by_score
-from r2rec.evaluate.orders import Order, together, views
+from r2rec.evaluate.orders import Order, aggregate, reordered
 from r2rec.llm.runtime import gpu_memory
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS, RankingCase
-from r2rec.tasks.assemble import Asked, load_texts, ranking_cases
+from r2rec.tasks.assemble import RankingQuestions, load_texts, ranking_cases
 
 
 def read_rankings(folder: Path, cfg: DictConfig, split: Path) -> pl.DataFrame:
@@ -64,7 +64,7 @@ def evaluation_cases(
         .sort("query", maintain_order=True)
     )
     return ranking_cases(
-        Asked(user, np.diff(graph.start)[user], shown), chains, graph, load_texts(inputs["prepare"]), cfg.prompt,
+        RankingQuestions(user, np.diff(graph.start)[user], shown), chains, graph, load_texts(inputs["prepare"]), cfg.prompt,
         positive_above=cfg.evaluation.positive_above,
     )  # fmt: skip
 
@@ -105,14 +105,15 @@ def answered(
 
     An answer is valid where that to any of the orders is; the text kept is that of the first, the stored one.
     """
-    from r2rec.llm.chat import ask
+    from r2rec.llm.chat import user_turn
     from r2rec.llm.engine import Question
-    from r2rec.prompts.render import render
+    from r2rec.prompts.render import render_prompt
 
     spec, n = cfg.generation, len(cases)
-    every, stood = views(cases, spec.orders, seeds.generator(cfg.seed, f"{purpose}.orders"))
+    every, stood = reordered(cases, spec.orders, seeds.generator(cfg.seed, f"{purpose}.orders"))
     questions = [
-        Question(ask(render(c, cfg.prompt, cfg.dataset.words)), len(c.candidates)) for c in every
+        Question(user_turn(render_prompt(c, cfg.prompt, cfg.dataset.words)), len(c.candidates))
+        for c in every
     ]
     if spec.by == "labels":
         rows = zip(engine.weigh(questions), stood, strict=True)
@@ -126,7 +127,9 @@ def answered(
     table = read_answers(cfg.arm.method, candidates, texts[:n], cfg.prompt.reasoning)
     if spec.orders > 1:
         read = [_places(*one, cfg.prompt.reasoning) for one in zip(texts, stood, strict=True)]
-        sums = [together([order for order in read[q::n] if order], len(stood[q])) for q in range(n)]
+        sums = [
+            aggregate([order for order in read[q::n] if order], len(stood[q])) for q in range(n)
+        ]
         rankings = [
             [items[p] for p in order]
             for items, order in zip(candidates["items"], sums, strict=True)
@@ -217,7 +220,7 @@ def rank_by_baseline(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> 
     candidates, arm = evaluated(cfg, inputs["split"]), cfg.arm
     rng = seeds.generator(cfg.seed, f"rank.{arm.method}")
     if "baseline" in cfg and cfg.baseline.adapt:  # a tuned language model
-        scores = adapt.scores(cfg, inputs, *asked_of(candidates))
+        scores = adapt.scores_by_language_model(cfg, inputs, *asked_of(candidates))
     else:
         scores = scored(arm.target, arm.params, inputs.get("adapter"), inputs, candidates, rng)
     table = ranked_by(arm.method, candidates, scores, rng)
@@ -232,7 +235,7 @@ def scored(
     """Scores [n, k] by the weights in `fitted` or, where there are none, by the function that `target` names."""
     users, shown = asked_of(candidates)
     if fitted:
-        return fit.scores(fitted, inputs["prepare"], inputs["split"], users, shown)
+        return fit.scores_by_fitted_model(fitted, inputs["prepare"], inputs["split"], users, shown)
     train = pl.read_parquet(inputs["split"] / "train.parquet")
     return get_method(target)(train, users, shown, rng, **params)
 

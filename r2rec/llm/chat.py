@@ -12,15 +12,15 @@ Messages = list[dict[str, str]]
 TAGS = ("<think>", "</think>")  # our own words ask for these
 
 
-def ask(prompt: str) -> Messages:
+def user_turn(prompt: str) -> Messages:
     return [{"role": "user", "content": prompt}]
 
 
-def reply(thought: str | None, answer: str) -> Messages:
+def assistant_turn(thought: str | None, answer: str) -> Messages:
     return [{"role": "assistant", "content": render_completion(thought, answer)}]
 
 
-def opened(tokenizer: Any, prompt: str | Messages, reasoning: bool) -> str:
+def rendered_conversation(tokenizer: Any, prompt: str | Messages, reasoning: bool) -> str:
     """The conversation up to where the model goes on.
 
     Templates of R1 style open a thought for the model. Where none is asked for, it is closed at once.
@@ -28,7 +28,7 @@ def opened(tokenizer: Any, prompt: str | Messages, reasoning: bool) -> str:
     Raises:
         R2RecError: A text in it would command the model (`spelled`).
     """
-    messages = ask(prompt) if isinstance(prompt, str) else prompt
+    messages = user_turn(prompt) if isinstance(prompt, str) else prompt
     if found := spelled(tokenizer, messages):
         raise R2RecError(
             f"a prompt spells {', '.join(found)}, which this tokenizer takes for a command: "
@@ -40,7 +40,9 @@ def opened(tokenizer: Any, prompt: str | Messages, reasoning: bool) -> str:
 
 def encode(tokenizer: Any, prompt: str | Messages, reasoning: bool) -> list[int]:
     """Its token ids."""
-    return tokenizer.encode(opened(tokenizer, prompt, reasoning), add_special_tokens=False)
+    return tokenizer.encode(
+        rendered_conversation(tokenizer, prompt, reasoning), add_special_tokens=False
+    )
 
 
 def spelled(tokenizer: Any, messages: Messages) -> list[str]:

@@ -14,7 +14,7 @@ _MARKER = re.compile(r"^[\s*_#]*ranking:", re.IGNORECASE | re.MULTILINE)
 _FRAME = " ? >"  # " B > A > C": a label in the place of each "?"
 
 
-def listed(text: str, reasoned: bool) -> str | None:
+def answer_tail(text: str, reasoned: bool) -> str | None:
     """What a completion has after the marker of its answer; None before that."""
     tail = split_thought(text, reasoned)[1]
     marker = _MARKER.search(tail)
@@ -54,7 +54,7 @@ class Grammar:
 
     def allowed(self, text: str, n: int) -> list[int] | None:
         """Ids of the tokens that may follow in a completion that ranks n candidates; None: any."""
-        tail = listed(text, self.reasoned) if n else None
+        tail = answer_tail(text, self.reasoned) if n else None
         if tail is None:
             return None
         left, room = set(LABELS[:n]).difference(tail[1::4]), 4 * n - 2 - len(tail)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig
 
 from r2rec.base import processes
-from r2rec.llm.chat import Messages, encode, opened
+from r2rec.llm.chat import Messages, encode, rendered_conversation
 from r2rec.llm.endpoint import Answer
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
@@ -126,7 +126,7 @@ def _model(setup: Setup) -> DictConfig:
 
 def _up_to(begun: str, tokenizer: Any, messages: Messages, reasoning: bool) -> list[int]:
     """Token ids of a conversation in which the answer has begun; after an empty thought, where one is asked for."""
-    text = opened(tokenizer, messages, reasoning=False)
+    text = rendered_conversation(tokenizer, messages, reasoning=False)
     thought = "" if reasoning and not text.rstrip().endswith("</think>") else None
     return tokenizer.encode(text + render_completion(thought, begun), add_special_tokens=False)
 

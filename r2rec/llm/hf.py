@@ -64,7 +64,7 @@ def chance(seeds: Sequence[int], tokens: int, device: Any) -> Callable[[int], An
     return lambda _: next(each_token)
 
 
-def engine(setup: Setup) -> Engine:
+def hf_engine(setup: Setup) -> Engine:
     """Weights and tokenizer in this process."""
     return in_process(setup, generate)
 

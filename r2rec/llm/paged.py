@@ -16,12 +16,12 @@ TOKENS = 512  # of prompts, read in one step on a CPU; more make all requests wa
 TOGETHER = 4  # requests on a CPU: without flash attention each looks at the pages of all (16: half as many tokens/s)
 
 
-def engine(setup: Setup) -> Engine:
+def paged_engine(setup: Setup) -> Engine:
     """Weights and tokenizer in this process."""
-    return in_process(setup, generate)
+    return in_process(setup, generate_paged)
 
 
-def generate(
+def generate_paged(
     model: Any,
     tokenizer: Any,
     prompts: list[list[int]],

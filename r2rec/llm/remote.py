@@ -12,7 +12,7 @@ from r2rec.llm import endpoint
 from r2rec.llm.engine import Engine, Question, Setup
 
 
-def engine(setup: Setup) -> Engine:
+def remote_engine(setup: Setup) -> Engine:
     """Requests by the endpoint of `generation`; its options come before the group's own, and null leaves one out."""
     spec, responses = setup.generation, setup.responses
     assert responses is not None

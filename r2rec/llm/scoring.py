@@ -41,7 +41,7 @@ def option_logprobs(
     return found
 
 
-def batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
+def length_batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
     """Indices of sequences of similar length, the longest first, so that memory is short at once or never."""
     batch: list[int] = []
     for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -76,7 +76,7 @@ def _last(
     model.eval()
     decoder, head = parts(model)
     lengths = [len(ids) for ids in sequences]
-    for rows in batches(lengths, batch_tokens):
+    for rows in length_batches(lengths, batch_tokens):
         with torch.inference_mode():
             ids = padded([sequences[i] for i in rows], pad, model.device)
             hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state

@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from r2rec.base.errors import R2RecError
-from r2rec.llm.constrain import Grammar, listed
+from r2rec.llm.constrain import Grammar, answer_tail
 from r2rec.llm.engine import Engine, Setup, on_tokens
 from r2rec.prompts.cases import LABELS
 
@@ -22,7 +22,7 @@ Run = Callable[
 ]  # prompts and how to sample each, to what was written
 
 
-def engine(setup: Setup) -> Engine:
+def vllm_engine(setup: Setup) -> Engine:
     """vLLM's own copy of the weights; an adapter stays beside them."""
     try:
         from vllm import LLM, SamplingParams
@@ -122,7 +122,7 @@ def written(
 
 def _begun(text: str, new: str, reasoned: bool) -> bool:
     """Whether there is more to come: a list has begun, or a marker inside a thought stopped the writing."""
-    return listed(text, reasoned) is not None or new.endswith(MARKER)
+    return answer_tail(text, reasoned) is not None or new.endswith(MARKER)
 
 
 def _rank(adapter: Any) -> int:

@@ -21,7 +21,7 @@ from r2rec.base import seeds, tracking
 from r2rec.base.checkpoint import load_state, save_state
 from r2rec.llm import load
 from r2rec.pretrain.naming import WORDS
-from r2rec.pretrain.worlds import LEVELS, Example, Level, examples
+from r2rec.pretrain.worlds import LEVELS, Example, Level, world_examples
 
 SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 TAGS = (
@@ -64,7 +64,7 @@ def backbone(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str
         tokenizer = make_tokenizer(spec, rng)
         torch.manual_seed(seeds.integer(0, "backbone.weights"))
         model = make_model(spec, len(tokenizer))
-    log = train(model, tokenizer, spec, folder / "checkpoints")
+    log = train_backbone(model, tokenizer, spec, folder / "checkpoints")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     log.write_parquet(folder / "log.parquet")
@@ -99,7 +99,7 @@ def make_tokenizer(spec: DictConfig, rng: np.random.Generator):  # type: ignore[
         show_progress=False,
     )
     whole = LEVELS[-1]._replace(change=0)
-    corpus = (text for _ in range(20) for e in examples(rng, whole, 20) for text in e)
+    corpus = (text for _ in range(20) for e in world_examples(rng, whole, 20) for text in e)
     words = (f" {word.capitalize()}" * 4 for word in WORDS for _ in range(8))
     parts = (f" {name} {n}" for name in PARTS for n in range(1, 21) for _ in range(50))
     numbers = (f" {n}" for n in range(100) for _ in range(50))
@@ -139,7 +139,7 @@ def make_model(spec: DictConfig, vocabulary: int):  # type: ignore[no-untyped-de
     )
 
 
-def train(model, tokenizer, spec: DictConfig, snapshots: Path) -> pl.DataFrame:  # type: ignore[no-untyped-def]
+def train_backbone(model, tokenizer, spec: DictConfig, snapshots: Path) -> pl.DataFrame:  # type: ignore[no-untyped-def]
     """Train all weights on completions, from easy worlds to the protocol's size: step, loss, tokens, seconds.
 
     Goes on from the newest snapshot that a killed run left, exactly as that run would have.
@@ -158,7 +158,7 @@ def train(model, tokenizer, spec: DictConfig, snapshots: Path) -> pl.DataFrame: 
         rows, pool = state["rows"], state["pool"]
     begin = time.perf_counter() - (rows[-1][3] if rows else 0.0)
     model.train()
-    steps = islice(batches(tokenizer, spec, pool), len(rows) - pool, spec.steps - pool)
+    steps = islice(token_batches(tokenizer, spec, pool), len(rows) - pool, spec.steps - pool)
     bar = tqdm(
         steps, total=spec.steps, initial=len(rows), desc="backbone", leave=False,
         mininterval=1 if sys.stderr.isatty() else 60,
@@ -166,7 +166,7 @@ def train(model, tokenizer, spec: DictConfig, snapshots: Path) -> pl.DataFrame: 
     for pool, tokens, starts in bar:
         step = len(rows)
         for group in optimizer.param_groups:
-            group["lr"] = spec.learning_rate * schedule(step, spec.steps)
+            group["lr"] = spec.learning_rate * backbone_schedule(step, spec.steps)
         loss = completion_loss(model, tokens, starts)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -188,7 +188,7 @@ def train(model, tokenizer, spec: DictConfig, snapshots: Path) -> pl.DataFrame: 
     return pl.DataFrame(rows, schema=["step", "loss", "tokens", "seconds"], orient="row")
 
 
-def schedule(step: int, steps: int) -> float:
+def backbone_schedule(step: int, steps: int) -> float:
     """Warm-up over 3% of the steps, then a cosine down to a twentieth."""
     warm = max(1, int(0.03 * steps))
     if step < warm:
@@ -210,7 +210,7 @@ def completion_loss(model, tokens, starts):  # type: ignore[no-untyped-def]
     return torch.nn.functional.cross_entropy(model.lm_head(hidden[counts]), target[counts])
 
 
-def batches(tokenizer, spec: DictConfig, made: int = 0) -> Iterator[tuple]:  # type: ignore[no-untyped-def]
+def token_batches(tokenizer, spec: DictConfig, made: int = 0) -> Iterator[tuple]:  # type: ignore[no-untyped-def]
     """(first step of its pool, tokens [n, length], where each completion starts [n]), about `batch_tokens` each.
 
     Batches are cut from pools in which similar lengths stand together; a pool depends on its first step alone.
@@ -224,9 +224,9 @@ def batches(tokenizer, spec: DictConfig, made: int = 0) -> Iterator[tuple]:  # t
         first, rng = made, seeds.generator(0, f"backbone.{begun}{made}")
         progress = 1.0 if spec.start else made / spec.steps
         pool = [
-            encode(tokenizer, e)
+            encode_example(tokenizer, e)
             for _ in range(8)
-            for e in examples(rng, level_at(progress, rng), spec.prompts_per_world)
+            for e in world_examples(rng, level_at(progress, rng), spec.prompts_per_world)
         ]
         pool.sort(key=lambda pair: len(pair[0]))
         groups: list[list[tuple[list[int], int]]] = [[]]
@@ -255,7 +255,7 @@ def level_at(progress: float, rng: np.random.Generator) -> Level:
     return LEVELS[highest if draw < 0.85 else rng.integers(highest + 1)]
 
 
-def encode(tokenizer, example: Example) -> tuple[list[int], int]:  # type: ignore[no-untyped-def]
+def encode_example(tokenizer, example: Example) -> tuple[list[int], int]:  # type: ignore[no-untyped-def]
     """Token ids of a whole conversation, and where what is trained on starts."""
     head = tokenizer.encode(f"<|user|>{example.prompt}<|assistant|>{example.given}")
     return head + tokenizer.encode(f"{example.completion[len(example.given) :]}<|end|>"), len(head)

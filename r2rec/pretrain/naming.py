@@ -22,7 +22,7 @@ def word(draw: Random) -> str:
     return ("".join(parts) + draw.choice(CODAS)).capitalize()
 
 
-def named(case: RankingCase | RatingCase, draw: Random) -> RankingCase | RatingCase:
+def renamed(case: RankingCase | RatingCase, draw: Random) -> RankingCase | RatingCase:
     """The same case under fresh names: titles of a shape of their own, traits "g<n>" as genres, "d<n>" as eras."""
     traits: dict[str, str] = {}
     shelf: dict[Item, Item] = {}

@@ -21,10 +21,10 @@ from r2rec.data.interactions import Raw, index
 from r2rec.pretrain import naming
 from r2rec.prompts.answer import render_completion
 from r2rec.prompts.cases import LABELS, Item, RankingCase, RatingCase
-from r2rec.prompts.render import render
+from r2rec.prompts.render import render_prompt
 from r2rec.tasks.assemble import texts
 from r2rec.tasks.targets import training_targets
-from r2rec.tasks.training import Source, Task, ranking_tasks, rating_tasks
+from r2rec.tasks.training import Task, TaskSource, ranking_tasks, rating_tasks
 from r2rec.thoughts import evidence, template
 
 KINDS = (
@@ -68,7 +68,7 @@ class Example(NamedTuple):
     given: str = ""  # what the completion begins with, and is not trained on
 
 
-def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example]:
+def world_examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example]:
     """n prompts of one fresh world, with what a teacher who knows the answer writes."""
     if level.counted:
         yield from (_conclusion(level, rng) for _ in range(n))
@@ -88,7 +88,7 @@ def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example
         tasks += rating_tasks(source, pool.head(0).select("user", "item"), n_rating, cfg, rng)
     tasks = _named(tasks, rng)
     told = [_told(t.case, rng) for t in tasks]
-    written = template.write([t.case for t in tasks], told, int(rng.integers(2**31)))
+    written = template.write_thoughts([t.case for t in tasks], told, int(rng.integers(2**31)))
     change, plain = rng.random() < level.change, rng.random() < PLAIN
     for task, (thought, answer) in zip(tasks, written, strict=True):
         if not isinstance(task.case, RankingCase):
@@ -96,13 +96,14 @@ def examples(rng: np.random.Generator, level: Level, n: int) -> Iterator[Example
         elif change or plain:
             thought, answer = _otherwise(task.case, thought, change, rng)
         yield Example(
-            render(task.case, cfg.prompt, cfg.dataset.words), _completion(thought, answer, cfg)
+            render_prompt(task.case, cfg.prompt, cfg.dataset.words),
+            _completion(thought, answer, cfg),
         )
 
 
 def _named(tasks: list[Task], rng: np.random.Generator) -> list[Task]:
     draw = Random(int(rng.integers(2**63)))
-    return [task._replace(case=naming.named(task.case, draw)) for task in tasks]
+    return [task._replace(case=naming.renamed(task.case, draw)) for task in tasks]
 
 
 def _lookups(
@@ -115,7 +116,7 @@ def _lookups(
     for case in (task.case for task in tasks if isinstance(task.case, RankingCase)):
         lines = [
             text
-            for text in render(case, cfg.prompt, cfg.dataset.words).split("\n")
+            for text in render_prompt(case, cfg.prompt, cfg.dataset.words).split("\n")
             if text.startswith("- ")
         ]
         facts = list(_facts(case))
@@ -148,7 +149,7 @@ def _told(case: RankingCase | RatingCase, rng: np.random.Generator) -> str:
     if not isinstance(case, RankingCase):
         return "3"
     return _favourite(
-        evidence.choices(evidence.scores(evidence.filled(evidence.support(case)))), rng
+        evidence.choices(evidence.trait_scores(evidence.filled(evidence.support(case)))), rng
     )
 
 
@@ -179,7 +180,7 @@ def _conclusion(level: Level, rng: np.random.Generator) -> Example:
     named = re.findall(r"([A-T]) \d", best)
     if len(named) > 1 and rng.random() < TWICE:
         again = int(rng.integers(1, len(named)))
-        named[again], score = named[rng.integers(again)], evidence.scores(support)
+        named[again], score = named[rng.integers(again)], evidence.trait_scores(support)
         best, given = f"{best.partition(':')[0]}: {template.listed(score, named)}.", 2
         first = named[rng.integers(len(named))]
         rest, answer = (
@@ -212,7 +213,7 @@ def _concluded(
     support: dict[str, evidence.Counted], change: bool, rng: np.random.Generator
 ) -> tuple[list[str], str]:
     """The steps from the candidates on, and the answer."""
-    score = evidence.scores(support)
+    score = evidence.trait_scores(support)
     steps, answer = template.conclusion(support, _favourite(evidence.choices(score), rng), rng)
     if not change:
         return steps, answer
@@ -253,7 +254,7 @@ def _upto(most: int, rng: np.random.Generator) -> int:
     return most if rng.random() < 0.6 else int(rng.integers(most // 4, most + 1))
 
 
-def _source(rng: np.random.Generator, cfg: DictConfig) -> Source:
+def _source(rng: np.random.Generator, cfg: DictConfig) -> TaskSource:
     """A small world; its items and attributes have numbers, names come with each prompt."""
     n_genres = int(rng.integers(6, 20))
     users, items = 40, int(rng.integers(60, 120))
@@ -277,8 +278,8 @@ def _source(rng: np.random.Generator, cfg: DictConfig) -> Source:
     tables = index(Raw(ratings, people, shelf, []))
     n_items = tables.items.height
     train = splitting.leave_last_out(tables.interactions, positive_above=3.0, min_positives=4).train
-    graph = graphs.build(train, users, n_items)
-    return Source(
+    graph = graphs.build_graph(train, users, n_items)
+    return TaskSource(
         train,
         negatives.touched_keys(tables.interactions, n_items),
         graph,

@@ -29,7 +29,7 @@ _AROUND = _AFTER + "“‘([{ \t\r\f\v\n"
 _GAP = r"[^\S\n]"  # white space within a line
 
 
-class Answer(NamedTuple):
+class ParsedAnswer(NamedTuple):
     """What a completion ranks: labels best first, perhaps not all; none where the answer is invalid."""
 
     labels: tuple[str, ...]
@@ -76,10 +76,10 @@ def split_thought(text: str, reasoned: bool) -> tuple[str | None, str]:
     return before.removesuffix("\n"), tail.removeprefix("\n")
 
 
-def parse_ranking(text: str, n_candidates: int, reasoned: bool = True) -> Answer:
+def parse_ranking(text: str, n_candidates: int, reasoned: bool = True) -> ParsedAnswer:
     """Read a ranking of the first `n_candidates` LABELS by the rules above. Never raises on any text."""
     if unfinished(text, reasoned):
-        return Answer((), False, "unfinished thought")
+        return ParsedAnswer((), False, "unfinished thought")
     tail = split_thought(text, reasoned)[1]
     words = next(filter(None, (_list_at(tail, at) for at in _marked(_RANKING, tail))), [])
     last = next((line for line in reversed(tail.split("\n")) if line.strip(_AROUND)), "")
@@ -206,9 +206,11 @@ def _is_letter(word: str) -> bool:
     return len(word) == 1 and word.isalpha()
 
 
-def _judge(words: list[str], known: str) -> Answer:
+def _judge(words: list[str], known: str) -> ParsedAnswer:
     for place, word in enumerate(words):
         if word in words[:place] or word not in tuple(known):
             problem = "duplicate" if word in words[:place] else "unknown"
-            return Answer((), False, f"{problem} label {word[:20]}")
-    return Answer(tuple(words), True, None) if words else Answer((), False, "none found")
+            return ParsedAnswer((), False, f"{problem} label {word[:20]}")
+    return (
+        ParsedAnswer(tuple(words), True, None) if words else ParsedAnswer((), False, "none found")
+    )

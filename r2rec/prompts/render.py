@@ -43,7 +43,7 @@ def show(item: Item, length: int = 80) -> str:
     return f"[{attributes}] {title}" if attributes else title
 
 
-def render(
+def render_prompt(
     case: RankingCase | RatingCase, prompt: DictConfig, words: DictConfig, ask: bool = True
 ) -> str:
     """The user message of a case.

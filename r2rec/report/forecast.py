@@ -13,7 +13,7 @@ from r2rec.report.tables import aligned
 HEADER = ("stage", "measured here", "a full run", "peak GB", "hours")
 
 
-class Line(NamedTuple):
+class ForecastLine(NamedTuple):
     stage: str
     measured: str
     full: str
@@ -36,23 +36,23 @@ def plan(cfg: DictConfig, made: Mapping[str, Any], ranked: Mapping[str, Any]) ->
         if "new_tokens" in artefact.facts
     ]
     total = sum(line.seconds for line in lines)
-    dollars = total / 3600 * cfg.plan.dollars_per_hour * cfg.hardware.processes
-    lines.append(Line("together", "", f"${dollars:,.2f}" if dollars else "", "", total))
+    dollars = total / 3600 * cfg.forecast.dollars_per_hour * cfg.hardware.processes
+    lines.append(ForecastLine("together", "", f"${dollars:,.2f}" if dollars else "", "", total))
     cells = [(*line[:-1], f"{line.seconds / 3600:.2f}") for line in lines]
     return aligned([HEADER, *cells], texts=3)
 
 
-def _sft(cfg: DictConfig, artefact: Any) -> Line:
-    log, facts = steps(artefact.path), artefact.facts
+def _sft(cfg: DictConfig, artefact: Any) -> ForecastLine:
+    log, facts = measured_steps(artefact.path), artefact.facts
     each = np.median(log["seconds"].to_numpy()) / cfg.sft.batch_size
     said = f"{each:.3f} s a sample, {facts['tokens'] / facts['samples'] / each:,.0f} tokens/s"
-    n = cfg.plan.sft_samples * cfg.plan.sft_epochs
-    full = f"{cfg.plan.sft_samples} samples x {cfg.plan.sft_epochs:g} epochs"
-    return Line("SFT", said, full, _memory(artefact, log), each * n)
+    n = cfg.forecast.sft_samples * cfg.forecast.sft_epochs
+    full = f"{cfg.forecast.sft_samples} samples x {cfg.forecast.sft_epochs:g} epochs"
+    return ForecastLine("SFT", said, full, _memory(artefact, log), each * n)
 
 
-def _rl(cfg: DictConfig, artefact: Any) -> Line:
-    log = steps(artefact.path)
+def _rl(cfg: DictConfig, artefact: Any) -> ForecastLine:
+    log = measured_steps(artefact.path)
     seconds = log["seconds"].to_numpy()
     parts = [name for name in log.columns if name.startswith("seconds/")]
     shares = {
@@ -60,23 +60,27 @@ def _rl(cfg: DictConfig, artefact: Any) -> Line:
         for name in parts
     }
     told = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
-    n = -(-cfg.plan.rl_samples // cfg.rl.prompts_per_step)
+    n = -(-cfg.forecast.rl_samples // cfg.rl.prompts_per_step)
     each = np.median(seconds)
-    return Line(
+    return ForecastLine(
         "GRPO", f"{each:.2f} s a step: {told}", f"{n} steps", _memory(artefact, log), each * n
     )
 
 
-def _rank(cfg: DictConfig, artefact: Any) -> Line:
+def _rank(cfg: DictConfig, artefact: Any) -> ForecastLine:
     each = artefact.seconds / max(1, artefact.facts["users"])
     speed = artefact.facts["new_tokens"] / artefact.seconds
     said = f"{1 / each:.2f} users/s, {speed:,.0f} new tokens/s, loading included"
-    return Line(
-        "ranking", said, f"{cfg.plan.users:,} users", _memory(artefact), each * cfg.plan.users
+    return ForecastLine(
+        "ranking",
+        said,
+        f"{cfg.forecast.users:,} users",
+        _memory(artefact),
+        each * cfg.forecast.users,
     )
 
 
-def steps(folder: Path) -> pl.DataFrame:
+def measured_steps(folder: Path) -> pl.DataFrame:
     """A trainer's steps but the first, which warms up; all where there is but one."""
     log = pl.read_parquet(folder / "log.parquet").drop_nulls("seconds")
     return log[1:] if log.height > 1 else log

@@ -32,7 +32,7 @@ def forest(records: Sequence[Record], folder: Path | None = None) -> str:
     return _forest("forest", panels, "HR@1, with 95% interval over users", folder)
 
 
-def differences(rows: Sequence[Record], sure: float, folder: Path | None = None) -> str:
+def differences_figure(rows: Sequence[Record], sure: float, folder: Path | None = None) -> str:
     """Paired differences in HR@1, rows of `join.differences`, about 0; filled where p_holm is below `sure`."""
     panels: dict[str, list[Line]] = {}
     for row in rows:

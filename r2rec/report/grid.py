@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from r2rec.report import forest, tables
-from r2rec.report.page import render, results
+from r2rec.report.page import render_page, results
 from r2rec.report.tables import Record
 
 MOST = 30  # differences in the figure; the table has all
@@ -31,7 +31,7 @@ def write_grid_page(
     nothing; those with a report.html of their own are linked.
     """
     datasets = list(dict.fromkeys(record["dataset"] for record in records))
-    render(
+    render_page(
         folder / "report.html",
         "grid",
         title=title or folder.resolve().parent.name,
@@ -70,7 +70,7 @@ def _figures(
             else f" ({len(shown)} of {len(differences)}; the table has all)"
         )
         caption = f"Paired differences in HitRatio@1; filled: Holm-adjusted p below {SURE:g}{part}"
-        drawn[caption] = forest.differences(shown, SURE, folder / "plots")
+        drawn[caption] = forest.differences_figure(shown, SURE, folder / "plots")
     if (curve := folder / "plots" / "reward_curve.svg").exists():
         drawn["GRPO with and without SFT before it, step by step (Figure 5)"] = curve.read_text(
             "utf-8"

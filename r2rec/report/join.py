@@ -78,8 +78,8 @@ def join(folder: Path) -> list[dict[str, Any]]:
     if not records:
         return []
     write_json(folder / "metrics.json", records)
-    tables.write(records, folder / "tables")
-    compared = differences(arms)
+    tables.write_tables(records, folder / "tables")
+    compared = paired_differences(arms)
     lines = [_line(row) for row in compared]
     tables.write_text(folder / "tables" / "differences.txt", "\n".join(lines) + "\n")
     write_json(folder / "tables" / "differences.json", compared)
@@ -210,7 +210,7 @@ def work(folder: Path) -> str:
     return f"work: {len(once)} artefacts, {spent:,.0f} s; {alone} {share}"
 
 
-def differences(arms: Sequence[Joined]) -> list[dict[str, Any]]:
+def paired_differences(arms: Sequence[Joined]) -> list[dict[str, Any]]:
     """HR@1 of each arm minus that of each earlier one, paired over the users of the seeds that both have.
 
     Compared are arms of one setting, and those of one method with the first job's setting. Keys: dataset, method,

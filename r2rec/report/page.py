@@ -43,12 +43,12 @@ def write_page(
     they, `facts` and `notes` are shown in the order given. Raises R2RecError where a figure is no SVG.
     """
     told = results(records, published)
-    render(
+    render_page(
         path, "run", title=title, figures=figures, browser=browser, facts=facts, notes=notes, **told
     )
 
 
-def render(path: Path, name: str, *, figures: Mapping[str, str], **values: Any) -> None:
+def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: Any) -> None:
     """Write the page of a template, which extends page.html.j2."""
     from markupsafe import Markup
 

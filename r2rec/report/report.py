@@ -24,7 +24,7 @@ class Row(NamedTuple):
     trained_on: str | None = None  # a data set other than this run's
 
 
-def report(
+def write_report(
     cfg: DictConfig,
     rows: Sequence[Row],
     inputs: Mapping[str, Path],
@@ -49,7 +49,7 @@ def report(
         for row, table in zip(rows, rankings, strict=True)
     ]  # fmt: skip
     write_json(folder / "metrics.json", records)
-    tables.write(records, folder / "tables")
+    tables.write_tables(records, folder / "tables")
     named = {row.method: table for row, table in zip(rows, rankings, strict=True)}
     write_page(
         folder / "report.html",

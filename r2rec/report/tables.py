@@ -45,7 +45,7 @@ def aligned(cells: Sequence[Sequence[str]], texts: int) -> str:
     return "\n".join([line(header), "  ".join("-" * width for width in widths), *map(line, rows)])
 
 
-def write(records: Sequence[Record], folder: Path) -> None:
+def write_tables(records: Sequence[Record], folder: Path) -> None:
     """Leave results.md, results.csv and results.tex in `folder`, each replaced as a whole."""
     write_text(folder / "results.md", _markdown(records))
     write_text(folder / "results.csv", _csv(records))

@@ -202,7 +202,7 @@ class Run:
     def report(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
         """Tables, plots, page and metrics.json in the run folder, from the rankings of these arms."""
         from r2rec.evaluate import leakage
-        from r2rec.report.report import Row, report
+        from r2rec.report.report import Row, write_report
         from r2rec.report.tables import results_table
         from r2rec.train import card
 
@@ -216,7 +216,9 @@ class Run:
             "backbone": self.cfg.model.name,
             "chains": self.cfg.chain_sampler.name,
             "reward": self.cfg.reward.name,
-            "leakage": "; ".join(leakage.check(world) for world in (trained, folders) if world),
+            "leakage": "; ".join(
+                leakage.check_leakage(world) for world in (trained, folders) if world
+            ),
         }
         notes = [note for artefact in artefacts for note in artefact.facts.get("notes", [])]
         given = card.about(self.cfg.model.adapter).get("dataset")
@@ -234,7 +236,7 @@ class Run:
 
             artefacts_of = {method: artefact.path for method, artefact in self.diagnosed.items()}
             found = diagnosis(self.cfg.diagnostic.name, artefacts_of, self.folder)
-        records = report(
+        records = write_report(
             self.cfg, ranked, {**trained, **folders}, self.folder, facts, notes, found[1]
         )
         tracking.log_results(records, self.folder / "rankings.parquet")
@@ -244,7 +246,7 @@ class Run:
         self.write_manifest()
         self._tell("report", self.made["report"])
         planned = ""
-        if self.cfg.plan.enabled:
+        if self.cfg.forecast.enabled:
             from r2rec.report.forecast import plan
 
             planned = plan(self.cfg, {**self.elsewhere, **self.made}, self.ranked)

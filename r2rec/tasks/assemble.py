@@ -36,7 +36,7 @@ def texts(items: pl.DataFrame, users: pl.DataFrame) -> Texts:
     return Texts([Item(t, tuple(a)) for t, a in pairs], users["profile"].to_list())
 
 
-class Asked(NamedTuple):
+class RankingQuestions(NamedTuple):
     """Ranking questions, one per entry: user u, having done their first `length` ratings, among `candidates`."""
 
     user: NDArray[np.int64]  # [q]
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
 
 
 def ranking_cases(
-    asked: Asked,
+    asked: RankingQuestions,
     chains: pl.DataFrame,
     graph: Graph,
     known: Texts,

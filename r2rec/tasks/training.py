@@ -13,11 +13,11 @@ from r2rec.chains.chain import load_graph, sample
 from r2rec.chains.graph import Graph, queries
 from r2rec.data import negatives
 from r2rec.prompts.cases import LABELS, RankingCase, RatingCase
-from r2rec.tasks.assemble import Asked, Texts, load_texts, ranking_cases, rating_cases
+from r2rec.tasks.assemble import RankingQuestions, Texts, load_texts, ranking_cases, rating_cases
 from r2rec.tasks.targets import training_targets
 
 
-class Source(NamedTuple):
+class TaskSource(NamedTuple):
     """What tasks are made from."""
 
     train: pl.DataFrame
@@ -33,7 +33,7 @@ class Task(NamedTuple):
     truth: str  # the positive's label, or the rating's digit
 
 
-def load(prepare: Path, split: Path) -> Source:
+def load_source(prepare: Path, split: Path) -> TaskSource:
     """Tables of two artefacts."""
     graph = load_graph(prepare, split)
     interactions = pl.read_parquet(prepare / "interactions.parquet", columns=["user", "item"])
@@ -42,10 +42,10 @@ def load(prepare: Path, split: Path) -> Source:
         interactions, on=["user", "item"], how="anti"
     )  # by noise
     touched = negatives.touched_keys(pl.concat([interactions, made_up]), graph.n_items)
-    return Source(train, touched, graph, load_texts(prepare))
+    return TaskSource(train, touched, graph, load_texts(prepare))
 
 
-def targets(source: Source, cfg: DictConfig) -> pl.DataFrame:
+def targets(source: TaskSource, cfg: DictConfig) -> pl.DataFrame:
     """All training targets in their seeded order. `cfg` has `evaluation` and `seed`."""
     protocol = cfg.evaluation
     return training_targets(
@@ -57,7 +57,7 @@ def targets(source: Source, cfg: DictConfig) -> pl.DataFrame:
 
 
 def ranking_tasks(
-    source: Source, chosen: pl.DataFrame, cfg: DictConfig, rng: np.random.Generator
+    source: TaskSource, chosen: pl.DataFrame, cfg: DictConfig, rng: np.random.Generator
 ) -> list[Task]:
     """Ranking tasks on these targets: history and chains from before the target, untouched items beside it."""
     graph = source.graph
@@ -67,7 +67,7 @@ def ranking_tasks(
     shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
     chains = sample(cfg.chain_sampler, graph, queries(graph, user, length, shown), rng)
     cases = ranking_cases(
-        Asked(user, length, shown), chains, graph, source.known, cfg.prompt,
+        RankingQuestions(user, length, shown), chains, graph, source.known, cfg.prompt,
         positive_above=cfg.evaluation.positive_above,
     )  # fmt: skip
     place = (shown == positive[:, None]).argmax(1)
@@ -78,19 +78,19 @@ def ranking_tasks(
 
 
 def with_negatives(
-    source: Source, chosen: pl.DataFrame, k: int, rng: np.random.Generator
+    source: TaskSource, chosen: pl.DataFrame, k: int, rng: np.random.Generator
 ) -> tuple[pl.DataFrame, NDArray[np.uint32]]:
     """Those of the targets whose users have k untouched items left, and k of these each [n, k]."""
     user, n_items = chosen["user"].to_numpy().astype(np.int64), source.graph.n_items
     free = negatives.untouched_counts(source.touched, len(source.graph.start) - 1, n_items)
     served = free[user] >= k
-    return chosen.filter(pl.lit(served)), negatives.draw(
+    return chosen.filter(pl.lit(served)), negatives.draw_negatives(
         user[served], source.touched, n_items, k, rng
     )
 
 
 def rating_tasks(
-    source: Source, taken: pl.DataFrame, n: int, cfg: DictConfig, rng: np.random.Generator
+    source: TaskSource, taken: pl.DataFrame, n: int, cfg: DictConfig, rng: np.random.Generator
 ) -> list[Task]:
     """The paper's question on one closed chain, its later rating asked for; never a rating in `taken`.
 

@@ -10,7 +10,7 @@ from r2rec.base import seeds
 from r2rec.chains.chain import load_graph, sample
 from r2rec.chains.graph import queries
 from r2rec.prompts.cases import RankingCase
-from r2rec.tasks.assemble import Asked, load_texts, ranking_cases
+from r2rec.tasks.assemble import RankingQuestions, load_texts, ranking_cases
 
 
 def validation(
@@ -28,7 +28,7 @@ def validation(
     length = np.diff(graph.start)[user]
     chains = sample(cfg.chain_sampler, graph, queries(graph, user, length, shown), rng)
     cases = ranking_cases(
-        Asked(user, length, shown), chains, graph, load_texts(inputs["prepare"]), cfg.prompt,
+        RankingQuestions(user, length, shown), chains, graph, load_texts(inputs["prepare"]), cfg.prompt,
         positive_above=cfg.evaluation.positive_above,
     )  # fmt: skip
     return table, cases

@@ -22,7 +22,7 @@ from r2rec.prompts.answer import parse_ranking, parse_rating
 from r2rec.prompts.cases import RankingCase, RatingCase
 from r2rec.thoughts import claims, rules
 from r2rec.thoughts.hops import in_order
-from r2rec.thoughts.reading import read
+from r2rec.thoughts.reading import read_thought
 
 RULES = ("malformed", "progressive", "masked", "leak", "inconsistent")
 
@@ -33,7 +33,7 @@ def audit(case: RankingCase | RatingCase, thought: str, answer: str, truth: str)
     Args:
         truth: What the user did: the positive's label, or the rating of item 2 as a digit.
     """
-    trace = read(case, thought)
+    trace = read_thought(case, thought)
     if broken := list(rules.malformed(trace, thought)):
         return broken
     found = [
@@ -54,9 +54,9 @@ def audit(case: RankingCase | RatingCase, thought: str, answer: str, truth: str)
         found += [
             rules.chains(trace, case),
             rules.candidates(trace, case, truth),
-            rules.choice(trace, case, order),
+            rules.choice_rule(trace, case, order),
         ]
-        found += [claims.ratings(trace, case)]
+        found += [claims.check_ratings(trace, case)]
         right = order[:1] == (truth,)
     wrong = [] if right else [f"inconsistent: the answer is not {truth}, or cannot be read"]
     return list(dict.fromkeys(reason for rule in (*found, wrong) for reason in rule))

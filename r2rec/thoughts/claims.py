@@ -12,8 +12,8 @@ from typing import NamedTuple
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 from r2rec.prompts.render import clean
 from r2rec.thoughts.hops import PREDICTS, cited, clauses
-from r2rec.thoughts.reading import Trace, places, read, telling, titles
-from r2rec.thoughts.rules import mentions, named, opened, stretches
+from r2rec.thoughts.reading import Trace, places, read_thought, telling, titles
+from r2rec.thoughts.rules import first_mentions, mentions, named_candidates, stretches
 
 _QUOTED = re.compile(r"[\"“]([^\"“”\n]{2,120})[\"”]")
 _NAME = re.compile(  # in the middle of a sentence, where a capital letter is no accident
@@ -70,7 +70,9 @@ def attributes(trace: Trace, case: RankingCase | RatingCase) -> Iterator[str]:
     }
     for n, step in enumerate(trace.steps):
         text = trace.text[trace.starts[n] : trace.end(trace.starts[n])]
-        if isinstance(case, RankingCase) and ("candidate" in text.lower() or named(text, case)):
+        if isinstance(case, RankingCase) and (
+            "candidate" in text.lower() or named_candidates(text, case)
+        ):
             known.update(_kinds(_words(case, case.candidates), years=True))
         for _, clause in clauses(step) if trace.statements[n] is None else ():
             unknown = [word for kind, word in _kinds(clause).items() if kind not in known]
@@ -78,9 +80,9 @@ def attributes(trace: Trace, case: RankingCase | RatingCase) -> Iterator[str]:
                 yield f"inconsistent: step {n} cites {', '.join(unknown)}, which nothing read so far is"
 
 
-def ratings(trace: Trace, case: RankingCase) -> Iterator[str]:
+def check_ratings(trace: Trace, case: RankingCase) -> Iterator[str]:
     """Where no chain is read, a rating that somebody gave is one of a chain read before."""
-    first, never, spans = opened(trace), len(trace.text), list(stretches(trace, case))
+    first, never, spans = first_mentions(trace), len(trace.text), list(stretches(trace, case))
     for at, clause, values in _rated(trace):
         if any(start <= at < end for _, start, end in spans):
             continue
@@ -94,7 +96,7 @@ def ratings(trace: Trace, case: RankingCase) -> Iterator[str]:
 
 def checked(case: RankingCase | RatingCase, thought: str) -> Cited:
     """What a thought cites in its own words, each with whether the case has it; order is not looked at."""
-    trace = read(case, thought)
+    trace = read_thought(case, thought)
     foreign, spans = (
         _foreign(trace, case),
         list(stretches(trace, case)) if isinstance(case, RankingCase) else [],

@@ -71,7 +71,7 @@ def filled(support: dict[str, Counted]) -> dict[str, Counted]:
     }
 
 
-def scores(support: dict[str, Counted]) -> dict[str, int]:
+def trait_scores(support: dict[str, Counted]) -> dict[str, int]:
     """Label -> sum of what speaks for its traits."""
     return {label: sum(count for _, count in counted) for label, counted in support.items()}
 

@@ -10,12 +10,12 @@ from r2rec.base import seeds
 from r2rec.llm.engine import Engine, Question, Setup
 from r2rec.tasks.training import Task
 from r2rec.thoughts.audit import audit
-from r2rec.thoughts.teacher import again, read
+from r2rec.thoughts.teacher import again, read_reply
 
 WAIVED = ("masked", "progressive")  # rules that a prompt without them cannot be held to
 
 
-class Trace(NamedTuple):
+class TaughtTrace(NamedTuple):
     thought: str
     answer: str
     reasons: list[str]  # why the audit turns it down
@@ -30,12 +30,12 @@ def start(cfg: DictConfig, inputs: dict[str, Path], responses: Path) -> Engine:
 
 def lessons(
     tasks: list[Task], wanted: int, cfg: DictConfig, engine: Engine
-) -> tuple[dict[int, Trace], dict[str, Any]]:
+) -> tuple[dict[int, TaughtTrace], dict[str, Any]]:
     """Traces of the first tasks, by index, until `wanted` are accepted; and what they cost.
 
     A round asks for as many as are missing, and each task up to `teacher.attempts` times.
     """
-    traces: dict[int, Trace] = {}
+    traces: dict[int, TaughtTrace] = {}
     facts = {"asked": 0, "new_tokens": 0, "dollars": 0.0}
     while (missing := wanted - sum(accepted(cfg, t.reasons) for t in traces.values())) > 0 and len(
         traces
@@ -53,12 +53,12 @@ def accepted(cfg: DictConfig, reasons: list[str]) -> bool:
 
 def _taught(
     tasks: dict[int, Task], cfg: DictConfig, engine: Engine, facts: dict[str, Any]
-) -> dict[int, Trace]:
+) -> dict[int, TaughtTrace]:
     build, params = get_method(cfg.teacher._target_), cfg.teacher.params
     talks = {
         k: build(t.case, t.truth, cfg.prompt, cfg.dataset.words, **params) for k, t in tasks.items()
     }
-    traces: dict[int, Trace] = {}
+    traces: dict[int, TaughtTrace] = {}
     for attempt in range(cfg.teacher.attempts):
         going = [k for k in tasks if k not in traces or not accepted(cfg, traces[k].reasons)]
         answers = engine.write(
@@ -69,14 +69,16 @@ def _taught(
                 answer is None
             ):  # too long: the first time a trace of nothing, later what was there before
                 traces.setdefault(
-                    k, Trace("", "", ["malformed: the prompt leaves no room for a reply"])
+                    k, TaughtTrace("", "", ["malformed: the prompt leaves no room for a reply"])
                 )
                 continue
             facts["asked"] += 1
             facts["new_tokens"] += answer.completion_tokens
             facts["dollars"] = round(facts["dollars"] + answer.cost, 4)
-            thought, said = read(answer.text, tasks[k].case)
-            traces[k] = Trace(thought, said, audit(tasks[k].case, thought, said, tasks[k].truth))
+            thought, said = read_reply(answer.text, tasks[k].case)
+            traces[k] = TaughtTrace(
+                thought, said, audit(tasks[k].case, thought, said, tasks[k].truth)
+            )
             talks[k] = [
                 *talks[k][:1],
                 *again(answer.text, traces[k].reasons, params.get("guided", True)),

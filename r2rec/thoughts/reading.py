@@ -65,7 +65,7 @@ class Trace(NamedTuple):
         return [*self.starts, len(self.text)][self.at(place) + 1]
 
 
-def read(case: RankingCase | RatingCase, thought: str) -> Trace:
+def read_thought(case: RankingCase | RatingCase, thought: str) -> Trace:
     """The steps of a thought. Where some lines begin "Step 1:", a line "1." is a list item and no step."""
     thought = _DATA.sub("", thought)
     heads = list(_STEP.finditer(thought))

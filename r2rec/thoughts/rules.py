@@ -93,7 +93,7 @@ def statements(trace: Trace) -> Iterator[str]:
 
 def chains(trace: Trace, case: RankingCase) -> Iterator[str]:
     """Chains come by number, with no title of one before its turn; each is read hop by hop where it first comes up."""
-    first, count, never = opened(trace), len(case.chains), len(trace.text)
+    first, count, never = first_mentions(trace), len(case.chains), len(trace.text)
     for n, at in first.items():
         if not 1 <= n <= count:
             yield f"inconsistent: step {trace.at(at)} cites chain {n} of {count}"
@@ -109,7 +109,7 @@ def chains(trace: Trace, case: RankingCase) -> Iterator[str]:
 
 def stretches(trace: Trace, case: RankingCase) -> Iterator[tuple[int, int, int]]:
     """Where each chain is read: its number, begin and end; none for chains that are only mentioned together."""
-    first = opened(trace)
+    first = first_mentions(trace)
     sentence = {
         at: max(trace.text.rfind(stop, 0, at) for stop in (". ", "\n")) + 1 for at in first.values()
     }
@@ -123,8 +123,8 @@ def stretches(trace: Trace, case: RankingCase) -> Iterator[tuple[int, int, int]]
 
 def candidates(trace: Trace, case: RankingCase, truth: str) -> Iterator[str]:
     """Candidates come after the chains; before the last step, the positive is not named first and alone."""
-    read = opened(trace).get(len(case.chains), len(trace.text)) if case.chains else 0
-    found = named(trace.text, case)
+    read = first_mentions(trace).get(len(case.chains), len(trace.text)) if case.chains else 0
+    found = named_candidates(trace.text, case)
     early = [label for at, label in found if at < read]
     if early:
         yield f"masked: step {trace.at(found[0][0])} names candidate {early[0]} before the chains are read"
@@ -136,9 +136,9 @@ def candidates(trace: Trace, case: RankingCase, truth: str) -> Iterator[str]:
         yield f"leak: step {step} singles out the positive, {truth}, before other candidates are weighed"
 
 
-def choice(trace: Trace, case: RankingCase, order: tuple[str, ...]) -> Iterator[str]:
+def choice_rule(trace: Trace, case: RankingCase, order: tuple[str, ...]) -> Iterator[str]:
     """The last step names first what the answer does."""
-    labels = [label for _, label in named(trace.text[trace.starts[-1] :], case)]
+    labels = [label for _, label in named_candidates(trace.text[trace.starts[-1] :], case)]
     if not order or labels[:1] != [order[0]]:
         yield f"inconsistent: the last step names {labels[0] if labels else 'no candidate'} first, unlike the answer"
 
@@ -197,12 +197,12 @@ def mentions(text: str) -> Iterator[tuple[str, int, int]]:
             yield found[1].lower(), found.start(), n
 
 
-def opened(trace: Trace) -> dict[int, int]:
+def first_mentions(trace: Trace) -> dict[int, int]:
     """Chain number -> where it, or its neighbour, is first spoken of."""
     return {n: at for word, at, n in reversed(list(mentions(trace.text))) if word != "step"}
 
 
-def named(text: str, case: RankingCase) -> list[tuple[int, str]]:
+def named_candidates(text: str, case: RankingCase) -> list[tuple[int, str]]:
     """Candidates that a text names, by label or title, in its order."""
     known, first = LABELS[: len(case.candidates)], 2 * len(case.chains) + 1
     found = [(m.start(), m[m.lastindex or 0].upper()) for m in _LABEL.finditer(_unlisted(text))]

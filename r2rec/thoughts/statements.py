@@ -108,7 +108,7 @@ def _of_ranking(case: RankingCase, worded: list[str]) -> Iterator[tuple[int, str
 
 def _of_support(support: dict[str, evidence.Counted]) -> Iterator[tuple[int, str, str]]:
     """What follows from what speaks for the candidates: with what they have not, as the teacher counts, or without."""
-    score = evidence.scores(support)
+    score = evidence.trait_scores(support)
     yield 2, _candidates(support), f"Candidates: {', '.join(support)}."
     best = f"Best supported: {listed(score, evidence.best(score))}."
     yield 3, best, best

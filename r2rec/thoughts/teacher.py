@@ -4,17 +4,17 @@ import re
 
 from omegaconf import DictConfig
 
-from r2rec.llm.chat import Messages, ask
+from r2rec.llm.chat import Messages, user_turn
 from r2rec.prompts.answer import parse_ranking, render_ranking, split_thought, thought_steps
 from r2rec.prompts.cases import RankingCase, RatingCase
-from r2rec.prompts.render import plain, render
+from r2rec.prompts.render import plain, render_prompt
 
 _ANSWER = re.compile(
     r"^[\s*_#>]*(?:final\s+)?(?:ranking|rating|answer)\b[^\n]*[:：]", re.IGNORECASE | re.MULTILINE
 )
 
 
-def messages(
+def teacher_messages(
     case: RankingCase | RatingCase,
     answer: str,
     prompt: DictConfig,
@@ -32,8 +32,8 @@ def messages(
         guided: The writer is told the answer, which must not show.
     """
     chains = isinstance(case, RankingCase) and bool(case.chains)
-    return ask(plain(
-        "teacher", question=render(case, prompt, words, ask=False), answer=answer if guided else None, masked=masked,
+    return user_turn(plain(
+        "teacher", question=render_prompt(case, prompt, words, ask=False), answer=answer if guided else None, masked=masked,
         progressive=progressive, ranking=isinstance(case, RankingCase), chains=chains,
     ))  # fmt: skip
 
@@ -50,7 +50,7 @@ def again(reply: str, reasons: list[str], guided: bool) -> Messages:
     return [{"role": "assistant", "content": reply}, {"role": "user", "content": text}]
 
 
-def read(text: str, case: RankingCase | RatingCase) -> tuple[str, str]:
+def read_reply(text: str, case: RankingCase | RatingCase) -> tuple[str, str]:
     """(thought, answer) of a reply: its numbered steps, and the line after them.
 
     What a reasoning model thinks for itself is not the trace, unless the steps are nowhere else.

@@ -19,7 +19,7 @@ BEST = ("Best supported", "Strongest")
 AGREES = {True: ("agrees", "sees it alike"), False: ("differs", "sees it otherwise")}
 
 
-def write(
+def write_thoughts(
     cases: Sequence[RankingCase | RatingCase],
     answers: Sequence[str],
     seed: int,
@@ -66,7 +66,7 @@ def conclusion(
     The answer has that one, the other best in order, and the rest as listed.
     """
     counted = "; ".join(f"{label} {summed(pairs)}" for label, pairs in support.items())
-    score = evidence.scores(support)
+    score = evidence.trait_scores(support)
     best = evidence.best(score)
     first = positive if positive in evidence.choices(score) else next(iter(best), None)
     steps = [f"Candidates: {counted}.", f"{_pick(BEST, rng)}: {listed(score, best)}."]

@@ -10,9 +10,9 @@ from omegaconf import DictConfig
 
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
-from r2rec.prompts.render import render
+from r2rec.prompts.render import render_prompt
 from r2rec.tasks.targets import for_rl, for_sft
-from r2rec.tasks.training import Task, load, ranking_tasks, rating_tasks, targets
+from r2rec.tasks.training import Task, load_source, ranking_tasks, rating_tasks, targets
 from r2rec.thoughts.audit import audit, rates
 from r2rec.thoughts.lesson import accepted, lessons, start
 
@@ -51,7 +51,7 @@ def think(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, A
             "task": [
                 "ranking" if len(t.truth) and t.truth.isalpha() else "chain_rating" for t in tasks
             ],
-            "prompt": [render(t.case, cfg.prompt, cfg.dataset.words) for t in tasks],
+            "prompt": [render_prompt(t.case, cfg.prompt, cfg.dataset.words) for t in tasks],
             "thought": [thought if cfg.prompt.reasoning else None for thought, _ in written],
             "answer": [answer for _, answer in written],
             "accepted": [accepted(cfg, r) for r in reasons],
@@ -103,7 +103,7 @@ def learned(
 
 def training_tasks(cfg: DictConfig, inputs: dict[str, Path]) -> list[Task]:
     """The tasks of SFT, disjoint from those of RL, oversampled."""
-    source = load(inputs["prepare"], inputs["split"])
+    source = load_source(inputs["prepare"], inputs["split"])
     pool = targets(source, cfg)
     ranking, rating = (
         int(share * cfg.sft.samples * cfg.teacher.oversample + 0.5)

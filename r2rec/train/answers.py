@@ -14,13 +14,13 @@ from omegaconf import DictConfig
 
 from r2rec.base import tracking
 from r2rec.base.checkpoint import load_state, save_state
-from r2rec.llm.scoring import batches, padded, parts
+from r2rec.llm.scoring import length_batches, padded, parts
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt, and of its answer
 STATE = "state.pt"
 
 
-def train(
+def train_on_answers(
     model: Any, rows: Callable[[int], list[Row]], steps: int, spec: DictConfig, seed: int, pad: int, folder: Path,
     bf16: bool = False,
 ) -> pl.DataFrame:  # fmt: skip
@@ -52,7 +52,7 @@ def train(
     )
     for step in bar:
         torch.manual_seed((seed + step) % 2**31)
-        rate = spec.learning_rate * schedule(step, steps, spec.warmup)
+        rate = spec.learning_rate * warmup_cosine(step, steps, spec.warmup)
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
@@ -73,7 +73,7 @@ def train(
     return pl.DataFrame(log, schema=["step", "loss", "learning_rate"], orient="row")
 
 
-def schedule(step: int, steps: int, warmup: float) -> float:
+def warmup_cosine(step: int, steps: int, warmup: float) -> float:
     """A line up over the first share of steps, then a cosine down to a hundredth."""
     warm = max(1, round(warmup * steps))
     if step < warm:
@@ -87,7 +87,7 @@ def _backward(model: Any, rows: list[Row], batch_tokens: int, pad: int) -> float
 
     decoder, head = parts(model)
     whole, count, total = [p + a for p, a in rows], sum(len(a) for _, a in rows), 0.0
-    for batch in batches([len(ids) for ids in whole], batch_tokens):
+    for batch in length_batches([len(ids) for ids in whole], batch_tokens):
         ids = padded([whole[i] for i in batch], pad, model.device)
         place = [
             (k, at) for k, i in enumerate(batch) for at in range(len(rows[i][0]), len(whole[i]))

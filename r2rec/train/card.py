@@ -23,7 +23,7 @@ they learn from: popular items and frequent tastes are served better. The number
 nothing of held-out users: rank with it to know."""
 
 
-def write(
+def write_card(
     folder: Path, stage: str, cfg: DictConfig, inputs: Mapping[str, Path], facts: Mapping[str, Any]
 ) -> None:
     """README.md: YAML that the Hub indexes, then data, configuration, training figures and limits in words.
@@ -34,7 +34,7 @@ def write(
     """
     prepare, split = (_manifest(inputs[name]) for name in ("prepare", "split"))
     data = prepare.get("inputs", {}).get("config", {}).get("dataset", {}).get("name", "unknown")
-    base = named(cfg.model)
+    base = backbone_name(cfg.model)
     front = {
         "library_name": "peft",
         **(
@@ -88,7 +88,7 @@ def _word(said: Any) -> str:
     return " ".join(str(said)[:60].split())
 
 
-def named(base: DictConfig) -> str:
+def backbone_name(base: DictConfig) -> str:
     """A backbone's hub id where it has one, else its name."""
     return (
         base.name

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from r2rec.base import processes, tracking
 from r2rec.base.checkpoint import is_sealed, seal
 from r2rec.base.store import write_json
-from r2rec.train.card import named
+from r2rec.train.card import backbone_name
 from r2rec.train.clock import Clock
 
 CHECKPOINTS = "checkpoints"
@@ -106,7 +106,7 @@ def save_adapter(
     tokenizer.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # PEFT's own; ours is `card.write`
     settings = json.loads((folder / "adapter_config.json").read_text())
-    settings["base_model_name_or_path"] = named(base)
+    settings["base_model_name_or_path"] = backbone_name(base)
     write_json(folder / "adapter_config.json", settings)
 
 
@@ -123,7 +123,7 @@ def lora(cfg: DictConfig) -> Any:
     )
 
 
-def train(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> pl.DataFrame:
+def run_trainer(trainer: Any, name: str, folder: Path, probes: Sequence[Any] = ()) -> pl.DataFrame:
     """Run a trainer, from its newest complete checkpoint where there is one, with one bar and a clock; its log."""
     from transformers import PrinterCallback, TrainerCallback
 

@@ -14,16 +14,18 @@ from r2rec.base import tracking
 from r2rec.llm import chat, hf
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS
-from r2rec.prompts.render import render
+from r2rec.prompts.render import render_prompt
 from r2rec.tasks.validation import validation
 
 
-def questions(cfg: DictConfig, inputs: dict[str, Path]) -> tuple[list[str], list[str]]:
+def validation_questions(cfg: DictConfig, inputs: dict[str, Path]) -> tuple[list[str], list[str]]:
     """Ranking prompts of `probe.users` validation positives, and the labels of these."""
     table, cases = validation(cfg, inputs, cfg.probe.users, "probe")
     shown = np.array(table["items"].to_list())
     place = (shown == table["positive"].to_numpy()[:, None]).argmax(1)
-    return [render(c, cfg.prompt, cfg.dataset.words) for c in cases], [LABELS[k] for k in place]
+    return [render_prompt(c, cfg.prompt, cfg.dataset.words) for c in cases], [
+        LABELS[k] for k in place
+    ]
 
 
 def probes(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any, stage: str) -> list[Any]:
@@ -33,7 +35,7 @@ def probes(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any, stage: str)
     import torch
     from transformers import TrainerCallback
 
-    texts, positives = questions(cfg, inputs)
+    texts, positives = validation_questions(cfg, inputs)
     prompts = [chat.encode(tokenizer, text, cfg.prompt.reasoning) for text in texts]
 
     class Probe(TrainerCallback):

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps, unfinished
 
 
-def step(completions: Sequence[str], *, low: int, high: int) -> list[float]:
+def step_reward(completions: Sequence[str], *, low: int, high: int) -> list[float]:
     """1 for low..high steps in the thought, falling linearly to 0 at 0 and at 2 x high steps.
 
     The paper gives the purpose, not the formula: method.md, "Training". A thought that never ends earns 0:
@@ -40,7 +40,7 @@ def ranks(
     ]
 
 
-def linear(
+def linear_reward(
     completions: Sequence[str],
     *,
     positive: Sequence[str],
@@ -55,7 +55,7 @@ def linear(
     ]
 
 
-def reciprocal(
+def reciprocal_reward(
     completions: Sequence[str],
     *,
     positive: Sequence[str],
@@ -68,7 +68,7 @@ def reciprocal(
     ]
 
 
-def ndcg(
+def ndcg_reward(
     completions: Sequence[str],
     *,
     positive: Sequence[str],

@@ -12,10 +12,10 @@ from omegaconf import DictConfig
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
 from r2rec.llm import chat, load, runtime
-from r2rec.prompts.render import render
+from r2rec.prompts.render import render_prompt
 from r2rec.tasks.targets import for_rl
 from r2rec.tasks.training import Task, ranking_tasks, targets
-from r2rec.tasks.training import load as load_source
+from r2rec.tasks.training import load_source as load_source
 from r2rec.train import card
 from r2rec.train.common import (
     common_arguments,
@@ -23,8 +23,8 @@ from r2rec.train.common import (
     gathered,
     lora,
     per_device,
+    run_trainer,
     save_adapter,
-    train,
 )
 from r2rec.train.probe import probes
 
@@ -50,7 +50,7 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
     tasks, notes = _tasks(cfg, inputs, tokenizer)
     rows = [
         {
-            "prompt": chat.ask(render(t.case, cfg.prompt, cfg.dataset.words)),
+            "prompt": chat.user_turn(render_prompt(t.case, cfg.prompt, cfg.dataset.words)),
             "positive": t.truth,
             "n_candidates": n,
         }
@@ -71,7 +71,7 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
         processing_class=tokenizer,
         peft_config=None if adapter or cfg.model.adapter else lora(cfg.model.lora),
     )
-    log = train(trainer, "rl", folder, [_reference(), *probes(cfg, inputs, tokenizer, "rl")])
+    log = run_trainer(trainer, "rl", folder, [_reference(), *probes(cfg, inputs, tokenizer, "rl")])
     save_adapter(trainer.model, tokenizer, folder, cfg.model, gathered(trainer))
     facts = {
         "prompts": len(rows),
@@ -79,7 +79,7 @@ def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]
         **summary(log),
         "notes": notes + warnings(log),
     }
-    card.write(folder, "rl", cfg, inputs, facts)
+    card.write_card(folder, "rl", cfg, inputs, facts)
     return facts
 
 
@@ -92,7 +92,7 @@ def _tasks(
     tasks = ranking_tasks(
         source, for_rl(pool, cfg.rl.samples), cfg, seeds.generator(cfg.seed, "rl.tasks")
     )
-    prompts = [render(t.case, cfg.prompt, cfg.dataset.words) for t in tasks]
+    prompts = [render_prompt(t.case, cfg.prompt, cfg.dataset.words) for t in tasks]
     fits = chat.fits(tokenizer, prompts, cfg, cfg.rl.max_new_tokens)
     kept = [t for t, fit in zip(tasks, fits, strict=True) if fit]
     notes = [f"{len(tasks) - len(kept)} prompts too long for model.max_length were left out"] * (

@@ -17,8 +17,8 @@ from r2rec.train.common import (
     gathered,
     lora,
     per_device,
+    run_trainer,
     save_adapter,
-    train,
 )
 from r2rec.train.probe import probes
 
@@ -32,7 +32,7 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
 
     made = inputs.get("backbone")
     tokenizer = load.tokenizer(cfg.model, made)
-    rows = examples(pl.read_parquet(inputs["think"] / "traces.parquet"), cfg.sft.samples)
+    rows = sft_examples(pl.read_parquet(inputs["think"] / "traces.parquet"), cfg.sft.samples)
     plain = [row for row in rows if not chat.spelled(tokenizer, row["prompt"] + row["completion"])]
     lengths = [_length(tokenizer, row) for row in plain]
     short = [
@@ -53,7 +53,7 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         data_collator=unmasked(tokenizer.pad_token_id),
         peft_config=None if cfg.model.adapter else lora(cfg.model.lora),
     )
-    log = train(trainer, "sft", folder, probes(cfg, inputs, tokenizer, "sft"))
+    log = run_trainer(trainer, "sft", folder, probes(cfg, inputs, tokenizer, "sft"))
     save_adapter(trainer.model, tokenizer, folder, cfg.model, gathered(trainer))
     losses = log["loss"].drop_nulls()
     left_out = {
@@ -68,11 +68,11 @@ def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any
         "loss_last": losses[-1],
         "notes": [f"{count} {what} were left out" for what, count in left_out.items() if count],
     }
-    card.write(folder, "sft", cfg, inputs, facts)
+    card.write_card(folder, "sft", cfg, inputs, facts)
     return facts
 
 
-def examples(traces: pl.DataFrame, samples: int) -> list[dict[str, chat.Messages]]:
+def sft_examples(traces: pl.DataFrame, samples: int) -> list[dict[str, chat.Messages]]:
     """The first accepted traces of each task, as TRL's prompt and completion conversations."""
     accepted = traces.filter("accepted")
     tasks = accepted["task"].unique(maintain_order=True)
@@ -81,7 +81,7 @@ def examples(traces: pl.DataFrame, samples: int) -> list[dict[str, chat.Messages
         samples
     )
     return [
-        {"prompt": chat.ask(prompt), "completion": chat.reply(thought, answer)}
+        {"prompt": chat.user_turn(prompt), "completion": chat.assistant_turn(thought, answer)}
         for prompt, thought, answer in taken.select("prompt", "thought", "answer").iter_rows()
     ]
 

@@ -254,7 +254,7 @@ def test_one_process_does_it_all(monkeypatch):
     batch = (torch.arange(5), torch.arange(10).view(5, 2))
     assert processes.own_part(batch) is batch
     assert processes.broadcast((0.5, 1)) == (0.5, 1)
-    monkeypatch.setattr(together, "_joined", True)
+    monkeypatch.setattr(processes, "_joined", True)
     monkeypatch.setenv("WORLD_SIZE", "3")
     shares = []
     for rank in range(3):

@@ -60,7 +60,7 @@ def read(folder: Path) -> tuple[dict[str, dict[int, dict]], dict, dict]:
             summary["_logged"] = summary.get("_logged", set()) | {
                 key.partition(".")[0] for key in row
             }
-            for stage in track.STEPPED:
+            for stage in tracking.STEPPED:
                 if f"{stage}/step" in row:
                     history.setdefault(stage, {}).setdefault(row[f"{stage}/step"], {}).update(row)
         elif kind == "run":
@@ -158,7 +158,7 @@ def test_a_tracker_that_breaks_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_
     def bad(*_):
         raise OSError("disk of the dashboard is full")
 
-    broken = track.Sink("bad", bad, bad, bad, bad)
+    broken = tracking.Sink("bad", bad, bad, bad, bad)
     monkeypatch.setitem(tracking.SINKS, "wandb", lambda *_: broken)  # type: ignore[arg-type]
     done = go(tmp_path / "store", "logger=wandb", "baseline=popularity")
     assert done.records
@@ -173,17 +173,19 @@ def test_a_tracker_that_cannot_open_leaves_no_other_unfinished(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     told: list[str] = []
-    fine = track.Sink(
+    fine = tracking.Sink(
         "fine", *([lambda *_: None] * 3), lambda well: told.append(f"finished: {well}")
     )  # type: ignore[arg-type]
 
-    def missing(*_: object) -> track.Sink:
+    def missing(*_: object) -> tracking.Sink:
         raise R2RecError("not installed")
 
-    monkeypatch.setattr(track, "SINKS", {"tensorboard": lambda *_: fine, "wandb": missing})
+    monkeypatch.setattr(tracking, "SINKS", {"tensorboard": lambda *_: fine, "wandb": missing})
     with (
         pytest.raises(R2RecError, match="not installed"),
-        tracking.tracking(composed("logger.report_to=[tensorboard,wandb]"), {}, tmp_path, print),
+        tracking.trackers_open(
+            composed("logger.report_to=[tensorboard,wandb]"), {}, tmp_path, print
+        ),
     ):
         pass
     assert told == ["finished: False"]

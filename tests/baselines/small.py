@@ -8,7 +8,7 @@ from r2rec.baselines.graphsage import GraphSAGE
 from r2rec.baselines.gru4rec import GRU4Rec
 from r2rec.baselines.lightgcn import LightGCN
 from r2rec.baselines.ngcf import NGCF
-from r2rec.baselines.ratings import ratings
+from r2rec.baselines.ratings import train_ratings
 from r2rec.baselines.sasrec import SASRec
 
 SEQUENCE, GRAPH = (SASRec, GRU4Rec, Caser), (LightGCN, NGCF, GraphSAGE)
@@ -31,4 +31,4 @@ def table(
 
 
 def data(seed: int = 0):
-    return ratings(table(seed), USERS, ITEMS)
+    return train_ratings(table(seed), USERS, ITEMS)

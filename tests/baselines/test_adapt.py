@@ -12,13 +12,13 @@ from safetensors.torch import load_file
 
 from r2rec.base.errors import R2RecError
 from r2rec.baselines import adapt, llara, tallrec
-from r2rec.baselines.question import MARK, Question, View, encode
+from r2rec.baselines.question import MARK, ClosedQuestion, View, encode_closed
 from r2rec.llm import chat, load
 from r2rec.pipeline import NAMES
 from r2rec.prompts.cases import Item
 from r2rec.run.rules import check
 from r2rec.tasks.assemble import Texts
-from r2rec.tasks.training import load as load_source
+from r2rec.tasks.training import load_source as load_source
 from tests.small import Done, composed, go
 
 METHODS = ("tallrec", "llara")
@@ -32,7 +32,7 @@ KNOWN = Texts([Item(f"Film {n}", ("Drama",)) for n in range(6)], ["F, 25"])
 VIEW = View(0, [0, 1], [2], [3, 4, 5], positive=1)
 
 
-def asked(method, view=VIEW, known=KNOWN) -> list[Question]:
+def asked(method, view=VIEW, known=KNOWN) -> list[ClosedQuestion]:
     return method.ask(view, known, CFG.prompt, CFG.dataset.words)
 
 
@@ -54,7 +54,7 @@ def test_tallrec_asks_about_each_candidate() -> None:
 
 def test_tallrec_answers_in_the_words_it_is_given() -> None:
     view, params = VIEW._replace(positive=0), composed("baseline=tallrec").baseline.params
-    questions = tallrec.ask(view, KNOWN, CFG.prompt, CFG.dataset.words, **params)
+    questions = tallrec.tallrec_questions(view, KNOWN, CFG.prompt, CFG.dataset.words, **params)
     assert {q.options for q in questions} == {(f" {params.positive}", f" {params.negative}")}
     assert [q.answer for q in questions] == [
         f" {params[kind]}" for kind in ("positive", "negative", "negative")
@@ -84,11 +84,11 @@ def test_a_title_can_hold_no_mark(method) -> None:
 def test_marks_become_items_and_text_alone_has_none() -> None:
     tokenizer = load.tokenizer(composed("model=tiny").model, None)
     (question,) = asked(llara)
-    ids = encode(tokenizer, question, hybrid=True)
+    ids = encode_closed(tokenizer, question, hybrid=True)
     assert [-1 - i for i in ids if i < 0] == [0, 1, 3, 4, 5]
     text = question.prompt.replace(MARK, "")
-    opened = chat.opened(tokenizer, text, reasoning=False) + question.lead
-    assert encode(tokenizer, question, hybrid=False) == tokenizer.encode(opened)
+    opened = chat.rendered_conversation(tokenizer, text, reasoning=False) + question.lead
+    assert encode_closed(tokenizer, question, hybrid=False) == tokenizer.encode(opened)
     assert tokenizer.decode([i for i in ids if i >= 0]) == tokenizer.decode(
         tokenizer.encode(opened)
     )
@@ -202,10 +202,12 @@ def test_what_the_projector_says_reaches_the_scores(done: dict[str, Done], tmp_p
     arm = {"target": cfg.baseline._target_, "params": {}}
     whole = OmegaConf.merge(OmegaConf.to_container(cfg), {"arm": arm})
     folders = run.folders() | {"adapter": run.folders()["adapt"]}
-    found = adapt.scores(whole, folders, users, shown)  # type: ignore[arg-type]
+    found = adapt.scores_by_language_model(whole, folders, users, shown)  # type: ignore[arg-type]
     assert found.shape == shown.shape
     np.testing.assert_allclose(np.exp(found).sum(1), 1, rtol=1e-4)
-    blind = adapt.scores(whole, {k: v for k, v in folders.items() if k != "fit"}, users, shown)  # type: ignore[arg-type]
+    blind = adapt.scores_by_language_model(
+        whole, {k: v for k, v in folders.items() if k != "fit"}, users, shown
+    )  # type: ignore[arg-type]
     assert np.abs(found - blind).max() > 1e-5
 
 

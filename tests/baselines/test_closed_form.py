@@ -27,7 +27,7 @@ def test_ease_is_ridge_regression_without_oneself():
             others.T @ others + penalty * np.eye(ITEMS - 1), others.T @ x[:, item]
         )
         expected[:, item] = others @ weights
-    scores = ease.score(
+    scores = ease.ease_scores(
         table(), np.arange(USERS), EVERYTHING, np.random.default_rng(0), regularisation=penalty
     )
     np.testing.assert_allclose(scores, expected, atol=1e-9)
@@ -48,13 +48,13 @@ def test_item_knn_sums_the_cosines_of_the_nearest(neighbours):
                 s for other, s in enumerate(near) if s >= least and x[user, other]
             )
     rng = np.random.default_rng(0)
-    scores = item_knn.score(
+    scores = item_knn.item_knn_scores(
         table(), np.arange(USERS), EVERYTHING, rng, neighbours=neighbours, shrink=shrink
     )
     np.testing.assert_allclose(scores, expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("score", [ease.score, item_knn.score])
+@pytest.mark.parametrize("score", [ease.ease_scores, item_knn.item_knn_scores])
 def test_nothing_is_known_of_new_users_and_items(score):
     users, shown = np.array([3, USERS + 4]), np.array([[0, 1, ITEMS + 5]] * 2)
     assert (score(table(), users, shown, np.random.default_rng(0)) == 0).all()

@@ -84,7 +84,9 @@ def test_a_seed_fixes_the_weights_and_another_changes_them(inputs, tmp_path, tar
 @settings(max_examples=30, deadline=None)
 def test_few_data_come_in_small_batches(target, batch_size, least):
     """An epoch shows every example once, in batches no larger than asked for and than so many steps allow."""
-    model = fit.build({"target": target, "params": configured(target).baseline.params}, data())
+    model = fit.build_module(
+        {"target": target, "params": configured(target).baseline.params}, data()
+    )
     sizes: list[int] = []
     model.forward = lambda batch, *rest: (
         sizes.append(len(batch[0])) or next(model.parameters()).sum()
@@ -160,7 +162,7 @@ def test_two_processes_learn_what_one_learns_whatever_shares_out_a_language_mode
     assert [process.returncode for process in both] == [0, 0], said
     two, start = (
         load_file(folder / fit.WEIGHTS),
-        fit.build({"target": LIGHTGCN, "params": {"dim": 8}}, data(1)),
+        fit.build_module({"target": LIGHTGCN, "params": {"dim": 8}}, data(1)),
     )
     for name, value in one.items():
         np.testing.assert_allclose(two[name], value, atol=1e-3)
@@ -192,7 +194,9 @@ def test_it_stops_and_keeps_the_best(inputs, tmp_path):
     assert facts["best_epoch"] == log.height - 4 == log["ndcg"].arg_max()
     assert facts["notes"] == []
     users, shown, place = fit._validation(inputs["split"])
-    scores = fit.scores(tmp_path / "a", inputs["prepare"], inputs["split"], users, shown)
+    scores = fit.scores_by_fitted_model(
+        tmp_path / "a", inputs["prepare"], inputs["split"], users, shown
+    )
     assert fit.quality(scores, place)[1] == pytest.approx(log["ndcg"].max())
 
 
@@ -208,7 +212,7 @@ def test_likes_only_leaves_the_rest_out(inputs, tmp_path):
     built = json.loads((tmp_path / "a" / fit.BUILT).read_text())
     assert built["above"] == 3.0
     assert (
-        len(fit.load(inputs["prepare"], inputs["split"], 3.0).item)
+        len(fit.load_ratings(inputs["prepare"], inputs["split"], 3.0).item)
         == (table()["rating"] > 3).sum()
         < len(data().item)
     )

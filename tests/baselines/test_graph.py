@@ -6,7 +6,7 @@ import torch
 
 from r2rec.baselines.graph import Product, adjacency, degrees
 from r2rec.baselines.lightgcn import LightGCN
-from r2rec.baselines.ratings import ratings
+from r2rec.baselines.ratings import train_ratings
 from tests.baselines.small import GRAPH, ITEMS, USERS, data, table
 
 every = pytest.mark.parametrize("kind", GRAPH)
@@ -21,7 +21,7 @@ def dense(loaded):
 
 
 def test_repeated_ratings_are_one_edge():
-    twice = ratings(table().vstack(table()), USERS, ITEMS)
+    twice = train_ratings(table().vstack(table()), USERS, ITEMS)
     torch.testing.assert_close(adjacency(twice).to_dense(), dense(data()))
     np.testing.assert_array_equal(degrees(twice), dense(data()).sum(1))
 

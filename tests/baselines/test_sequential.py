@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2rec.baselines.ratings import ratings
+from r2rec.baselines.ratings import train_ratings
 from r2rec.baselines.sasrec import SASRec
 from tests.baselines.small import ITEMS, SEQUENCE, USERS, data, table
 
@@ -58,7 +58,7 @@ def test_scores_are_those_of_the_last_state(kind):
 
 @given(seed=st.integers(0, 100), length=st.integers(1, 20), size=st.integers(1, 9))
 def test_an_epoch_reads_one_window_of_everyone_with_two_items(seed, length, size):
-    loaded = ratings(table(seed), USERS, ITEMS)
+    loaded = train_ratings(table(seed), USERS, ITEMS)
     model = SASRec(loaded, dim=4, length=length, blocks=1)
     seen = []
     for users, items in model.batches(size, np.random.default_rng(seed)):

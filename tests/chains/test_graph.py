@@ -33,7 +33,7 @@ def dense(histories):
 
 @given(histories)
 def test_a_graph_holds_the_ratings_by_item_and_in_time(histories):
-    graph = graphs.build(train_of(histories), USERS, ITEMS)
+    graph = graphs.build_graph(train_of(histories), USERS, ITEMS)
     assert np.array_equal(graph.ratings.toarray(), dense(histories))
     assert np.array_equal(graph.raters.toarray(), dense(histories).T)
     assert graph.ratings.has_sorted_indices
@@ -47,14 +47,14 @@ def test_building_changes_no_column_of_the_train_table(tmp_path):
     histories = [[(3, 1), (0, 2), (1, 3)], []]
     train_of(histories).write_parquet(tmp_path / "train.parquet")
     for train in (train_of(histories), pl.read_parquet(tmp_path / "train.parquet")):
-        graph = graphs.build(train, 2, ITEMS)
+        graph = graphs.build_graph(train, 2, ITEMS)
         assert graph.rating.tolist() == train["rating"].to_list() == [1, 2, 3]
         assert graph.item.tolist() == train["item"].to_list() == [3, 0, 1]
 
 
 @given(histories, st.data())
 def test_queries_see_all_of_the_past_or_its_beginning(histories, data):
-    graph = graphs.build(train_of(histories), USERS, ITEMS)
+    graph = graphs.build_graph(train_of(histories), USERS, ITEMS)
     user = data.draw(st.lists(st.integers(0, USERS - 1), max_size=6))
     length = [data.draw(st.integers(0, len(histories[u]))) for u in user]
     whole = graphs.queries(graph, np.array(user, np.uint32))
@@ -69,11 +69,11 @@ def test_queries_see_all_of_the_past_or_its_beginning(histories, data):
 
 @given(histories, st.data())
 def test_shared_items_are_those_both_rated(histories, data):
-    graph = graphs.build(train_of(histories), USERS, ITEMS)
+    graph = graphs.build_graph(train_of(histories), USERS, ITEMS)
     asked = graphs.queries(graph, np.arange(USERS))
     pairs = data.draw(st.lists(st.tuples(*[st.integers(0, USERS - 1)] * 2), max_size=5))
     query, neighbour = np.array(pairs, int).reshape(-1, 2).T
-    both = graphs.shared(asked, graph, query, neighbour)
+    both = graphs.shared_items(asked, graph, query, neighbour)
     items = [{i for i, _ in mine} for mine in histories]
     rows = np.split(both.indices, both.indptr[1:-1]) if pairs else []
     assert [set(row.tolist()) for row in rows] == [items[u] & items[v] for u, v in pairs]

@@ -46,7 +46,7 @@ def build(histories, n_items):
     train = pl.DataFrame(
         rows, {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32}, orient="row"
     )
-    return graphs.build(train, len(histories), n_items)
+    return graphs.build_graph(train, len(histories), n_items)
 
 
 def rows_of(sampler, graph, asked, per_query, seed=0):
@@ -166,7 +166,7 @@ def uniform(seen, outcomes):
 @pytest.mark.parametrize("per_query", [1, 2, 9])
 def test_neighbours_are_uniform_in_any_order(crowd, way, per_query):
     with found_by(way):
-        query, neighbour = neighbours.draw(
+        query, neighbour = neighbours.draw_neighbours(
             crowd[1], crowd[0], per_query, 2, np.random.default_rng(1)
         )
     size = min(per_query, len(NEAR))
@@ -187,7 +187,7 @@ def test_paths_alone_find_the_neighbours_of_a_query_with_many(crowd, monkeypatch
     monkeypatch.setattr(neighbours, "LONG", 0)
     monkeypatch.setattr(neighbours, "PAYS", 2.0)
     asked = graphs.queries(crowd[0], np.zeros(DRAWS, int))
-    query, _ = neighbours.draw(asked, crowd[0], 3, 2, np.random.default_rng(4))
+    query, _ = neighbours.draw_neighbours(asked, crowd[0], 3, 2, np.random.default_rng(4))
     assert np.bincount(query).tolist() == [3] * DRAWS
 
 
@@ -280,7 +280,7 @@ def test_the_same_generator_gives_the_same_chains(crowd, sampler):
 def movies(shared_data):
     tables = interactions.index(movielens.read_ml_1m(shared_data / "ml-1m-part"))
     parts = split.leave_last_out(tables.interactions, positive_above=3, min_positives=6)
-    return parts, graphs.build(parts.train, tables.users.height, tables.items.height)
+    return parts, graphs.build_graph(parts.train, tables.users.height, tables.items.height)
 
 
 @ways

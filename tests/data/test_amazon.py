@@ -59,7 +59,7 @@ def test_it_says_what_the_files_say(
     items = mark + lines([ITEM, ITEM | {"parent_asin": "A1", "title": "Ink\n\u0000 pot"}]).rstrip(
         b"\n"
     )
-    raw = amazon.read(put(folder, ratings, items, packed), "Toys")
+    raw = amazon.read_amazon(put(folder, ratings, items, packed), "Toys")
     assert named.ratings(raw) == [
         ("u1", "B1", 4.0, 1_522_540_800_123),
         ("u1", "A1", 4.0, 1_522_540_800_123),
@@ -85,7 +85,7 @@ def test_it_says_what_the_files_say(
     ],
 )
 def test_attributes(tmp_path: Path, fields: Line, attributes: list[str]) -> None:
-    assert amazon.read(put(tmp_path, [RATING], [ITEM | fields]), "Toys").items[
+    assert amazon.read_amazon(put(tmp_path, [RATING], [ITEM | fields]), "Toys").items[
         "attributes"
     ].to_list() == [attributes]
 
@@ -100,7 +100,7 @@ def test_skips_are_counted(tmp_path: Path) -> None:
         ITEM | {"parent_asin": "untitled", "title": " "},
         {"title": "no id"},
     ]
-    raw = amazon.read(put(tmp_path, [RATING, *holes, *strange], items), "Toys")
+    raw = amazon.read_amazon(put(tmp_path, [RATING, *holes, *strange], items), "Toys")
     assert raw.ratings.height == raw.items.height == raw.users.height == 1
     assert raw.items["title"].item() == "A pen"
     assert raw.notes == [
@@ -113,7 +113,7 @@ def test_skips_are_counted(tmp_path: Path) -> None:
 def test_the_packed_file_goes_before_the_plain_one(tmp_path: Path) -> None:
     put(tmp_path, [RATING], [ITEM], packed=True)
     put(tmp_path, [], [])
-    assert amazon.read(tmp_path, "Toys").ratings.height == 1
+    assert amazon.read_amazon(tmp_path, "Toys").ratings.height == 1
 
 
 messy = st.recursive(
@@ -132,7 +132,7 @@ def test_fields_that_are_not_needed_never_matter(values: list[Any]) -> None:
         for n, value in enumerate(values)
     ]
     with tempfile.TemporaryDirectory() as folder:
-        raw = amazon.read(put(Path(folder), rows, items), "Toys")
+        raw = amazon.read_amazon(put(Path(folder), rows, items), "Toys")
     assert (raw.ratings.height, raw.items.height) == (len(values), 1)
 
 
@@ -153,7 +153,7 @@ def test_a_bad_line_is_named(
     monkeypatch.setattr(amazon, "CHUNK_BYTES", 1_000)
     put(tmp_path, [*[RATING] * 37, b"", line, *[RATING] * 20, line], [ITEM], packed)
     with pytest.raises(R2RecError, match=r"/Toys\.jsonl(\.gz)?:39: ") as caught:
-        amazon.read(tmp_path, "Toys")
+        amazon.read_amazon(tmp_path, "Toys")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 400
 
@@ -163,7 +163,7 @@ def test_a_bad_line_is_named(
 )
 def test_a_bad_item_is_named(tmp_path: Path, line: Line) -> None:
     with pytest.raises(R2RecError, match=r"/meta_Toys\.jsonl:2: "):
-        amazon.read(put(tmp_path, [RATING], [ITEM, line, ITEM]), "Toys")
+        amazon.read_amazon(put(tmp_path, [RATING], [ITEM, line, ITEM]), "Toys")
 
 
 @pytest.mark.parametrize("keep", [1, 2, 5, 200, -4])
@@ -172,7 +172,7 @@ def test_a_cut_archive_is_an_error(tmp_path: Path, keep: int) -> None:
     file = tmp_path / "Toys.jsonl.gz"
     file.write_bytes(file.read_bytes()[:keep])
     with pytest.raises(R2RecError, match=r"Toys\.jsonl\.gz"):
-        amazon.read(tmp_path, "Toys")
+        amazon.read_amazon(tmp_path, "Toys")
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -186,7 +186,7 @@ def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
     with pytest.raises(
         R2RecError, match=r"/Toys\.jsonl(\.gz)?:3: a line of .* download the file again"
     ):
-        amazon.read(tmp_path, "Toys")
+        amazon.read_amazon(tmp_path, "Toys")
 
 
 def test_an_altered_archive_is_an_error(tmp_path: Path) -> None:
@@ -198,35 +198,37 @@ def test_an_altered_archive_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         R2RecError, match=r"meta_Toys\.jsonl\.gz cannot be read to its end .*: download it again"
     ):
-        amazon.read(tmp_path, "Toys")
+        amazon.read_amazon(tmp_path, "Toys")
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_missing_and_empty_files_are_named(tmp_path: Path, packed: bool) -> None:
     with pytest.raises(R2RecError, match="is not a folder"):
-        amazon.read(tmp_path / "gone", "Toys")
+        amazon.read_amazon(tmp_path / "gone", "Toys")
     with pytest.raises(
         R2RecError, match=r"holds no Toys\.jsonl\.gz or Toys\.jsonl: set dataset\.root"
     ):
-        amazon.read(tmp_path, "Toys")
+        amazon.read_amazon(tmp_path, "Toys")
     for ratings, items, name in (([], [ITEM], "Toys"), ([RATING], [], "meta_Toys")):
         with pytest.raises(R2RecError, match=rf"/{name}\.jsonl(\.gz)? is empty"):
-            amazon.read(put(tmp_path, ratings, items, packed), "Toys")
+            amazon.read_amazon(put(tmp_path, ratings, items, packed), "Toys")
     with pytest.raises(R2RecError, match="no usable rating"):
         index(
-            amazon.read(put(tmp_path, [RATING], [ITEM | {"parent_asin": "other"}], packed), "Toys")
+            amazon.read_amazon(
+                put(tmp_path, [RATING], [ITEM | {"parent_asin": "other"}], packed), "Toys"
+            )
         )
 
 
 @pytest.mark.parametrize("category", [None, "", "../Toys", "a/b", "*", "Toys\n"])
 def test_a_category_must_be_named(tmp_path: Path, category: str | None) -> None:
     with pytest.raises(R2RecError, match=r"dataset\.category="):
-        amazon.read(tmp_path, category)
+        amazon.read_amazon(tmp_path, category)
 
 
 def test_real_files(shared_data: Path) -> None:
     folder = shared_data / "amazon-office"
-    raw = amazon.read(folder, "Office_Products")
+    raw = amazon.read_amazon(folder, "Office_Products")
     tables = index(raw)
     assert (tables.users.height, tables.items.height, raw.ratings.height) == (3_231, 3_317, 21_290)
     assert tables.notes == ["102 later ratings of an already rated item skipped"]

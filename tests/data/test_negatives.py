@@ -36,7 +36,9 @@ def test_negatives_are_distinct_and_untouched(data):
     cells = data.draw(st.sampled_from([1, 50, 4_000_000]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(negatives, "CELLS", cells)
-        drawn = negatives.draw(users, keys(touched, n_items), n_items, k, np.random.default_rng(0))
+        drawn = negatives.draw_negatives(
+            users, keys(touched, n_items), n_items, k, np.random.default_rng(0)
+        )
     assert drawn.shape == (len(users), k)
     for user, row in zip(users, drawn.tolist(), strict=True):
         assert len(set(row)) == k
@@ -53,7 +55,7 @@ def test_every_ordered_draw_is_equally_likely(monkeypatch, n_items, cells, block
     free = np.array([1, 3, 4, 6, 7])  # the other user is there to be told apart from
     touched = [set(range(n_items)) - set(free.tolist()), {2, 5}]
     users, rng = np.zeros(12_000, int), Watched(np.random.PCG64(0))
-    drawn = negatives.draw(users, keys(touched, n_items), n_items, 3, rng)
+    drawn = negatives.draw_negatives(users, keys(touched, n_items), n_items, 3, rng)
     assert np.isin(drawn, free).all()
     if blocks:
         assert rng.blocks >= 12_000 * 0.9 * n_items / cells  # nearly all were served by the shuffle
@@ -66,7 +68,7 @@ def test_every_ordered_draw_is_equally_likely(monkeypatch, n_items, cells, block
 def test_a_mixed_call_serves_each_user_uniformly():
     touched = [set(range(4, 300)), set()]  # four items left to one, all to the other
     users = np.tile([0, 1], 5000)
-    drawn = negatives.draw(users, keys(touched, 300), 300, 2, np.random.default_rng(1))
+    drawn = negatives.draw_negatives(users, keys(touched, 300), 300, 2, np.random.default_rng(1))
     assert chisquare(np.bincount(drawn[::2].ravel(), minlength=4)).pvalue > 0.001
     assert chisquare(np.bincount(drawn[1::2].ravel(), minlength=300)).pvalue > 0.001
 
@@ -78,7 +80,9 @@ def test_blocks_change_no_draw(monkeypatch):
     for cells in (100, 4_000_000):
         monkeypatch.setattr(negatives, "CELLS", cells)
         drawn.append(
-            negatives.draw(users, keys(touched, 100), 100, 5, np.random.default_rng(2)).tolist()
+            negatives.draw_negatives(
+                users, keys(touched, 100), 100, 5, np.random.default_rng(2)
+            ).tolist()
         )
     assert drawn[0] == drawn[1]
 
@@ -95,7 +99,7 @@ def test_matched_negatives_are_near_distinct_and_untouched(data):
     touched = data.draw(st.sets(st.integers(0, n_items - 1), max_size=n_items - 1)) | {near}
     free = sorted(set(range(n_items)) - touched, key=lambda i: abs(i - near))
     k = data.draw(st.integers(0, min(len(free), 5)))
-    (row,) = negatives.draw(
+    (row,) = negatives.draw_negatives(
         np.array([0]),
         keys([touched], n_items),
         n_items,
@@ -114,7 +118,7 @@ def test_matched_negatives_are_near_distinct_and_untouched(data):
 def test_a_matched_positive_is_no_more_popular_than_its_negatives(near):
     """Its place among the candidates, by popularity, says nothing; at the ends of the order, little."""
     n, touched = 4000, {near, near + 3}
-    drawn = negatives.draw(
+    drawn = negatives.draw_negatives(
         np.zeros(n, int),
         keys([touched], 1000),
         1000,

@@ -45,7 +45,7 @@ def test_a_train_table_comes_out_in_order_and_repeats(name, params):
     assert worse["rating"].is_between(1, 5).all()
     assert worse.equals(applied(name, **params))
     assert not worse.equals(table())
-    graphs.build(worse, int(worse["user"].max()) + 1, ITEMS)
+    graphs.build_graph(worse, int(worse["user"].max()) + 1, ITEMS)
 
 
 @given(st.floats(0, 1), st.integers(0, 5))

@@ -13,7 +13,7 @@ SIZE = {"users": 400, "items": 300, "ratings_per_user": 30}
 
 
 def read(seed):
-    return toy.read(Path(), None, seed=seed, **SIZE)
+    return toy.read_toy(Path(), None, seed=seed, **SIZE)
 
 
 @pytest.fixture(scope="module", params=range(3))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate import diagnostics, interventions
-from r2rec.evaluate.diagnostics import Asked, Reply
+from r2rec.evaluate.diagnostics import DiagnosedArm, Reply
 from r2rec.prompts.cases import Chain, Item, RankingCase
 
 K, N = 6, 300
@@ -28,7 +28,7 @@ def rng_places(seed: int) -> np.ndarray:
     return np.random.default_rng(seed + 1).integers(0, K, N)
 
 
-def arm(choose, seed: int = 0) -> Asked:
+def arm(choose, seed: int = 0) -> DiagnosedArm:
     """choose: (case, rng) -> the place it puts first; the rest follow as listed."""
     cases, places = world(seed)
 
@@ -46,7 +46,7 @@ def arm(choose, seed: int = 0) -> Asked:
             for c in given
         ]
 
-    return Asked(cases, places, np.arange(N), answers(cases, 0), answers, weigh)
+    return DiagnosedArm(cases, places, np.arange(N), answers(cases, 0), answers, weigh)
 
 
 def always_first(case, rng):

@@ -26,7 +26,7 @@ def folders(clean: Done, tmp_path: Path) -> dict[str, Path]:
 
 
 def test_a_clean_run_is_told_what_was_looked_at(clean: Done) -> None:
-    said = leakage.check(clean.folders())
+    said = leakage.check_leakage(clean.folders())
     pairs = clean.table("split", "heldout").height
     assert (
         said
@@ -35,7 +35,7 @@ def test_a_clean_run_is_told_what_was_looked_at(clean: Done) -> None:
 
 
 def test_a_baseline_has_neither_chains_nor_targets(clean: Done) -> None:
-    assert leakage.check({"split": clean.folders()["split"]}).endswith("is in train")
+    assert leakage.check_leakage({"split": clean.folders()["split"]}).endswith("is in train")
 
 
 PLACES = {
@@ -60,7 +60,7 @@ def test_a_planted_rating_is_found(folders: dict[str, Path], place: str, role: s
         pl.when(last).then(pl.lit(item, pl.UInt32)).otherwise(column).alias(column)
     ).write_parquet(path)
     with pytest.raises(R2RecError, match=r"leakage: 1 held-out") as caught:
-        leakage.check(folders)
+        leakage.check_leakage(folders)
     assert f"in {place} of" in str(caught.value)
 
 
@@ -74,4 +74,4 @@ def test_another_users_rating_is_no_leak(folders: dict[str, Path]) -> None:
     )
     assert opened.height
     opened.write_parquet(path)
-    leakage.check(folders)
+    leakage.check_leakage(folders)

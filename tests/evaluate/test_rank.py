@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from r2rec.data.split import evaluated
 from r2rec.evaluate.metrics import per_user
-from r2rec.evaluate.orders import together
+from r2rec.evaluate.orders import aggregate
 from r2rec.evaluate.rank import answered, evaluation_cases, rank_by_baseline, read_answers
 from r2rec.llm.endpoint import Answer
 from r2rec.llm.engine import Engine
@@ -158,11 +158,11 @@ def test_several_orders_are_added_up(world: Done) -> None:
 @given(st.lists(st.permutations(range(5)), min_size=1, max_size=5), st.integers(0, 5))
 def test_orders_that_agree_are_their_sum(orders: list[list[int]], named: int) -> None:
     cut = [tuple(order[:named]) for order in orders]
-    summed = together(cut, 5)
+    summed = aggregate(cut, 5)
     assert set(summed) == {place for order in cut for place in order}
     points = [sum(1 / (o.index(p) + 1) for o in cut if p in o) for p in summed]
     assert all(a >= b - 1e-12 for a, b in itertools.pairwise(points))
-    assert together(cut[:1] * 3, 5) == cut[0]
+    assert aggregate(cut[:1] * 3, 5) == cut[0]
 
 
 def ranked(world: Done, tmp_path: Path, target: str, seed: int = 0) -> pl.DataFrame:
@@ -188,7 +188,7 @@ def test_a_scorer_orders_by_score(world: Done, tmp_path: Path) -> None:
     assert table["ranking"].to_list() == table["candidates"].list.sort(descending=True).to_list()
 
 
-@pytest.mark.parametrize("target", [f"{HERE}.constant", "r2rec.baselines.random.score"])
+@pytest.mark.parametrize("target", [f"{HERE}.constant", "r2rec.baselines.random.random_scores"])
 def test_who_knows_nothing_is_right_once_in_twenty(
     world: Done, tmp_path: Path, target: str
 ) -> None:
@@ -200,7 +200,7 @@ def test_who_knows_nothing_is_right_once_in_twenty(
 
 
 def test_popularity_counts_train_ratings(world: Done, tmp_path: Path) -> None:
-    table = ranked(world, tmp_path, "r2rec.baselines.popularity.score")
+    table = ranked(world, tmp_path, "r2rec.baselines.popularity.popularity_scores")
     counts = dict(world.table("split", "train")["item"].value_counts().iter_rows())
     for ranking in table["ranking"].to_list():
         seen = [counts.get(item, 0) for item in ranking]

@@ -14,7 +14,7 @@ import r2rec
 from r2rec.base.errors import R2RecError
 from r2rec.baselines import chatrec
 from r2rec.llm import ledger
-from r2rec.llm.chat import ask
+from r2rec.llm.chat import user_turn
 from r2rec.llm.endpoint import answers
 from r2rec.prompts.cases import Item, RankingCase
 from tests.llm.faulty import FAULTS, KEY, Server
@@ -41,7 +41,7 @@ def spec(server, **changes):
 
 
 def prompts(n):
-    return [ask(f"q{k}") for k in range(n)]
+    return [user_turn(f"q{k}") for k in range(n)]
 
 
 def test_every_fault_is_sat_out_and_nothing_is_asked_twice(server, tmp_path):
@@ -126,15 +126,15 @@ def test_the_ceiling_holds_and_counts_what_is_kept(server, tmp_path):
 def test_the_ceiling_is_the_runs_and_not_a_calls(server, tmp_path):
     """Each answer costs $1; what a run had before counts, whichever stage or round asked for it."""
     dear = spec(server, ceiling=1.5, dollars_in=1000.0, dollars_out=0.0)
-    answers([ask("q0")], dear, tmp_path)
+    answers([user_turn("q0")], dear, tmp_path)
     for k in (1, 2, 3):
         with pytest.raises(R2RecError, match=r"\$1\.0000 are spent, .* ceiling of \$1\.5"):
-            answers([ask(f"q{k}")], dear, tmp_path)
+            answers([user_turn(f"q{k}")], dear, tmp_path)
     assert server.asked == {"q0": 1}
-    answers([ask("q0")], dear, tmp_path)  # kept, and counted already
+    answers([user_turn("q0")], dear, tmp_path)  # kept, and counted already
     assert ledger.of(dear).spent == pytest.approx(1.0)
     ledger.begin()  # another run, which has no use for q0
-    answers([ask("q1")], dear, tmp_path)
+    answers([user_turn("q1")], dear, tmp_path)
     assert server.asked == {"q0": 1, "q1": 1}
 
 
@@ -254,7 +254,7 @@ def test_chatrec_says_what_is_known_and_what_is_asked():
     shelf = (Item("One", ("Drama",)), Item("Two", ("Crime",)))
     case = RankingCase("female, artist", (Item("Heat", ("Crime",)),), (), shelf)
     cfg = composed()
-    told, asked = chatrec.messages(case, cfg.prompt, cfg.dataset.words)
+    told, asked = chatrec.chatrec_messages(case, cfg.prompt, cfg.dataset.words)
     assert "female, artist" in told["content"]
     assert '[Crime] "Heat"' in told["content"]
     assert '- B: [Crime] "Two"' in asked["content"]

@@ -20,7 +20,7 @@ from r2rec.llm import chat, constrain, load
 from r2rec.llm.engine import Question, Setup
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS, Item, RankingCase
-from r2rec.prompts.render import render
+from r2rec.prompts.render import render_prompt
 from tests.small import composed, go
 
 GENRES = ("Drama", "Comedy", "Crime", "Horror", "Western")
@@ -44,7 +44,9 @@ def questions(cfg, sizes=(3, 5, 2, 4, 6)):
     for n in sizes:
         shelf = tuple(Item(f"Title {k}", (GENRES[(k + n) % 5],)) for k in range(n))
         case = RankingCase("female, artist", shelf[:1], (), shelf)
-        found.append(Question(chat.ask(render(case, cfg.prompt, cfg.dataset.words)), n))
+        found.append(
+            Question(chat.user_turn(render_prompt(case, cfg.prompt, cfg.dataset.words)), n)
+        )
     return found
 
 
@@ -132,14 +134,14 @@ def test_what_may_follow_is_what_a_list_can_go_on_with(data, n, cut):
 
 
 def test_only_an_answer_is_constrained():
-    assert constrain.listed("Step 1: Ranking: A\n</think>\nso", True) is None
-    assert constrain.listed("Step 1\n</think>\nRanking: B >", True) == " B >"
-    assert constrain.listed("The ranking: B", False) is None
+    assert constrain.answer_tail("Step 1: Ranking: A\n</think>\nso", True) is None
+    assert constrain.answer_tail("Step 1\n</think>\nRanking: B >", True) == " B >"
+    assert constrain.answer_tail("The ranking: B", False) is None
 
 
 def test_a_prompt_without_room_is_not_asked(made):
     asks, asked = made("hf", "generation.temperature=0")
-    long = Question(chat.ask("word " * 3000), 3)
+    long = Question(chat.user_turn("word " * 3000), 3)
     answers = asks.write([asked[0], long, asked[1]], 0)
     assert [a is None for a in answers] == [False, True, False]
     assert answers[0].prompt_tokens > 20

@@ -86,7 +86,7 @@ def test_the_head_sees_last_positions_alone(model):
 
 @given(lengths=st.lists(st.integers(1, 60), max_size=40), limit=st.integers(1, 300))
 def test_batches_hold_everyone_once_within_the_limit(lengths, limit):
-    made = list(scoring.batches(lengths, limit))
+    made = list(scoring.length_batches(lengths, limit))
     assert sorted(i for batch in made for i in batch) == list(range(len(lengths)))
     for batch in made:
         assert len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= limit

@@ -11,7 +11,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from r2rec.base.errors import R2RecError
-from r2rec.llm.chat import ask
+from r2rec.llm.chat import user_turn
 from r2rec.llm.endpoint import answers
 from tests.conftest import ROOT
 from tests.llm.faulty import FAULTS, KEY, Server
@@ -128,7 +128,7 @@ def test_through_every_fault_nothing_is_lost_and_nothing_paid_for_twice(proxy, t
     proxy.hang = 4.0
     faults = {f"q{k} Ranking:": [fault] for k, fault in enumerate(FAULTS)}
     proxy.faults = {prompt: list(plan) for prompt, plan in faults.items()}
-    prompts = [ask(f"q{k} Ranking:") for k in range(len(FAULTS) + 4)]
+    prompts = [user_turn(f"q{k} Ranking:") for k in range(len(FAULTS) + 4)]
     got = answers(prompts, spec(proxy.url, timeout=3.0), tmp_path)
     assert all(a.completion_tokens for a in got)
     assert proxy.most <= 3
@@ -167,7 +167,7 @@ def test_killed_and_started_again_it_asks_for_what_is_missing(proxy, tmp_path):
     time.sleep(1.0)  # what was on its way
     before = proxy.asked.copy()
     assert sum(before.values()) <= paid + 3
-    got = answers([ask(f"q{k}") for k in range(30)], spec(proxy.url), kept)
+    got = answers([user_turn(f"q{k}") for k in range(30)], spec(proxy.url), kept)
     assert len(got) == 30
     assert sum((proxy.asked - before).values()) == 30 - paid  # and none of those that were paid for
 
@@ -185,6 +185,6 @@ def test_what_cannot_be_helped_is_one_line(url, tmp_path, changes, said):
     if "base_url" in changes:
         changes = {"base_url": url.removesuffix("/v1") + changes["base_url"]}
     with pytest.raises(R2RecError, match=said) as told:
-        answers([ask("q")], spec(url, **changes), tmp_path)
+        answers([user_turn("q")], spec(url, **changes), tmp_path)
     assert "\n" not in str(told.value)
     assert KEY not in str(told.value)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from r2rec.pretrain import naming
-from r2rec.pretrain.worlds import LEVELS, Level, examples
+from r2rec.pretrain.worlds import LEVELS, Level, world_examples
 from r2rec.prompts.answer import parse_ranking, parse_rating, split_thought, thought_steps
 from r2rec.prompts.cases import Chain, Item, RankingCase
 from r2rec.thoughts import evidence
@@ -16,7 +16,7 @@ WHOLE = [level for level in LEVELS if not level.lines and not level.counted]
 
 
 def drawn(level, n=20, seed=0):
-    return list(examples(np.random.default_rng(seed), level, n))
+    return list(world_examples(np.random.default_rng(seed), level, n))
 
 
 @pytest.mark.parametrize("level", WHOLE, ids=str)
@@ -89,7 +89,7 @@ def test_drills_of_conclusions_give_the_counts_and_ask_for_what_follows():
 def test_some_worlds_count_what_is_missing_and_most_do_not():
     rng = np.random.default_rng(0)
     counts = [
-        "other " in "".join(e.completion for e in examples(rng, Level(20, 2, 3), 2))
+        "other " in "".join(e.completion for e in world_examples(rng, Level(20, 2, 3), 2))
         for _ in range(60)
     ]
     assert 2 <= sum(counts) <= 20
@@ -131,7 +131,7 @@ def test_naming_keeps_who_has_what():
     one, other = Item("1", ("g1", "g2", "d3")), Item("2", ("g2", "d3"))
     case = RankingCase(None, (one,), (Chain(one, 5, 4, 3, other, 2),), (other, one))
     for seed in range(50):
-        got = naming.named(case, Random(seed))
+        got = naming.renamed(case, Random(seed))
         assert got.history[0] == got.chains[0].item1 == got.candidates[1]
         assert got.chains[0].item2 == got.candidates[0]
         assert set(got.candidates[0].attributes) < set(got.candidates[1].attributes)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
-from r2rec.prompts.render import clean, render, show
+from r2rec.prompts.render import clean, render_prompt, show
 
 WORDS = OmegaConf.create({"singular": "movie", "plural": "movies", "verb": "watched"})
 HOSTILE = [
@@ -81,7 +81,7 @@ def skeleton(prompt):
 @given(cases, st.booleans(), st.booleans(), st.booleans(), st.booleans())
 def test_hostile_texts_leave_the_structure_alone(case, reasoning, with_chains, profile, compact):
     prompt = options(reasoning=reasoning, chains=with_chains, profile=profile, compact=compact)
-    got, want = render(case, prompt, WORDS), render(benign(case), prompt, WORDS)
+    got, want = render_prompt(case, prompt, WORDS), render_prompt(benign(case), prompt, WORDS)
     assert skeleton(got) == skeleton(want)
     assert len(got.splitlines()) == len(want.splitlines())
     assert [line[:3] for line in got.splitlines()] == [line[:3] for line in want.splitlines()]
@@ -104,13 +104,13 @@ def test_an_item_is_one_quotation_and_one_list(item):
 
 @given(cases)
 def test_own_tags_alone_survive(case):
-    assert re.findall(r"<[^ ]*", render(case, options(), WORDS)) == ["<think>", "</think>"]
-    assert "<" not in render(case, options(reasoning=False), WORDS)
+    assert re.findall(r"<[^ ]*", render_prompt(case, options(), WORDS)) == ["<think>", "</think>"]
+    assert "<" not in render_prompt(case, options(reasoning=False), WORDS)
 
 
 @given(rankings)
 def test_candidates_stand_in_order_under_their_labels(case):
-    lines = render(case, options(), WORDS).split("\n")
+    lines = render_prompt(case, options(), WORDS).split("\n")
     start = lines.index("Candidates:") + 1
     shown = lines[start : start + len(case.candidates)]
     assert shown == [f"- {LABELS[k]}: {show(item)}" for k, item in enumerate(case.candidates)]
@@ -124,11 +124,11 @@ def test_a_rating_question_hides_its_answer(one, two, ratings):
         RatingCase(None, Chain(Item(one, ()), *ratings, Item(two, ()), answer))
         for answer in answers
     ]
-    assert len({render(case, options(), WORDS) for case in asked}) == 1
+    assert len({render_prompt(case, options(), WORDS) for case in asked}) == 1
 
 
 def test_a_rating_prompt_as_it_reads():
-    assert render(RatingCase("female, writer", CHAIN), options(), WORDS).split("\n")[:4] == [
+    assert render_prompt(RatingCase("female, writer", CHAIN), options(), WORDS).split("\n")[:4] == [
         "You predict how users rate movies, from 1 (very disliked) to 5 (very liked).",
         "User: female, writer",
         'Interaction chain: the user gave 5 to [Crime, 1990s] "Heat (1995)"; neighbour 1 gave it 4; neighbour 1 gave '
@@ -139,7 +139,7 @@ def test_a_rating_prompt_as_it_reads():
 
 def test_a_ranking_prompt_as_it_reads():
     head = 'the user gave 5 to [Crime, 1990s] "Heat (1995)"; neighbour'
-    assert render(RANKING, options(), WORDS).split("\n")[:10] == [
+    assert render_prompt(RANKING, options(), WORDS).split("\n")[:10] == [
         "You recommend movies. Rank the candidates for this user, best first.",
         "User: female, writer",
         "Recently watched and liked, latest last:",
@@ -155,7 +155,7 @@ def test_a_ranking_prompt_as_it_reads():
 
 def test_a_compact_prompt_as_it_reads():
     full, compact = (
-        render(RANKING, options(compact=on), WORDS).split("\n") for on in (False, True)
+        render_prompt(RANKING, options(compact=on), WORDS).split("\n") for on in (False, True)
     )
     assert compact[5:7] == [
         '- Chain 1: user 5, neighbour 4: [Crime, 1990s] "Heat (1995)"; neighbour 3.5, user 2: "Jaws (1975)".',
@@ -166,8 +166,8 @@ def test_a_compact_prompt_as_it_reads():
 
 @pytest.mark.parametrize("case", [RANKING, RatingCase("female, writer", CHAIN)])
 def test_what_is_off_is_left_out(case):
-    full = render(case, options(), WORDS)
-    unexplained = render(case, options(reasoning=False), WORDS)
+    full = render_prompt(case, options(), WORDS)
+    unexplained = render_prompt(case, options(reasoning=False), WORDS)
     assert "think" in full
     assert "think" not in unexplained
     assert "Step" not in unexplained
@@ -176,7 +176,8 @@ def test_what_is_off_is_left_out(case):
 
 def test_without_chains():
     full, without = (
-        render(RANKING._replace(chains=chains), options(), WORDS) for chains in (RANKING.chains, ())
+        render_prompt(RANKING._replace(chains=chains), options(), WORDS)
+        for chains in (RANKING.chains, ())
     )
     start, end = full.index("Interaction chains"), full.index("Candidates:")
     assert without.startswith(full[:start] + full[end : full.index("First reason")])
@@ -185,5 +186,5 @@ def test_without_chains():
 
 def test_titles_are_cut_where_asked():
     case = RankingCase(None, (), (), (Item("x" * 10_000, ()),))
-    assert f'- A: "{"x" * 17}..."\n' in render(case, options(title_length=20), WORDS)
-    assert len(render(case, options(), WORDS)) < 600
+    assert f'- A: "{"x" * 17}..."\n' in render_prompt(case, options(title_length=20), WORDS)
+    assert len(render_prompt(case, options(), WORDS)) < 600

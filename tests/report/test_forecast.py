@@ -26,7 +26,10 @@ def artefact(folder, stage, facts, **columns):
 
 def test_a_full_run_is_what_was_measured_times_its_size(tmp_path):
     cfg = composed(
-        "plan.enabled=true", "plan.dollars_per_hour=10", "plan.rl_samples=9", "sft.batch_size=4"
+        "forecast.enabled=true",
+        "forecast.dollars_per_hour=10",
+        "forecast.rl_samples=9",
+        "sft.batch_size=4",
     )
     made = {
         "sft": artefact(tmp_path, "sft", {"samples": 8, "tokens": 800}, seconds=[9.0, 2.0, 2.0]),

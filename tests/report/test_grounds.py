@@ -51,7 +51,7 @@ def test_a_step_about_the_neighbour_is_still_at_the_last_chain() -> None:
 
 
 def test_the_template_teachers_steps_are_all_grounded() -> None:
-    [(thought, _)] = template.write([CASE], ["A"], 0)
+    [(thought, _)] = template.write_thoughts([CASE], ["A"], 0)
     steps = [line.partition(": ")[2] for line in thought.split("\n")]
     where = [[target for _, target in found] for found in grounds(CASE, steps)]
     assert where[:4] == [["h"], ["c1"], ["c2"], ["k"]]

@@ -232,11 +232,11 @@ def test_differences_are_filled_where_they_are_sure() -> None:
         "ci95": (-0.2, 0.0),
         "p_holm": 0.2,
     }
-    hollow = forest.differences([row, row], 0.05)
+    hollow = forest.differences_figure([row, row], 0.05)
     assert ">−0.100</text>" in hollow
-    assert hollow != forest.differences([row, row | {"p_holm": 0.01}], 0.05)
+    assert hollow != forest.differences_figure([row, row | {"p_holm": 0.01}], 0.05)
     with pytest.raises(R2RecError, match="no differences"):
-        forest.differences([], 0.05)
+        forest.differences_figure([], 0.05)
 
 
 def test_forest_takes_any_name(tmp_path: Path) -> None:

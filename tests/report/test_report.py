@@ -11,7 +11,7 @@ from r2rec.data.split import evaluated
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
 from r2rec.report.cases import browser
-from r2rec.report.report import Row, report
+from r2rec.report.report import Row, write_report
 from tests.small import Done, composed, go
 
 THOUGHT = "Step 1: the user liked it.\nStep 2: so did the neighbour."
@@ -132,7 +132,7 @@ def test_records_are_in_the_order_of_rows_and_follow_the_places(
     out = tmp_path / "out"
     out.mkdir()
     cfg = composed("seed=5", "evaluation.users=4")
-    records = report(
+    records = write_report(
         cfg,
         rows,
         world.folders(),
@@ -182,6 +182,6 @@ def test_rankings_of_other_candidates_are_refused(world: Done, tmp_path: Path, c
     with pytest.raises(
         R2RecError, match=r"ranks other users or candidates|holds no rankings"
     ) as told:
-        report(cfg, [Row("a", "", tmp_path)], world.folders(), tmp_path, {}, [], {})
+        write_report(cfg, [Row("a", "", tmp_path)], world.folders(), tmp_path, {}, [], {})
     assert "\n" not in str(told.value)
     assert not (tmp_path / "metrics.json").exists()

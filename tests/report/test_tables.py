@@ -80,7 +80,7 @@ def test_a_repeated_seed_is_another_arm() -> None:
 
 def test_csv_round_trips(tmp_path: Path) -> None:
     records = [record(), record('odd, "name"\nin two lines', seed=1, variant="a|b")]
-    tables.write(records, tmp_path)
+    tables.write_tables(records, tmp_path)
     with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file))
     for row, original in zip(read, records, strict=True):
@@ -95,7 +95,7 @@ def test_csv_round_trips(tmp_path: Path) -> None:
 
 
 def test_markdown_rows_keep_their_columns(tmp_path: Path) -> None:
-    tables.write([record("a|b\nc", dataset="toy", train_dataset="toy")], tmp_path)
+    tables.write_tables([record("a|b\nc", dataset="toy", train_dataset="toy")], tmp_path)
     text = (tmp_path / "results.md").read_text("utf-8")
     header, _, row = [line for line in text.splitlines() if line.startswith("|")]
     assert row.replace("\\|", "").count("|") == header.count("|")
@@ -104,7 +104,7 @@ def test_markdown_rows_keep_their_columns(tmp_path: Path) -> None:
 
 
 def test_latex_escapes(tmp_path: Path) -> None:
-    tables.write([record("100% a_b & {c} \\d")], tmp_path)
+    tables.write_tables([record("100% a_b & {c} \\d")], tmp_path)
     text = (tmp_path / "results.tex").read_text("utf-8")
     assert r"100\% a\_b \& \{c\} \textbackslash{}d & full & ml\_1m" in text
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 2
@@ -112,7 +112,7 @@ def test_latex_escapes(tmp_path: Path) -> None:
 
 def test_published_figures_stand_beside_the_same_data_only(tmp_path: Path) -> None:
     assert tables.published("toy") == []
-    tables.write([record(), record(dataset="toy"), record(dataset="amazon_books")], tmp_path)
+    tables.write_tables([record(), record(dataset="toy"), record(dataset="amazon_books")], tmp_path)
     text = (tmp_path / "results.md").read_text("utf-8")
     assert text.count("## Published figures") == 2
     assert "| Table 1 | GraphSAGE † | ml_1m | 0.313 | 0.491 | 0.461 |" in text

@@ -6,7 +6,7 @@ import pytest
 
 from r2rec.prompts.cases import LABELS, RankingCase, RatingCase
 from r2rec.tasks.targets import for_rl, for_sft
-from r2rec.tasks.training import Source, Task, load, ranking_tasks, rating_tasks, targets
+from r2rec.tasks.training import Task, TaskSource, load_source, ranking_tasks, rating_tasks, targets
 from r2rec.thoughts.think import training_tasks
 from tests.small import Done, composed, go
 
@@ -25,8 +25,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 
 @pytest.fixture(scope="module")
-def source(world: Done) -> Source:
-    return load(world.folders()["prepare"], world.folders()["split"])
+def source(world: Done) -> TaskSource:
+    return load_source(world.folders()["prepare"], world.folders()["split"])
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def past(world: Done) -> dict[int, dict[int, float]]:
 
 
 @pytest.fixture(scope="module")
-def ranking(source: Source) -> list[Task]:
+def ranking(source: TaskSource) -> list[Task]:
     cfg = composed(*WORLD)
     tasks = ranking_tasks(source, targets(source, cfg), cfg, np.random.default_rng(0))
     assert len(tasks) > 300
@@ -89,7 +89,7 @@ def test_the_target_stands_among_untouched_items_under_its_label(
 
 
 @pytest.fixture(scope="module")
-def rating(source: Source) -> list[Task]:
+def rating(source: TaskSource) -> list[Task]:
     cfg = composed(*WORLD)
     taken = for_rl(targets(source, cfg), 200).select("user", "item")
     tasks = rating_tasks(source, taken, 60, cfg, np.random.default_rng(0))
@@ -115,14 +115,16 @@ def test_a_rating_question_asks_about_the_later_item(
         )
 
 
-def test_a_rating_question_is_never_about_what_rl_asks(rating: list[Task], source: Source) -> None:
+def test_a_rating_question_is_never_about_what_rl_asks(
+    rating: list[Task], source: TaskSource
+) -> None:
     taken = for_rl(targets(source, composed(*WORLD)), 200)
     assert not {(task.user, task.item) for task in rating} & set(
         taken.select("user", "item").iter_rows()
     )
 
 
-def test_tasks_of_sft_and_rl_share_no_rating(world: Done, source: Source) -> None:
+def test_tasks_of_sft_and_rl_share_no_rating(world: Done, source: TaskSource) -> None:
     cfg = composed(*WORLD)
     sft = training_tasks(
         cfg, {name: folder for name, folder in world.folders().items() if name != "chain"}
@@ -140,7 +142,7 @@ def test_no_task_is_about_a_heldout_rating(
     assert not {(task.user, task.item) for task in [*ranking, *rating]} & held
 
 
-def test_users_without_enough_untouched_items_are_left_out(source: Source) -> None:
+def test_users_without_enough_untouched_items_are_left_out(source: TaskSource) -> None:
     cfg = composed(*WORLD)
     cfg.evaluation.negatives = 98  # 120 items less 24 touched leave 96
     assert (
@@ -149,7 +151,7 @@ def test_users_without_enough_untouched_items_are_left_out(source: Source) -> No
     )
 
 
-def test_without_chains_there_is_no_rating_question(source: Source) -> None:
+def test_without_chains_there_is_no_rating_question(source: TaskSource) -> None:
     cfg = composed("chain_sampler=none")
     nothing = pl.DataFrame(schema={"user": pl.UInt32, "item": pl.UInt32})
     assert rating_tasks(source, nothing, 5, cfg, np.random.default_rng(0)) == []

@@ -20,10 +20,10 @@ from tests.thoughts.traces import BABE, CHOSEN, CLUE, HEAT, JAWS, TOLD, rules, s
 def toy_cases(seed, bare=False):
     """(case, truth) of all toy users: a ranking of 10 candidates, and each of its closed chains as a question."""
     tables = interactions.index(
-        toy.read(None, None, seed=seed, users=70, items=100, ratings_per_user=25)
+        toy.read_toy(None, None, seed=seed, users=70, items=100, ratings_per_user=25)
     )
     parts = split.leave_last_out(tables.interactions, positive_above=3, min_positives=6)
-    graph = graphs.build(parts.train, tables.users.height, tables.items.height)
+    graph = graphs.build_graph(parts.train, tables.users.height, tables.items.height)
     asked, rng = (
         graphs.queries(graph, np.flatnonzero(np.diff(graph.start))),
         np.random.default_rng(seed),
@@ -66,7 +66,7 @@ def supported(case, truth):
     """Whether the evidence speaks for the truth, read without the teacher's sentences."""
     if isinstance(case, RatingCase):
         return template.expectation(case.chain, int(truth)) == evidence.sign(int(truth))
-    score = evidence.scores(evidence.filled(evidence.support(case)))
+    score = evidence.trait_scores(evidence.filled(evidence.support(case)))
     better = sum(
         n > score[truth] or (n == score[truth] and label < truth) for label, n in score.items()
     )
@@ -76,7 +76,7 @@ def supported(case, truth):
 @pytest.mark.parametrize("bare", [False, True])
 def test_toy_traces_are_accepted_iff_supported(bare):
     cases = list(toy_cases(1, bare))
-    written = template.write([c for c, _ in cases], [t for _, t in cases], seed=0)
+    written = template.write_thoughts([c for c, _ in cases], [t for _, t in cases], seed=0)
     assert len(cases) > 300
     got = [audit(case, *w, truth) for (case, truth), w in zip(cases, written, strict=True)]
     assert [not reasons for reasons in got] == [supported(*c) for c in cases]
@@ -89,9 +89,9 @@ def test_plain_sums_are_as_true_but_go_with_no_other_count():
     mixed = 0
     for case, truth in (pair for pair in toy_cases(1, False) if isinstance(pair[0], RankingCase)):
         plain = evidence.support(case)
-        if truth not in evidence.choices(evidence.scores(plain)):
+        if truth not in evidence.choices(evidence.trait_scores(plain)):
             continue
-        ((theirs, _),) = template.write([case], [truth], seed=0)
+        ((theirs, _),) = template.write_thoughts([case], [truth], seed=0)
         concluded, answer = template.conclusion(plain, truth, np.random.default_rng(0))
         read = [step.partition(": ")[2] for step in theirs.split("\n")]
         at = next(n for n, step in enumerate(read) if step.startswith("Candidates:"))
@@ -132,7 +132,7 @@ asked = st.tuples(rankings, st.integers(0, 5)).map(
 @given(asked, st.integers(0, 99))
 def test_hostile_texts_raise_no_alarm(asked, seed):
     case, truth = asked
-    ((thought, answer),) = template.write([case], [truth], seed)
+    ((thought, answer),) = template.write_thoughts([case], [truth], seed)
     reasons = audit(case, thought, answer, truth)
     assert {reason.partition(":")[0] for reason in reasons} == (
         set() if supported(case, truth) else {"inconsistent"}
@@ -160,7 +160,7 @@ accepted = st.deferred(lambda: st.sampled_from(supported_cases()))
 
 
 def write(case, truth, seed=0):
-    return template.write([case], [truth], seed)[0]
+    return template.write_thoughts([case], [truth], seed)[0]
 
 
 @given(accepted, st.data())
@@ -210,7 +210,9 @@ def test_changed_order_is_caught(asked, data, renumber):
 def test_rules_on_free_text_leave_the_templates_verdicts(masked, progressive, bare):
     """Whatever the switches: turned down by the rule that is switched off, and where the evidence says otherwise."""
     cases = list(toy_cases(3, bare))
-    written = template.write([c for c, _ in cases], [t for _, t in cases], 1, masked, progressive)
+    written = template.write_thoughts(
+        [c for c, _ in cases], [t for _, t in cases], 1, masked, progressive
+    )
     for (case, truth), (thought, answer) in zip(cases, written, strict=True):
         chained, liked = (
             (bool(case.chains), bool(case.history))
@@ -245,7 +247,9 @@ def test_an_ablated_teacher_breaks_its_rule_and_no_other(rule, params):
         for c in supported_cases()
         if isinstance(c[0], RankingCase) and c[0].chains and c[0].history
     ][:60]
-    written = template.write([c for c, _ in cases], [t for _, t in cases], seed=0, **params)
+    written = template.write_thoughts(
+        [c for c, _ in cases], [t for _, t in cases], seed=0, **params
+    )
     for (case, truth), (thought, answer) in zip(cases, written, strict=True):
         assert {reason.partition(":")[0] for reason in audit(case, thought, answer, truth)} == {
             rule

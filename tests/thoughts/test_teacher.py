@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from r2rec.llm.endpoint import Answer
 from r2rec.llm.engine import Engine
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
-from r2rec.prompts.render import render
+from r2rec.prompts.render import render_prompt
 from r2rec.run.runner import Run, pick
 from r2rec.tasks.training import Task
 from r2rec.thoughts import teacher, template
@@ -28,15 +28,15 @@ config = cache(composed)
 
 def asked(case, answer, **params):
     cfg = config("teacher=local")
-    (message,) = teacher.messages(case, answer, cfg.prompt, cfg.dataset.words, **params)
+    (message,) = teacher.teacher_messages(case, answer, cfg.prompt, cfg.dataset.words, **params)
     return message["content"]
 
 
 def test_the_teacher_reads_what_the_student_will():
     cfg = config()
     for case, answer in ((RATING, "2"), (RANKING, "B")):
-        question = render(case, cfg.prompt, cfg.dataset.words, ask=False)
-        assert render(case, cfg.prompt, cfg.dataset.words).startswith(question)
+        question = render_prompt(case, cfg.prompt, cfg.dataset.words, ask=False)
+        assert render_prompt(case, cfg.prompt, cfg.dataset.words).startswith(question)
         assert question in asked(case, answer)
         assert "<think>" not in asked(case, answer)
 
@@ -75,12 +75,12 @@ THOUGHT = "Step 1: The user liked Heat.\nStep 2: B fits, so it comes first."
     ],
 )
 def test_a_reply_is_read_whatever_its_form(reply):
-    assert teacher.read(reply, RANKING) == (THOUGHT, "Ranking: B > A > C")
+    assert teacher.read_reply(reply, RANKING) == (THOUGHT, "Ranking: B > A > C")
 
 
 def test_a_rating_is_read_from_its_own_line():
     thought = "Step 1: Rated 5, so liked: the rating of Heat.\nStep 2: Expect a dislike."
-    assert teacher.read(f"{thought}\nRating: 2", RATING) == (thought, "Rating: 2")
+    assert teacher.read_reply(f"{thought}\nRating: 2", RATING) == (thought, "Rating: 2")
 
 
 def test_what_was_wrong_is_told_without_the_answer_where_it_is_not_known():
@@ -106,7 +106,7 @@ def told(*replies):
 
 
 def good(case, answer):
-    thought, said = template.write([case], [answer], 0)[0]
+    thought, said = template.write_thoughts([case], [answer], 0)[0]
     assert audit(case, thought, said, answer) == []
     return f"{thought}\n{said}"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from r2rec.prompts.answer import parse_ranking, parse_rating, thought_steps
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
 from r2rec.thoughts import evidence
-from r2rec.thoughts.template import expectation, write
+from r2rec.thoughts.template import expectation, write_thoughts
 
 words = st.text(
     "abcdefgh -", min_size=1, max_size=8
@@ -38,23 +38,23 @@ RANKING = RankingCase(
 @given(st.lists(rankings | ratings, max_size=4), seeds)
 def test_a_seed_fixes_every_word(cases, seed):
     answers = ["A" if isinstance(c, RankingCase) else "4" for c in cases]
-    assert write(cases, answers, seed) == write(cases, answers, seed)
+    assert write_thoughts(cases, answers, seed) == write_thoughts(cases, answers, seed)
 
 
 @pytest.mark.parametrize(("case", "answer"), [(RANKING, "B"), (RATING, "4")])
 def test_wording_varies_and_numbers_do_not(case, answer):
-    thoughts = {write([case], [answer], seed)[0][0] for seed in range(40)}
+    thoughts = {write_thoughts([case], [answer], seed)[0][0] for seed in range(40)}
     assert len(thoughts) >= 5
     assert len({tuple(re.findall(r"\d+", thought)) for thought in thoughts}) == 1
 
 
 def test_neighbouring_cases_are_worded_apart():
-    assert len({thought for thought, _ in write([RATING] * 40, ["4"] * 40, 0)}) >= 5
+    assert len({thought for thought, _ in write_thoughts([RATING] * 40, ["4"] * 40, 0)}) >= 5
 
 
 @given(ratings, stars, seeds)
 def test_a_rating_shows_in_its_answer_alone(case, truth, seed):
-    ((thought, answer),) = write([case], [str(truth)], seed)
+    ((thought, answer),) = write_thoughts([case], [str(truth)], seed)
     cited = [float(n) for n in re.findall(r"\d+", re.sub(r"Step \d:|Neighbour 1", "", thought))]
     chain = case.chain
     assert cited == [chain.rating_u1, chain.rating_v1, chain.rating_v2]
@@ -74,7 +74,10 @@ def test_the_answer_only_settles_what_lies_on_a_border(case, seed):
             evidence.sign(value + 0.5),
         )
         assert verdict in (evidence.sign(value), evidence.sign(truth))
-    read = {write([case], [str(truth)], seed)[0][0].rpartition("\n")[0] for truth in range(1, 6)}
+    read = {
+        write_thoughts([case], [str(truth)], seed)[0][0].rpartition("\n")[0]
+        for truth in range(1, 6)
+    }
     assert len(read) == 1
 
 
@@ -82,12 +85,12 @@ def test_the_answer_only_settles_what_lies_on_a_border(case, seed):
 def test_rankings_list_every_label_once(case, seed, data):
     labels = LABELS[: len(case.candidates)]
     positive = data.draw(st.sampled_from(labels))
-    ((thought, answer),) = write([case], [positive], seed)
+    ((thought, answer),) = write_thoughts([case], [positive], seed)
     read = parse_ranking(answer, len(labels), reasoned=False)
     if len(labels) > 1:
         assert read.valid
         assert sorted(read.labels) == list(labels)
-    score = evidence.scores(evidence.filled(evidence.support(case)))
+    score = evidence.trait_scores(evidence.filled(evidence.support(case)))
     order, most = re.findall(r"\b[A-T]\b", answer), sorted(score.values(), reverse=True)
     told = thought_steps(thought)
     assert (
@@ -128,7 +131,7 @@ def test_support_counts_likes_and_dislikes_in_the_order_read(case):
 @given(rankings)
 def test_a_trait_that_an_item_has_not_counts_as_mentioned_once(case):
     support = evidence.filled(evidence.support(case))
-    for label, score in evidence.scores(support).items():
+    for label, score in evidence.trait_scores(support).items():
         named = evidence.traits(case.candidates[LABELS.index(label)])
         assert support[label][len(named) :] == (
             [("other", 3 - len(named))] if 0 < len(named) < 3 else []
@@ -140,7 +143,7 @@ def test_a_trait_that_an_item_has_not_counts_as_mentioned_once(case):
 def test_the_positive_changes_no_reading(case, seed):
     """Up to the last step, which names the first, a ranking thought is the same whoever the positive is."""
     told = {
-        write([case], [label], seed)[0][0].rpartition("\n")[0]
+        write_thoughts([case], [label], seed)[0][0].rpartition("\n")[0]
         for label in LABELS[: len(case.candidates)]
     }
     assert len(told) == 1

@@ -27,7 +27,9 @@ def trained(folder, steps=40, **spec):
     whole = OmegaConf.merge(
         OmegaConf.structured(Adapt), {"learning_rate": 1e-2, "batch_tokens": 4096, **spec}
     )
-    log = answers.train(model, lambda step: questions(step, 16), steps, whole, 0, 0, folder)
+    log = answers.train_on_answers(
+        model, lambda step: questions(step, 16), steps, whole, 0, 0, folder
+    )
     return model, log
 
 
@@ -59,7 +61,7 @@ def test_a_killed_run_goes_on_as_it_would_have(tmp_path):
         OmegaConf.structured(Adapt), {"learning_rate": 1e-2, "batch_tokens": 4096, "save_steps": 5}
     )
     with pytest.raises(KeyboardInterrupt):
-        answers.train(llama(), until_seven, 12, spec, 0, 0, tmp_path / "killed")
+        answers.train_on_answers(llama(), until_seven, 12, spec, 0, 0, tmp_path / "killed")
     shutil.copytree(tmp_path / "killed", tmp_path / "rest")
     rest, log2 = trained(tmp_path / "rest", 12, save_steps=5)
     assert log2.equals(log)
@@ -84,7 +86,7 @@ def test_the_loss_is_a_mean_over_answer_tokens_whatever_the_memory():
 
 
 def test_the_rate_rises_then_falls_to_a_hundredth():
-    rates = [answers.schedule(step, 100, 0.1) for step in range(100)]
+    rates = [answers.warmup_cosine(step, 100, 0.1) for step in range(100)]
     assert rates[9] == 1.0
     assert rates[:10] == sorted(rates[:10])
     assert rates[10:] == sorted(rates[10:], reverse=True)

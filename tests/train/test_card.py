@@ -50,7 +50,7 @@ def test_the_card_says_what_it_was_made_of(smoke: Done, stage: str) -> None:
 
 def test_a_backbone_of_the_hub_is_named_by_its_id(tmp_path: Path) -> None:
     cfg = composed("model=qwen3_4b", experiment="smoke")
-    card.write(
+    card.write_card(
         tmp_path,
         "sft",
         cfg,
@@ -60,7 +60,7 @@ def test_a_backbone_of_the_hub_is_named_by_its_id(tmp_path: Path) -> None:
     assert front(tmp_path).base_model == "Qwen/Qwen3-4B"
     assert "| loss last | 0.5 |" in (tmp_path / card.CARD).read_text()
     cfg.model.path = str(tmp_path)
-    assert card.named(cfg.model) == "qwen3_4b"
+    assert card.backbone_name(cfg.model) == "qwen3_4b"
 
 
 OTHERS = ["", "# no front matter", "---\n- a list\n---\n", "---\nr2rec: 3\n---\n", "---\n[\n---\n"]

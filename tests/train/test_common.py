@@ -9,7 +9,7 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled, set_
 
 from r2rec.base.checkpoint import seal
 from r2rec.base.errors import R2RecError
-from r2rec.train.common import CHECKPOINTS, checkpoints, forgotten, train
+from r2rec.train.common import CHECKPOINTS, checkpoints, forgotten, run_trainer
 from tests.small import composed, go
 
 
@@ -96,6 +96,6 @@ def test_checkpoints_of_another_strategy_are_told_of_and_left(
         accelerator=SimpleNamespace(backward=None), remove_callback=lambda kind: None, add_callback=lambda kind: None,
         train=lambda resume_from_checkpoint: resumed.append(resume_from_checkpoint),
     )  # fmt: skip
-    train(trainer, "sft", tmp_path)
+    run_trainer(trainer, "sft", tmp_path)
     assert resumed == [goes_on_from and str(own / goes_on_from)]
     assert capsys.readouterr().out.count("training starts anew") == notes

@@ -5,7 +5,7 @@ import pytest
 from safetensors.torch import load_file
 
 from r2rec.prompts.cases import LABELS
-from r2rec.train.probe import probes, questions
+from r2rec.train.probe import probes, validation_questions
 from tests.small import composed, go
 
 
@@ -26,8 +26,8 @@ def test_it_asks_before_and_after(smoke, stage):
 
 def test_it_asks_about_validation_positives(smoke):
     cfg, folders = composed(), smoke.folders()
-    prompts, labels = questions(cfg, folders)
-    assert (len(prompts), prompts) == (cfg.probe.users, questions(cfg, folders)[0])
+    prompts, labels = validation_questions(cfg, folders)
+    assert (len(prompts), prompts) == (cfg.probe.users, validation_questions(cfg, folders)[0])
     known = pl.read_parquet(folders["split"] / "validation_candidates.parquet")
     titles = pl.read_parquet(folders["prepare"] / "items.parquet")["title"]
     told = {titles[item] for item in known["positive"]}

@@ -12,7 +12,7 @@ from r2rec.prompts.cases import LABELS
 from r2rec.train import rewards
 
 TWENTY = LABELS[:20]
-SHAPES = [rewards.linear, rewards.reciprocal, rewards.ndcg]
+SHAPES = [rewards.linear_reward, rewards.reciprocal_reward, rewards.ndcg_reward]
 orders = st.permutations(TWENTY)
 
 
@@ -23,7 +23,7 @@ def completion(n_steps=3, labels="BA"):
 
 def test_step_shape():
     """Low 4, high 6: up from 0 to 4 steps, flat to 6, down to 12."""
-    got = rewards.step([completion(n) for n in range(14)], low=4, high=6)
+    got = rewards.step_reward([completion(n) for n in range(14)], low=4, high=6)
     assert got == pytest.approx(
         [0, 1 / 4, 2 / 4, 3 / 4, 1, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6, 0, 0]
     )
@@ -35,7 +35,7 @@ def test_step_is_the_lower_of_its_two_lines(n, low, high):
     rising = n / low if low else 1
     falling = 2 - n / high
     expected = max(0, min(1, rising, falling))
-    assert rewards.step([completion(n)], low=low, high=high) == [pytest.approx(expected)]
+    assert rewards.step_reward([completion(n)], low=low, high=high) == [pytest.approx(expected)]
 
 
 def test_steps_count_in_a_finished_thought_only():
@@ -47,13 +47,13 @@ def test_steps_count_in_a_finished_thought_only():
         "<think>\n1.\n2.\n</think>\nRanking: A",
         "",
     ]
-    assert rewards.step(texts, low=2, high=2) == [1, 0, 0, 0, 0, 0]
+    assert rewards.step_reward(texts, low=2, high=2) == [1, 0, 0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(("low", "high"), [(3, 2), (-1, 2), (0, 0)])
 def test_step_rejects_an_impossible_range(low, high):
     with pytest.raises(ValueError, match=f"low={low}, high={high}"):
-        rewards.step([], low=low, high=high)
+        rewards.step_reward([], low=low, high=high)
 
 
 @given(orders, st.sampled_from(TWENTY))
@@ -61,11 +61,11 @@ def test_ranking_shapes_recomputed(order, positive):
     above, below = order.index(positive), order[::-1].index(positive)
     args = {"positive": [positive], "n_candidates": [20]}
     text = [completion(labels=order)]
-    assert rewards.linear(text, **args) == [
+    assert rewards.linear_reward(text, **args) == [
         pytest.approx(below / 19)
     ]  # the share of negatives it beats
-    assert rewards.reciprocal(text, **args) == [pytest.approx((above + 1) ** -1)]
-    assert rewards.ndcg(text, **args) == [pytest.approx(math.log(2) / math.log(above + 2))]
+    assert rewards.reciprocal_reward(text, **args) == [pytest.approx((above + 1) ** -1)]
+    assert rewards.ndcg_reward(text, **args) == [pytest.approx(math.log(2) / math.log(above + 2))]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -93,7 +93,7 @@ def test_rewards_are_bounded_and_follow_the_parser(shape, texts, k, reasoned):
     for text, reward in zip(texts, got, strict=True):
         if "A" not in parse_ranking(text, k, reasoned).labels:
             assert reward == 0
-    assert all(0 <= reward <= 1 for reward in rewards.step(texts, low=2, high=4))
+    assert all(0 <= reward <= 1 for reward in rewards.step_reward(texts, low=2, high=4))
 
 
 @pytest.mark.parametrize("shape", SHAPES)

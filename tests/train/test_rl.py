@@ -17,7 +17,9 @@ def test_dropout_of_an_adapter_is_not_taken_for_another_reference(store):
 def test_another_reference_is_noticed_at_the_first_step(store, monkeypatch):
     monkeypatch.setattr("r2rec.train.rl.KL_AT_START", -1.0)
     steps = []
-    monkeypatch.setattr("r2rec.train.common.track.step", lambda *told: steps.append(told[:2]))
+    monkeypatch.setattr(
+        "r2rec.train.common.tracking.log_step", lambda *told: steps.append(told[:2])
+    )
     with pytest.raises(
         R2RecError,
         match=r"^rl: the KL of the first step is -?0\.0000: the reference is not.* rl\.beta=0",
