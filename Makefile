@@ -12,7 +12,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint bench bench-scale lock audit clean
+.PHONY: help run test test-latest record lint bench bench-scale lock audit clean
 
 help: ## list the targets
 	@echo 'usage: make <target> [ARGS="..."] [PYTHON=python3]'
@@ -30,6 +30,20 @@ test: export WANDB_MODE = offline
 # A file stays in one process: what its tests share is made once.
 test: $(STAMP) ## the tests, in WORKERS processes; ARGS go to pytest, as in ARGS="-m 'not slow' tests/data"
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+record: export OMP_NUM_THREADS = 1
+record: export R2REC_RECORD = 1
+record: $(STAMP) ## write tests/run/versions.json anew, after a stage's version was raised
+	@$(PY) -m pytest -q tests/run/test_versions.py
+
+# The newest releases of everything, in an environment of their own: says early what an upgrade would break.
+test-latest: ## the tests on the newest release of every package (.venv-latest); ARGS go to pytest
+	@"$(PYTHON)" -m venv .venv-latest
+	@.venv-latest/bin/python $(PIP) install torch==$(TORCH)
+	@.venv-latest/bin/python $(PIP) install --upgrade $$("$(PYTHON)" .ci/packages.py)
+	@.venv-latest/bin/python $(PIP) install --no-deps --no-build-isolation -e .
+	@env OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false WANDB_MODE=offline \
+	    .venv-latest/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## ruff check, ruff format --check, mypy
 	@$(PY) -m ruff check .
@@ -81,5 +95,5 @@ audit: ## look the pinned versions up for known holes (asks PyPI's advisory data
 	"$$tmp/venv/bin/python" -m pip_audit --strict --no-deps --disable-pip -r "$$tmp/pinned"
 
 clean: ## remove .venv, caches and builds; outputs/ is kept
-	@rm -rf $(VENV) build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	@rm -rf $(VENV) .venv-latest build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,3 +1,6 @@
-"""R2Rec: reason over interaction chains, then recommend. `r2rec/pipeline.py` is the table of contents."""
+"""R2Rec: reason over interaction chains, then recommend.
 
-__version__ = "0.1.0"
+`r2rec/pipeline.py` is the method as a table; start reading there.
+"""
+
+__version__ = "0.2.0"

@@ -14,7 +14,7 @@ from r2rec.__main__ import CONF
 from r2rec.base.workspace import Workspace
 from r2rec.config import Config, Hardware
 from r2rec.config.slices import Slice, cut
-from r2rec.pipeline import run
+from r2rec.run.entry import run
 
 SECRET = "correct-horse"
 PLANTED = f"dataset.downloads=[{{url: 'https://me:{SECRET}@example.org/x.zip'}}]"  # toy data: never fetched

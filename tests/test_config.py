@@ -12,9 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 from r2rec import config
 from r2rec.__main__ import CONF
 from r2rec.base.errors import R2RecError
-from r2rec.pipeline import NAMES
 from r2rec.report.labels import flat
-from r2rec.run.rules import check
+from r2rec.run.rules import checked
 
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MEMBERS = sorted(
@@ -63,7 +62,7 @@ def test_the_folders_are_the_groups_of_the_schema() -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiments_compose_under_their_own_name(name: str) -> None:
     cfg = composed(f"+experiment={name}")
-    check(cfg, NAMES)
+    checked(cfg)
     assert cfg.name == name
     assert (
         f"+experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text()
@@ -74,10 +73,10 @@ def test_experiments_compose_under_their_own_name(name: str) -> None:
 def test_members_compose_and_are_named_after_their_file(
     member: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("launch", "rules"):  # as if every extra were installed
+    for module in ("hardware_rules", "rules"):  # as if every extra were installed
         monkeypatch.setattr(f"r2rec.run.{module}.find_spec", lambda name: object())
     cfg = composed(member, *NEEDS.get(member, []))
-    check(cfg, NAMES)
+    checked(cfg)
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     group, name = member.split("=")
     if member != "dataset=amazon":  # that one is named after its category
@@ -89,8 +88,8 @@ def test_an_engine_that_is_not_installed_is_refused_before_anything_is_trained(
 ) -> None:
     monkeypatch.setattr("r2rec.run.rules.find_spec", lambda name: None)
     with pytest.raises(R2RecError, match=r"generation=vllm needs pip install 'r2rec\[vllm\]'"):
-        check(composed("generation=vllm"), NAMES)
-    check(composed("generation=vllm", "until=sft"), NAMES)
+        checked(composed("generation=vllm"))
+    checked(composed("generation=vllm", "until=sft"))
 
 
 def test_variants_change_one_thing_and_the_ablation_has_them_all() -> None:
@@ -101,14 +100,14 @@ def test_variants_change_one_thing_and_the_ablation_has_them_all() -> None:
     assert sorted(swept.split(",")) == VARIANTS
     for name in VARIANTS:
         cfg = composed("+experiment=ablation", f"+variant={name}")
-        check(cfg, NAMES)
+        checked(cfg)
         changed = {
             key
             for key, value in flat(OmegaConf.to_container(cfg), "").items()
             if full.get(key) != value
         }
         assert len({key.split(".")[1] for key in changed}) == (name != "full"), (name, changed)
-        check(composed("+experiment=ablation", f"+variant={name}", "sft=paper", "rl=paper"), NAMES)
+        checked(composed("+experiment=ablation", f"+variant={name}", "sft=paper", "rl=paper"))
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -160,14 +159,13 @@ def test_wrong_types_do_not_compose(override: str) -> None:
 
 # what is set -> what the one line must name
 REFUSED = {
-    "++evaluation.user=3": "evaluation.user is no key; there are .*users",
-    "+seeed=1": "seeed is no key",
-    "+model.lora.rank=3": "model.lora.rank is no key",
-    "probe.every=???": r"probe.every=\?\?\? is no value",
-    "model.lora.r=???": r"model.lora.r=\?\?\? is no value",
-    "until=chian": "no stage chian; there are prepare, split",
-    "force=[split,nope]": "no stage nope; there are prepare, .*report, diagnose, fuse",
-    "until=diagnose": "no stage diagnose; there are prepare, .*report$",
+    "++evaluation.user=3": "unknown key evaluation.user; did you mean users.; valid keys: .*users",
+    "+seeed=1": "unknown key seeed; did you mean seed",
+    "+model.lora.rank=3": "unknown key model.lora.rank; valid keys: alpha",
+    "probe.every=???": r"probe.every=\?\?\? is not a value",
+    "model.lora.r=???": r"model.lora.r=\?\?\? is not a value",
+    "until=chian": r"no stage chian \(did you mean chain\?\); there are prepare, split",
+    "force=[split,nope]": "no stage nope; there are prepare, .*diagnose, fuse, report",
     "artefacts=": "artefacts= is empty",
     "logger.report_to=[[1]]": r"logger.report_to has \[1\]; choose from",
     "evaluation.arms=[[1]]": r"evaluation.arms has \[1\]; choose from",
@@ -214,7 +212,7 @@ REFUSED = {
     "dataset@train_on=amazon_office train_on.category=Books": "dataset@train_on=amazon_office is Office_Products",
     "dataset.category=X": "dataset=toy has no categories; leave dataset.category out",
     "dataset=ml_100k dataset.category=X": "dataset=ml_100k has no categories",
-    "dataset.root=/x": "dataset=toy reads no files; leave dataset.root=/x out",
+    "dataset.root=/x": "dataset=toy reads no files, so dataset.root=/x has no effect",
     "seed=-1": "seed=-1",
     "hardware.processes=3": "cannot be shared out over hardware.processes=3",
     "hardware=fsdp probe=slice": "probe.users=100: one process asks",
@@ -229,7 +227,7 @@ REFUSED = {
     "evaluation.resamples=0": "evaluation.resamples",
     "evaluation.arms=[base,ppo]": "ppo",
     "evaluation.positive_above=nan": "evaluation.positive_above=nan",
-    "evaluation.arms=[] ~evaluation.references.random ~evaluation.references.popularity": "nobody to rank",
+    "evaluation.arms=[] ~evaluation.references.random ~evaluation.references.popularity": "no methods to evaluate",
     "+evaluation.references.x=r2rec.nope.score": r"evaluation.references.x._target_=r2rec.nope.score",
     "sft.task=essay": "sft.task=essay",
     "sft.samples=0": "sft=off",
@@ -295,14 +293,14 @@ def test_impossible_combinations_are_refused_in_one_line(
 ) -> None:
     cfg = changed(*overrides.split())
     with pytest.raises(R2RecError, match=REFUSED[overrides]) as caught:
-        check(cfg, NAMES)
+        checked(cfg)
     assert "\n" not in str(caught.value)
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("dataset", ["ml_1m", "ml_100k", "amazon_office"])
 def test_smoke_is_for_any_data_set(dataset: str) -> None:
-    check(composed("+experiment=smoke", f"dataset={dataset}", "dataset.root=FOLDER"), NAMES)
+    checked(composed("+experiment=smoke", f"dataset={dataset}", "dataset.root=FOLDER"))
 
 
 ALLOWED = [
@@ -312,7 +310,7 @@ ALLOWED = [
     "hardware=fsdp hardware.processes=4 rl.group_size=4 rl.prompts_per_step=4",
     "hardware=fsdp hardware.processes=4 rl.group_size=4 rl.prompts_per_step=2 rl.micro_batch_size=2",
     "hardware=ddp rl.group_size=4 rl.prompts_per_step=3 rl.micro_batch_size=3",
-    "force=[diagnose,fuse]", "hardware.threads=null", "prompt.title_length=4",
+    "force=[diagnose,fuse]", "until=diagnose", "hardware.threads=null", "prompt.title_length=4",
     "noise=cold noise.params.kept=0", "dataset=amazon dataset.category=Books", "dataset=ml_1m dataset.root=/x",
     "baseline=sasrec baseline.params.dim=66 baseline.params.heads=3", "model.lora.dropout=0",
 ]  # fmt: skip
@@ -320,4 +318,4 @@ ALLOWED = [
 
 @pytest.mark.parametrize("overrides", ALLOWED)
 def test_what_a_part_left_out_would_need_is_not_asked_for(overrides: str) -> None:
-    check(changed(*overrides.split()), NAMES)
+    checked(changed(*overrides.split()))

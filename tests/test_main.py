@@ -12,6 +12,15 @@ import pytest
 import r2rec
 
 SOURCE = Path(r2rec.__file__).parent.parent
+RESULTS = {
+    "config.yaml",
+    "manifest.json",
+    "metrics.json",
+    "rankings.parquet",
+    "report.html",
+    "tables",
+    "plots",
+}
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "polars", "scipy", "matplotlib"}
 SMALL = ["dataset.params.users=40", "dataset.params.items=60", "dataset.params.ratings_per_user=20"]
 
@@ -63,7 +72,7 @@ def test_a_question_imports_nothing_heavy_and_leaves_nothing(
 
 MISTAKES = {
     "sedd=1": "'sedd'",
-    "++evaluation.user=3": "evaluation.user is no key",
+    "++evaluation.user=3": "unknown key evaluation.user; did you mean users",
     "seed=x": "seed=x",
     "dataset=movies": "Could not find 'dataset/movies'.*ml_1m",
     "+experiment=nope": "experiment/nope.*smoke",
@@ -128,9 +137,7 @@ def test_a_run_leaves_its_folder_and_nothing_on_stderr(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     (run,) = (tmp_path / "outputs" / "run").iterdir()
-    assert {path.name for path in run.iterdir()} == {
-        "config.yaml", "manifest.json", "metrics.json", "rankings.parquet", "report.html", "tables", "plots",
-    }  # fmt: skip
+    assert {path.name for path in run.iterdir()} == RESULTS
     assert [record["method"] for record in json.loads((run / "metrics.json").read_text())] == [
         "random",
         "popularity",
@@ -157,3 +164,55 @@ def test_a_run_folder_and_a_store_can_be_named(tmp_path: Path) -> None:
         "manifest.json",
     ]
     assert (tmp_path / "there" / "store" / "prepare").is_dir()
+
+
+def test_the_plan_is_printed_and_nothing_is_left(tmp_path: Path) -> None:
+    for words in (["plan"], ["dry=true"]):
+        done = call(tmp_path, *words, "baseline=popularity", *SMALL)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.search(r"^rank popularity +a baseline scores", done.stdout, re.MULTILINE)
+        assert "0 artefacts are there, 4 to make" in done.stdout
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sweep_has_a_plan_for_each_job(tmp_path: Path) -> None:
+    done = call(tmp_path, "plan", "-m", "seed=0,1", "until=split", *SMALL)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("0 artefacts are there, 2 to make") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rerun_repeats_a_run_with_other_overrides(tmp_path: Path) -> None:
+    words = ("baseline=popularity", "evaluation.users=9", "evaluation.resamples=20", *SMALL)
+    assert call(tmp_path, *words, "hydra.run.dir=first").returncode == 0
+    done = call(tmp_path, "rerun", "first", "hydra.run.dir=second")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("reused") == 4
+    metrics = [(tmp_path / name / "metrics.json").read_text() for name in ("first", "second")]
+    assert metrics[0] == metrics[1]
+    done = call(tmp_path, "rerun", "first", "baseline=random", "seed=3", "hydra.run.dir=third")
+    assert done.returncode == 0, done.stderr
+    records = json.loads((tmp_path / "third" / "metrics.json").read_text())
+    assert {(record["method"], record["seed"]) for record in records} == {
+        ("random", 3),
+        ("popularity", 3),
+    }
+
+
+RERUN_MISTAKES = {
+    "rerun nowhere": "nowhere holds no run: there is no config.yaml",
+    "rerun first sedd=1": "sedd",
+    "rerun first dataset=nope": "dataset/nope",
+}
+
+
+@pytest.mark.parametrize("words", RERUN_MISTAKES)
+def test_a_mistake_in_rerun_is_told_in_one_line(words: str, tmp_path: Path) -> None:
+    call(tmp_path, "until=prepare", "hydra.run.dir=first", *SMALL)
+    done = call(tmp_path, *words.split())
+    assert done.returncode == 2
+    assert re.fullmatch(rf"error: .*{RERUN_MISTAKES[words]}.*\n", done.stderr), done.stderr
+
+
+def test_the_version_is_told(tmp_path: Path) -> None:
+    assert call(tmp_path, "--version").stdout == f"r2rec {r2rec.__version__}\n"

@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 from omegaconf import OmegaConf
 
-from r2rec.pipeline import NAMES
+from r2rec.run.plan import PLACES
 from tests.small import SECRET, Done, go
 
-METHOD = tuple(name for name in NAMES if name not in ("fit", "adapt"))  # these are baselines'
+OTHERS = ("fit", "adapt", "diagnose", "fuse")  # of baselines, diagnostics and fusions
+METHOD = tuple(name for name in PLACES if name not in OTHERS)
 UP_TO_THINK = ("prepare", "split", "chain", "think")
 ARMS = ["random", "popularity", "backbone", "R2Rec without RL", "R2Rec"]
 U32, F32, TEXT = pl.UInt32(), pl.Float32(), pl.String()

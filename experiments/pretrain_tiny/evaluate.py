@@ -6,15 +6,17 @@ python experiments/pretrain_tiny/evaluate.py [--prompts 60] [--weights FOLDER] [
 import argparse
 import re
 from collections import Counter
+from collections.abc import Iterator
 from importlib.resources import files
 from itertools import zip_longest
 
 import numpy as np
-from omegaconf import OmegaConf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from r2rec.config import Probe
 from r2rec.llm import hf
-from r2rec.pretrain import worlds
+from r2rec.pretrain.levels import Example, Level
+from r2rec.pretrain.worlds import world_examples
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
 from r2rec.thoughts import evidence
 from r2rec.thoughts.statements import _in_one_wording as plain
@@ -37,8 +39,8 @@ def main() -> None:
     )
     columns = []
     for temperature in (0.0, 0.6):
-        sampling = OmegaConf.create(
-            {"batch_size": 32, "max_new_tokens": 700, "temperature": temperature, "top_p": 0.9}
+        sampling = Probe(
+            name="sampling", batch_size=32, max_new_tokens=700, temperature=temperature, top_p=0.9
         )
         written = hf.generate(
             model, tokenizer, ids, sampling, range(given.seed, given.seed + len(ids))
@@ -48,11 +50,12 @@ def main() -> None:
         print(f"| {part} | " + " | ".join(f"{column[part]:.3f}" for column in columns) + " |")
 
 
-def prompts(n: int, seed: int):  # type: ignore[no-untyped-def]
+def prompts(n: int, seed: int) -> Iterator[Example]:
     """Whole ranking tasks with a thought, of worlds that hold more of the same."""
-    rng, level = np.random.default_rng(seed), worlds.Level(20, 5, 5)
+    rng = np.random.default_rng(seed)
+    level = Level(candidates=20, chains=5, history=5)
     while n > 0:
-        for example in worlds.world_examples(rng, level, 4):
+        for example in world_examples(rng, level, 4):
             if (
                 "Rank the candidates" in example.prompt
                 and "First reason" in example.prompt
@@ -63,7 +66,7 @@ def prompts(n: int, seed: int):  # type: ignore[no-untyped-def]
 
 
 def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
-    """Share of each part that is right. What concludes is held against what the model itself had read."""
+    """Share of each part that is right. Conclusions are judged by what the model itself read."""
     right: Counter[str] = Counter()
     total: Counter[str] = Counter()
 
@@ -108,7 +111,7 @@ def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
 
 
 def read(entry: str) -> tuple[str, bool]:
-    """What a candidate's entry counts, whether or not it counts what is missing, and whether it adds up."""
+    """A candidate's entry without `evidence.OTHER` and its sum, and whether the sum is right."""
     numbers = [int(n) for n in re.findall(r" (\d+)(?=[,.;]| =|$)", entry)]
     return re.sub(r", other \d| = \d+\.?|\.$", "", entry), sum(numbers[:-1]) == numbers[
         -1

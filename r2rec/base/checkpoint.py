@@ -1,4 +1,4 @@
-"""What an interrupted training goes on from: files that are whole and as they were written, or are not used."""
+"""States and checkpoints that an interrupted training continues from, used only if intact."""
 
 import hashlib
 import io
@@ -7,66 +7,70 @@ import os
 from pathlib import Path
 from typing import Any
 
-from r2rec.base.store import checksum, write_json
+from r2rec.base.files import checksum, write_json
 
-DIGEST = hashlib.sha256().digest_size  # bytes; it comes first in a state's file
+DIGEST_BYTES = hashlib.sha256().digest_size  # at the start of a state's file
 SEAL = "seal.json"
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    """Leave a state of tensors and plain values in `path`; a reader meets it whole, or the one before."""
+    """Write tensors and plain values to `path`; a reader meets this state or the one before."""
     import torch
 
-    held = io.BytesIO()
-    torch.save(state, held)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
     path.parent.mkdir(exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("wb") as file:
-        file.write(hashlib.sha256(held.getbuffer()).digest())
-        file.write(held.getbuffer())
+        file.write(hashlib.sha256(buffer.getbuffer()).digest())
+        file.write(buffer.getbuffer())
     os.replace(part, path)
 
 
 def load_state(path: Path, device: Any = None) -> dict[str, Any] | None:
-    """The state that `keep` left, on a device; None where there is none, or where it was altered, which is said."""
+    """The state that `save_state` left, on a device; None if there is none or it was altered."""
     import torch
 
     if not path.exists():
         return None
     content = path.read_bytes()
-    if hashlib.sha256(content[DIGEST:]).digest() != content[:DIGEST]:
-        _tell(path)
+    if hashlib.sha256(content[DIGEST_BYTES:]).digest() != content[:DIGEST_BYTES]:
+        _warn(path)
         return None
-    return torch.load(io.BytesIO(content[DIGEST:]), map_location=device, weights_only=True)
+    buffer = io.BytesIO(content[DIGEST_BYTES:])
+    state: dict[str, Any] = torch.load(buffer, map_location=device, weights_only=True)
+    return state
 
 
 def seal(folder: Path) -> None:
-    """Note what each file of a checkpoint is; it comes last, so that a checkpoint without it is none."""
+    """Record the checksum of each file of a checkpoint; one without a seal counts as unfinished."""
     write_json(folder / SEAL, _files(folder))
 
 
 def is_sealed(folder: Path) -> bool:
-    """Whether a checkpoint is whole and as it was written; one that was altered is told of."""
+    """Whether a checkpoint is complete and unaltered; a note is printed for an altered one."""
     if not (folder / SEAL).is_file():
-        return False  # a killed run was writing it
+        return False  # its run was killed while writing it
     try:
-        whole = json.loads((folder / SEAL).read_text(encoding="utf-8")) == _files(folder)
+        sealed = json.loads((folder / SEAL).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        whole = False
-    if not whole:
-        _tell(folder)
-    return whole
+        sealed = None
+    intact = bool(sealed == _files(folder))
+    if not intact:
+        _warn(folder)
+    return intact
 
 
 def _files(folder: Path) -> dict[str, str]:
-    """Name -> checksum of all files of a checkpoint but its seal, and what a killed run left of one."""
-    found = sorted(
-        path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(SEAL)
-    )
-    return {path.relative_to(folder).as_posix(): checksum(path) for path in found}
+    """Name -> checksum of a checkpoint's files; seals, and parts of one, left out."""
+    digests = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith(SEAL):
+            digests[path.relative_to(folder).as_posix()] = checksum(path)
+    return digests
 
 
-def _tell(path: Path) -> None:
+def _warn(path: Path) -> None:
     from tqdm import tqdm
 
-    tqdm.write(f"  note: {path} was altered and is not used: training goes on from before it")
+    tqdm.write(f"  note: {path} was altered and is not used; training continues from before it")

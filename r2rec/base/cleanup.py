@@ -1,4 +1,4 @@
-"""A run folder used again: the results of the run before go, so that none stands beside another configuration."""
+"""A run folder that is used again: results of the run before go, so none is taken for a new one."""
 
 import json
 from pathlib import Path
@@ -7,20 +7,19 @@ from typing import Any
 from r2rec.base.store import MANIFEST
 
 FILES = ("metrics.json", "rankings.parquet", "report.html")
-FOLDERS = (
-    "tables",
-    "plots",
-)  # where a user may have put files as well: the manifest lists which are ours
-ALWAYS = {"tables/results.md", "tables/results.csv", "tables/results.tex"}
+FOLDERS = ("tables", "plots")  # users may keep files here too; the manifest lists which are ours
+ALWAYS_OURS = {"tables/results.md", "tables/results.csv", "tables/results.tex"}
 
 
 def clear(folder: Path) -> set[str]:
-    """Remove what a run left in `folder`, and nothing where none was; returns what others have in tables/ and plots/.
+    """Remove what a run left in `folder`; return the files of others in tables/ and plots/.
 
-    The manifest goes last: it tells a run that comes after a kill what to remove.
+    A folder without a run's manifest is left alone. The manifest goes last: after a kill it still
+    tells the next run what to remove.
     """
-    if (manifest := _of_a_run(folder / MANIFEST)) is not None:
-        ours = ALWAYS | set(manifest.get("results", []))
+    manifest = _manifest_of_run(folder / MANIFEST)
+    if manifest is not None:
+        ours = ALWAYS_OURS | set(manifest.get("results", []))
         for name in shown(folder) & ours:
             (folder / name).unlink()
         for part in FOLDERS:
@@ -32,18 +31,20 @@ def clear(folder: Path) -> set[str]:
 
 
 def shown(folder: Path) -> set[str]:
-    """Files in tables/ and plots/, as `tables/results.md`."""
-    return {
-        f"{part}/{file.name}"
-        for part in FOLDERS
-        for file in (folder / part).glob("*")
-        if file.is_file()
-    }
+    """Files in tables/ and plots/, as "tables/results.md"."""
+    names = set()
+    for part in FOLDERS:
+        for file in (folder / part).glob("*"):
+            if file.is_file():
+                names.add(f"{part}/{file.name}")
+    return names
 
 
-def _of_a_run(file: Path) -> dict[str, Any] | None:
+def _manifest_of_run(path: Path) -> dict[str, Any] | None:
+    """The manifest of a run; None where there is none, or where the file is somebody else's."""
     try:
-        told = json.loads(file.read_text(encoding="utf-8"))
-        return told if {"r2rec", "stages"} <= told.keys() else None
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        is_ours = {"r2rec", "stages"} <= manifest.keys()
     except (OSError, ValueError, AttributeError):
         return None
+    return manifest if is_ours else None

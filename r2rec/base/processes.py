@@ -1,8 +1,9 @@
-"""Several processes as one run: the first runs the pipeline, the others join it in the stages that use them all.
+"""Several processes as one run: the first one runs the pipeline, the others join it stage by stage.
 
-`python -m r2rec hardware=ddp` composes once and starts `accelerate launch` on what it composed (`launch`);
-`accelerate launch -m r2rec ...` by hand comes to the same. The first process has the run's folder, logger and store.
-It calls the others, with the stage's own choices and folders, and they wait for calls as long as it takes.
+`python -m r2rec hardware=ddp` composes the configuration once and starts `accelerate launch` on it
+(`run.launch`); `accelerate launch -m r2rec ...` by hand does the same. The main process owns the
+run folder, the logger and the store. It sends the others each stage that all of them run, with the
+stage's choices and folders; between such stages they wait, however long that takes.
 """
 
 import ctypes
@@ -11,148 +12,174 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from omegaconf import DictConfig
+from r2rec.base.workspace import Workspace
 
-PATIENCE = timedelta(
-    days=30
-)  # of processes that wait for a call; one that dies ends all, so nobody waits in vain
-KEPT = "checkpoints"
+PATIENCE = timedelta(days=30)  # for a call; a process that dies ends all, so none waits in vain
+CHECKPOINTS = "checkpoints"  # folder of a stage's checkpoints, which all processes share
+PR_SET_PDEATHSIG = 1  # of Linux' prctl
+
 Row = TypeVar("Row")
 Result = TypeVar("Result")
+StageFunction = Callable[[Any, Mapping[str, Path], Workspace], Any]
+Call = tuple[StageFunction, Any, dict[str, Path], Workspace]
 
-_joined = False  # whether all processes are at work on one stage now
+_joined = False  # whether all processes are running one stage at this moment
 
 
 def count() -> int:
-    """How many processes this run has, by the environment that a launcher sets."""
+    """How many processes this run has, from the environment that a launcher sets."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def rank() -> int:
+    """The number of this process, from 0."""
+    return int(os.environ.get("RANK", "0"))
 
 
 def is_main() -> bool:
     """Whether this process runs the pipeline."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return rank() == 0
 
 
 def end_with_parent() -> None:
-    """From now on, end when the parent does, however that ends (Linux): nobody else would end a process that waits."""
+    """Ask Linux to terminate this process if its parent dies; otherwise it would wait forever."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def run_in_all(
-    stage: Callable[..., Any], cfg: DictConfig, folders: Mapping[str, Path], folder: Path
+    stage: StageFunction, choices: Any, inputs: Mapping[str, Path], work: Workspace
 ) -> Any:
-    """Run a stage's function in all processes; what it returns here, where it has left its files.
+    """Run a stage's function in all processes; return what it returns in this one.
 
-    Raises what it raises here. Where it raises elsewhere that process ends, and with it the run.
+    An error in this process is raised. An error in another one ends that process, and so the run.
     """
     if count() == 1:
-        return stage(cfg, folders, folder)
-    (folder / KEPT).mkdir(exist_ok=True)
-    _told([stage, cfg, dict(folders), folder])
-    facts = _at_work(stage, cfg, folders, folder)
-    _settled()
+        return stage(choices, inputs, work)
+    shared = work.folder / CHECKPOINTS
+    shared.mkdir(exist_ok=True)
+    _send_call((stage, choices, dict(inputs), work))
+    facts = _run_joined(stage, choices, inputs, work)
+    _barrier()
     with suppress(OSError):
-        (folder / KEPT).rmdir()  # nothing in it: the stage has no checkpoints
+        shared.rmdir()  # empty where the stage keeps no checkpoints
     return facts
 
 
-def run_here(stage: Callable[..., Any], *given: Any) -> Any:
+def run_here(
+    stage: StageFunction, choices: Any, inputs: Mapping[str, Path], work: Workspace
+) -> Any:
     """Run a stage's function in this process, while the others wait."""
-    return stage(*given)
+    return stage(choices, inputs, work)
 
 
 def follow() -> None:
-    """Join the first process in each stage that it calls for, until it has no more."""
-    while (call := _told(None)) is not None:
-        stage, cfg, folders, folder = call
+    """Join the main process in each stage that it sends, until the run is over."""
+    while True:
+        call = _receive_call()
+        if call is None:
+            break
+        stage, choices, inputs, work = call
         with TemporaryDirectory() as name:
-            # What a stage writes is the first's to write. Checkpoints are the trainer's, which all processes share.
-            own = Path(name) / stage.__name__ / "part"
-            own.mkdir(parents=True)
-            (own / KEPT).symlink_to(folder.absolute() / KEPT)
-            _at_work(stage, cfg, folders, own)
-        _settled()
-    _parted()
+            # Files of a stage are the main process's to write; checkpoints belong to the trainer.
+            scratch = Path(name, stage.__name__, "part")
+            scratch.mkdir(parents=True)
+            (scratch / CHECKPOINTS).symlink_to(work.folder.absolute() / CHECKPOINTS)
+            _run_joined(stage, choices, inputs, replace(work, folder=scratch))
+        _barrier()
+    _leave_group()
 
 
 def dismiss() -> None:
-    """Tell the others that the run is over."""
+    """Tell the other processes that the run is over."""
     if count() > 1 and is_main():
-        _told([None])
-        _parted()
-
-
-def _parted() -> None:
-    """Close what connects the processes: its threads, where they live to see the interpreter's end, abort a process."""
-    import torch.distributed as dist
-
-    dist.destroy_process_group()
-    _group.cache_clear()
+        _broadcast_object([None])
+        _leave_group()
 
 
 def map_rows(rows: Sequence[Row], do: Callable[[list[Row]], Sequence[Result]]) -> list[Result]:
-    """What `do` makes of each row, in order; where all processes are at work, each does its part of them."""
+    """The result of `do` for each row, in order; the processes that are at work share the rows."""
     if not _joined:
         return list(do(list(rows)))
     import torch.distributed as dist
 
-    n, own = count(), int(os.environ["RANK"])
+    n = count()
     parts: list[Any] = [None] * n
-    dist.all_gather_object(parts, list(do(list(rows[own::n]))), group=_group())
+    own_results = list(do(list(rows[rank() :: n])))
+    dist.all_gather_object(parts, own_results, group=_group())
     merged: list[Any] = [None] * len(rows)
-    for at, part in enumerate(parts):
-        merged[at::n] = part
+    for index, part in enumerate(parts):
+        merged[index::n] = part
     return merged
 
 
 def own_part(batch: tuple[Any, ...]) -> tuple[Any, ...]:
-    """This process's rows of a batch's tensors; the first row, where there are fewer rows than processes."""
+    """This process's rows of each tensor; the first row where there are too few for everyone."""
     if not _joined:
         return batch
-    n, own = count(), int(os.environ["RANK"])
-    return tuple(rows[own::n] if len(rows) > own else rows[:1] for rows in batch)
+    parts = []
+    for tensor in batch:
+        if len(tensor) > rank():
+            parts.append(tensor[rank() :: count()])
+        else:
+            parts.append(tensor[:1])
+    return tuple(parts)
 
 
 def average(tensors: Iterable[Any]) -> None:
-    """Put the mean over all processes at work in the place of each one's tensors."""
-    if _joined:
-        import torch.distributed as dist
+    """Replace each tensor, in place, by its mean over all processes at work."""
+    if not _joined:
+        return
+    import torch.distributed as dist
 
-        for tensor in tensors:
-            dist.all_reduce(tensor)  # where the tensors are; `_group` is on the CPU
-            tensor /= count()
+    for tensor in tensors:
+        dist.all_reduce(tensor)  # on the tensors' own device; `_group` is on the CPU
+        tensor /= count()
 
 
 def broadcast(value: Result) -> Result:
-    """The first process's value, in all that are at work: what a GPU sums up differs in the last digit."""
+    """The main process's value, in all processes: sums on a GPU differ in their last digits."""
     if not _joined:
         return value
-    import torch.distributed as dist
-
-    said = [value]
-    dist.broadcast_object_list(said, src=0, group=_group())
-    return said[0]
+    result: Result = _broadcast_object([value])
+    return result
 
 
-def _at_work(stage: Callable[..., Any], *given: Any) -> Any:
+def wait_for_all() -> None:
+    """Wait until all processes have come here, if all are running a stage."""
+    if _joined:
+        _barrier()
+
+
+def report_error(text: str) -> None:
+    """Leave what ended this process where the launching process looks, and print it."""
+    folder = os.environ.get("R2REC_ERRORS")
+    if folder:
+        Path(folder, f"{rank()}.txt").write_text(text)
+    print(text, file=sys.stderr)
+
+
+def _run_joined(
+    stage: StageFunction, choices: Any, inputs: Mapping[str, Path], work: Workspace
+) -> Any:
     global _joined
     _joined = True
     try:
-        return stage(*given)
+        return stage(choices, inputs, work)
     finally:
         _joined = False
 
 
 @cache
 def _group() -> Any:
-    """All processes, on the CPU, apart from what a trainer sends between them."""
+    """A group of all processes on the CPU, apart from what trainers send between them."""
     import torch.distributed as dist
     from accelerate import PartialState
 
@@ -161,30 +188,32 @@ def _group() -> Any:
     return dist.new_group(backend="gloo", timeout=PATIENCE)
 
 
-def _told(call: list[Any] | None) -> list[Any] | None:
-    """What the first process tells all; None when it has no more to tell."""
+def _send_call(call: Call) -> None:
+    _broadcast_object([call])
+
+
+def _receive_call() -> Call | None:
+    """The next stage to run; None when the run is over."""
+    call: Call | None = _broadcast_object([None])
+    return call
+
+
+def _broadcast_object(message: list[Any]) -> Any:
     import torch.distributed as dist
 
-    said = [call]
-    dist.broadcast_object_list(said, src=0, group=_group())
-    return None if said[0] == [None] else said[0]
+    dist.broadcast_object_list(message, src=0, group=_group())
+    return message[0]
 
 
-def wait_for_all() -> None:
-    """Wait until all processes are here, where all are at work on a stage."""
-    if _joined:
-        _settled()
-
-
-def _settled() -> None:
-    """Wait until all processes are here."""
+def _barrier() -> None:
     import torch.distributed as dist
 
     dist.barrier(group=_group())
 
 
-def report_error(text: str) -> None:
-    """Leave what ended this process where the one that launched it looks, and say it."""
-    if place := os.environ.get("R2REC_ERRORS"):
-        Path(place, f"{os.environ.get('RANK', 0)}.txt").write_text(text)
-    print(text, file=sys.stderr)
+def _leave_group() -> None:
+    """Close the connections; threads that live until the interpreter exits would abort it."""
+    import torch.distributed as dist
+
+    dist.destroy_process_group()
+    _group.cache_clear()

@@ -1,98 +1,141 @@
-"""What a run was: its configuration without secrets, its code's revision, and the versions it ran with."""
+"""What a run was: its configuration without secrets, the revision of its code, and its versions."""
 
 import os
 import platform
 import re
 import subprocess
 import sys
+from dataclasses import asdict
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from r2rec import __version__
+from r2rec.config import Config
 
+PACKAGE = Path(__file__).resolve().parent.parent
 PACKAGES = (
-    "torch", "transformers", "trl", "peft", "accelerate", "datasets", "hydra-core", "omegaconf",
-    "polars", "numpy", "scipy", "tokenizers", "safetensors",
-)  # fmt: skip
-SECRET = re.compile(
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "hydra-core",
+    "omegaconf",
+    "polars",
+    "numpy",
+    "scipy",
+    "tokenizers",
+    "safetensors",
+)
+# Names of settings that hold secrets: "api_key", "hf_token", "password".
+SECRET_NAME = re.compile(
     r"(^|_)(api_?key|key|token|secret|password|passwd|credential)s?$", re.IGNORECASE
 )
-LOOKS_SECRET = re.compile(r"\b(sk|hf|ghp|wandb)[-_][A-Za-z0-9_-]{12,}|://[^/\s:@]+:[^/\s@]+@")
+# Texts that look like secrets: "sk-abcdefghijkl", "https://me:password@host".
+SECRET_TEXT = re.compile(r"\b(sk|hf|ghp|wandb)[-_][A-Za-z0-9_-]{12,}|://[^/\s:@]+:[^/\s@]+@")
+# A secret behind its name: "token: abc", "'password': 'abc'".
 NAMED_SECRET = re.compile(
     r"((?:key|token|secret|password|passwd|credential)s?['\"]?: ?)[^\s,}]+", re.IGNORECASE
 )
-VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_(KEY|TOKEN|SECRET)")
+# The name of an environment variable that holds a key: "OPENAI_API_KEY".
+KEY_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_(KEY|TOKEN|SECRET)")
 HIDDEN = "(hidden)"
-LEAST = 8  # characters of a secret in the environment: shorter ones would hide common words
+MIN_SECRET_LENGTH = 8  # of an environment variable's value; hiding shorter ones hides common words
 
 
-def collect(cfg: DictConfig) -> dict[str, Any]:
-    """Revision, versions, platform, seed and command line."""
+def collect(config: Config) -> dict[str, Any]:
+    """Revision, versions, platform, seed and command line, for manifest.json."""
     return {
         "r2rec": __version__,
-        "git": git_revision(Path(__file__).parent),
+        "git": git_state(),
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
-        "seed": cfg.seed,
-        "seeds": {"root": cfg.seed},
-        "command": [_hide(argument) for argument in sys.argv[1:]],
+        "seed": config.seed,
+        "seeds": {"root": config.seed},
+        "command": [_without_secret(argument) for argument in sys.argv[1:]],
     }
 
 
-def git_revision(folder: Path) -> dict[str, Any] | None:
-    """Commit and whether the tree differs from it; None outside a checkout of this project."""
+def git_state(package: Path = PACKAGE) -> dict[str, Any] | None:
+    """Commit, and whether the tree differs from it; None outside a checkout of this project.
+
+    Args:
+        package: The folder of the package, which lies at the top of the checkout.
+    """
     try:
-        root = _git(folder, "rev-parse", "--show-toplevel")
-        if Path(root) != folder.resolve().parent:
+        root = _git(package, "rev-parse", "--show-toplevel")
+        if Path(root) != package.resolve().parent:
             return None
         return {
-            "revision": _git(folder, "rev-parse", "HEAD"),
-            "dirty": bool(_git(folder, "status", "--porcelain")),
+            "revision": _git(package, "rev-parse", "HEAD"),
+            "dirty": bool(_git(package, "status", "--porcelain")),
         }
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def write_config(cfg: DictConfig, path: Path) -> None:
-    """The resolved configuration as YAML; values of secret-looking keys, and secret-looking values, are hidden."""
-    plain = OmegaConf.to_container(cfg, resolve=True)
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(scrubbed(plain))))
+@cache
+def git_revision() -> str | None:
+    """The commit as one word, with "+" where the tree differs from it."""
+    state = git_state()
+    if state is None:
+        return None
+    return f"{state['revision']}{'+' if state['dirty'] else ''}"
+
+
+def write_config(settings: dict[str, Any], path: Path) -> None:
+    """Write a resolved configuration as YAML, secrets hidden."""
+    path.write_text(OmegaConf.to_yaml(OmegaConf.create(scrubbed(settings))))
+
+
+def public_config(config: Config) -> dict[str, Any]:
+    """The resolved configuration as plain values, secrets hidden."""
+    plain: dict[str, Any] = scrubbed(asdict(config))
+    return plain
 
 
 def scrubbed(value: Any, name: str = "") -> Any:
-    """The same nested value, with secret-looking texts, and texts under secret-looking names, hidden."""
+    """The same nested value with secret-looking texts, and texts under secret names, hidden."""
     if isinstance(value, dict):
-        return {k: scrubbed(v, str(k)) for k, v in value.items()}
+        return {key: scrubbed(content, str(key)) for key, content in value.items()}
     if isinstance(value, list):
-        return [scrubbed(v, name) for v in value]
-    if isinstance(value, str):
-        return HIDDEN if SECRET.search(name) and not _names_variable(name, value) else _hide(value)
-    return value
+        return [scrubbed(content, name) for content in value]
+    if not isinstance(value, str):
+        return value
+    if SECRET_NAME.search(name) and not _names_variable(name, value):
+        return HIDDEN
+    return _without_secret(value)
 
 
 def hidden(text: str) -> str:
-    """The text without what looks like a secret, or is one: the value of a variable of the environment named so."""
-    known = [
-        value for name, value in os.environ.items() if SECRET.search(name) and len(value) >= LEAST
+    """The text without what looks like a secret, and without secrets of the environment."""
+    secrets = [
+        value
+        for name, value in os.environ.items()
+        if SECRET_NAME.search(name) and len(value) >= MIN_SECRET_LENGTH
     ]
-    for value in sorted(known, key=len, reverse=True):
+    for value in sorted(secrets, key=len, reverse=True):
         text = text.replace(value, HIDDEN)
-    return LOOKS_SECRET.sub(HIDDEN, text)
+    return SECRET_TEXT.sub(HIDDEN, text)
 
 
 def _names_variable(name: str, value: str) -> bool:
-    """Whether this is an endpoint's `key: OPENAI_API_KEY`, which says where the key is and not what it is."""
-    return name == "key" and VARIABLE.fullmatch(value) is not None
+    """Whether this is an endpoint's `key: OPENAI_API_KEY`: where the key is, not what it is."""
+    return name == "key" and KEY_VARIABLE.fullmatch(value) is not None
 
 
-def _hide(text: str) -> str:
-    name, found, value = text.partition("=")
+def _without_secret(text: str) -> str:
+    """The text, or the override `name=value`, with secrets hidden."""
+    name, equals, value = text.partition("=")
     last = name.lstrip("+").rsplit(".", 1)[-1]
-    if found and SECRET.search(last) and not value.isdigit() and not _names_variable(last, value):
+    names_secret = bool(equals) and SECRET_NAME.search(last) is not None
+    if names_secret and not value.isdigit() and not _names_variable(last, value):
         return f"{name}={HIDDEN}"
     return hidden(NAMED_SECRET.sub(rf"\1{HIDDEN}", text))
 

@@ -1,4 +1,7 @@
-"""One root seed, one named child per use: no two draws share a stream, and adding one changes no other."""
+"""One root seed, and one named child of it per use.
+
+No two uses share a stream of random numbers, so adding a use changes no other one.
+"""
 
 import zlib
 

@@ -1,4 +1,4 @@
-"""How a run ends when it is asked to: Ctrl-C, SIGTERM (SLURM, containers) and SIGHUP (a closed terminal) alike.
+"""How a run ends when it is asked to: by Ctrl-C, SIGTERM (SLURM, containers) or SIGHUP.
 
 A signal raises `Interrupted`, so that trackers are finished and locks released on the way out. A
 trainer can hold it back until its current step is done and a checkpoint is kept (`deferred`).

@@ -1,23 +1,37 @@
-"""Dashboards: what a run leaves in files also goes to wandb or TensorBoard, step by step as it comes.
+"""Dashboards: what a run leaves in files also goes to trackers, step by step as it comes.
 
-A tracker never decides over a run: one that cannot reach its server goes on offline, and one that fails is left out
-with a note. Stages that were reused send their stored log, so that a dashboard is whole either way.
+The trackers are accelerate's (wandb, TensorBoard, MLflow, Comet, ...). A failing tracker never
+aborts a run: one that cannot reach its server goes on offline, and one that breaks is left out with
+a note. Stages that were reused send their stored log, so a dashboard is complete either way.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
-
 from r2rec.base.errors import R2RecError
+from r2rec.config import Logger
+
+TRACKERS = (
+    "tensorboard",
+    "wandb",
+    "mlflow",
+    "comet_ml",
+    "trackio",
+    "aim",
+    "clearml",
+    "dvclive",
+    "swanlab",
+)  # accelerate's names
+MAX_THOUGHTS = 20  # completions shown, per method
+MAX_USERS = 1_000  # users whose ranking is shown, per method
+METRICS = ("hr@1", "hr@3", "ndcg@3", "valid_ratio")
 
 Say = Callable[[str], None]
-TOLD = 20  # thoughts that a dashboard shows, of each method
-RANKED = 1_000  # users whose ranking it shows, of each method
-STEPPED = ("sft", "rl", "fit", "adapt", "backbone")
+Rows = Sequence[Sequence[Any]]
 
 
 class Sink(NamedTuple):
@@ -25,9 +39,9 @@ class Sink(NamedTuple):
 
     name: str
     step: Callable[[str, int, Mapping[str, float]], None]  # (stage, step, values)
-    facts: Callable[[Mapping[str, Any]], None]  # what a stage came to, by "stage/fact"
-    table: Callable[[str, Sequence[str], Sequence[Sequence[Any]]], None]  # (title, columns, rows)
-    finish: Callable[[bool], None]  # (all went well)
+    facts: Callable[[Mapping[str, Any]], None]  # results of a stage, by "stage/fact"
+    table: Callable[[str, Sequence[str], Rows], None]  # (title, columns, rows)
+    finish: Callable[[bool], None]  # (whether the run succeeded)
 
 
 _open: list[Sink] = []
@@ -36,186 +50,237 @@ _say: list[Say] = []
 
 @contextmanager
 def trackers_open(
-    cfg: DictConfig, plain: Mapping[str, Any], folder: Path, say: Say
+    logger: Logger, config: Mapping[str, Any], folder: Path, curves: Sequence[str], say: Say
 ) -> Iterator[None]:
-    """Open the trackers of `logger.report_to`, and finish them whatever happens.
+    """Open the trackers of `logger.report_to`, and finish them however the run ends.
 
     Args:
-        plain: The resolved configuration, without secrets.
+        config: The resolved configuration as plain values, without secrets. `name` is read.
+        folder: The run's folder.
+        curves: Stages that log steps.
+        say: Called with one line when a tracker is left out.
 
     Raises:
         R2RecError: A tracker's package is not installed.
     """
     _say[:] = [say]
-    done = False
+    succeeded = False
     try:
-        for name in cfg.logger.report_to:
-            _open.append(SINKS[name](cfg.logger, plain, folder, say))
+        for name in logger.report_to:
+            opener = OPENERS.get(name, _open_other)
+            _open.append(opener(name, logger, config, folder, curves))
         yield
-        done = True
+        succeeded = True
     finally:
-        _each(lambda sink: sink.finish(done))
+        _each(lambda sink: sink.finish(succeeded))
         _open.clear()
 
 
 def log_step(stage: str, number: int, values: Mapping[str, Any]) -> None:
-    """What one step of a stage's training says of itself; what is no finite number is left out."""
-    told = {
-        k: float(v) for k, v in values.items() if isinstance(v, (int, float)) and math.isfinite(v)
-    }
-    told.pop("step", None)
-    _each(lambda sink: sink.step(stage, number, told))
+    """Send the values of one training step; those that are not finite numbers are left out."""
+    numbers = {}
+    for name, value in values.items():
+        if name != "step" and isinstance(value, (int, float)) and math.isfinite(value):
+            numbers[name] = float(value)
+    _each(lambda sink: sink.step(stage, number, numbers))
 
 
-def log_stage(name: str, facts: Mapping[str, Any], path: Path, made: bool) -> None:
-    """What a finished stage came to; one that was reused tells its steps as well."""
+def log_stage(name: str, facts: Mapping[str, Any], folder: Path, *, made: bool) -> None:
+    """Send the facts of a finished stage; for one that was reused, its stored steps as well."""
     if not _open:
         return
-    if not made and name in STEPPED and (path / "log.parquet").exists():
-        import polars as pl
-
-        log = pl.read_parquet(path / "log.parquet")
-        for row in log.iter_rows(named=True):
-            log_step(name, int(row.get("step", row.get("epoch", 0))), row)
-    known = {f"{name}/{k}": v for k, v in facts.items() if isinstance(v, (int, float, str))}
-    _each(lambda sink: sink.facts({**known, f"{name}/artefact": path.name}))
+    log = folder / "log.parquet"
+    if not made and log.exists():
+        _replay(name, log)
+    shown = {f"{name}/artefact": folder.name}
+    for key, value in facts.items():
+        if isinstance(value, (int, float, str)):
+            shown[f"{name}/{key}"] = value  # type: ignore[assignment]
+    _each(lambda sink: sink.facts(shown))
 
 
 def log_results(records: Sequence[Mapping[str, Any]], rankings: Path) -> None:
-    """The table of results, what was ranked, and some of what was written."""
+    """Send the results table, rankings and some completions.
+
+    Args:
+        records: Rows of metrics.json.
+        rankings: The run's rankings.parquet.
+    """
     if not _open:
         return
     import polars as pl
 
-    shown = (
-        "method",
-        "variant",
-        "dataset",
-        "seed",
-        "n_users",
-        "hr@1",
-        "hr@3",
-        "ndcg@3",
-        "valid_ratio",
-    )
-    rows = [[record[key] for key in shown] for record in records]
-    ranked = pl.read_parquet(rankings)
-    orders = ranked.group_by("method", maintain_order=True).head(RANKED)
-    places = [
-        [method, user, positive, order.index(positive) + 1 if positive in order else None, valid]
-        for method, user, positive, order, valid in orders.select(
-            "method", "user", "positive", "ranking", "valid"
-        ).iter_rows()
-    ]
-    wrote = ranked.filter(pl.col("completion").is_not_null())
-    wrote = wrote.group_by("method", maintain_order=True).head(TOLD)
-    right = wrote["ranking"].list.first() == wrote["positive"]
-    texts = [
-        list(row)
-        for row in zip(wrote["method"], wrote["user"], wrote["completion"], right, strict=True)
-    ]
-    final = {
-        f"{r['method']}/{key}": r[key]
-        for r in records
-        for key in ("hr@1", "hr@3", "ndcg@3", "valid_ratio")
-    }
+    columns = ("method", "variant", "dataset", "seed", "n_users", *METRICS)
+    results = [[record[name] for name in columns] for record in records]
+    final = {}
+    for record in records:
+        for name in METRICS:
+            final[f"{record['method']}/{name}"] = record[name]
+    table = pl.read_parquet(rankings)
     _each(lambda sink: sink.facts(final))
-    _each(lambda sink: sink.table("results", shown, rows))
-    _each(
-        lambda sink: sink.table(
-            "rankings", ("method", "user", "positive", "place", "valid"), places
+    _each(lambda sink: sink.table("results", columns, results))
+    places = _places(table)
+    _each(lambda sink: sink.table("rankings", tuple(places.columns), places.rows()))
+    thoughts = _thoughts(table)
+    _each(lambda sink: sink.table("thoughts", tuple(thoughts.columns), thoughts.rows()))
+
+
+def _replay(stage: str, log: Path) -> None:
+    """Send the steps of a stored log.parquet."""
+    import polars as pl
+
+    for row in pl.read_parquet(log).iter_rows(named=True):
+        number = row.get("step", row.get("epoch", 0))
+        log_step(stage, int(number), row)
+
+
+def _places(rankings: Any) -> Any:
+    """Where each user's positive was ranked, from 1; null where it was left out."""
+    import polars as pl
+
+    first = rankings.group_by("method", maintain_order=True).head(MAX_USERS)
+    rank = (
+        pl.struct("ranking", "positive")
+        .map_elements(
+            lambda row: (
+                row["ranking"].index(row["positive"]) + 1
+                if row["positive"] in row["ranking"]
+                else None
+            ),
+            return_dtype=pl.Int64,
         )
+        .alias("place")
     )
-    _each(lambda sink: sink.table("thoughts", ("method", "user", "text", "right"), texts))
+    return first.select("method", "user", "positive", rank, "valid")
+
+
+def _thoughts(rankings: Any) -> Any:
+    """Some completions of each method that writes, and whether the first place was right."""
+    import polars as pl
+
+    written = rankings.filter(pl.col("completion").is_not_null())
+    some = written.group_by("method", maintain_order=True).head(MAX_THOUGHTS)
+    first = pl.col("ranking").list.get(0, null_on_oob=True)
+    return some.select(
+        "method", "user", text="completion", right=(first == pl.col("positive")).fill_null(False)
+    )
 
 
 def _each(act: Callable[[Sink], None]) -> None:
+    """Do something with every tracker; one that raises is dropped with a note."""
     for sink in list(_open):
         try:
             act(sink)
-        except Exception as error:  # a dashboard is no reason to lose a run
+        except Exception as error:
             _open.remove(sink)
-            _say[0](
-                f"  note: {sink.name} is left out from here on: {' '.join(str(error).split())[:200]}"
-            )
+            reason = " ".join(str(error).split())[:200]
+            _say[0](f"  note: {sink.name} is left out from here on: {reason}")
 
 
-def _wandb(logger: DictConfig, plain: Mapping[str, Any], folder: Path, say: Say) -> Sink:
-    try:
-        import wandb
-    except ImportError as error:
-        raise R2RecError(
-            "logger=wandb: wandb is not installed; pip install 'r2rec[wandb]', or logger=none"
-        ) from error
+def _tracker_class(name: str) -> Any:
+    """accelerate's class for a tracker.
 
-    def begun(mode: Any) -> Any:
-        quiet = {
-            "silent": True,
-            "console": "off",
-            "init_timeout": logger.patience,
-            "disable_git": True,
-        }
-        quiet["x_disable_meta"] = (
-            True  # it has the command line as it was typed; the run's manifest has more
-        )
-        return wandb.init(
-            project=logger.project, group=f"{plain['name']} {folder.parent.name}", name=folder.name, dir=str(folder),
-            config=dict(plain), mode=mode, reinit="finish_previous", settings=wandb.Settings(**quiet),
-        )  # fmt: skip
+    Raises:
+        R2RecError: Its package is not installed.
+    """
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
-    try:
-        run = begun(logger.mode)
-    except (
-        Exception
-    ) as error:  # no key, no network: its own classes for these change between releases
-        say(f"  note: wandb goes on offline: {' '.join(str(error).split())[:200]}")
-        run = begun("offline")
-    for name in STEPPED:
-        run.define_metric(f"{name}/step")
-        run.define_metric(f"{name}/*", step_metric=f"{name}/step")
+    installed = {str(kind) for kind in get_available_trackers()}
+    if name not in installed:
+        extra = "'r2rec[wandb]'" if name == "wandb" else name
+        raise R2RecError(f"logger {name} is not installed: pip install {extra}, or logger=none")
+    return LOGGER_TYPE_TO_CLASS[name]
 
-    def stepped(name: str, number: int, values: Mapping[str, float]) -> None:
-        run.log({f"{name}/step": number, **{f"{name}/{k}": v for k, v in values.items()}})
 
-    def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        run.log({title: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
+def _open_wandb(
+    name: str, logger: Logger, config: Mapping[str, Any], folder: Path, curves: Sequence[str]
+) -> Sink:
+    kind = _tracker_class(name)
+    import wandb
 
-    return Sink(
-        "wandb",
-        stepped,
-        run.summary.update,
-        table,
-        lambda well: run.finish(exit_code=0 if well else 1),
+    settings = wandb.Settings(
+        silent=True,
+        console="off",
+        init_timeout=logger.patience,
+        disable_git=True,
+        x_disable_meta=True,  # it would hold the command line as it was typed, secrets included
     )
 
+    def start(mode: str) -> Any:
+        tracker = kind(
+            logger.project,
+            group=f"{config['name']} {folder.parent.name}",
+            name=folder.name,
+            dir=str(folder),
+            config=dict(config),
+            mode=mode,
+            reinit="finish_previous",
+            settings=settings,
+        )
+        tracker.start()
+        return tracker
 
-def _tensorboard(logger: DictConfig, plain: Mapping[str, Any], folder: Path, say: Say) -> Sink:
     try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise R2RecError("logger=tensorboard: pip install tensorboard, or logger=none") from error
-    writer = SummaryWriter(str(folder / "tensorboard"))
-    writer.add_text("config", f"```\n{OmegaConf.to_yaml(OmegaConf.create(dict(plain)))}\n```")
+        tracker = start(logger.mode)
+    except Exception as error:  # no key or no network; the classes differ between releases
+        reason = " ".join(str(error).split())[:200]
+        _say[0](f"  note: wandb goes on offline: {reason}")
+        tracker = start("offline")
+    run = tracker.tracker
+    for stage in curves:
+        run.define_metric(f"{stage}/step")
+        run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
 
-    def stepped(name: str, number: int, values: Mapping[str, float]) -> None:
-        for key, value in values.items():
-            writer.add_scalar(f"{name}/{key}", value, number)
+    def step(stage: str, number: int, values: Mapping[str, float]) -> None:
+        tracker.log({f"{stage}/step": number, **_prefixed(stage, values)})
 
-    def facts(known: Mapping[str, Any]) -> None:
-        for key, value in known.items():
-            if isinstance(value, (int, float)):
-                writer.add_scalar(f"facts/{key}", value, 0)
-            else:
-                writer.add_text(f"facts/{key}", str(value))
+    def table(title: str, columns: Sequence[str], rows: Rows) -> None:
+        tracker.log_table(title, columns=list(columns), data=[list(row) for row in rows])
 
-    def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        lines = [columns, ["---"] * len(columns), *rows]
-        cells = [
-            [str(cell).replace("|", "\\|").replace("\n", " ") for cell in line] for line in lines
-        ]
-        writer.add_text(title, "\n".join(f"| {' | '.join(line)} |" for line in cells))
+    def finish(succeeded: bool) -> None:
+        run.finish(exit_code=0 if succeeded else 1)
 
-    return Sink("tensorboard", stepped, facts, table, lambda well: writer.close())
+    return Sink(name, step, run.summary.update, table, finish)
 
 
-SINKS: Mapping[str, Callable[..., Sink]] = {"wandb": _wandb, "tensorboard": _tensorboard}
+def _open_other(
+    name: str, logger: Logger, config: Mapping[str, Any], folder: Path, curves: Sequence[str]
+) -> Sink:
+    """Any tracker of accelerate: steps are numbered by stage, tables are Markdown texts."""
+    kind = _tracker_class(name)
+    tracker = kind(name, logging_dir=str(folder)) if kind.requires_logging_directory else None
+    if tracker is None:
+        tracker = kind(logger.project)
+    tracker.start()
+    settings = json.dumps(config, indent=2, default=str)
+    tracker.log({"config": f"```\n{settings}\n```"}, step=0)
+
+    def step(stage: str, number: int, values: Mapping[str, float]) -> None:
+        tracker.log(_prefixed(stage, values), step=number)
+
+    def facts(values: Mapping[str, Any]) -> None:
+        tracker.log(_prefixed("facts", values), step=0)
+
+    def table(title: str, columns: Sequence[str], rows: Rows) -> None:
+        tracker.log({title: _markdown(columns, rows)}, step=0)
+
+    def finish(succeeded: bool) -> None:
+        tracker.finish()
+
+    return Sink(name, step, facts, table, finish)
+
+
+def _prefixed(stage: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{stage}/{name}": value for name, value in values.items()}
+
+
+def _markdown(columns: Sequence[str], rows: Rows) -> str:
+    """A table in Markdown, whose cells hold no line break and no bar."""
+    lines = []
+    for row in [columns, ["---"] * len(columns), *rows]:
+        cells = [str(cell).replace("|", "\\|").replace("\n", " ") for cell in row]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+OPENERS: dict[str, Callable[..., Sink]] = {"wandb": _open_wandb}

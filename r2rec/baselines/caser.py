@@ -9,10 +9,10 @@ from r2rec.baselines.sequential import Sequential
 
 
 class Caser(Sequential):
-    """Filters across items and across dimensions, and a vector of the user.
+    """Filters across items and across dimensions, beside a vector of the user.
 
-    A filter slides over the whole sequence once, and each place takes the strongest answers of its own window: the
-    published row per window would compute each of them `window` times.
+    A filter slides over the whole sequence once, and each position takes the maximum over its own
+    window. The published form, one row per window, would compute each value `window` times.
     """
 
     def __init__(
@@ -26,12 +26,14 @@ class Caser(Sequential):
         dropout: float = 0.2,
     ) -> None:
         super().__init__(data, dim, length, out=2 * dim)
-        self.window = self.reach = window
+        self.window = window
+        self.reach = window
         self.users = nn.Embedding(data.n_users, dim)
         self.horizontal = nn.ModuleList(
             nn.Conv1d(dim, horizontal, height) for height in range(1, window + 1)
         )
-        self.vertical = nn.Parameter(torch.randn(vertical, window) * window**-0.5)
+        filters = torch.randn(vertical, window) * window**-0.5
+        self.vertical = nn.Parameter(filters)
         self.out = nn.Linear(horizontal * window + vertical * dim, dim)
         self.dropout = nn.Dropout(dropout)
         for table in (self.users, self.targets):
@@ -39,16 +41,16 @@ class Caser(Sequential):
 
     def states(self, users: Tensor, items: Tensor) -> Tensor:
         n, length = items.shape
-        padded = F.pad(
-            self.items(items).transpose(1, 2), (self.window - 1, 0)
-        )  # [n, dim, window - 1 + length]
-        across = [
-            F.max_pool1d(torch.relu(conv(padded)), self.window - height + 1, 1)
-            for height, conv in enumerate(self.horizontal, 1)
-        ]
-        along = torch.einsum(
-            "ndtw,fw->nfdt", padded.unfold(2, self.window, 1), self.vertical
-        ).flatten(1, 2)
-        seen = torch.cat([*across, along], 1).transpose(1, 2)
-        known = torch.relu(self.out(self.dropout(seen)))
-        return torch.cat([known, self.users(users)[:, None].expand(n, length, -1)], -1)
+        vectors = self.items(items).transpose(1, 2)
+        padded = F.pad(vectors, (self.window - 1, 0))  # [n, dim, window - 1 + length]
+        features = []
+        for height, convolution in enumerate(self.horizontal, 1):
+            activated = torch.relu(convolution(padded))
+            features.append(F.max_pool1d(activated, self.window - height + 1, 1))
+        windows = padded.unfold(2, self.window, 1)  # [n, dim, length, window]
+        across_dimensions = torch.einsum("ndtw,fw->nfdt", windows, self.vertical)
+        features.append(across_dimensions.flatten(1, 2))
+        stacked = torch.cat(features, 1).transpose(1, 2)
+        sequence = torch.relu(self.out(self.dropout(stacked)))
+        user = self.users(users)[:, None]
+        return torch.cat([sequence, user.expand(n, length, -1)], -1)

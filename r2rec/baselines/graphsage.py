@@ -1,4 +1,4 @@
-"""GraphSAGE (Hamilton et al., NeurIPS 2017): a node beside the mean of its neighbours, through layers of weights."""
+"""GraphSAGE (Hamilton et al., NeurIPS 2017): a node's vector beside its neighbours' mean."""
 
 import torch
 from torch import Tensor, nn
@@ -9,19 +9,24 @@ from r2rec.baselines.ratings import Ratings
 
 
 class GraphSAGE(GraphModel):
-    """The mean aggregator (algorithm 1) over all neighbours: on graphs of this size none need be sampled."""
+    """The mean aggregator (algorithm 1) over all neighbours: small graphs need no sampling."""
 
     def __init__(self, data: Ratings, dim: int = 64, layers: int = 2, dropout: float = 0.1) -> None:
         super().__init__(data, dim, std=dim**-0.5)
-        self.weights = nn.ModuleList(nn.Linear(2 * dim, dim) for _ in range(layers))
+        self.weights = nn.ModuleList()
+        for _ in range(layers):
+            self.weights.append(nn.Linear(2 * dim, dim))
         self.dropout = nn.Dropout(dropout)
-        self.scale = nn.Parameter(
-            torch.tensor(3.0)
-        )  # vectors have length 1: without it scores stay in [-1, 1]
+        # Vectors have length 1: without a scale, scores would stay within [-1, 1].
+        self.scale = nn.Parameter(torch.tensor(3.0))
 
     def vectors(self) -> Tensor:
         x: Tensor = self.nodes
+        last = len(self.weights)
         for n, weight in enumerate(self.weights, 1):
-            x = weight(torch.cat([self.dropout(x), self.mean(x)], -1))
-            x = F.normalize(x if n == len(self.weights) else torch.relu(x), dim=-1)
+            both = [self.dropout(x), self.mean(x)]
+            x = weight(torch.cat(both, -1))
+            if n < last:
+                x = torch.relu(x)
+            x = F.normalize(x, dim=-1)
         return self.scale * x

@@ -1,4 +1,4 @@
-"""GRU4Rec (Hidasi et al., ICLR 2016; Hidasi & Karatzoglou, CIKM 2018): a recurrent network over a user's items."""
+"""GRU4Rec (Hidasi et al., ICLR 2016; Hidasi & Karatzoglou, CIKM 2018): a recurrent network."""
 
 from torch import Tensor, nn
 
@@ -7,7 +7,7 @@ from r2rec.baselines.sequential import Sequential
 
 
 class GRU4Rec(Sequential):
-    """Gated recurrent layers; what they know after an item meets item vectors."""
+    """Gated recurrent layers; their state after an item is multiplied with item vectors."""
 
     def __init__(
         self,
@@ -20,11 +20,11 @@ class GRU4Rec(Sequential):
     ) -> None:
         super().__init__(data, dim, length)
         self.dropout = nn.Dropout(dropout)
-        self.gru = nn.GRU(
-            dim, hidden, layers, batch_first=True, dropout=dropout if layers > 1 else 0.0
-        )
+        between_layers = dropout if layers > 1 else 0.0
+        self.gru = nn.GRU(dim, hidden, layers, batch_first=True, dropout=between_layers)
         self.out = nn.Linear(hidden, dim)
 
     def states(self, users: Tensor, items: Tensor) -> Tensor:
-        known, _ = self.gru(self.dropout(self.items(items)))
-        return self.out(self.dropout(known))
+        outputs, _ = self.gru(self.dropout(self.items(items)))
+        state: Tensor = self.out(self.dropout(outputs))
+        return state

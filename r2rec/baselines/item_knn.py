@@ -1,45 +1,57 @@
-"""ItemKNN (Sarwar et al., WWW 2001; Deshpande & Karypis, 2004): candidates close to what the user has."""
+"""ItemKNN (Sarwar et al., WWW 2001; Deshpande & Karypis, 2004): similarity to past items."""
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from r2rec.baselines.ratings import IdArray, highest_id
+
 
 def item_knn_scores(
     train: pl.DataFrame,
-    users: NDArray,
-    candidates: NDArray,
+    users: IdArray,
+    candidates: IdArray,
     rng: np.random.Generator,
     neighbours: int = 100,
     shrink: float = 10.0,
 ) -> NDArray[np.float64]:
-    """Scores [n, k] of candidates [n, k]: summed cosines with the user's items, each item's nearest alone.
+    """Scores [n, k] of candidates [n, k]: summed cosine similarity to the user's items.
 
     Args:
-        shrink: Added to the cosine's denominator, so that few common users make no close pair.
+        neighbours: Only so many nearest items of each item count.
+        shrink: Added to the cosine's denominator, so that two items with few users in common are
+            not close.
     """
-    matrix = interactions(
-        train, int(max(users.max(), train["user"].max() or 0)) + 1, int(candidates.max()) + 1
-    )
+    matrix = interaction_matrix(train, users, candidates)
     common = (matrix.T @ matrix).toarray().astype(np.float64)
     norm = np.sqrt(common.diagonal())
     similarity = common / (np.outer(norm, norm) + shrink)
     np.fill_diagonal(similarity, 0)
     if neighbours < len(similarity):
-        least = np.partition(similarity, -neighbours, axis=1)[:, -neighbours, None]
+        nearest = np.partition(similarity, -neighbours, axis=1)
+        least = nearest[:, -neighbours, None]
         similarity[similarity < least] = 0
-    return np.take_along_axis(matrix[users] @ similarity.T, candidates.astype(np.int64), 1)
+    scores = matrix[users] @ similarity.T
+    return np.take_along_axis(scores, candidates.astype(np.int64), axis=1)
 
 
-def interactions(train: pl.DataFrame, n_users: int, n_items: int) -> csr_array:
-    """Users x items, 1 where there is a rating."""
-    user, item = (
-        train["user"].to_numpy().astype(np.int64),
-        train["item"].to_numpy().astype(np.int64),
-    )
-    n_items = max(n_items, int(item.max(initial=-1)) + 1)
-    matrix = csr_array((np.ones(len(user), np.float32), (user, item)), shape=(n_users, n_items))
+def interaction_matrix(train: pl.DataFrame, users: IdArray, candidates: IdArray) -> csr_array:
+    """[users, items]: 1 where train has a rating.
+
+    Args:
+        users, candidates: The matrix has a row or column for these too.
+    """
+    user = train["user"].to_numpy().astype(np.int64)
+    item = train["item"].to_numpy().astype(np.int64)
+    shape = (_size(train["user"], users), _size(train["item"], candidates))
+    ones = np.ones(len(user), np.float32)
+    matrix = csr_array((ones, (user, item)), shape=shape)
     matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix
+
+
+def _size(column: pl.Series, ids: IdArray) -> int:
+    """One more than the largest id in either."""
+    return max(highest_id(column), int(ids.max())) + 1

@@ -1,4 +1,4 @@
-"""LightGCN (He et al., SIGIR 2020): neighbours' vectors, averaged over the layers, and nothing else."""
+"""LightGCN (He et al., SIGIR 2020): neighbours' vectors, averaged over the layers."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from r2rec.baselines.ratings import Ratings
 
 
 class LightGCN(GraphModel):
-    """No weights but the vectors themselves (equations 3, 4 and 8)."""
+    """The vectors themselves are the only weights (equations 3, 4 and 8)."""
 
     def __init__(self, data: Ratings, dim: int = 64, layers: int = 3) -> None:
         super().__init__(data, dim, std=0.1)

@@ -1,13 +1,16 @@
-"""What a recommender is trained to do with a positive and some negatives.
+"""Losses of the classical baselines, on the scores of a positive item and of drawn negatives.
 
 Scores come as `positive` [n] and `negative` [n, k]; each loss is a mean over n, in nats.
 """
 
+from collections.abc import Callable
 from math import log
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+MASKED_SCORE = -1e4  # of a drawn negative that is the positive itself
 
 
 def bpr(positive: Tensor, negative: Tensor, n_items: int) -> Tensor:
@@ -16,15 +19,20 @@ def bpr(positive: Tensor, negative: Tensor, n_items: int) -> Tensor:
 
 
 def bce(positive: Tensor, negative: Tensor, n_items: int) -> Tensor:
-    """Binary cross-entropy with k negatives, the loss of SASRec and Caser as published."""
+    """Binary cross-entropy with k negatives: the loss of SASRec and Caser as published."""
     return -(F.logsigmoid(positive) + F.logsigmoid(-negative).sum(1)).mean()
 
 
 def softmax(positive: Tensor, negative: Tensor, n_items: int) -> Tensor:
-    """Cross-entropy over all items, from k uniformly drawn ones in place of the others."""
+    """Cross-entropy over all items, estimated from k uniformly drawn negatives."""
     k = negative.shape[1]
-    others = negative.logsumexp(1) + log(max(1, n_items - 1) / k)
+    correction = log(max(1, n_items - 1) / k)  # each negative stands for (n_items - 1) / k items
+    others = negative.logsumexp(1) + correction
     return (torch.logaddexp(positive, others) - positive).mean()
 
 
-LOSSES = {"bpr": bpr, "bce": bce, "softmax": softmax}
+LOSSES: dict[str, Callable[[Tensor, Tensor, int], Tensor]] = {
+    "bpr": bpr,
+    "bce": bce,
+    "softmax": softmax,
+}

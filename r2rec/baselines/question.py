@@ -1,27 +1,33 @@
-"""Closed questions to a language model: what it is told of a user at some moment, and the answers it chooses from."""
+"""Closed questions to a language model: what it is told of a user, and the answers to choose."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from numpy.typing import NDArray
+from hydra.utils import get_method
 
-from r2rec.chains.graph import Graph
+from r2rec.config.slices import PromptSlice
 from r2rec.llm import chat
+from r2rec.tasks.assemble import Texts
 
-MARK = "\ue000"  # stands where an item's vector goes; `clean` lets no text from the data hold a private character
+# Stands where an item's vector goes: a private character, and `clean` removes these from all data.
+MARK = "\ue000"
 
 
 class View(NamedTuple):
-    """What a user had done before some moment, and what is shown to them then."""
+    """What a user had done before some moment, and which items are shown to them then."""
 
     user: int
     liked: list[int]  # items, latest last
-    disliked: list[int]  # items rated otherwise, latest last
+    disliked: list[int]  # items with any other rating, latest last
     candidates: list[int]
-    positive: int | None = None  # the place of the true answer in `candidates`
+    positive: int | None = None  # index of the true answer in `candidates`, where it is known
 
 
 class ClosedQuestion(NamedTuple):
-    """Options start with a space: that is how vocabularies hold words that follow others."""
+    """A question with a fixed list of answers.
+
+    Options start with a space: that is how vocabularies hold words that follow others.
+    """
 
     prompt: str
     lead: str  # what the model's turn begins with
@@ -30,44 +36,54 @@ class ClosedQuestion(NamedTuple):
     marked: tuple[int, ...] = ()  # the items of the prompt's marks, in order
 
 
-def build_views(
-    graph: Graph, user: NDArray, length: NDArray, shown: NDArray, history: int, above: float,
-    place: NDArray | None = None,
-) -> list[View]:  # fmt: skip
-    """A view per row: user u after their first `length` ratings, before candidates [n, k].
+def closed_questions(
+    choices: PromptSlice,
+    target: str,
+    params: Mapping[str, Any],
+    views: Sequence[View],
+    texts: Texts,
+) -> list[ClosedQuestion]:
+    """All questions about these views, in order; the same number for each view.
 
     Args:
-        history: Items of each kind that are told, the latest ones.
-        above: A rating above this is a like.
-        place: [n] where the true answer stands; None: it is not known.
+        target, params: The baseline's function `(view, texts, prompt, words, **params)`.
     """
-    made = []
-    for row, (u, end) in enumerate(zip(user, length, strict=True)):
-        past = slice(graph.start[u], graph.start[u] + end)
-        items, likes = graph.item[past], graph.rating[past] > above
-        liked, disliked = (
-            items[which][max(0, which.sum() - history) :].tolist() for which in (likes, ~likes)
-        )
-        made.append(
-            View(
-                int(u),
-                liked,
-                disliked,
-                shown[row].tolist(),
-                None if place is None else int(place[row]),
-            )
-        )
-    return made
+    ask = get_method(target)
+    questions: list[ClosedQuestion] = []
+    for view in views:
+        questions += ask(view, texts, choices.prompt, choices.words, **params)
+    return questions
 
 
 def encode_closed(tokenizer: Any, question: ClosedQuestion, hybrid: bool) -> list[int]:
-    """Token ids of the prompt; with `hybrid` an item's vector is named at each mark, as -1 - item."""
-    words = (
-        chat.rendered_conversation(tokenizer, question.prompt, reasoning=False) + question.lead
-    ).split(MARK)
+    """Token ids of the prompt and the lead.
+
+    Args:
+        hybrid: Put -1 - item at each mark, for the item's vector (`llara.Hybrid`); without it,
+            marks are left out.
+    """
+    conversation = chat.rendered_conversation(tokenizer, question.prompt, reasoning=False)
+    texts = (conversation + question.lead).split(MARK)
     if not hybrid:
-        return tokenizer.encode("".join(words), add_special_tokens=False)
-    ids = tokenizer.encode(words[0], add_special_tokens=False)
-    for item, text in zip(question.marked, words[1:], strict=True):
-        ids += [-1 - item, *tokenizer.encode(text, add_special_tokens=False)]
+        return _encode(tokenizer, "".join(texts))
+    ids = _encode(tokenizer, texts[0])
+    for item, text in zip(question.marked, texts[1:], strict=True):
+        ids += [-1 - item, *_encode(tokenizer, text)]
+    return ids
+
+
+def encode_answer(tokenizer: Any, question: ClosedQuestion) -> list[int]:
+    """Token ids of the true answer and its end."""
+    if question.answer is None:
+        raise ValueError("a question to learn from needs its answer")
+    return [*_encode(tokenizer, question.answer), tokenizer.eos_token_id]
+
+
+def encode_options(tokenizer: Any, question: ClosedQuestion) -> list[list[int]]:
+    """Token ids of each option."""
+    return [_encode(tokenizer, option) for option in question.options]
+
+
+def _encode(tokenizer: Any, text: str) -> list[int]:
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids

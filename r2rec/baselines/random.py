@@ -1,12 +1,17 @@
-"""Random: every order is as likely as any other, so HR@1 is 1 in the number of candidates."""
+"""Random: every order is as likely as any other, so HR@1 is 1 / (number of candidates)."""
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from r2rec.baselines.ratings import IdArray
+
 
 def random_scores(
-    train: pl.DataFrame, users: NDArray, candidates: NDArray, rng: np.random.Generator
+    train: pl.DataFrame,
+    users: IdArray,
+    candidates: IdArray,
+    rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Scores [n, k] of candidates [n, k]: noise."""
+    """Uniform random scores [n, k] of candidates [n, k]."""
     return rng.random(candidates.shape)

@@ -1,7 +1,7 @@
-"""Train-side ratings as implicit feedback: what every classical baseline learns from."""
+"""Train ratings as implicit feedback: what every classical baseline learns from."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -9,9 +9,11 @@ from numpy.typing import NDArray
 
 from r2rec.base.errors import R2RecError
 
+IdArray = NDArray[np.integer[Any]]  # ids of users or items
+
 
 class Ratings(NamedTuple):
-    """Who interacted with what: each user's items in time order, in one array."""
+    """Who interacted with what: the items of all users in time order, in one array."""
 
     n_users: int
     n_items: int
@@ -23,29 +25,43 @@ class Ratings(NamedTuple):
 def train_ratings(
     train: pl.DataFrame, n_users: int, n_items: int, above: float | None = None
 ) -> Ratings:
-    """The rows of a train table (`split`), or those rated above a threshold."""
-    rows = train if above is None else train.filter(pl.col("rating") > above)
+    """The rows of a train table (`split`), or only those with a rating above `above`."""
+    rows = train
+    if above is not None:
+        rows = train.filter(pl.col("rating") > above)
     rows = rows.sort("user", maintain_order=True)
-    user, item = (rows[column].to_numpy().astype(np.int64) for column in ("user", "item"))
-    return Ratings(n_users, n_items, user, item, np.searchsorted(user, np.arange(n_users + 1)))
+    user = rows["user"].to_numpy().astype(np.int64)
+    item = rows["item"].to_numpy().astype(np.int64)
+    start = np.searchsorted(user, np.arange(n_users + 1))
+    return Ratings(n_users, n_items, user, item, start)
 
 
 def load_ratings(prepare: Path, split: Path, above: float | None = None) -> Ratings:
-    """From two artefacts.
+    """The train ratings of two artefacts.
 
     Raises:
-        R2RecError: Nothing is left to learn from.
+        R2RecError: No rating is left to learn from.
     """
-    n_users, n_items = (
-        pl.scan_parquet(prepare / f"{t}.parquet").select(pl.len()).collect().item() for t in SIDES
-    )
     train = pl.read_parquet(split / "train.parquet")
-    loaded = train_ratings(train, max(n_users, (train["user"].max() or 0) + 1), n_items, above)  # type: ignore[operator]
-    if not len(loaded.user):
+    n_users = _count_rows(prepare / "users.parquet")
+    # Noise adds fake users, whose ids follow those of the users table.
+    n_users = max(n_users, highest_id(train["user"]) + 1)
+    n_items = _count_rows(prepare / "items.parquet")
+    ratings = train_ratings(train, n_users, n_items, above)
+    if not len(ratings.user):
         raise R2RecError(
-            "no train rating is left to learn from; lower evaluation.positive_above or give more data"
+            "no train rating is left to learn from;"
+            " lower evaluation.positive_above or use a larger data set"
         )
-    return loaded
+    return ratings
 
 
-SIDES = ("users", "items")
+def highest_id(ids: pl.Series) -> int:
+    """The largest of some ids; -1 where there are none."""
+    largest = ids.max()
+    return largest if isinstance(largest, int) else -1
+
+
+def _count_rows(table: Path) -> int:
+    count = pl.scan_parquet(table).select(pl.len())
+    return int(count.collect().item())

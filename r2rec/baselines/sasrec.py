@@ -9,7 +9,10 @@ from r2rec.baselines.sequential import Sequential
 
 
 class SASRec(Sequential):
-    """Causal attention blocks over item and place embeddings, normalised first; the last state meets item vectors."""
+    """Causal attention over item and position embeddings, with pre-normalisation.
+
+    The last state is multiplied with item vectors.
+    """
 
     def __init__(
         self,
@@ -21,26 +24,34 @@ class SASRec(Sequential):
         dropout: float = 0.2,
     ) -> None:
         super().__init__(data, dim, length)
-        self.places = nn.Parameter(torch.randn(length, dim) * dim**-0.5)
+        positions = torch.randn(length, dim) * dim**-0.5
+        self.places = nn.Parameter(positions)
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Block(dim, heads, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList()
+        for _ in range(blocks):
+            self.blocks.append(Block(dim, heads, dropout))
         self.norm = nn.LayerNorm(dim)
 
     def states(self, users: Tensor, items: Tensor) -> Tensor:
-        x = self.dropout(self.items(items) + self.places[: items.shape[1]])
+        positions = self.places[: items.shape[1]]
+        x: Tensor = self.dropout(self.items(items) + positions)
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)
+        x = self.norm(x)
+        return x
 
 
 class Block(nn.Module):
-    """Attention to what came before, then a layer of the same width on each place."""
+    """Attention to earlier positions, then a feed-forward layer on each position."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads, self.rate = heads, dropout
-        self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.heads = heads
+        self.rate = dropout
+        self.norm1 = nn.LayerNorm(dim)
+        self.norm2 = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
         self.inner = nn.Sequential(
             nn.Linear(dim, dim), nn.ReLU(), nn.Dropout(dropout), nn.Linear(dim, dim)
         )
@@ -48,7 +59,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, length, dim = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(n, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.dropout(self.out(seen.transpose(1, 2).reshape(n, length, dim)))
-        return x + self.dropout(self.inner(self.norm2(x)))
+        projected = self.qkv(self.norm1(x))
+        by_head = projected.view(n, length, 3, self.heads, -1)
+        q, k, v = by_head.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        merged = attended.transpose(1, 2).reshape(n, length, dim)
+        x = x + self.dropout(self.out(merged))
+        x = x + self.dropout(self.inner(self.norm2(x)))
+        return x

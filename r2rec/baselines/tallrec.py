@@ -1,45 +1,63 @@
-"""TALLRec (Bao et al., RecSys 2023): would the user like this item, yes or no? Candidates stand by P(yes)."""
-
-from omegaconf import DictConfig
+"""TALLRec (Bao et al., RecSys 2023): would the user like this item? Candidates rank by P(yes)."""
 
 from r2rec.baselines.question import ClosedQuestion, View
+from r2rec.config import Prompt, Words
+from r2rec.prompts.cases import Item
 from r2rec.prompts.render import clean, show
 from r2rec.tasks.assemble import Texts
 
 
 def tallrec_questions(
     view: View,
-    known: Texts,
-    prompt: DictConfig,
-    words: DictConfig,
+    texts: Texts,
+    prompt: Prompt,
+    words: Words,
     *,
     positive: str = "Yes",
     negative: str = "No",
 ) -> list[ClosedQuestion]:
-    """One question for each candidate: what the user liked, what they did not, and this one (section 3.1, table 1).
+    """One question for each candidate: likes, dislikes and the candidate (section 3.1, table 1).
 
     Args:
-        positive, negative: The words that the model answers with. LoRA leaves word vectors as they are, so a small
-            model is better asked for some that it has often written.
+        positive, negative: The words that the model answers with. LoRA does not train word vectors,
+            so a small model answers better in words that it has often written.
     """
-    told = []
-    profile = known.profile(view.user)
-    if prompt.profile and profile:
-        told.append(f"User: {clean(profile)}")
-    for kind, items in (("Liked", view.liked), ("Disliked", view.disliked)):
-        told += [
-            f"- {kind} {n}: {show(known.items[i], prompt.title_length)}"
-            for n, i in enumerate(items, 1)
-        ]
-    asked = f'Will the user like this {words.singular}? Answer "{positive}" or "{negative}".'
-    return [
-        ClosedQuestion(
-            "\n".join([*told, f"- A: {show(known.items[item], prompt.title_length)}", asked]),
-            "Answer:",
-            (f" {positive}", f" {negative}"),
-            None
-            if view.positive is None
-            else f" {positive if place == view.positive else negative}",
+    context = _context(view, texts, prompt)
+    ask = f'Will the user like this {words.singular}? Answer "{positive}" or "{negative}".'
+    yes = f" {positive}"
+    no = f" {negative}"
+    questions = []
+    for index, candidate in enumerate(view.candidates):
+        text = show(texts.items[candidate], prompt.title_length)
+        answer = None
+        if view.positive is not None:
+            answer = yes if index == view.positive else no
+        question = ClosedQuestion(
+            prompt="\n".join([*context, f"- A: {text}", ask]),
+            lead="Answer:",
+            options=(yes, no),
+            answer=answer,
         )
-        for place, item in enumerate(view.candidates)
-    ]
+        questions.append(question)
+    return questions
+
+
+def _context(view: View, texts: Texts, prompt: Prompt) -> list[str]:
+    """Lines about the user: profile, likes, dislikes."""
+    lines = []
+    profile = texts.profile(view.user)
+    if prompt.profile and profile:
+        lines.append(f"User: {clean(profile)}")
+    liked = [texts.items[item] for item in view.liked]
+    disliked = [texts.items[item] for item in view.disliked]
+    lines += _listed("Liked", liked, prompt.title_length)
+    lines += _listed("Disliked", disliked, prompt.title_length)
+    return lines
+
+
+def _listed(kind: str, items: list[Item], title_length: int) -> list[str]:
+    """For example `- Liked 1: [Drama] "Heat"`."""
+    lines = []
+    for number, item in enumerate(items, 1):
+        lines.append(f"- {kind} {number}: {show(item, title_length)}")
+    return lines

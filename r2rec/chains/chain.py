@@ -1,58 +1,107 @@
-"""Stage `chain`: interaction chains of users with train ratings, from all that came before the held-out items.
+"""Stage `chain`: interaction chains from all ratings before the held-out items (section 3.2.1).
 
-Everybody gets some, so that a run that evaluates other users finds them made. Where there are too many users for that
-(`pipeline.EVERYONE`), the stage is told whom the run evaluates, and draws for those alone.
+All users with train ratings get chains, so that a run that evaluates other users can reuse them.
+With more users than MAX_USERS_WITH_FULL_CHAINS that takes too long, and only the evaluated users
+get chains.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
 from hydra.utils import get_method
-from omegaconf import DictConfig
 
 from r2rec.base import seeds
+from r2rec.base.workspace import Workspace
 from r2rec.chains import graph as graphs
 from r2rec.chains.samplers import closed, table
+from r2rec.config import ChainSampler
+from r2rec.config.slices import ChainSlice
+from r2rec.data.candidates import Candidates
 from r2rec.data.split import evaluated
+
+MAX_USERS_WITH_FULL_CHAINS = 10_000  # users with candidates
 
 
 def sample(
-    cfg: DictConfig, graph: graphs.Graph, asked: graphs.Queries, rng: np.random.Generator
+    sampler: ChainSampler,
+    graph: graphs.Graph,
+    wanted: graphs.Queries,
+    rng: np.random.Generator,
 ) -> pl.DataFrame:
-    """Chains of these queries by the configured sampler; an empty table where chains are off."""
-    sampler = get_method(cfg._target_) if cfg._target_ else closed
-    per_query = cfg.per_user if cfg._target_ else 0
-    return table(sampler(graph, asked, per_query, rng, **cfg.params), graph, asked)
+    """Draw chains for these queries by the configured sampler.
+
+    Returns:
+        The columns of `samplers.table`; no rows if chains are off.
+    """
+    if sampler._target_:
+        draw = get_method(sampler._target_)
+        per_query = sampler.per_user
+    else:
+        draw = closed
+        per_query = 0
+    chains = draw(graph, wanted, per_query, rng, **sampler.params)
+    return table(chains, graph, wanted)
 
 
 def load_graph(prepare: Path, split: Path) -> graphs.Graph:
-    """The graph of an artefact's train table, with room for all users, fake ones included, and all items."""
+    """The graph of the train table, with room for all users and items.
+
+    Args:
+        prepare: Folder of the artefact of stage `prepare`.
+        split: Folder of the artefact of stage `split`; noise may have added fake users to it.
+    """
     train = pl.read_parquet(split / "train.parquet")
-    n_users = pl.scan_parquet(prepare / "users.parquet").select(pl.len()).collect().item()
-    n_items = pl.scan_parquet(prepare / "items.parquet").select(pl.len()).collect().item()
-    return graphs.build_graph(train, max(n_users, (train["user"].max() or 0) + 1), n_items)  # type: ignore[operator]
+    n_users = _height(prepare / "users.parquet")
+    n_items = _height(prepare / "items.parquet")
+    last_user = cast(int | None, train["user"].max())
+    if last_user is not None:
+        n_users = max(n_users, last_user + 1)
+    return graphs.build_graph(train, n_users, n_items)
 
 
-def chain(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
-    """Write chains.parquet: user, item1, rating_u1, neighbour, rating_v1, rating_v2, item2, rating_u2."""
+def chain(choices: ChainSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
+    """Write chains.parquet: the columns of `samplers.table` without `query`.
+
+    Returns:
+        The number of chains, of users who were to get some, and of users who got fewer than
+        configured.
+    """
     graph = load_graph(inputs["prepare"], inputs["split"])
-    queries = _queries(cfg, graph, inputs["split"])
-    chains = sample(cfg.chain_sampler, graph, queries, seeds.generator(cfg.seed, "chain"))
-    chains.drop("query").write_parquet(folder / "chains.parquet")
-    per_user = np.bincount(chains["query"].to_numpy(), minlength=len(queries.user))
-    fewer = int((per_user < cfg.chain_sampler.per_user).sum())
-    return {"chains": chains.height, "users": len(queries.user), "users_with_fewer": fewer}
+    wanted = _stage_queries(choices, graph, inputs["split"])
+    rng = seeds.generator(choices.seed, "chain")
+    chains = sample(choices.chain_sampler, graph, wanted, rng)
+    chains.drop("query").write_parquet(work.folder / "chains.parquet")
+    n_queries = len(wanted.user)
+    per_user = np.bincount(chains["query"].to_numpy(), minlength=n_queries)
+    has_fewer = per_user < choices.chain_sampler.per_user
+    return {
+        "chains": chains.height,
+        "users": n_queries,
+        "users_with_fewer": int(has_fewer.sum()),
+    }
 
 
-def _queries(cfg: DictConfig, graph: graphs.Graph, split: Path) -> graphs.Queries:
-    """Whom the stage draws for: the evaluated users where `cfg` says how many, else all."""
-    if "evaluation" in cfg:
-        asked = evaluated(cfg, split)
-    elif cfg.chain_sampler.forward:
-        asked = pl.read_parquet(split / "candidates.parquet").sort("user")
+def _stage_queries(choices: ChainSlice, graph: graphs.Graph, split: Path) -> graphs.Queries:
+    """Queries of the users that get chains."""
+    leads_to_candidates = choices.chain_sampler.forward
+    candidates_file = split / "candidates.parquet"
+    if _height(candidates_file) > MAX_USERS_WITH_FULL_CHAINS:
+        candidates = evaluated(split, choices.seed, choices.users)
+    elif leads_to_candidates:
+        candidates = pl.read_parquet(candidates_file).sort("user")
     else:
-        return graphs.queries(graph, np.flatnonzero(np.diff(graph.start)))
-    shown = np.array(asked["items"].to_list(), np.uint32) if cfg.chain_sampler.forward else None
-    return graphs.queries(graph, asked["user"].to_numpy(), candidates=shown)
+        with_ratings = np.flatnonzero(np.diff(graph.start))
+        return graphs.queries(graph, with_ratings)
+    shown = None
+    if leads_to_candidates:
+        shown = Candidates.of(candidates).items
+    return graphs.queries(graph, candidates["user"].to_numpy(), candidates=shown)
+
+
+def _height(table_file: Path) -> int:
+    """The number of rows of a parquet file."""
+    height: int = pl.scan_parquet(table_file).select(pl.len()).collect().item()
+    return height

@@ -1,4 +1,4 @@
-"""The bipartite graph of train ratings, as sorted CSR arrays, and what asks it for chains."""
+"""The bipartite graph of train ratings as sorted CSR arrays, and the queries for chains in it."""
 
 from typing import NamedTuple
 
@@ -7,57 +7,100 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float64]
+Ids = IntArray | NDArray[np.uint32]
+
 
 class Queries(NamedTuple):
-    """Who asks for chains, and what of their past counts: all of it, or only what came before some target."""
+    """Who wants chains, and which part of their past counts.
 
-    user: NDArray[np.int64]  # [q]
-    past: csr_matrix  # [q, items] the query user's ratings that chains may use
-    candidates: NDArray[np.uint32] | None = None  # [q, k] as shown, where a sampler leads to them
+    Attributes:
+        user: [q] the user of each query; a user may have several.
+        past: [q, items] the user's ratings that chains may use: all of them, or only those before
+            some target. Row indices are sorted.
+        candidates: [q, k] the items shown, for samplers that lead to them.
+    """
+
+    user: IntArray
+    past: csr_matrix
+    candidates: NDArray[np.uint32] | None = None
 
 
 class Graph(NamedTuple):
-    ratings: csr_matrix  # [users, items] f32, row indices sorted
-    raters: csr_matrix  # [items, users], the transpose
-    item: NDArray[np.int64]  # [ratings] items of all users in time order
-    rating: NDArray[np.float32]  # [ratings]
-    start: NDArray[np.int64]  # [users + 1] where each user's ratings begin in `item` and `rating`
+    """Train ratings, by user, by item and in time.
+
+    Attributes:
+        ratings: [users, items] f32, row indices sorted.
+        raters: [items, users], its transpose.
+        item: [ratings] the items of all users, user by user, in time order.
+        rating: [ratings] the ratings of these.
+        start: [users + 1] where each user's ratings begin in `item` and `rating`.
+    """
+
+    ratings: csr_matrix
+    raters: csr_matrix
+    item: IntArray
+    rating: NDArray[np.float32]
+    start: IntArray
 
     @property
     def n_items(self) -> int:
-        return self.ratings.shape[1]
+        """The number of items, rated or not."""
+        n_items: int = self.ratings.shape[1]
+        return n_items
 
 
 def build_graph(train: pl.DataFrame, n_users: int, n_items: int) -> Graph:
-    """The graph of a train table, which is sorted by user, then time."""
-    user, item = (
-        train["user"].to_numpy().astype(np.int64),
-        train["item"].to_numpy().astype(np.int64),
-    )
+    """Build the graph of a train table, which is sorted by user, then time."""
+    user = train["user"].to_numpy().astype(np.int64)
+    item = train["item"].to_numpy().astype(np.int64)
     rating = train["rating"].to_numpy()
-    start = np.concatenate([[0], np.cumsum(np.bincount(user, minlength=n_users))])
-    # copies: sorting is in place, and `item` and `rating` must stay in time order
+    n_ratings = np.bincount(user, minlength=n_users)
+    start = np.concatenate([[0], np.cumsum(n_ratings)])
+    # Copies: `sort_indices` works in place, and `item` and `rating` must stay in time order.
     ratings = csr_matrix((rating.copy(), item.copy(), start), shape=(n_users, n_items))
     ratings.sort_indices()
     return Graph(ratings, ratings.T.tocsr(), item, rating, start)
 
 
 def queries(
-    graph: Graph, user: NDArray, length: NDArray | None = None, candidates: NDArray | None = None
+    graph: Graph,
+    user: Ids,
+    length: Ids | None = None,
+    candidates: NDArray[np.uint32] | None = None,
 ) -> Queries:
-    """Queries of these users. `length` [q] keeps only their first so many ratings in time; None keeps all."""
-    user = np.asarray(user, np.int64)
+    """Queries of these users.
+
+    Args:
+        user: [q] user ids.
+        length: [q] how many of each user's ratings count, from the first in time. None: all.
+        candidates: [q, k] the items shown, for samplers that lead to them.
+    """
+    users = np.asarray(user, np.int64)
     if length is None:
-        return Queries(user, graph.ratings[user], candidates)
+        return Queries(users, graph.ratings[users], candidates)
     begin = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    place = np.arange(begin[-1]) + np.repeat(graph.start[user] - begin[:-1], length)
-    past = csr_matrix(
-        (graph.rating[place], graph.item[place], begin), shape=(len(user), graph.n_items)
-    )
+    # Entry n of all pasts in a row is rating n + offset of the graph.
+    offset = graph.start[users] - begin[:-1]
+    entries = np.arange(begin[-1]) + np.repeat(offset, length)
+    shape = (len(users), graph.n_items)
+    past = csr_matrix((graph.rating[entries], graph.item[entries], begin), shape=shape)
     past.sort_indices()
-    return Queries(user, past, candidates)
+    return Queries(users, past, candidates)
 
 
-def shared_items(asked: Queries, graph: Graph, query: NDArray, neighbour: NDArray) -> csr_matrix:
-    """[pairs, items]: where query and neighbour both rated an item. The stored values mean nothing."""
-    return asked.past[query].multiply(graph.ratings[neighbour]).tocsr()
+def shared_items(
+    wanted: Queries,
+    graph: Graph,
+    query: IntArray,
+    neighbour: IntArray,
+) -> csr_matrix:
+    """[pairs, items] the items that query and neighbour both rated. The values mean nothing.
+
+    Args:
+        query: [pairs] row numbers of the queries.
+        neighbour: [pairs] user ids.
+    """
+    return wanted.past[query].multiply(graph.ratings[neighbour]).tocsr()

@@ -1,183 +1,246 @@
-"""Neighbours of a user, drawn exactly uniformly and without a loop over users (section 3.2.1, equation 1).
+"""Neighbours of a user, drawn exactly uniformly and without a loop over users.
 
-V(u) is the set of users who share at least `least` items with u. Three exact ways to draw from it:
+Section 3.2.1, equation 1: V(u) is the set of users who share at least `min_shared` items with u.
+Three exact ways to draw from it:
 
-- propose any active user and keep those in V(u). A uniform draw from a superset, kept only if it falls into V(u),
-  is uniform over V(u). On dense data (MovieLens) nearly every proposal is kept, and V(u) is never written down.
-- propose the end of a path u - item - v, uniform over all such paths. A v who shares c items ends c of them, so those
-  in V(u) are kept with chance `least` / c: each is then kept as often as any other. What a proposal costs does not
-  grow with the popularity of u's items, so this serves queries with very many paths.
-- enumerate V(u) by a sparse product, and draw from the list. On sparse data (Amazon) nearly no proposal of the first
-  kind would be kept, and the list is short.
+- Propose any active user and keep those in V(u). A uniform draw from a superset, kept only if it
+  falls into V(u), is uniform over V(u). On dense data (MovieLens) nearly every proposal is kept,
+  and V(u) is never written down.
+- Propose the end of a path u - item - v, uniform over all such paths. A v who shares c items ends
+  c of them, so those in V(u) are kept with probability `min_shared` / c: each is then kept as often
+  as any other. The cost of a proposal does not grow with the popularity of u's items, so this
+  serves queries with very many paths.
+- Enumerate V(u) by a sparse product, and draw from the list. On sparse data (Amazon) nearly no
+  proposal of the first kind would be kept, and the list is short.
 
-Proposals are made while they pay; whoever is still short of neighbours is then served by enumeration. Which way
-serves a user depends on how many proposals were kept, never on whom they named, so the draw stays uniform.
-Neighbours of one query are distinct: the next is uniform over what remains.
+Proposals are made while they pay; whoever still lacks neighbours is then served by enumeration.
+Which way serves a user depends on how many proposals were kept, never on whom they named, so the
+draw stays uniform. Neighbours of one query are distinct: the next is uniform over what remains.
 
-Memory is linear in the ratings, and in the users that ask. Time grows with the paths of those who ask, of which
-a query walks no more than LONG, unless V(u) is so small a part of their ends that proposals miss it.
+Memory is linear in the ratings, and in the queries. Time grows with the paths of the queries; no
+more than MANY_PATHS of one query are walked, unless V(u) is so small a part of their ends that
+proposals miss it.
 """
+
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from r2rec.chains.graph import Graph, Queries, shared_items
+from r2rec.chains.graph import BoolArray, Graph, IntArray, Queries, shared_items
 
-PAYS = 0.2  # share of proposals that must be kept for another round
-PATHS = 20_000_000  # user-item-user paths enumerated at once, which bounds memory
-LONG = 1_000_000  # paths of a query from which on some are proposed before all are walked
-TRIES, ROUNDS = 16, 4  # paths proposed for each missing neighbour at once, and how many times
+PAYS = 0.2  # share of proposed users that must be kept for another round
+MAX_PATHS_AT_ONCE = 20_000_000  # user-item-user paths enumerated at once; bounds memory
+MANY_PATHS = 1_000_000  # a query with more has some of its paths proposed before all are walked
+PATHS_PER_NEIGHBOUR = 16  # paths proposed at once for each missing neighbour
+PATH_ROUNDS = 4  # how many times paths are proposed
+
+
+class _Search(NamedTuple):
+    """Who wants neighbours, where they are, and how many items they must share."""
+
+    queries: Queries
+    graph: Graph
+    min_shared: int
+
+    @property
+    def n_users(self) -> int:
+        n_users: int = self.graph.ratings.shape[0]
+        return n_users
+
+    def keys(
+        self,
+        query: IntArray,
+        neighbour: IntArray,
+    ) -> IntArray:
+        """Pairs of a query and a neighbour as one number each."""
+        return query * self.n_users + neighbour
+
+
+@dataclass
+class _Found:
+    """Neighbours found so far, as keys in the order drawn, and how many each query lacks."""
+
+    keys: IntArray
+    missing: IntArray  # [q]
+    n_users: int
+
+    def add(self, keys: IntArray) -> None:
+        self.keys = np.concatenate([self.keys, keys])
+        query = keys // self.n_users
+        self.missing -= np.bincount(query, minlength=len(self.missing))
 
 
 def draw_neighbours(
-    asked: Queries, graph: Graph, k: int, least: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Up to k distinct neighbours per query, uniform over V(u).
+    wanted: Queries,
+    graph: Graph,
+    k: int,
+    min_shared: int,
+    rng: np.random.Generator,
+) -> tuple[IntArray, IntArray]:
+    """Draw up to k distinct neighbours per query, uniform over V(u).
 
     Args:
-        least: Items that a neighbour shares with the query's past, at least.
+        min_shared: How many items a neighbour shares with the query's past, at least.
 
     Returns:
-        query [n], neighbour [n], sorted by query; within one, in the order drawn.
+        query [n] (row numbers) and neighbour [n] (user ids), sorted by query; within a query in
+        the order drawn.
     """
-    n_users = graph.ratings.shape[0]
-    active = np.flatnonzero(np.diff(graph.ratings.indptr) >= least)
-    asks = np.flatnonzero(np.diff(asked.past.indptr) >= least)
-    got = np.empty(0, np.int64)  # keys query * n_users + neighbour, in the order drawn
-    missing = np.zeros(len(asked.user), np.int64)
-    missing[asks] = k
-    pays = 1.0
-    while pays > PAYS and len(active) and missing.any():
-        query = np.repeat(np.arange(len(missing)), missing)
-        keys = query * n_users + rng.choice(active, len(query))
-        fresh = _unseen(keys, got)
-        keep = fresh[_related(fresh, asked, graph, n_users, least)]
-        got = np.concatenate([got, keep])
-        missing -= np.bincount(keep // n_users, minlength=len(missing))
-        pays = len(keep) / len(keys)
-    for serve in (_by_path, _enumerated):
-        if not missing.any():
-            break
-        more = serve(asked, graph, missing, least, got, rng)
-        got = np.concatenate([got, more])
-        missing -= np.bincount(more // n_users, minlength=len(missing))
-    got = got[np.argsort(got // n_users, kind="stable")]
-    return got // n_users, got % n_users
+    search = _Search(wanted, graph, min_shared)
+    missing = np.zeros(len(wanted.user), np.int64)
+    past_length = np.diff(wanted.past.indptr)
+    missing[past_length >= min_shared] = k
+    found = _Found(np.empty(0, np.int64), missing, search.n_users)
+    _propose_users(search, found, rng)
+    if found.missing.any():
+        _propose_paths(search, found, rng)
+    if found.missing.any():
+        found.add(_enumerated(search, found, rng))
+    by_query = np.argsort(found.keys // search.n_users, kind="stable")
+    keys = found.keys[by_query]
+    return keys // search.n_users, keys % search.n_users
 
 
-def _unseen(keys: NDArray[np.int64], got: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Each key once, in the order of first occurrence, without those in `got`."""
+def _propose_users(search: _Search, found: _Found, rng: np.random.Generator) -> None:
+    """Rounds of proposed users, while enough of them are kept."""
+    n_ratings = np.diff(search.graph.ratings.indptr)
+    active = np.flatnonzero(n_ratings >= search.min_shared)
+    every_query = np.arange(len(found.missing))
+    kept_share = 1.0
+    while kept_share > PAYS and len(active) and found.missing.any():
+        query = np.repeat(every_query, found.missing)
+        keys = search.keys(query, rng.choice(active, len(query)))
+        fresh = _unseen(keys, found.keys)
+        kept = fresh[_are_neighbours(search, fresh)]
+        found.add(kept)
+        kept_share = len(kept) / len(keys)
+
+
+def _unseen(keys: IntArray, seen: IntArray) -> IntArray:
+    """Each key once, in the order of first occurrence, without those in `seen`."""
     _, first = np.unique(keys, return_index=True)
-    keys = keys[np.sort(first)]
-    return keys[~np.isin(keys, got)]
+    distinct = keys[np.sort(first)]
+    return distinct[~np.isin(distinct, seen)]
 
 
-def _related(
-    keys: NDArray, asked: Queries, graph: Graph, n_users: int, least: int
-) -> NDArray[np.bool_]:
-    query, neighbour = keys // n_users, keys % n_users
-    n_shared = np.diff(shared_items(asked, graph, query, neighbour).indptr)
-    return (n_shared >= least) & (neighbour != asked.user[query])
+def _are_neighbours(search: _Search, keys: IntArray) -> BoolArray:
+    query = keys // search.n_users
+    neighbour = keys % search.n_users
+    is_other: BoolArray = neighbour != search.queries.user[query]
+    shares_enough = _n_shared(search, query, neighbour) >= search.min_shared
+    return is_other & shares_enough
 
 
-def _first(keys: NDArray[np.int64], missing: NDArray[np.int64], n_users: int) -> NDArray[np.int64]:
-    """The first `missing[q]` of each query's keys, which stand together and in the order of queries."""
-    query = keys // n_users
-    place = np.arange(len(keys)) - np.searchsorted(query, query)
-    return keys[place < missing[query]]
+def _n_shared(
+    search: _Search,
+    query: IntArray,
+    neighbour: IntArray,
+) -> NDArray[np.int32]:
+    """[pairs] how many items query and neighbour share."""
+    shared = shared_items(search.queries, search.graph, query, neighbour)
+    n_shared: NDArray[np.int32] = np.diff(shared.indptr)
+    return n_shared
 
 
-def _begin(asked: Queries, graph: Graph) -> NDArray[np.int64]:
-    """[entries of all pasts + 1]: where the paths through each entry begin, if all paths stand in a row."""
-    return np.concatenate(
-        [[0], np.cumsum(np.diff(graph.raters.indptr)[asked.past.indices], dtype=np.int64)]
-    )
+def _first_missing(found: _Found, keys: IntArray) -> IntArray:
+    """The first `missing[q]` of each query's keys. Keys are sorted by query."""
+    query = keys // found.n_users
+    place_in_query = np.arange(len(keys)) - np.searchsorted(query, query)
+    return keys[place_in_query < found.missing[query]]
 
 
-def _blocks(query: NDArray[np.int64], cost: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """Queries, of at least one, in blocks that cost about PATHS."""
-    return np.split(query, np.flatnonzero(np.diff(np.cumsum(cost) // PATHS)) + 1)
+def _path_starts(search: _Search) -> IntArray:
+    """Where the paths through each entry of the pasts begin, if all paths stand in one row.
+
+    Returns:
+        [entries of all pasts + 1]
+    """
+    n_raters = np.diff(search.graph.raters.indptr)
+    n_paths = n_raters[search.queries.past.indices]
+    return np.concatenate([[0], np.cumsum(n_paths, dtype=np.int64)])
 
 
-def _by_path(
-    asked: Queries,
-    graph: Graph,
-    missing: NDArray,
-    least: int,
-    got: NDArray,
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Keys of at most `missing[q]` further neighbours of each query with very many paths."""
-    begin, found = _begin(asked, graph), np.empty(0, np.int64)
-    many = np.flatnonzero((missing > 0) & (np.diff(begin[asked.past.indptr]) > LONG))
-    for block in _blocks(many, np.diff(asked.past.indptr)[many] * missing[many] * TRIES):
-        left = np.zeros_like(missing)
-        left[block] = missing[block]
-        for _ in range(ROUNDS):
-            if not left.any():
+def _blocks(query: IntArray, cost: IntArray) -> list[IntArray]:
+    """Split the queries into blocks that cost about MAX_PATHS_AT_ONCE; at least one query each."""
+    block_number = np.cumsum(cost) // MAX_PATHS_AT_ONCE
+    first_of_block = np.flatnonzero(np.diff(block_number)) + 1
+    return np.split(query, first_of_block)
+
+
+def _propose_paths(search: _Search, found: _Found, rng: np.random.Generator) -> None:
+    """Serve queries with very many paths by proposing some of these."""
+    starts = _path_starts(search)
+    past_begin = search.queries.past.indptr
+    n_paths = np.diff(starts[past_begin])
+    many = np.flatnonzero((found.missing > 0) & (n_paths > MANY_PATHS))
+    past_length = np.diff(past_begin)[many]
+    cost = past_length * found.missing[many] * PATHS_PER_NEIGHBOUR
+    for block in _blocks(many, cost):
+        for _ in range(PATH_ROUNDS):
+            missing = found.missing[block]
+            if not missing.any():
                 break
-            keys = _ends(np.repeat(block, TRIES * left[block]), begin, asked, graph, least, rng)
-            more = _first(_unseen(keys, np.concatenate([got, found])), left, graph.ratings.shape[0])
-            found = np.concatenate([found, more])
-            left -= np.bincount(more // graph.ratings.shape[0], minlength=len(left))
-    return found
+            query = np.repeat(block, PATHS_PER_NEIGHBOUR * missing)
+            keys = _kept_path_ends(search, query, starts, rng)
+            found.add(_first_missing(found, _unseen(keys, found.keys)))
 
 
-def _ends(
-    query: NDArray,
-    begin: NDArray,
-    asked: Queries,
-    graph: Graph,
-    least: int,
+def _kept_path_ends(
+    search: _Search,
+    query: IntArray,
+    starts: IntArray,
     rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Keys of a uniform draw from V(u) for each of `query`, less those that are thrown away."""
-    start = begin[asked.past.indptr]
-    path = rng.integers(start[query], start[query + 1])
-    entry = np.searchsorted(begin, path, side="right") - 1
-    item = asked.past.indices[entry]
-    neighbour = graph.raters.indices[graph.raters.indptr[item] + path - begin[entry]]
-    n_shared = np.diff(shared_items(asked, graph, query, neighbour).indptr)
-    keep = (
-        (n_shared >= least)
-        & (neighbour != asked.user[query])
-        & (rng.random(len(query)) * n_shared < least)
-    )
-    return query[keep] * graph.ratings.shape[0] + neighbour[keep]
+) -> IntArray:
+    """Keys of a uniform draw from V(u) for each of `query`, without those that are rejected."""
+    past = search.queries.past
+    raters = search.graph.raters
+    first_path = starts[past.indptr]
+    path = rng.integers(first_path[query], first_path[query + 1])
+    entry = np.searchsorted(starts, path, side="right") - 1
+    item = past.indices[entry]
+    neighbour = raters.indices[raters.indptr[item] + path - starts[entry]]
+    n_shared = _n_shared(search, query, neighbour)
+    is_other = neighbour != search.queries.user[query]
+    # Of the paths to v, whose number is `n_shared`, `min_shared` count.
+    counts = rng.random(len(query)) * n_shared < search.min_shared
+    kept = (n_shared >= search.min_shared) & is_other & counts
+    return search.keys(query[kept], neighbour[kept])
 
 
-def _enumerated(
-    asked: Queries,
-    graph: Graph,
-    missing: NDArray,
-    least: int,
-    got: NDArray,
-    rng: np.random.Generator,
-) -> NDArray[np.int64]:
-    """Keys of `missing[q]` further neighbours of each query, fewer where V(u) has no more."""
-    todo, raters = np.flatnonzero(missing), _ones(graph.raters)
-    paths = np.diff(_begin(asked, graph)[asked.past.indptr])[todo]
-    blocks = _blocks(todo, paths)
-    return np.concatenate(
-        [_enumerated_block(asked, graph, raters, b, missing, least, got, rng) for b in blocks]
-    )
+def _enumerated(search: _Search, found: _Found, rng: np.random.Generator) -> IntArray:
+    """Keys of the missing neighbours, fewer where V(u) has no more."""
+    raters = _ones(search.graph.raters)
+    query = np.flatnonzero(found.missing)
+    n_paths = np.diff(_path_starts(search)[search.queries.past.indptr])
+    keys = []
+    for block in _blocks(query, n_paths[query]):
+        keys.append(_enumerated_block(search, found, raters, block, rng))
+    return np.concatenate(keys)
 
 
 def _enumerated_block(
-    asked: Queries, graph: Graph, raters: csr_matrix, block: NDArray, missing: NDArray, least: int, got: NDArray,
+    search: _Search,
+    found: _Found,
+    raters: csr_matrix,
+    block: IntArray,
     rng: np.random.Generator,
-) -> NDArray[np.int64]:  # fmt: skip
-    n_users = graph.ratings.shape[0]
-    counts = (_ones(asked.past[block]) @ raters).tocoo()
-    enough = (counts.data >= least) & (counts.col != asked.user[block[counts.row]])
-    keys = block[counts.row[enough]].astype(np.int64) * n_users + counts.col[enough]
-    keys = keys[~np.isin(keys, got)]
-    order = np.lexsort((rng.random(len(keys)), keys // n_users))  # a random order within each query
-    return _first(keys[order], missing, n_users)
+) -> IntArray:
+    past = _ones(search.queries.past[block])
+    n_shared = (past @ raters).tocoo()
+    is_other = n_shared.col != search.queries.user[block[n_shared.row]]
+    in_v = (n_shared.data >= search.min_shared) & is_other
+    query = block[n_shared.row[in_v]]
+    keys = search.keys(query, n_shared.col[in_v])
+    keys = keys[~np.isin(keys, found.keys)]
+    # A random order within each query.
+    order = np.lexsort((rng.random(len(keys)), keys // search.n_users))
+    return _first_missing(found, keys[order])
 
 
 def _ones(matrix: csr_matrix) -> csr_matrix:
-    return csr_matrix(
-        (np.ones(matrix.nnz, np.int32), matrix.indices, matrix.indptr), shape=matrix.shape
-    )
+    """The matrix with 1 in place of each stored value, so that a product counts."""
+    ones = np.ones(matrix.nnz, np.int32)
+    return csr_matrix((ones, matrix.indices, matrix.indptr), shape=matrix.shape)

@@ -1,92 +1,171 @@
-"""Chains that speak of the candidates: u - i1 - v - candidate, through items that the same people rated.
+"""Chains that lead to the candidates: u - item1 - v - candidate, through items with common raters.
 
-The paper draws its chains without a look at what is asked, and names a better choice as future work. Here one rule
-scores every candidate, in whatever order they are shown, and nothing in it can know which one is the positive.
+The paper draws its chains independently of the candidates, and names a better choice as future
+work. Here one rule scores every candidate, whatever the order in which they are shown, and nothing
+in it can know which one is the positive.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from r2rec.chains.graph import Graph, Queries
+from r2rec.base.errors import R2RecError
+from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries
 from r2rec.chains.samplers import Chains, one_of_each_row
 
-BLOCK = 256  # queries whose candidates meet the items of their pasts at once, which bounds memory
+BLOCK_QUERIES = 256  # queries whose candidates are compared with their pasts at once; bounds memory
+DECIMALS = 12  # strengths that agree in so many are equal: rounding errors must not order them
+
+
+class _Block(NamedTuple):
+    """Some queries, with their ratings and candidates."""
+
+    query: IntArray  # [q] row numbers
+    user: IntArray  # [q]
+    candidates: IntArray  # [q, k]
+    past: csr_matrix  # [q, items]
+
+    @property
+    def entry_query(self) -> IntArray:
+        """[entries] the row of `past` that each of its entries is in."""
+        return np.repeat(np.arange(len(self.query)), np.diff(self.past.indptr))
+
+
+class _Ones(NamedTuple):
+    """The graph with 1 in place of each rating."""
+
+    ratings: csr_matrix  # [users, items]
+    raters: csr_matrix  # [items, users]
 
 
 def retrieved(
-    graph: Graph, asked: Queries, per_query: int, rng: np.random.Generator, shrink: float = 10.0
+    graph: Graph,
+    wanted: Queries,
+    per_query: int,
+    rng: np.random.Generator,
+    shrink: float = 10.0,
 ) -> Chains:
     """A chain to each of the candidates nearest to the query's past, the nearest first.
 
-    Two items are near as the cosine of their raters says, a candidate to a past as the sum over its items does
-    (ItemKNN). The chain goes through the past item nearest to the candidate, and through v uniform over those who
-    rated both. A candidate that nobody links to the past gets no chain.
+    The nearness of two items is the cosine of their raters; that of a candidate to a past is the
+    sum over the items of the past (ItemKNN). The chain goes through the item of the past that is
+    nearest to the candidate, and through a v that is uniform over those who rated both. A candidate
+    that nobody links to the past gets no chain.
 
-    What the query's own user rated counts nowhere: in training the target's edge is in the graph, and would tell.
+    Ratings of the query's own user count nowhere: in training the rating of the positive is in the
+    graph, and would reveal it.
 
     Args:
         shrink: Added to the cosine's denominator, so that few common raters make no near pair.
+
+    Raises:
+        R2RecError: The queries have no candidates.
     """
-    ones, n = _ones(graph.raters), len(asked.user)
-    blocks = [
-        _of_block(graph, ones, asked, np.arange(at, min(at + BLOCK, n)), per_query, rng, shrink)
-        for at in range(0, max(n, 1), BLOCK)
-    ]
-    return Chains(*map(np.concatenate, zip(*blocks, strict=True)))
+    if wanted.candidates is None:
+        raise R2RecError(
+            "the chain sampler retrieval leads to candidates: set chain_sampler.forward=true"
+        )
+    ones = _Ones(_ones(graph.ratings), _ones(graph.raters))
+    n_queries = len(wanted.user)
+    chains = []
+    for begin in range(0, max(n_queries, 1), BLOCK_QUERIES):  # one empty block for no queries
+        query = np.arange(begin, min(begin + BLOCK_QUERIES, n_queries))
+        block = _Block(
+            query=query,
+            user=wanted.user[query],
+            candidates=wanted.candidates[query].astype(np.int64),
+            past=wanted.past[query],
+        )
+        chains.append(_block_chains(ones, block, per_query, rng, shrink))
+    columns = [np.concatenate(parts) for parts in zip(*chains, strict=True)]
+    return Chains(*columns)
 
 
-def _of_block(
-    graph: Graph, raters: csr_matrix, asked: Queries, block: NDArray, per_query: int, rng: np.random.Generator,
+def _block_chains(
+    ones: _Ones,
+    block: _Block,
+    per_query: int,
+    rng: np.random.Generator,
     shrink: float,
-) -> Chains:  # fmt: skip
-    assert asked.candidates is not None, "this sampler leads to candidates: give the queries theirs"
-    user, shown = asked.user[block], asked.candidates[block].astype(np.int64)  # [q], [q, k]
-    past = asked.past[block]
-    of_entry = np.repeat(np.arange(len(block)), np.diff(past.indptr))  # [entries] rows of `past`
-    mine, row = np.unique(past.indices, return_inverse=True)
-    shelf, column = np.unique(shown, return_inverse=True)
-    column = column.reshape(shown.shape)
-    both = (
-        np.asarray((raters[mine] @ raters[shelf].T).todense())
-        if len(mine)
-        else np.empty((0, len(shelf)))
+) -> Chains:
+    nearness = _nearness(ones, block, shrink)
+    past = block.past
+    entry_to_query = csr_matrix(
+        (np.ones(past.nnz), np.arange(past.nnz), past.indptr),
+        shape=(len(block.query), past.nnz),
     )
-    n_raters = np.diff(raters.indptr)
-    own = np.asarray(_ones(graph.ratings)[user][:, shelf].todense())[
-        np.arange(len(block))[:, None], column
-    ]
-    common = (
-        both[row[:, None], column[of_entry]] - own[of_entry]
-    )  # [entries, k] others who rated both
-    others = (n_raters[past.indices] - 1)[:, None] * (n_raters[shown] - own)[of_entry]
-    near = common / (np.sqrt(others) + shrink)
-    strength = (
-        csr_matrix((np.ones(past.nnz), np.arange(past.nnz), past.indptr), (len(block), past.nnz))
-        @ near
-    )
-    # ties by the candidate's id: its place among those shown must not matter
-    order = np.lexsort((shown, -strength.round(12)))[:, :per_query]
-    query, place = np.nonzero(np.take_along_axis(strength, order, 1) > 0)
-    place = order[query, place]
-    entry = _nearest(near, past.indptr, query, place)
-    item1, item2 = past.indices[entry].astype(np.int64), shown[query, place]
-    linked = raters[item1].multiply(raters[item2]).tocsr()
-    linked.data[linked.indices == np.repeat(user[query], np.diff(linked.indptr))] = 0
-    linked.eliminate_zeros()
-    return Chains(block[query], item1, one_of_each_row(linked, rng), item2)
+    strength = entry_to_query @ nearness  # [q, k]
+    # Equal candidates go by their id: the order in which they are shown must not matter.
+    order = np.lexsort((block.candidates, -strength.round(DECIMALS)))[:, :per_query]
+    is_linked = np.take_along_axis(strength, order, 1) > 0
+    row, place = np.nonzero(is_linked)
+    column = order[row, place]
+    entry = _nearest_entries(nearness, past.indptr, row, column)
+    item1 = past.indices[entry].astype(np.int64)
+    item2 = block.candidates[row, column]
+    linking = _rated_both(ones, item1, item2, block.user[row])
+    return Chains(block.query[row], item1, one_of_each_row(linking, rng), item2)
 
 
-def _nearest(near: NDArray, start: NDArray, query: NDArray, place: NDArray) -> NDArray[np.int64]:
-    """The entry of each query's past that is nearest to the candidate at this place; of equal ones the first."""
-    found = [
-        start[q] + near[start[q] : start[q + 1], k].argmax()
-        for q, k in zip(query, place, strict=True)
-    ]
-    return np.array(found, np.int64)
+def _nearness(ones: _Ones, block: _Block, shrink: float) -> FloatArray:
+    """[entries, k] of each item in a query's past to each of the query's candidates."""
+    entry_query = block.entry_query
+    past_items, entry_row = np.unique(block.past.indices, return_inverse=True)
+    shown_items, flat_column = np.unique(block.candidates, return_inverse=True)
+    column = flat_column.reshape(block.candidates.shape)
+    if len(past_items):
+        product = ones.raters[past_items] @ ones.raters[shown_items].T
+        common = np.asarray(product.todense())  # [past items, shown items] who rated both
+    else:
+        common = np.empty((0, len(shown_items)))
+    rated = np.asarray(ones.ratings[block.user][:, shown_items].todense())
+    # 1 where the query's own user rated the candidate, who must not count.
+    own = rated[np.arange(len(block.query))[:, None], column]
+    n_both = common[entry_row[:, None], column[entry_query]] - own[entry_query]
+    n_raters = np.diff(ones.raters.indptr)
+    n_past = n_raters[block.past.indices] - 1
+    n_candidate = n_raters[block.candidates] - own
+    denominator = np.sqrt(n_past[:, None] * n_candidate[entry_query]) + shrink
+    nearness: FloatArray = n_both / denominator
+    return nearness
+
+
+def _nearest_entries(
+    nearness: FloatArray,
+    past_begin: NDArray[np.int32],
+    row: IntArray,
+    column: IntArray,
+) -> IntArray:
+    """[n] the entry of a query's past that is nearest to a candidate; the first of equal ones.
+
+    Args:
+        row: [n] the query's row in the block.
+        column: [n] the candidate's place among those of the query.
+    """
+    entries = []
+    for query_row, candidate in zip(row, column, strict=True):
+        begin = past_begin[query_row]
+        end = past_begin[query_row + 1]
+        entries.append(begin + nearness[begin:end, candidate].argmax())
+    return np.array(entries, np.int64)
+
+
+def _rated_both(
+    ones: _Ones,
+    item1: IntArray,
+    item2: IntArray,
+    user: IntArray,
+) -> csr_matrix:
+    """[n, users] who rated item1 and item2, without `user`."""
+    both = ones.raters[item1].multiply(ones.raters[item2]).tocsr()
+    own_user = np.repeat(user, np.diff(both.indptr))
+    both.data[both.indices == own_user] = 0
+    both.eliminate_zeros()
+    return both
 
 
 def _ones(matrix: csr_matrix) -> csr_matrix:
-    return csr_matrix(
-        (np.ones(matrix.nnz, np.float64), matrix.indices, matrix.indptr), shape=matrix.shape
-    )
+    ones = np.ones(matrix.nnz, np.float64)
+    return csr_matrix((ones, matrix.indices, matrix.indptr), shape=matrix.shape)

@@ -1,7 +1,7 @@
-"""Chain samplers: the paper's closed loop, and the open chain it is compared with.
+"""Chain samplers: the paper's closed loop, and the open chain it is compared with (section 3.2.1).
 
-A sampler is a function `(graph, queries, per_query, rng, **params) -> Chains`. A new one is a function like these
-and a file under `conf/chain_sampler`.
+A sampler is a function `(graph, queries, per_query, rng, **params) -> Chains`. To add one, write a
+function like these and a file under `conf/chain_sampler`.
 """
 
 from typing import NamedTuple
@@ -12,126 +12,174 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from r2rec.chains import neighbours
-from r2rec.chains.graph import Graph, Queries, shared_items
+from r2rec.chains.graph import Graph, IntArray, Queries, shared_items
 
 
 class Chains(NamedTuple):
-    """u - item1 - neighbour - item2 - u, [n] each; `query` says which query a chain belongs to, in order."""
+    """Chains u - item1 - neighbour - item2 (- u if closed), sorted by query; [n] each.
 
-    query: NDArray[np.int64]
-    item1: NDArray[np.int64]
-    neighbour: NDArray[np.int64]
-    item2: NDArray[np.int64]
-
-
-def closed(graph: Graph, asked: Queries, per_query: int, rng: np.random.Generator) -> Chains:
-    """The paper's chain (3.2.1): v uniform over the users sharing two items, then two distinct shared items.
-
-    A query gets `per_query` chains, through distinct neighbours as far as it has them. Where they are too few, further
-    chains go through one of them, uniform again, by another pair of items, until there is no other.
+    Attributes:
+        query: The row number of the query that a chain belongs to.
+        item1: The item that u and the neighbour both rated.
+        neighbour: A user id.
+        item2: The item that the neighbour leads to.
     """
-    query, neighbour = neighbours.draw_neighbours(asked, graph, per_query, 2, rng)
-    common = shared_items(asked, graph, query, neighbour)
-    link, first, second = _pairs(query, np.diff(common.indptr), per_query, rng)
-    items, begin = common.indices.astype(np.int64), common.indptr[link]
-    return Chains(query[link], items[begin + first], neighbour[link], items[begin + second])
+
+    query: IntArray
+    item1: IntArray
+    neighbour: IntArray
+    item2: IntArray
 
 
-def open_ended(graph: Graph, asked: Queries, per_query: int, rng: np.random.Generator) -> Chains:
-    """No closure: v shares item1 with u, and item2 is an item of v that u's past does not have.
+class _Pairs(NamedTuple):
+    """Two of the items that the ends of a link (a query and its neighbour) share; [n] each."""
 
-    v is uniform over the users sharing an item; chains whose v has nothing new are left out.
+    link: IntArray  # row number of the link
+    first: IntArray  # places among the items of the link
+    second: IntArray
+
+    def take(self, rows: IntArray) -> "_Pairs":
+        return _Pairs(self.link[rows], self.first[rows], self.second[rows])
+
+
+def closed(graph: Graph, wanted: Queries, per_query: int, rng: np.random.Generator) -> Chains:
+    """The paper's chain: v uniform over the users sharing two items, then two of these items.
+
+    A query gets `per_query` chains, through distinct neighbours as far as it has them. If it has
+    too few, further chains go through one of them, uniform again, by another pair of items, until
+    there is no other.
     """
-    query, neighbour = neighbours.draw_neighbours(asked, graph, per_query, 1, rng)
-    common = shared_items(asked, graph, query, neighbour)
-    theirs = graph.ratings[neighbour]
-    new = theirs - theirs.multiply(common != 0)
+    query, neighbour = neighbours.draw_neighbours(wanted, graph, per_query, 2, rng)
+    common = shared_items(wanted, graph, query, neighbour)
+    n_common = np.diff(common.indptr)
+    pairs = _item_pairs(query, n_common, per_query, rng)
+    items = common.indices.astype(np.int64)
+    begin = common.indptr[pairs.link]
+    return Chains(
+        query=query[pairs.link],
+        item1=items[begin + pairs.first],
+        neighbour=neighbour[pairs.link],
+        item2=items[begin + pairs.second],
+    )
+
+
+def open_ended(graph: Graph, wanted: Queries, per_query: int, rng: np.random.Generator) -> Chains:
+    """No closure: v shares item1 with u, and item2 is an item of v that is not in u's past.
+
+    v is uniform over the users sharing an item. Chains whose v has nothing new are left out.
+    """
+    query, neighbour = neighbours.draw_neighbours(wanted, graph, per_query, 1, rng)
+    common = shared_items(wanted, graph, query, neighbour)
+    rated = graph.ratings[neighbour]
+    new = rated - rated.multiply(common != 0)
     new.eliminate_zeros()
     has_new = np.diff(new.indptr) > 0
-    query, neighbour, common, new = (
-        query[has_new],
-        neighbour[has_new],
-        common[has_new],
-        new[has_new],
-    )
-    return Chains(query, one_of_each_row(common, rng), neighbour, one_of_each_row(new, rng))
+    item1 = one_of_each_row(common[has_new], rng)
+    item2 = one_of_each_row(new[has_new], rng)
+    return Chains(query[has_new], item1, neighbour[has_new], item2)
 
 
-def one_of_each_row(rows: csr_matrix, rng: np.random.Generator) -> NDArray[np.int64]:
-    """A stored column of each row [n], uniform; every row has one."""
+def one_of_each_row(rows: csr_matrix, rng: np.random.Generator) -> IntArray:
+    """Draw a stored column of each row, uniform: [rows]. No row may be empty."""
     size = np.diff(rows.indptr)
-    return rows.indices[rows.indptr[:-1] + (rng.random(len(size)) * size).astype(np.int64)].astype(
-        np.int64
-    )
+    offset = (rng.random(len(size)) * size).astype(np.int64)
+    begin = rows.indptr[:-1]
+    columns: IntArray = rows.indices[begin + offset].astype(np.int64)
+    return columns
 
 
-def _pairs(
-    query: NDArray[np.int64], size: NDArray[np.int64], per_query: int, rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Two of the items that each link of a query to a neighbour has, and more of them where links are too few.
+def _item_pairs(
+    query: IntArray,
+    n_common: IntArray,
+    per_query: int,
+    rng: np.random.Generator,
+) -> _Pairs:
+    """Draw a pair of items for each link, and further ones for queries with too few links.
 
     Args:
-        query: [links] sorted.
-        size: [links] items shared, at least two.
+        query: [links] sorted row numbers of queries.
+        n_common: [links] items shared, at least two.
 
     Returns:
-        link [n], first [n], second [n]: places among a link's items; no two alike, in either order. Sorted by query.
+        No two pairs of a link are alike, in either order. Sorted by query.
     """
-    link = np.arange(len(query))
-    first, second = _two_of(size, rng)
-    have = np.bincount(query)
-    pairs = np.bincount(query, weights=size * (size - 1) // 2).astype(np.int64)
-    missing = np.minimum(per_query, pairs) - have
-    begin = np.cumsum(have) - have
+    n_links = np.bincount(query)
+    first_link = np.cumsum(n_links) - n_links
+    n_pairs = n_common * (n_common - 1) // 2
+    possible = np.bincount(query, weights=n_pairs).astype(np.int64)
+    wanted = np.minimum(per_query, possible)
+    first, second = _two_places(n_common, rng)
+    pairs = _Pairs(np.arange(len(query)), first, second)
+    missing = wanted - n_links
     while missing.any():
-        asks = np.repeat(np.arange(len(missing)), missing)
-        again = begin[asks] + (rng.random(len(asks)) * have[asks]).astype(np.int64)
-        one, other = _two_of(size[again], rng)
-        link, first, second = (
-            np.concatenate(two) for two in ((link, again), (first, one), (second, other))
+        again = np.repeat(np.arange(len(missing)), missing)
+        offset = (rng.random(len(again)) * n_links[again]).astype(np.int64)
+        link = first_link[again] + offset
+        first, second = _two_places(n_common[link], rng)
+        pairs = _Pairs(
+            link=np.concatenate([pairs.link, link]),
+            first=np.concatenate([pairs.first, first]),
+            second=np.concatenate([pairs.second, second]),
         )
-        widest = int(size.max())
-        keys = (link * widest + np.minimum(first, second)) * widest + np.maximum(first, second)
-        new = np.sort(np.unique(keys, return_index=True)[1])
-        link, first, second = link[new], first[new], second[new]
-        missing = np.minimum(per_query, pairs) - np.bincount(query[link])
-    order = np.argsort(query[link], kind="stable")
-    return link[order], first[order], second[order]
+        pairs = _distinct(pairs, int(n_common.max()))
+        missing = wanted - np.bincount(query[pairs.link])
+    by_query = np.argsort(query[pairs.link], kind="stable")
+    return pairs.take(by_query)
 
 
-def _two_of(
-    size: NDArray[np.int64], rng: np.random.Generator
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Two distinct places among so many, uniform over the ordered pairs: [n], [n]."""
+def _distinct(pairs: _Pairs, most_common: int) -> _Pairs:
+    """The first of equal pairs, in either order of their items.
+
+    Args:
+        most_common: The largest number of items that a link has.
+    """
+    low = np.minimum(pairs.first, pairs.second)
+    high = np.maximum(pairs.first, pairs.second)
+    keys = (pairs.link * most_common + low) * most_common + high
+    _, first_rows = np.unique(keys, return_index=True)
+    return pairs.take(np.sort(first_rows))
+
+
+def _two_places(
+    size: IntArray,
+    rng: np.random.Generator,
+) -> tuple[IntArray, IntArray]:
+    """Two distinct places in 0 .. size - 1, uniform over the ordered pairs: [n], [n]."""
     first = (rng.random(len(size)) * size).astype(np.int64)
     second = (rng.random(len(size)) * (size - 1)).astype(np.int64)
     return first, second + (second >= first)
 
 
-def table(chains: Chains, graph: Graph, asked: Queries) -> pl.DataFrame:
-    """The chains with their ratings: query, user, item1, rating_u1, neighbour, rating_v1, rating_v2, item2, rating_u2.
+def table(chains: Chains, graph: Graph, wanted: Queries) -> pl.DataFrame:
+    """The chains with their ratings, one row each, as chains.parquet has them.
 
-    `rating_u2` is null where the chain is open.
+    Returns:
+        query, user, item1, rating_u1, neighbour, rating_v1, rating_v2, item2, rating_u2; the last
+        is null if the chain is open.
     """
-    ours, theirs = asked.past, graph.ratings
-    query, item1, neighbour, item2 = chains
+    user = wanted.user[chains.query]
     frame = pl.DataFrame(
         {
-            "query": query.astype(np.uint32),
-            "user": asked.user[query].astype(np.uint32),
-            "item1": item1.astype(np.uint32),
-            "rating_u1": _at(ours, query, item1),
-            "neighbour": neighbour.astype(np.uint32),
-            "rating_v1": _at(theirs, neighbour, item1),
-            "rating_v2": _at(theirs, neighbour, item2),
-            "item2": item2.astype(np.uint32),
-            "rating_u2": _at(ours, query, item2),
+            "query": chains.query.astype(np.uint32),
+            "user": user.astype(np.uint32),
+            "item1": chains.item1.astype(np.uint32),
+            "rating_u1": _ratings_at(wanted.past, chains.query, chains.item1),
+            "neighbour": chains.neighbour.astype(np.uint32),
+            "rating_v1": _ratings_at(graph.ratings, chains.neighbour, chains.item1),
+            "rating_v2": _ratings_at(graph.ratings, chains.neighbour, chains.item2),
+            "item2": chains.item2.astype(np.uint32),
+            "rating_u2": _ratings_at(wanted.past, chains.query, chains.item2),
         }
     )
     return frame.with_columns(pl.col("rating_u2").replace(0.0, None))
 
 
-def _at(ratings: csr_matrix, row: NDArray, column: NDArray) -> NDArray[np.float32]:
-    if not len(row):  # scipy gives a matrix for an empty selection
+def _ratings_at(
+    ratings: csr_matrix,
+    row: IntArray,
+    column: IntArray,
+) -> NDArray[np.float32]:
+    """[n] the values at these places; 0 where none is stored."""
+    if not len(row):  # scipy returns a matrix for an empty selection
         return np.empty(0, np.float32)
     return np.asarray(ratings[row, column], np.float32).ravel()

@@ -1,7 +1,8 @@
-"""Schemas of the configuration: types, defaults, bounds and units. The choices are YAML, in `conf/`.
+"""Schemas of the configuration: types, defaults, bounds, units. The choices are YAML, in `conf/`.
 
-A part that users swap (a reader, a sampler, a teacher, a reward, a baseline) is named by `_target_`,
-the dotted path of a plain function. Its own options are `params`, checked against its signature.
+A part that users swap (a reader, a sampler, a teacher, a reward, a baseline) is named by
+`_target_`, the dotted path of a plain function. Its own options are `params`, checked against its
+signature.
 """
 
 from r2rec.config.data import ChainSampler, Dataset, Diagnostic, Download, Evaluation, Noise, Words

@@ -1,4 +1,4 @@
-"""Schemas of the groups about data: `dataset`, `noise`, `chain_sampler`, `evaluation`, `diagnostic`."""
+"""Schemas of `dataset`, `noise`, `chain_sampler`, `evaluation` and `diagnostic`."""
 
 from dataclasses import dataclass, field
 from typing import Any

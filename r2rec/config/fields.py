@@ -1,4 +1,4 @@
-"""How the fields of a configuration are declared: bounds, choices, and what an artefact's key leaves out.
+"""How fields of a configuration are declared: bounds, choices, and what no key contains.
 
 What is declared here stands in the field's metadata. `run.rules` checks it, `run.keys` reads it.
 """
@@ -61,7 +61,7 @@ def choice(default: str, *options: str) -> Any:
 
 
 def local_path(default: str | None = None) -> Any:
-    """A local folder or a hub id. A folder enters a key by the checksums of its files, not by its name."""
+    """A local folder or a hub id. A folder enters a key by its files' checksums, not its name."""
     return field(default=default, metadata={"local": True})
 
 
@@ -71,5 +71,5 @@ def not_in_key(default: Any) -> Any:
 
 
 def at(path: str) -> Any:
-    """A field of a slice (`config.slices`) that is found at this dotted path of the configuration."""
+    """A field of a slice (`config.slices`): where the configuration has it, as a dotted path."""
     return field(metadata={"at": path})

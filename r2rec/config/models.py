@@ -1,4 +1,4 @@
-"""Schemas of the groups about language models: `prompt`, `model`, `generation`, `teacher`."""
+"""Schemas of `prompt`, `model`, `generation` and `teacher`: all about language models."""
 
 from dataclasses import dataclass, field
 from typing import Any

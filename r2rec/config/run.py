@@ -97,6 +97,4 @@ class Config:
 
 def register() -> None:
     """Give Hydra the schema that `conf/config.yaml` names, so that every group is typed."""
-    # Hydra deep-copies its store, a singleton, for every group it lists: 120 copies for one --help.
-    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
     ConfigStore.instance().store(name="schema", node=Config)

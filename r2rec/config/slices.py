@@ -46,7 +46,7 @@ class SplitSlice:
 
 @dataclass(frozen=True)
 class FitSlice:
-    """`baseline` stands for whatever is fitted: the run's baseline, its `vectors`, or the fusion."""
+    """`baseline` is whatever is fitted: the run's baseline, its `vectors`, or the fusion."""
 
     seed: int
     name: str = at("baseline.name")
@@ -191,8 +191,8 @@ class ReportSlice:
 Slice = TypeVar("Slice")
 
 
-def cut(kind: type[Slice], config: Config, **given: Any) -> Slice:
-    """The slice of a configuration that `kind` describes, with `given` fields in place of its own."""
+def cut(kind: type[Slice], config: Config, /, **given: Any) -> Slice:
+    """The slice of a configuration that `kind` describes; `given` fields replace its own."""
     values = {
         spec.name: given[spec.name] if spec.name in given else _found(config, spec)
         for spec in fields(kind)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What every data source hands over, and the dense, sorted tables the rest of the house works on."""
+"""What every reader returns, and the tables with dense ids that all later stages read."""
 
 import os
 from pathlib import Path
@@ -10,18 +10,20 @@ from numpy.typing import NDArray
 
 from r2rec.base.errors import R2RecError
 
-# Timestamps from here on (the year 2100, in seconds) are mistakes of unit, not dates.
+# The year 2100 in seconds. A later timestamp has the wrong unit.
 LATEST_S = 4_102_444_800
 
 
 class Raw(NamedTuple):
-    """One data set as its files say it, ids untouched.
+    """One data set as its files have it, with their ids. Every reader returns this.
 
-    ratings: user u32 and item u32 (rows of the tables below), rating f32, time_ms i64 (milliseconds since 1970); in
-             the order of the file.
-    users:   raw_id str, profile str or null (one readable phrase, such as "female, 25-34, writer").
-    items:   raw_id str, title str, attributes list[str].
-    notes:   one readable line per kind of skipped row, with its count; the run prints them.
+    Attributes:
+        ratings: user u32 and item u32 (row numbers of the two tables below), rating f32,
+            time_ms i64 (milliseconds since 1970); in the order of the file.
+        users: raw_id str, profile str or null (one readable phrase, such as
+            "female, 25-34, writer").
+        items: raw_id str, title str, attributes list[str].
+        notes: One line per kind of skipped row, with its count. The run prints them.
     """
 
     ratings: pl.DataFrame
@@ -31,13 +33,14 @@ class Raw(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """The same data under dense ids, as the store keeps it.
+    """The same data with dense ids, as stage `prepare` stores it.
 
-    interactions: user u32, item u32, rating f32, timestamp i64 (seconds), sorted by user, then time in
-                  milliseconds, then file order; at most one row per user and item.
-    users:        user u32, raw_id str, profile str or null; row n is user n.
-    items:        item u32, raw_id str, title str, attributes list[str]; row n is item n.
-    notes:        those of the source, then those made here.
+    Attributes:
+        interactions: user u32, item u32, rating f32, timestamp i64 (seconds). Sorted by user, then
+            time in milliseconds, then file order; at most one row per user and item.
+        users: user u32, raw_id str, profile str or null. Row n is user n.
+        items: item u32, raw_id str, title str, attributes list[str]. Row n is item n.
+        notes: The reader's notes, then those made here.
     """
 
     interactions: pl.DataFrame
@@ -47,13 +50,14 @@ class Tables(NamedTuple):
 
 
 def index(raw: Raw) -> Tables:
-    """Number the users and items that have a rating 0, 1, 2, ... and sort their ratings.
+    """Number the rated users and items 0, 1, 2, ... and sort their ratings.
 
-    Ids follow the order of raw ids (by number when all are whole numbers, else as text), so they do not
-    depend on the order of the files. A pair rated more than once keeps its earliest rating: a later one
-    would make a known item look new.
+    Ids follow the order of raw ids (by number if all are whole numbers, otherwise as text), so
+    they do not depend on the order of the files. If a pair is rated more than once, its earliest
+    rating is kept: a later one would make a known item look new.
 
-    Raises R2RecError when there are no ratings, or when a rated id is described twice or not at all.
+    Raises:
+        R2RecError: There are no ratings, or a rated user or item is described twice or not at all.
     """
     if raw.ratings.is_empty():
         raise R2RecError(
@@ -61,42 +65,71 @@ def index(raw: Raw) -> Tables:
         )
     users, user = _numbered(raw.users, raw.ratings["user"], "user")
     items, item = _numbered(raw.items, raw.ratings["item"], "item")
-    known = _earliest(raw.ratings.with_columns(user=user, item=item))
-    repeats = raw.ratings.height - known.height
-    notes = [f"{repeats:,} later ratings of an already rated item skipped"] if repeats else []
-    interactions = known.select("user", "item", "rating", timestamp=pl.col("time_ms") // 1000)
-    return Tables(interactions, users, items, raw.notes + notes)
+    ratings = _earliest(raw.ratings.with_columns(user=user, item=item))
+    notes = list(raw.notes)
+    n_repeats = raw.ratings.height - ratings.height
+    if n_repeats:
+        notes.append(f"{n_repeats:,} later ratings of an already rated item skipped")
+    seconds = pl.col("time_ms") // 1000
+    interactions = ratings.select("user", "item", "rating", timestamp=seconds)
+    return Tables(interactions, users, items, notes)
 
 
 def rows_of(ids: pl.Series, table: pl.DataFrame) -> pl.Series:
-    """The row (u32) of `table` that has each of `ids` as its raw_id; null where none has.
+    """Find the row of `table` that has each id as its raw_id.
 
-    Ids are text, or i64 (none missing): those that are written as such numbers are, without zeros before them.
+    Args:
+        ids: Text, or i64 without nulls. A number matches only a raw_id that is written like it,
+            without leading zeros: 7 matches "7", not "007".
+        table: Has the text column raw_id.
+
+    Returns:
+        [len(ids)] row numbers (u32), null where no row matches.
     """
-    raw_id, asked = pl.col("raw_id"), ids
-    if ids.dtype == pl.Int64:
-        number = raw_id.cast(pl.Int64, strict=False)
-        raw_id = pl.when(number.cast(pl.String) == raw_id).then(number)
-        largest = int(ids.to_numpy().max(initial=0))
-        if ids.to_numpy().min(initial=0) == 0 and largest < len(
-            ids
-        ):  # no great gaps: each number is looked up once
-            asked = pl.Series(np.arange(largest + 1))
-    rows = table.select(raw_id.alias("id"), row=pl.int_range(pl.len(), dtype=pl.UInt32))
-    found = asked.to_frame("id").join(rows, on="id", how="left", maintain_order="left")["row"]
-    return found if asked is ids else found.gather(ids)
+    raw_id = pl.col("raw_id")
+    if ids.dtype != pl.Int64:
+        return _joined_rows(ids, table, raw_id)
+    number = raw_id.cast(pl.Int64, strict=False)
+    is_plain_number = number.cast(pl.String) == raw_id
+    plain_number = pl.when(is_plain_number).then(number)
+    values = ids.to_numpy()
+    largest = int(values.max(initial=0))
+    has_large_gaps = values.min(initial=0) != 0 or largest >= len(ids)
+    if has_large_gaps:
+        return _joined_rows(ids, table, plain_number)
+    # Faster: look up each number once, then index by the number itself.
+    every_number = pl.Series(np.arange(largest + 1))
+    return _joined_rows(every_number, table, plain_number).gather(ids)
+
+
+def _joined_rows(ids: pl.Series, table: pl.DataFrame, raw_id: pl.Expr) -> pl.Series:
+    """The row of `table` where `raw_id` is each of `ids`."""
+    row = pl.int_range(pl.len(), dtype=pl.UInt32)
+    rows = table.select(raw_id.alias("id"), row=row)
+    joined = ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")
+    return joined["row"]
 
 
 def used_rows(table: pl.DataFrame, rows: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
-    """The rows of `table` that `rows` (none missing) name, in order; and `rows` as rows (u32) of these."""
-    used = np.zeros(table.height, bool)
-    used[rows.to_numpy()] = True
-    place = np.cumsum(used, dtype=np.uint32) - np.uint32(1)
-    return table.filter(pl.Series(used)), pl.Series(place[rows.to_numpy()])
+    """Keep only the rows of `table` that `rows` (without nulls) refers to.
+
+    Returns:
+        The kept rows, in order; and `rows` as row numbers (u32) of that smaller table.
+    """
+    is_used = np.zeros(table.height, bool)
+    is_used[rows.to_numpy()] = True
+    new_row = np.cumsum(is_used, dtype=np.uint32) - np.uint32(1)
+    kept = table.filter(pl.Series(is_used))
+    return kept, pl.Series(new_row[rows.to_numpy()])
 
 
 def raw_file(root: Path, *names: str) -> Path:
-    """The first of `names` that is a file in the folder `root`; R2RecError when there is none."""
+    """The first of `names` that is a file in the folder `root`.
+
+    Raises:
+        R2RecError: `root` is not a folder, or holds none of the files.
+    """
+    # os.path instead of Path: a name that the file system refuses counts as missing.
     if not os.path.isdir(root):
         raise R2RecError(
             f"{root} is not a folder: set dataset.root to the folder with the raw files"
@@ -109,63 +142,89 @@ def raw_file(root: Path, *names: str) -> Path:
     )
 
 
-def _numbered(table: pl.DataFrame, used: pl.Series, name: str) -> tuple[pl.DataFrame, pl.Series]:
-    """The rows of `table` that are used, with dense ids; and `used` as such ids."""
-    if (last := int(used.to_numpy().max())) >= table.height:
-        raise R2RecError(f"{name} of row {last} is rated, but only {table.height} are described")
-    kept, rows = used_rows(table, used)
-    order = kept.with_row_index("row").sort(_id_order(kept["raw_id"]))
-    raw_id = order["raw_id"]
-    if (twice := raw_id[1:].filter(raw_id[1:] == raw_id[:-1])).len():
-        raise R2RecError(f"{name} {twice[0]!r} is described twice: remove one of the descriptions")
+def _numbered(table: pl.DataFrame, rows: pl.Series, name: str) -> tuple[pl.DataFrame, pl.Series]:
+    """Give dense ids to the rows of `table` that `rows` refers to.
+
+    Returns:
+        The kept rows in the order of their ids, with the id as first column `name`; and `rows`
+        as ids.
+    """
+    last = int(rows.to_numpy().max())
+    if last >= table.height:
+        raise R2RecError(
+            f"{name} of row {last} is rated, but only {table.height} are described: "
+            "the reader must describe every rated row"
+        )
+    kept, kept_rows = used_rows(table, rows)
+    ordered = kept.with_row_index("row").sort(_id_order(kept["raw_id"]))
+    _reject_repeats(ordered["raw_id"], name)
     ids = np.empty(kept.height, np.uint32)
-    ids[order["row"].to_numpy()] = np.arange(kept.height)
-    numbered = order.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias(name), pl.exclude("row"))
-    return numbered, pl.Series(ids[rows.to_numpy()])
+    ids[ordered["row"].to_numpy()] = np.arange(kept.height)
+    dense_id = pl.int_range(pl.len(), dtype=pl.UInt32).alias(name)
+    numbered = ordered.select(dense_id, pl.exclude("row"))
+    return numbered, pl.Series(ids[kept_rows.to_numpy()])
+
+
+def _reject_repeats(sorted_ids: pl.Series, name: str) -> None:
+    later = sorted_ids[1:]
+    repeated = later.filter(later == sorted_ids[:-1])
+    if repeated.len():
+        raise R2RecError(
+            f"{name} {repeated[0]!r} is described twice: remove one of the descriptions"
+        )
 
 
 def _id_order(raw_ids: pl.Series) -> list[pl.Expr]:
-    """Sort keys; numbers are compared as (length, digits), which holds for numbers of any size.
+    """Sort keys of raw ids.
 
-    Text is compared by its first eight bytes as one number, and whole where these are equal: eight times as fast.
+    Numbers are compared by (length, digits), which works for numbers of any size. Text is compared
+    by its first eight bytes as one number, and as a whole only if these are equal: eight times as
+    fast as comparing text alone.
     """
     raw_id = pl.col("raw_id")
-    if not raw_ids.str.contains("^[0-9]+$").all():
-        begin = raw_id.str.pad_end(8, "\0").cast(pl.Binary).bin.slice(0, 8)
-        return [begin.bin.reinterpret(dtype=pl.UInt64, endianness="big"), raw_id]
-    digits = raw_id.str.strip_chars_start("0")
-    return [digits.str.len_bytes(), digits, raw_id]
+    all_numbers = raw_ids.str.contains("^[0-9]+$").all()  # "10", "007"; not "-1", "B00X"
+    if all_numbers:
+        digits = raw_id.str.strip_chars_start("0")
+        return [digits.str.len_bytes(), digits, raw_id]
+    padded = raw_id.str.pad_end(8, "\0").cast(pl.Binary)
+    first_bytes = padded.bin.slice(0, 8)
+    prefix = first_bytes.bin.reinterpret(dtype=pl.UInt64, endianness="big")
+    return [prefix, raw_id]
 
 
 def _earliest(ratings: pl.DataFrame) -> pl.DataFrame:
-    """Sorted by user, time, file order; the first row of each user and item."""
-    ordered = ratings[_by_user_and_time(ratings["user"].to_numpy(), ratings["time_ms"].to_numpy())]
-    pair = (
-        ordered["user"].to_numpy().astype(np.uint64) << np.uint64(32) | ordered["item"].to_numpy()
-    )
-    alike = np.sort(pair)
-    if (alike[1:] != alike[:-1]).all():
+    """The earliest rating of each user and item, sorted by user, time, file order."""
+    order = _by_user_and_time(ratings["user"].to_numpy(), ratings["time_ms"].to_numpy())
+    ordered = ratings[order]
+    user = ordered["user"].to_numpy().astype(np.uint64)
+    pair = user << np.uint64(32) | ordered["item"].to_numpy()
+    sorted_pairs = np.sort(pair)
+    has_repeats = (sorted_pairs[1:] == sorted_pairs[:-1]).any()
+    if not has_repeats:
         return ordered
     return ordered.filter(pl.Series(pair).is_first_distinct())
 
 
 def _by_user_and_time(user: NDArray[np.uint32], time: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The stable order of rows by user, then time.
+    """The stable order [n] of rows by user, then time.
 
-    By one number where the two fit into 64 bits; where the row fits as well, by sorting such numbers, which is faster
-    than asking for their order.
+    User and time are packed into one 64-bit key if they fit. If the row number fits as well, the
+    packed keys are sorted directly, which is faster than `argsort`.
     """
-    since = time - time.min()
-    since //= max(
-        1, np.gcd.reduce(since)
-    )  # whole seconds are as good as their milliseconds, and shorter
-    span, row_bits = int(since.max()) + 1, (len(user) - 1).bit_length()
-    largest = (int(user.max()) + 1) * span - 1
-    if largest >= 2**64:
-        return np.lexsort((since, user))
-    key = user.astype(np.uint64) * np.uint64(span) + since.astype(np.uint64)
-    if largest << row_bits >= 2**63:
+    elapsed = time - time.min()
+    # Whole seconds sort like their milliseconds, and need fewer bits.
+    elapsed //= max(1, np.gcd.reduce(elapsed))
+    span = int(elapsed.max()) + 1
+    row_bits = (len(user) - 1).bit_length()
+    largest_key = (int(user.max()) + 1) * span - 1
+    if largest_key >= 2**64:
+        return np.lexsort((elapsed, user))
+    key = user.astype(np.uint64) * np.uint64(span) + elapsed.astype(np.uint64)
+    if largest_key << row_bits >= 2**63:
         return np.argsort(key, kind="stable")
-    with_row = (key << np.uint64(row_bits)).view(np.int64) | np.arange(len(user))
-    with_row.sort()
-    return with_row & ((1 << row_bits) - 1)
+    rows = np.arange(len(user), dtype=np.int64)
+    shifted_key = (key << np.uint64(row_bits)).view(np.int64)
+    key_and_row: NDArray[np.int64] = shifted_key | rows
+    key_and_row.sort()
+    row_mask = (1 << row_bits) - 1
+    return key_and_row & row_mask

@@ -1,5 +1,7 @@
-"""What a score does not say of a language model: is it biased by position, does it read its chains, does it know what
-it knows. Each diagnostic is a function `(asked, rng, **params) -> Diagnosis`, a member of group `diagnostic`.
+"""Diagnostics: what the metrics do not show of a language model.
+
+Does the position of a candidate decide? Do answers depend on the chains? Is the model calibrated?
+Each diagnostic is a member of group `diagnostic`: a function `(arm, rng, **params) -> Diagnosis`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -7,245 +9,337 @@ from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate import interventions
-from r2rec.evaluate.orders import Order, aggregate
+from r2rec.evaluate.agreement import first_of_all, kendall_tau, mean_or_none
+from r2rec.evaluate.arrays import Floats, Integers
+from r2rec.evaluate.interventions import Cases
+from r2rec.evaluate.orders import Order
 from r2rec.evaluate.statistics import compare
 from r2rec.prompts.answer import split_thought, thought_steps
 from r2rec.prompts.cases import RankingCase
 from r2rec.thoughts.claims import checked
 from r2rec.thoughts.statements import stated
 
+Row = dict[str, Any]
+Weights = list[float] | None
+Intervention = Callable[[Cases, Generator], list[RankingCase]]
+
 
 class Reply(NamedTuple):
-    """An answer, read."""
+    """A parsed answer."""
 
     order: Order
     text: str
-    tokens: int  # written
+    tokens: int  # generated
 
 
 class DiagnosedArm(NamedTuple):
-    """An arm, its users' cases and what it answered; and the arm itself, to be asked again."""
+    """An arm, what it answered, and the means to ask it again."""
 
-    cases: Sequence[RankingCase]
-    positive: NDArray[np.int64]  # [n] place of the held-out item
-    popularity: NDArray[np.int64]  # [n] its train ratings
-    replies: Sequence[Reply]
-    ask: Callable[[Sequence[RankingCase], int], list[Reply]]  # (cases, seed)
-    weigh: Callable[
-        [Sequence[RankingCase]], list[list[float] | None]
-    ]  # ln P of each label to come first
+    cases: Cases  # [n]
+    positive: Integers  # [n] index of the held-out item among the candidates
+    popularity: Integers  # [n] train ratings of the held-out item
+    replies: Sequence[Reply]  # [n] the answers in the rankings table
+    ask: Callable[[Cases, int], list[Reply]]  # (cases, seed) -> replies
+    # cases -> ln P(label k comes first) [n][k]; None: the prompt is too long
+    weigh: Callable[[Cases], list[Weights]]
 
 
 class Diagnosis(NamedTuple):
-    rows: list[dict[str, Any]]  # a table, its first column what each row is about
-    facts: Mapping[str, float | None]  # None: nothing to measure it on
+    """What a diagnostic measured."""
+
+    rows: list[Row]  # of a table, whose first column says what a row is about
+    facts: Mapping[str, float | None]  # None: there was nothing to measure
 
 
-def position(asked: DiagnosedArm, rng: np.random.Generator, *, shuffles: int) -> Diagnosis:
-    """The same candidates in other orders: where the first place goes, whether answers agree, and their sum.
+def position(arm: DiagnosedArm, rng: Generator, *, shuffles: int) -> Diagnosis:
+    """Ask about the same candidates in `shuffles` random orders.
 
-    Rows: per slot, the share of answers that put it first, and HR@1 of positives shown there. Facts: HR@1 of one
-    answer and of the aggregated ranking (1 / rank points over the orders), how often two orders agree on the first
-    item, and the rank correlation (Kendall's tau) of their rankings.
+    Rows, by slot: the share of answers that put it first, and HR@1 of positives shown there. Facts:
+    HR@1 of one answer and of the aggregated ranking (1 / rank points over the orders), how often
+    two orders agree on the first item, and Kendall's tau of their rankings.
     """
-    k = len(asked.cases[0].candidates)
-    slots, shown, votes = np.zeros(k), [], []
-    for _ in range(shuffles):
-        cases, orders = interventions.shuffled(asked.cases, rng)
-        replies = asked.ask(cases, int(rng.integers(2**31)))
-        first = np.array([reply.order[0] if reply.order else -1 for reply in replies])
-        slots += np.bincount(first[first >= 0], minlength=k)
-        where = np.array(
-            [np.flatnonzero(o == p)[0] for o, p in zip(orders, asked.positive, strict=True)]
-        )
-        shown += list(zip(where.tolist(), (first == where).tolist(), strict=True))
-        votes.append(
-            [
-                tuple(int(o[c]) for c in reply.order)
-                for o, reply in zip(orders, replies, strict=True)
-            ]
-        )
-    place, hit = np.array(shown).T
-    rows = [
-        {"slot": s + 1, "put first": slots[s] / slots.sum() if slots.sum() else None, "hr@1": _mean(hit[place == s]),
-         "n": int((place == s).sum())}
-        for s in range(k)
-    ]  # fmt: skip
-    answered = [[order for order in orders if order] for orders in zip(*votes, strict=True)]
-    pairs = [pair for orders in answered for pair in combinations(orders, 2)]
-    summed = np.array([_first(orders, k) for orders in answered])
+    k = len(arm.cases[0].candidates)
+    rounds = [_ask_shuffled(arm, rng) for _ in range(shuffles)]
+    first_slot = np.concatenate([one.first_slot for one in rounds])
+    positive_slot = np.concatenate([one.positive_slot for one in rounds])
+    hits = first_slot == positive_slot
+    combined_first = []
+    same_first = []  # of each pair of orders in which one user was asked
+    correlations = []
+    for user in range(len(arm.cases)):
+        orders = [one.orders[user] for one in rounds]
+        valid = list(filter(None, orders))
+        combined_first.append(first_of_all(valid, k))
+        for a, b in combinations(valid, 2):
+            same_first.append(a[0] == b[0])
+            correlations.append(kendall_tau(a, b, k))
+    combined_hits = np.array(combined_first) == arm.positive
     facts = {
-        "hr@1 of one order": float(hit.mean()),
-        f"hr@1 of {shuffles} orders together": float((summed == asked.positive).mean()),
-        "two orders agree on the first": _mean([a[0] == b[0] for a, b in pairs]),
-        "rank correlation of two orders": _mean([_tau(a, b, k) for a, b in pairs]),
+        "hr@1 of one order": float(hits.mean()),
+        f"hr@1 of {shuffles} orders together": float(combined_hits.mean()),
+        "two orders agree on the first": mean_or_none(same_first),
+        "rank correlation of two orders": mean_or_none(correlations),
     }
+    rows = _slot_rows(first_slot, positive_slot, k)
     return Diagnosis(rows, facts)
 
 
-def _compared(
-    asked: DiagnosedArm, rng: np.random.Generator, changes: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """What each change does to the first place, beside the same question asked again: sampling moves it too."""
-    before = _hits(asked, asked.replies)
-    rows: list[dict[str, Any]] = [
-        {"change": "as asked", "hr@1": _mean(before), "valid": _valid(asked.replies)}
-    ]
-    for name, change in {"asked again": lambda cases, _: cases, **changes}.items():
-        replies = asked.ask(change(asked.cases, rng), int(rng.integers(2**31)))
-        hits = _hits(asked, replies)
-        found = compare(hits, before)
-        both = [
-            (a.order[0], b.order[0])
-            for a, b in zip(asked.replies, replies, strict=True)
-            if a.order and b.order
-        ]
-        rows.append({
-            "change": name, "hr@1": _mean(hits), "valid": _valid(replies),
-            "first moved": _mean([a != b for a, b in both]), "gained": _mean(hits > before),
-            "lost": _mean(hits < before), "difference": found["difference"],
-            "low": found["ci95"][0], "high": found["ci95"][1], "p": found["p"],
-        })  # fmt: skip
+class _ShuffledRound(NamedTuple):
+    """Answers about all cases, each with its candidates in a random order."""
+
+    first_slot: Integers  # [n] the slot that the answer puts first; -1: invalid
+    positive_slot: Integers  # [n] the slot that shows the positive
+    orders: list[Order]  # [n] the answers as stored indices of candidates
+
+
+def _ask_shuffled(arm: DiagnosedArm, rng: Generator) -> _ShuffledRound:
+    cases, stored_indices = interventions.shuffled(arm.cases, rng)
+    replies = arm.ask(cases, _draw_seed(rng))
+    first_slot = []
+    positive_slot = []
+    orders = []
+    rows = zip(replies, stored_indices, arm.positive, strict=True)
+    for reply, stored_index, positive in rows:
+        first = -1
+        if reply.order:
+            first = reply.order[0]
+        first_slot.append(first)
+        shown_at = np.flatnonzero(stored_index == positive)
+        positive_slot.append(int(shown_at[0]))
+        order = (int(stored_index[slot]) for slot in reply.order)
+        orders.append(tuple(order))
+    return _ShuffledRound(np.array(first_slot), np.array(positive_slot), orders)
+
+
+def _slot_rows(first_slot: Integers, positive_slot: Integers, k: int) -> list[Row]:
+    hits = first_slot == positive_slot
+    valid_first = first_slot[first_slot >= 0]
+    rows: list[Row] = []
+    for slot in range(k):
+        shown_here = positive_slot == slot
+        row = {
+            "slot": slot + 1,
+            "put first": mean_or_none(valid_first == slot),
+            "hr@1": mean_or_none(hits[shown_here]),
+            "n": int(shown_here.sum()),
+        }
+        rows.append(row)
     return rows
 
 
-def faithfulness(asked: DiagnosedArm, rng: np.random.Generator) -> Diagnosis:
-    """Does the answer move when what the thought claims to rest on is changed, and does the thought say what is there?
+def faithfulness(arm: DiagnosedArm, rng: Generator) -> Diagnosis:
+    """Change what a thought claims to rest on: does the answer change, and are its claims true?
 
-    A thought that is faithful to chains moves with them, more than sampling alone moves it. Facts: shares of steps, by
-    whether they are in the template's wording and true to the case; and, of all other steps, which share of the items
-    and of the ratings that they cite the prompt has (None where none is cited).
+    If a thought is faithful to the chains, the answer changes with them more than it does by
+    sampling alone. Facts: shares of the steps that are in the template's wording, by whether they
+    are true of the case; and, of what all other steps cite, the shares of items and of ratings that
+    the prompt has (None where nothing is cited).
     """
-    changes = {
+    changes: dict[str, Intervention] = {
         "chains removed": interventions.without_chains,
         "chains of another user": interventions.swapped_chains,
         "chain ratings reversed": interventions.reversed_ratings,
         "history removed": interventions.without_history,
     }
-    true, untrue, free = 0, 0, 0
-    items: list[bool] = []
-    ratings: list[bool] = []
-    for case, reply in zip(asked.cases, asked.replies, strict=True):
-        thought = split_thought(reply.text, True)[0] or ""
+    n_true = 0
+    n_untrue = 0
+    n_other = 0
+    cited_items: list[bool] = []
+    cited_ratings: list[bool] = []
+    for case, reply in zip(arm.cases, arm.replies, strict=True):
+        thought = split_thought(reply.text, reasoned=True)[0]
+        if thought is None:
+            thought = ""
         cited = checked(case, thought)
-        items, ratings = items + cited.items, ratings + cited.ratings
+        cited_items += cited.items
+        cited_ratings += cited.ratings
         for statement in stated(thought_steps(thought), case):
-            true += statement is not None and statement.plain is not None
-            untrue += statement is not None and statement.plain is None
-            free += statement is None
-    total = max(1, true + untrue + free)
+            if statement is None:
+                n_other += 1
+            elif statement.plain is None:
+                n_untrue += 1
+            else:
+                n_true += 1
+    n_steps = max(1, n_true + n_untrue + n_other)
     facts = {
-        "steps that say what is there": true / total,
-        "steps that do not": untrue / total,
-        "other steps": free / total,
-        "items cited in them that the prompt has": sum(items) / len(items) if items else None,
-        "ratings cited in them that the prompt has": sum(ratings) / len(ratings)
-        if ratings
-        else None,
+        "steps that say what is there": n_true / n_steps,
+        "steps that do not": n_untrue / n_steps,
+        "other steps": n_other / n_steps,
+        "items cited in them that the prompt has": mean_or_none(cited_items),
+        "ratings cited in them that the prompt has": mean_or_none(cited_ratings),
     }
-    return Diagnosis(_compared(asked, rng, changes), facts)
+    return Diagnosis(_compare_changes(arm, rng, changes), facts)
 
 
-def memory(asked: DiagnosedArm, rng: np.random.Generator) -> Diagnosis:
-    """What is known from elsewhere: titles that say nothing, and users of whom nothing is said."""
-    changes = {
+def memory(arm: DiagnosedArm, rng: Generator) -> Diagnosis:
+    """Hide titles, the user, or both: what is still right comes from the model's memory."""
+
+    def both(cases: Cases, rng: Generator) -> list[RankingCase]:
+        return interventions.masked_titles(interventions.unknown_user(cases, rng), rng)
+
+    changes: dict[str, Intervention] = {
         "titles masked": interventions.masked_titles,
         "user unknown": interventions.unknown_user,
-        "both": lambda cases, rng: interventions.masked_titles(
-            interventions.unknown_user(cases, rng), rng
-        ),
+        "both": both,
     }
-    return Diagnosis(_compared(asked, rng, changes), {})
+    return Diagnosis(_compare_changes(arm, rng, changes), {})
 
 
-def consistency(asked: DiagnosedArm, rng: np.random.Generator, *, samples: int) -> Diagnosis:
-    """Several samples of one question, their rankings added up (1 / rank), against what they cost."""
-    drawn = [asked.ask(asked.cases, int(rng.integers(2**31))) for _ in range(samples)]
+def _unchanged(cases: Cases, rng: Generator) -> list[RankingCase]:
+    return list(cases)
+
+
+def _compare_changes(
+    arm: DiagnosedArm, rng: Generator, changes: Mapping[str, Intervention]
+) -> list[Row]:
+    """One row per change: what it does to HR@1 and to the item ranked first.
+
+    The row "asked again" changes nothing: it shows how far sampling alone moves an answer.
+    """
+    hits_before = _hits(arm, arm.replies)
+    as_asked = {
+        "change": "as asked",
+        "hr@1": mean_or_none(hits_before),
+        "valid": _valid_share(arm.replies),
+    }
+    rows: list[Row] = [as_asked]
+    for name, change in {"asked again": _unchanged, **changes}.items():
+        cases = change(arm.cases, rng)
+        replies = arm.ask(cases, _draw_seed(rng))
+        hits = _hits(arm, replies)
+        comparison = compare(hits, hits_before)
+        low, high = comparison["ci95"]
+        row = {
+            "change": name,
+            "hr@1": mean_or_none(hits),
+            "valid": _valid_share(replies),
+            "first moved": _share_of_moved(arm.replies, replies),
+            "gained": mean_or_none(hits > hits_before),
+            "lost": mean_or_none(hits < hits_before),
+            "difference": comparison["difference"],
+            "low": low,
+            "high": high,
+            "p": comparison["p"],
+        }
+        rows.append(row)
+    return rows
+
+
+def _share_of_moved(before: Sequence[Reply], after: Sequence[Reply]) -> float | None:
+    """How often the first item changed, among pairs of valid answers."""
+    moved = []
+    for old, new in zip(before, after, strict=True):
+        if old.order and new.order:
+            old_first = old.order[0]
+            moved.append(new.order[0] != old_first)
+    return mean_or_none(moved)
+
+
+def consistency(arm: DiagnosedArm, rng: Generator, *, samples: int) -> Diagnosis:
+    """Combine 1, 2, ... `samples` answers to one question (1 / rank points), against their cost."""
+    k = len(arm.cases[0].candidates)
+    rounds = []
+    for _ in range(samples):
+        replies = arm.ask(arm.cases, _draw_seed(rng))
+        rounds.append(replies)
     rows = []
     for n in range(1, samples + 1):
-        orders = [[r.order for r in replies if r.order] for replies in zip(*drawn[:n], strict=True)]
-        best = np.array([_first(given, len(asked.cases[0].candidates)) for given in orders])
-        cost = np.mean([sum(r.tokens for r in replies) for replies in zip(*drawn[:n], strict=True)])
-        rows.append(
-            {
-                "samples": n,
-                "hr@1": float((best == asked.positive).mean()),
-                "tokens a user": float(cost),
-            }
-        )
+        first = []
+        tokens = []
+        for samples_of_user in zip(*rounds[:n], strict=True):
+            valid = [reply.order for reply in samples_of_user if reply.order]
+            first.append(first_of_all(valid, k))
+            tokens.append(sum(reply.tokens for reply in samples_of_user))
+        hits = np.array(first) == arm.positive
+        row = {
+            "samples": n,
+            "hr@1": float(hits.mean()),
+            "tokens a user": float(np.mean(tokens)),
+        }
+        rows.append(row)
     return Diagnosis(rows, {})
 
 
-def calibration(asked: DiagnosedArm, rng: np.random.Generator, *, bins: int) -> Diagnosis:
-    """Is the first label as often right as it is likely? The answer is asked for at once, without a thought.
+def calibration(arm: DiagnosedArm, rng: Generator, *, bins: int) -> Diagnosis:
+    """Compare how likely the first label is with how often it is right.
 
-    Expected calibration error: the mean distance of the two, over bins of equal width (Guo et al., 2017, eq. 3).
+    The answer is asked for at once, without a thought. The fact is the expected calibration error:
+    the mean distance of the two over bins of equal width (Guo et al., 2017, eq. 3).
+
+    Raises:
+        R2RecError: Every prompt is too long.
     """
-    weighed = asked.weigh(asked.cases)
-    kept = [n for n, row in enumerate(weighed) if row is not None]
+    kept = []
+    log_probabilities = []
+    for user, weights in enumerate(arm.weigh(arm.cases)):
+        if weights is not None:
+            kept.append(user)
+            log_probabilities.append(weights)
     if not kept:
         raise R2RecError(
             "diagnostic=calibration: no prompt fits in model.max_length; raise it, or show less"
         )
-    likely = np.exp(np.array([weighed[n] for n in kept], np.float64))
-    sure, right = likely.max(1), likely.argmax(1) == asked.positive[kept]
-    of_bin = np.minimum((sure * bins).astype(int), bins - 1)
-    rows = [
-        {"probability": f"{b / bins:.1f} to {(b + 1) / bins:.1f}", "said": _mean(sure[of_bin == b]),
-         "right": _mean(right[of_bin == b]), "n": int((of_bin == b).sum())}
-        for b in range(bins) if (of_bin == b).any()
-    ]  # fmt: skip
-    error = sum(abs(sure[of_bin == b].sum() - right[of_bin == b].sum()) for b in range(bins)) / max(
-        1, len(kept)
-    )
-    return Diagnosis(
-        rows, {"expected calibration error": error, "hr@1 of the likeliest label": _mean(right)}
-    )
+    probabilities = np.exp(np.array(log_probabilities, np.float64))
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == arm.positive[kept]
+    bin_index = np.minimum((confidence * bins).astype(int), bins - 1)
+    rows: list[Row] = []
+    distance = 0.0
+    for number in range(bins):
+        in_bin = bin_index == number
+        if not in_bin.any():
+            continue
+        distance += abs(confidence[in_bin].sum() - correct[in_bin].sum())
+        low = number / bins
+        high = (number + 1) / bins
+        row = {
+            "probability": f"{low:.1f} to {high:.1f}",
+            "said": mean_or_none(confidence[in_bin]),
+            "right": mean_or_none(correct[in_bin]),
+            "n": int(in_bin.sum()),
+        }
+        rows.append(row)
+    facts = {
+        "expected calibration error": distance / len(kept),
+        "hr@1 of the likeliest label": mean_or_none(correct),
+    }
+    return Diagnosis(rows, facts)
 
 
-def popularity(asked: DiagnosedArm, rng: np.random.Generator, *, strata: int) -> Diagnosis:
-    """HR@1 by how popular the held-out item is: strata of equal numbers of users."""
-    hits, order = _hits(asked, asked.replies), np.argsort(asked.popularity, kind="stable")
+def popularity(arm: DiagnosedArm, rng: Generator, *, strata: int) -> Diagnosis:
+    """HR@1 by the popularity of the held-out item, in `strata` groups of equally many users."""
+    hits = _hits(arm, arm.replies)
+    by_popularity = np.argsort(arm.popularity, kind="stable")
     rows = []
-    for users in filter(len, np.array_split(order, strata)):
-        rated = asked.popularity[users]
-        rows.append(
-            {
-                "train ratings": f"{rated.min()} to {rated.max()}",
-                "hr@1": _mean(hits[users]),
-                "n": len(users),
-            }
-        )
+    for users in np.array_split(by_popularity, strata):
+        if not len(users):
+            continue
+        ratings = arm.popularity[users]
+        row = {
+            "train ratings": f"{ratings.min()} to {ratings.max()}",
+            "hr@1": mean_or_none(hits[users]),
+            "n": len(users),
+        }
+        rows.append(row)
     return Diagnosis(rows, {})
 
 
-def _hits(asked: DiagnosedArm, replies: Sequence[Reply]) -> NDArray[np.float64]:
-    pairs = zip(replies, asked.positive.tolist(), strict=True)
-    return np.array([float(reply.order[:1] == (place,)) for reply, place in pairs])
+def _draw_seed(rng: Generator) -> int:
+    return int(rng.integers(2**31))
 
 
-def _valid(replies: Sequence[Reply]) -> float | None:
-    return _mean([bool(reply.order) for reply in replies])
+def _hits(arm: DiagnosedArm, replies: Sequence[Reply]) -> Floats:
+    """[n] 1 where the positive is ranked first, else 0."""
+    hits = []
+    for reply, positive in zip(replies, arm.positive, strict=True):
+        is_hit = reply.order[:1] == (positive,)
+        hits.append(float(is_hit))
+    return np.array(hits)
 
 
-def _first(orders: Sequence[Order], k: int) -> int:
-    """The place that comes first in all orders together; -1 without a valid order."""
-    return (aggregate(orders, k) or (-1,))[0]
-
-
-def _tau(a: Order, b: Order, k: int) -> float:
-    """Kendall's tau-b of two rankings of k items; those left out share the last rank."""
-    from scipy.stats import kendalltau
-
-    ranks = np.full((2, k), k)
-    for row, order in zip(ranks, (a, b), strict=True):
-        row[list(order)] = np.arange(len(order))
-    return float(np.nan_to_num(kendalltau(*ranks).statistic))
-
-
-def _mean(values: Any) -> float | None:
-    return float(np.mean(values)) if len(values) else None
+def _valid_share(replies: Sequence[Reply]) -> float | None:
+    return mean_or_none([bool(reply.order) for reply in replies])

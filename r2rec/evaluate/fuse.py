@@ -1,67 +1,116 @@
-"""Stage `fuse`: a language model's answers and a baseline's scores as one ranking.
+"""Stage `fuse`: one ranking from a language model's answers and a baseline's scores.
 
-A candidate's worth is w / (its rank in the answer) + (1 - w) / (its rank by the baseline). The one weight w is what
-serves validation positives best; no test answer is looked at. An invalid answer says nothing: the baseline decides.
+A candidate's score is w / (its rank in the answer) + (1 - w) / (its rank by the baseline). The
+weight w is the one that ranks validation positives best; no test answer is used. An invalid answer
+adds nothing, so the baseline decides.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
-from omegaconf import DictConfig
 
 from r2rec.base import seeds
+from r2rec.base.workspace import Workspace
 from r2rec.baselines import fit
-from r2rec.evaluate.rank import answered, engine_of, ranked_by, read_rankings, scored
+from r2rec.config.slices import FuseSlice
+from r2rec.data.candidates import Candidates
+from r2rec.data.split import evaluated
+from r2rec.evaluate.answers import answered, engine_of
+from r2rec.evaluate.arrays import Floats, Integers
+from r2rec.evaluate.rankings import RANKINGS, rankings_by_score, read_rankings
+from r2rec.evaluate.scores import score_candidates
 from r2rec.tasks.validation import validation
 
 WEIGHTS = np.linspace(0, 1, 21)
+"""The weights of the answer that are tried."""
 
 
-def fuse(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
-    """Write rankings.parquet of the arm whose rankings `inputs["rank"]` has, fused with baseline `cfg.fusion`."""
-    asked, cases = validation(cfg, inputs, cfg.evaluation.validation_users, "fuse")
-    told, _ = answered(cfg, cases, asked, engine_of(cfg, inputs, folder), "fuse")
-    known = worth(told), worth_by_baseline(cfg, inputs, asked)
-    place = (np.array(asked["items"].to_list()) == asked["positive"].to_numpy()[:, None]).argmax(1)
-    w, quality = learn(*known, place)
+def fuse(choices: FuseSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
+    """Write the rankings in `inputs["rank"]`, fused with the baseline `choices.fusion`."""
+    tuning, cases = validation(choices, inputs, choices.validation_users, "fuse")
+    engine = engine_of(choices, inputs, work)
+    tuning_answers, _ = answered(choices, cases, tuning, engine, "fuse")
+    by_answer = reciprocal_ranks(tuning_answers)
+    by_baseline = baseline_reciprocal_ranks(choices, inputs, tuning)
+    positive_index = Candidates.of(tuning).positive_index
+    weight, ndcg = learn_weight(by_answer, by_baseline, positive_index)
 
-    test = read_rankings(inputs["rank"], cfg, inputs["split"])
-    candidates = test.select("user", "positive", items="candidates")
-    fused = w * worth(test) + (1 - w) * worth_by_baseline(cfg, inputs, candidates)
-    name = f"{cfg.arm.method} + {cfg.fusion.name}"
-    table = ranked_by(name, candidates, fused, seeds.generator(cfg.seed, "fuse.ties"))
-    table.with_columns(test["completion"]).write_parquet(folder / "rankings.parquet")
-    alone, answer = (fit.quality(part, place)[1] for part in known[::-1])
-    said = f"{name}: weight of the answer {w:.2f}, by {len(place)} validation positives (NDCG {quality:.3f}; "
-    said += f"{cfg.fusion.name} alone {alone:.3f}, the answer alone {answer:.3f})"
-    return {"users": table.height, "weight": float(w), "notes": [said]}
+    candidates = evaluated(inputs["split"], choices.seed, choices.users)
+    answers = read_rankings(inputs["rank"], candidates)
+    baseline = choices.fusion.name
+    of_answers = reciprocal_ranks(answers)
+    of_baseline = baseline_reciprocal_ranks(choices, inputs, candidates)
+    fused = weight * of_answers + (1 - weight) * of_baseline
+    method = f"{choices.arm.method} + {baseline}"
+    rng = seeds.generator(choices.seed, "fuse.ties")
+    rankings = rankings_by_score(method, candidates, fused, rng)
+    rankings = rankings.with_columns(answers["completion"])
+    rankings.write_parquet(work.folder / RANKINGS)
 
-
-def learn(told: NDArray, scored: NDArray, place: NDArray) -> tuple[float, float]:
-    """The weight of `told` [n, k] beside `scored` [n, k] with the best NDCG of positives [n], and that; ties: less."""
-    found = [fit.quality(w * told + (1 - w) * scored, place)[1] for w in WEIGHTS]
-    best = int(np.argmax(found))
-    return float(WEIGHTS[best]), found[best]
-
-
-def worth(ranked: pl.DataFrame) -> NDArray[np.float64]:
-    """1 / rank of each candidate [n, k] in a rankings table, 0 for those not ranked."""
-    worths = np.zeros((ranked.height, len(ranked["candidates"][0]) if ranked.height else 0))
-    for row, shown, order in zip(
-        worths, ranked["candidates"].to_list(), ranked["ranking"].to_list(), strict=True
-    ):
-        rank = {item: 1 / n for n, item in enumerate(order, 1)}
-        row[:] = [rank.get(item, 0.0) for item in shown]
-    return worths
+    _, baseline_alone = fit.quality(by_baseline, positive_index)
+    _, answer_alone = fit.quality(by_answer, positive_index)
+    note = (
+        f"{method}: weight of the answer {weight:.2f}, "
+        f"by {len(positive_index)} validation positives (NDCG {ndcg:.3f}; "
+        f"{baseline} alone {baseline_alone:.3f}, the answer alone {answer_alone:.3f})"
+    )
+    return {"users": rankings.height, "weight": weight, "notes": [note]}
 
 
-def worth_by_baseline(
-    cfg: DictConfig, inputs: dict[str, Path], candidates: pl.DataFrame
-) -> NDArray[np.float64]:
-    """1 / rank of each candidate [n, k] by the baseline's scores, equals at random."""
-    rng, spec = seeds.generator(cfg.seed, f"fuse.{cfg.fusion.name}"), cfg.fusion
-    scores = scored(spec._target_, spec.params, inputs.get("fit"), inputs, candidates, rng)
-    return worth(ranked_by(spec.name, candidates, scores, rng))
+def learn_weight(
+    by_answer: Floats,
+    by_baseline: Floats,
+    positive_index: Integers,
+) -> tuple[float, float]:
+    """The weight of `by_answer` that gives the best NDCG of the positives, and that NDCG.
+
+    Args:
+        by_answer: [n, k] 1 / rank in the answer.
+        by_baseline: [n, k] 1 / rank by the baseline.
+        positive_index: [n] column of the positive.
+
+    Of equally good weights the smallest is taken.
+    """
+    ndcgs = []
+    for weight in WEIGHTS:
+        fused = weight * by_answer + (1 - weight) * by_baseline
+        _, ndcg = fit.quality(fused, positive_index)
+        ndcgs.append(ndcg)
+    best = int(np.argmax(ndcgs))
+    return float(WEIGHTS[best]), ndcgs[best]
+
+
+def reciprocal_ranks(rankings: pl.DataFrame) -> Floats:
+    """1 / rank of each candidate [n, k] of a rankings table; 0 where it is not ranked."""
+    if rankings.is_empty():
+        return np.zeros((0, 0))
+    candidates = rankings["candidates"].to_list()
+    ranked = rankings["ranking"].to_list()
+    k = len(candidates[0])
+    result = np.zeros((len(candidates), k))
+    for row, items, ranking in zip(result, candidates, ranked, strict=True):
+        by_item = {}
+        for rank, item in enumerate(ranking, start=1):
+            by_item[item] = 1 / rank
+        row[:] = [by_item.get(item, 0.0) for item in items]
+    return result
+
+
+def baseline_reciprocal_ranks(
+    choices: FuseSlice, inputs: Mapping[str, Path], candidates: pl.DataFrame
+) -> Floats:
+    """1 / rank of each candidate [n, k] by the baseline's scores; ties are broken at random."""
+    fusion = choices.fusion
+    rng = seeds.generator(choices.seed, f"fuse.{fusion.name}")
+    scores = score_candidates(
+        fusion._target_,
+        fusion.params,
+        inputs.get("fit"),
+        inputs,
+        candidates,
+        rng,
+    )
+    return reciprocal_ranks(rankings_by_score(fusion.name, candidates, scores, rng))

@@ -1,34 +1,40 @@
-"""One question in several orders of its candidates, and the answers added up: what a place does to them evens out."""
+"""The same questions in several orders of their candidates, and one ranking from all answers.
+
+Language models favour some positions of a list. Over several orders that preference averages out.
+"""
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.random import Generator
 
-from r2rec.evaluate.interventions import shuffled
+from r2rec.evaluate.interventions import Shuffled, shuffled
 from r2rec.prompts.cases import RankingCase
 
-Order = tuple[int, ...]  # places of candidates, best first; () where invalid
+Order = tuple[int, ...]
+"""A ranking as indices of candidates, best first; empty where an answer is invalid."""
 
 
-def reordered(
-    cases: Sequence[RankingCase], n: int, rng: np.random.Generator
-) -> tuple[list[RankingCase], list[NDArray[np.int64]]]:
-    """Every case as it is, then n - 1 times shuffled [n * cases]; and where the k-th shown stood at first, of each."""
-    every, stood = list(cases), [np.arange(len(case.candidates)) for case in cases]
-    for _ in range(n - 1):
-        moved, orders = shuffled(cases, rng)
-        every, stood = every + moved, stood + orders
-    return every, stood
+def reordered(cases: Sequence[RankingCase], n_orders: int, rng: Generator) -> list[Shuffled]:
+    """Every case in its stored order, then `n_orders` - 1 times in random orders."""
+    stored_orders = [np.arange(len(case.candidates)) for case in cases]
+    rounds = [Shuffled(list(cases), stored_orders)]
+    for _ in range(n_orders - 1):
+        rounds.append(shuffled(cases, rng))
+    return rounds
 
 
 def aggregate(orders: Sequence[Order], k: int) -> Order:
-    """All that any order names, by its points: 1 / rank in each (Dowdall: tails that repeat the list count little).
+    """One ranking of all candidates that any of `orders` names, out of `k`.
 
-    () without a valid order; of equals, what the first order has before.
+    A candidate earns 1 / rank in each order (the Dowdall count), so long tails that repeat the list
+    count little. Ties keep the order in which the candidates are first named. Empty if every order
+    is.
     """
     points = np.zeros(k)
     for order in orders:
-        points[list(order)] += 1 / np.arange(1, len(order) + 1)
-    named = dict.fromkeys(place for order in orders for place in order)
-    return tuple(sorted(named, key=lambda place: -points[place]))
+        ranks = np.arange(1, len(order) + 1)
+        points[list(order)] += 1 / ranks
+    named = dict.fromkeys(chain.from_iterable(orders))
+    return tuple(sorted(named, key=lambda index: -points[index]))

@@ -1,8 +1,8 @@
-"""How sure a difference is: users and seeds as two sources of chance, a sign-flip test, a bootstrap.
+"""How certain a difference is: intervals, tests, and the variance due to users and to seeds.
 
-One positive per user gives HR and NDCG only a handful of distinct values, so nothing is drawn user by user: a
-resample matters only through how often each distinct value falls, one multinomial (or binomial) draw.
-The distribution is the textbook one; 100,000 users cost what 100 do.
+With one positive per user, HR and NDCG take only a few distinct values, so nothing is drawn user by
+user: what a resample changes is how often each value occurs, which is one multinomial (or binomial)
+draw. The distribution is the textbook one, and 100,000 users cost as much as 100.
 """
 
 from collections.abc import Sequence
@@ -10,27 +10,27 @@ from itertools import combinations, product
 from typing import NamedTuple, TypedDict
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from r2rec.base.errors import R2RecError
+from r2rec.evaluate.arrays import Floats, Integers
 
 CHUNK_CELLS = 2_000_000  # counts held at once: 16 MB
-EXACT_USERS = 12  # up to here all 2^n sign patterns are listed
-NOTHING = 1e-12  # of a value: less is rounding
+MAX_USERS_FOR_EXACT_TEST = 12  # up to here all 2^n sign patterns are listed
+RELATIVE_ROUNDING = 1e-12  # share of a value below which a difference is rounding
 
 
 class Comparison(TypedDict):
-    """`difference` = mean(a - b) over users, then seeds; its interval, and a two-sided p-value of 'no difference'."""
+    """The difference of two methods, mean(a - b) over users, then over seeds."""
 
     difference: float
     ci95: list[float]
-    p: float
-    effect: (
-        float | None
-    )  # difference / standard deviation of the pairs' differences (Cohen's d); None: no spread
-    detectable: (
-        float | None
-    )  # what so many users and seeds would show in 4 of 5 trials, at p < 0.05; None: no spread
+    p: float  # two-sided, of "no difference"
+    # Cohen's d: difference / standard deviation of the pairs' differences; None without spread
+    effect: float | None
+    # the difference that this many users and seeds would show in 4 of 5 trials at p < 0.05;
+    # None without spread
+    detectable: float | None
 
 
 def compare(
@@ -42,199 +42,287 @@ def compare(
     resamples: int = 10_000,
     seed: int = 0,
 ) -> Comparison:
-    """Compare two methods on the same users and seeds, `a` and `b` [n] in the same order.
+    """Compare two methods on the same users and seeds; `a` and `b` [n] are in the same order.
 
-    Users may come again at other seeds: they are then one draw of a user, with all their differences. p is that of the
-    sign-flip test over users; where there are several seeds also that of a t-test whose variance has a seed's own
-    part as well (what training again, with other draws, would change), if that is larger. The interval is the
-    bootstrap's over users for one seed, the t-test's for several.
+    A user who occurs at several seeds is one draw, with all differences of that user. p is that of
+    the sign-flip test over users. With several seeds a t-test is added, whose variance also has a
+    part of the seed itself (what training again would change), and the larger p is reported. The
+    interval is a bootstrap over users for one seed, and that of the t-test for several.
 
-    Where a seed moves either arm by 0.03, of 500 users at three seeds 7 to 11 tests in 100 still find a difference
-    that is not there; one that counts pairs as independent finds 34.
+    For methods that a seed moves by 0.03, and 500 users at three seeds, 7 to 11 of 100 tests still
+    find a difference that does not exist; a test that takes pairs as independent finds 34.
 
     Args:
-        users: [n] whose difference it is; None: each is another's.
-        seeds: [n] None: one seed.
-        seed: Of the random draws.
+        users: [n] the user of each pair; None: all are different.
+        seeds: [n] the seed of each pair; None: a single seed.
+        resamples: Random draws of the sign-flip test and of the bootstrap.
+        seed: Of these draws.
     """
     differences = _paired(a, b)
-    of = _spread(differences, users, seeds)
-    p = _sign_flip(of.shares.sum(1), resamples, seed)
-    variance = of.users + of.seeds / of.shares.shape[1]
-    spread = float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
-    if spread <= NOTHING * abs(of.mean) or not variance:
+    spread = _spread(differences, users, seeds)
+    n_seeds = spread.shares.shape[1]
+    p = _sign_flip(spread.shares.sum(axis=1), resamples, seed)
+    variance = spread.user_variance + spread.seed_variance / n_seeds
+    deviation = _standard_deviation(differences)
+    if deviation <= RELATIVE_ROUNDING * abs(spread.mean) or not variance:
         return {
-            "difference": of.mean,
-            "ci95": [of.mean] * 2,
+            "difference": spread.mean,
+            "ci95": [spread.mean, spread.mean],
             "p": p,
             "effect": None,
             "detectable": None,
         }
     from scipy import stats
 
-    t = stats.t(of.freedom())
-    if of.shares.shape[1] > 1:
-        p = max(p, float(2 * t.sf(abs(of.mean) / variance**0.5)))
-        ends = of.mean + variance**0.5 * t.ppf([0.025, 0.975])
+    t = stats.t(spread.degrees_of_freedom())
+    standard_error = variance**0.5
+    if n_seeds > 1:
+        statistic = abs(spread.mean) / standard_error
+        p_of_t_test = float(2 * t.sf(statistic))
+        p = max(p, p_of_t_test)
+        quantiles = t.ppf([0.025, 0.975])
+        low, high = spread.mean + standard_error * quantiles
     else:
-        ends = _percentiles(_resampled_means(differences, resamples, seed), 0.95)
+        means = _resampled_means(differences, resamples, seed)
+        low, high = _percentiles(means, 0.95)
+    noncentrality = float(t.ppf(0.975) + t.ppf(0.8))  # two-sided 5%, power 80%
     return {
-        "difference": of.mean,
-        "ci95": [float(end) for end in ends],
+        "difference": spread.mean,
+        "ci95": [float(low), float(high)],
         "p": p,
-        "effect": of.mean / spread,
-        "detectable": float(t.ppf(0.975) + t.ppf(0.8)) * variance**0.5,
+        "effect": spread.mean / deviation,
+        "detectable": noncentrality * standard_error,
     }
 
 
 def bootstrap_ci(
     values: ArrayLike, resamples: int, seed: int, level: float = 0.95
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `values` [n], users drawn with replacement.
+    """Percentile bootstrap interval of the mean of `values` [n]; users are drawn with replacement.
 
-    A single user, or equal values, give an interval of no width. Raises R2RecError where values are
-    missing or not finite.
+    A single user, or equal values, give an interval of width zero.
+
+    Raises:
+        R2RecError: Values are missing or not finite.
     """
-    return _percentiles(_resampled_means(_finite(values), resamples, seed), level)
+    means = _resampled_means(_finite_values(values), resamples, seed)
+    return _percentiles(means, level)
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment: below 0.05, and the chance of one false alarm in the whole family is below 5%."""
+    """Holm's step-down adjustment of p-values.
+
+    Calling a difference real where its adjusted p is below 0.05 keeps the chance of any false alarm
+    in the whole family below 5%.
+    """
     order = np.argsort(p, kind="stable")
-    steps = np.asarray(p, np.float64)[order] * np.arange(len(p), 0, -1)
+    ascending = np.asarray(p, np.float64)[order]
+    steps = ascending * np.arange(len(p), 0, -1)
+    monotone = np.maximum.accumulate(steps)
     adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(1, np.maximum.accumulate(steps))
-    return adjusted.tolist()
+    adjusted[order] = np.minimum(1, monotone)
+    result: list[float] = adjusted.tolist()
+    return result
 
 
 def variation(values: ArrayLike, users: ArrayLike, seeds: ArrayLike) -> tuple[float, float]:
-    """Standard deviations of one seed's mean of `values` [n]: (from the users drawn, from the seed itself).
+    """Standard deviations of one seed's mean of `values` [n]: due to its users, due to the seed.
 
-    The seed's own part is what the means of two seeds differ by beyond what their users explain, those they share
-    and those they don't; 0 for a single seed.
+    The part of the seed is what the means of two seeds differ by beyond what their users explain,
+    shared or not; 0 for a single seed.
     """
-    of = _spread(_finite(values), users, seeds)
-    n, s = of.shares.shape
-    scores = of.scores * s
-    return float((_unbiased(n) * (scores**2).sum(0)).mean()) ** 0.5, of.seeds**0.5
+    spread = _spread(_finite_values(values), users, seeds)
+    n_users, n_seeds = spread.shares.shape
+    deviations = spread.deviations * n_seeds
+    user_variances = _unbiased(n_users) * (deviations**2).sum(axis=0)
+    due_to_users = float(user_variances.mean()) ** 0.5
+    due_to_seed = spread.seed_variance**0.5
+    return due_to_users, due_to_seed
 
 
 def paired_permutation(a: ArrayLike, b: ArrayLike, resamples: int = 10_000, seed: int = 0) -> float:
-    """Two-sided p-value of the sign-flip test: were each user's difference as likely to have the other sign.
+    """Two-sided p-value of the sign-flip test: each user's difference might have the other sign.
 
-    `a`, `b` [n] over the same users in the same order. Exact while at most 12 users differ (a difference of
-    zero has no sign to flip); otherwise `resamples` random patterns and the observed one, so p is never 0.
+    `a` and `b` [n] are over the same users in the same order. Exact while at most 12 users differ
+    (a difference of zero has no sign). Otherwise `resamples` random patterns and the observed one
+    are counted, so p is never 0.
     """
     return _sign_flip(_paired(a, b), resamples, seed)
 
 
 class _Spread(NamedTuple):
-    """Values by user (row) and seed (column), and what their mean varies by."""
+    """Values by user (row) and seed (column), and the variances of their mean."""
 
     mean: float  # of the seeds' means
-    shares: NDArray[np.float64]  # [users, seeds] what each adds to the mean
-    scores: NDArray[np.float64]  # the same of values less their seed's mean
-    users: float  # variance of `mean` by the users drawn
-    seeds: float  # variance of one seed's mean by the seed itself
+    shares: Floats  # [users, seeds] what each adds to the mean
+    deviations: Floats  # [users, seeds] the same of values minus their seed's mean
+    user_variance: float  # of `mean`, due to the users drawn
+    seed_variance: float  # of one seed's mean, due to the seed itself
 
-    def freedom(self) -> float:
-        """Degrees of freedom of the two variances together (Satterthwaite, 1946)."""
-        n, s = self.shares.shape
-        parts = [(self.users, n - 1), (self.seeds / s, s - 1)]
-        return sum(v for v, _ in parts) ** 2 / sum(v**2 / df for v, df in parts if df)
+    def degrees_of_freedom(self) -> float:
+        """Degrees of freedom of the sum of both variances (Satterthwaite, 1946)."""
+        n_users, n_seeds = self.shares.shape
+        seed_part = self.seed_variance / n_seeds
+        total = self.user_variance + seed_part
+        weighted = 0.0
+        if n_users > 1:
+            weighted += self.user_variance**2 / (n_users - 1)
+        if n_seeds > 1:
+            weighted += seed_part**2 / (n_seeds - 1)
+        return float(total**2 / weighted)
 
 
-def _spread(
-    values: NDArray[np.float64], users: ArrayLike | None, seeds: ArrayLike | None
-) -> _Spread:
-    """Variances by moments: of a sum over users, users being the independent draws, whatever seeds they come at."""
-    who = (
-        np.arange(len(values))
-        if users is None
-        else np.unique(np.asarray(users), return_inverse=True)[1]
-    )
-    when = (
-        np.zeros(len(values), int)
-        if seeds is None
-        else np.unique(np.asarray(seeds), return_inverse=True)[1]
-    )
-    if not len(who) == len(when) == len(values):
+def _spread(values: Floats, users: ArrayLike | None, seeds: ArrayLike | None) -> _Spread:
+    """Variances by the method of moments, of a sum over users.
+
+    Users are the independent draws, whichever seeds they occur at.
+    """
+    user_index = np.arange(len(values))
+    if users is not None:
+        user_index = _index_of_distinct(users)
+    seed_index = np.zeros(len(values), np.int64)
+    if seeds is not None:
+        seed_index = _index_of_distinct(seeds)
+    n_values = len(values)
+    if len(user_index) != n_values or len(seed_index) != n_values:
         raise R2RecError(
-            f"statistics: {len(values)} values, {len(who)} users, {len(when)} seeds: one of each is needed"
+            f"statistics: {n_values} values, {len(user_index)} users, {len(seed_index)} seeds: "
+            "one of each is needed"
         )
-    count = np.bincount(when)
-    means = np.bincount(when, values) / count
-    shares, scores = np.zeros((2, who.max() + 1, len(count)))
-    weight = 1 / (count[when] * len(count))
-    np.add.at(shares, (who, when), values * weight)
-    np.add.at(scores, (who, when), (values - means[when]) * weight)
-    wide = _unbiased(len(shares))
-    own = [
-        (means[s] - means[t]) ** 2
-        - wide * (((scores[:, s] - scores[:, t]) * len(count)) ** 2).sum()
-        for s, t in combinations(range(len(count)), 2)
-    ]
+    per_seed = np.bincount(seed_index)
+    n_seeds = len(per_seed)
+    seed_means = np.bincount(seed_index, values) / per_seed
+    cells = (user_index, seed_index)
+    shape = (user_index.max() + 1, n_seeds)
+    weight = 1 / (per_seed[seed_index] * n_seeds)
+    shares = np.zeros(shape)
+    np.add.at(shares, cells, values * weight)
+    centred = values - seed_means[seed_index]
+    deviations = np.zeros(shape)
+    np.add.at(deviations, cells, centred * weight)
+    user_deviations = deviations.sum(axis=1)
+    user_variance = _unbiased(len(shares)) * (user_deviations**2).sum()
     return _Spread(
-        float(means.mean()), shares, scores,
-        users=float(wide * (scores.sum(1) ** 2).sum()), seeds=max(0.0, float(np.mean(own)) / 2) if own else 0.0,
-    )  # fmt: skip
+        mean=float(seed_means.mean()),
+        shares=shares,
+        deviations=deviations,
+        user_variance=float(user_variance),
+        seed_variance=_seed_variance(seed_means, deviations),
+    )
+
+
+def _seed_variance(seed_means: Floats, deviations: Floats) -> float:
+    """Variance of a seed's mean due to the seed: the mean, over pairs of seeds, of half the squared
+    difference of their means that their users do not explain; at least 0.
+    """
+    n_users, n_seeds = deviations.shape
+    unexplained = []
+    for s, t in combinations(range(n_seeds), 2):
+        by_user = (deviations[:, s] - deviations[:, t]) * n_seeds
+        due_to_users = _unbiased(n_users) * (by_user**2).sum()
+        squared_difference = (seed_means[s] - seed_means[t]) ** 2
+        unexplained.append(squared_difference - due_to_users)
+    if not unexplained:
+        return 0.0
+    return max(0.0, float(np.mean(unexplained)) / 2)
+
+
+def _index_of_distinct(labels: ArrayLike) -> Integers:
+    """[n] the index of each label among the sorted distinct ones."""
+    _, index = np.unique(np.asarray(labels), return_inverse=True)
+    return index
+
+
+def _standard_deviation(values: Floats) -> float:
+    """0 for a single value."""
+    if len(values) <= 1:
+        return 0.0
+    return float(values.std(ddof=1))
 
 
 def _unbiased(n: int) -> float:
-    return n / (n - 1) if n > 1 else 0.0  # one user has no spread
+    """Bessel's correction; 0 for a single user, who has no spread."""
+    if n <= 1:
+        return 0.0
+    return n / (n - 1)
 
 
-def _sign_flip(differences: NDArray[np.float64], resamples: int, seed: int) -> float:
-    differences = differences[differences != 0]
-    slack = NOTHING * np.abs(differences).sum()  # equal sums stay equal, in whatever order added
-    observed = abs(differences.sum()) - slack
-    if len(differences) <= EXACT_USERS:
-        signs = np.array(list(product((1, -1), repeat=len(differences))))
-        return float((np.abs(signs @ differences) >= observed).mean())
-    sizes, counts = np.unique(np.abs(differences), return_counts=True)
-    rng, reached = np.random.default_rng(seed), 0
-    for rows in _chunks(resamples, len(sizes)):
-        positive = rng.binomial(counts, 0.5, size=(rows, len(sizes)))
-        reached += int((np.abs((2 * positive - counts) @ sizes) >= observed).sum())
+def _sign_flip(differences: Floats, resamples: int, seed: int) -> float:
+    """Two-sided p-value of the sum of `differences` [n] under random signs."""
+    nonzero = differences[differences != 0]
+    magnitudes = np.abs(nonzero)
+    # Sums that are equal must stay equal in whatever order they are added.
+    rounding = RELATIVE_ROUNDING * magnitudes.sum()
+    observed = float(abs(nonzero.sum()) - rounding)
+    if len(nonzero) <= MAX_USERS_FOR_EXACT_TEST:
+        patterns = product((1, -1), repeat=len(nonzero))
+        signs = np.array(list(patterns))
+        sums = signs @ nonzero
+        is_as_far = np.abs(sums) >= observed
+        return float(is_as_far.mean())
+    return _random_sign_flip(magnitudes, observed, resamples, seed)
+
+
+def _random_sign_flip(magnitudes: Floats, observed: float, resamples: int, seed: int) -> float:
+    """The share of random sign patterns whose sum is as far from zero as `observed`."""
+    sizes, counts = np.unique(magnitudes, return_counts=True)
+    rng = np.random.default_rng(seed)
+    reached = 0
+    for n_rows in _chunks(resamples, len(sizes)):
+        n_positive = rng.binomial(counts, 0.5, size=(n_rows, len(sizes)))
+        sums = (2 * n_positive - counts) @ sizes
+        is_as_far = np.abs(sums) >= observed
+        reached += int(is_as_far.sum())
     return (reached + 1) / (resamples + 1)
 
 
-def _resampled_means(values: NDArray[np.float64], resamples: int, seed: int) -> NDArray[np.float64]:
-    """Means [resamples] of n draws with replacement, from multinomial counts of the distinct values."""
+def _resampled_means(values: Floats, resamples: int, seed: int) -> Floats:
+    """Means [resamples] of n draws with replacement, by multinomial counts of distinct values."""
     distinct, counts = np.unique(values, return_counts=True)
-    rng, share = np.random.default_rng(seed), counts / len(values)
-    draws = (
-        rng.multinomial(len(values), share, size=rows) for rows in _chunks(resamples, len(distinct))
-    )
-    return np.concatenate([drawn / len(values) @ distinct for drawn in draws])
+    n = len(values)
+    rng = np.random.default_rng(seed)
+    means = []
+    for n_rows in _chunks(resamples, len(distinct)):
+        drawn_counts = rng.multinomial(n, counts / n, size=n_rows)
+        shares = drawn_counts / n
+        means.append(shares @ distinct)
+    return np.concatenate(means)
 
 
 def _chunks(resamples: int, width: int) -> list[int]:
-    """Split `resamples` rows of `width` counts into blocks that fit in memory."""
+    """Split `resamples` rows of `width` counts into blocks of at most `CHUNK_CELLS` counts."""
     if resamples < 1:
-        raise R2RecError(f"resamples={resamples}: at least one is needed; set it in evaluation")
-    rows = max(1, CHUNK_CELLS // width)
-    return [min(rows, resamples - start) for start in range(0, resamples, rows)]
+        raise R2RecError(f"evaluation.resamples={resamples}: at least one is needed; set it higher")
+    n_rows = max(1, CHUNK_CELLS // width)
+    full_blocks, rest = divmod(resamples, n_rows)
+    blocks = [n_rows] * full_blocks
+    if rest:
+        blocks.append(rest)
+    return blocks
 
 
-def _percentiles(means: NDArray[np.float64], level: float) -> tuple[float, float]:
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+def _percentiles(means: Floats, level: float) -> tuple[float, float]:
+    levels = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(means, levels)
     return float(low), float(high)
 
 
-def _finite(values: ArrayLike) -> NDArray[np.float64]:
-    values = np.asarray(values, np.float64)
-    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
+def _finite_values(values: ArrayLike) -> Floats:
+    array = np.asarray(values, np.float64)
+    is_list = array.ndim == 1 and array.size > 0
+    if not is_list or not np.isfinite(array).all():
         raise R2RecError(
-            f"statistics: one finite number per user is needed, found shape {values.shape}"
+            f"statistics: one finite number per user is needed, not an array of shape {array.shape}"
         )
-    return values
+    return array
 
 
-def _paired(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
-    a, b = _finite(a), _finite(b)
-    if a.shape != b.shape:
+def _paired(a: ArrayLike, b: ArrayLike) -> Floats:
+    first = _finite_values(a)
+    second = _finite_values(b)
+    if first.shape != second.shape:
         raise R2RecError(
-            f"statistics: {len(a)} and {len(b)} users cannot be paired; compare the same users"
+            f"statistics: {len(first)} and {len(second)} users cannot be paired; "
+            "compare the same users"
         )
-    return a - b
+    return first - second

@@ -1,75 +1,93 @@
-"""Prompts as conversations, the same for training, rollouts and ranking."""
+"""Prompts as conversations: the same for training, rollouts and ranking."""
 
 from functools import lru_cache
 from typing import Any
-
-from omegaconf import DictConfig
 
 from r2rec.base.errors import R2RecError
 from r2rec.prompts.answer import render_completion
 
 Messages = list[dict[str, str]]
-TAGS = ("<think>", "</think>")  # our own words ask for these
+THOUGHT_TAGS = ("<think>", "</think>")  # our own prompts and completions contain them on purpose
 
 
 def user_turn(prompt: str) -> Messages:
+    """A conversation that consists of one prompt."""
     return [{"role": "user", "content": prompt}]
 
 
 def assistant_turn(thought: str | None, answer: str) -> Messages:
+    """The reply to it, with the thought before the answer."""
     return [{"role": "assistant", "content": render_completion(thought, answer)}]
 
 
 def rendered_conversation(tokenizer: Any, prompt: str | Messages, reasoning: bool) -> str:
-    """The conversation up to where the model goes on.
+    """The text of a conversation up to where the model goes on.
 
-    Templates of R1 style open a thought for the model. Where none is asked for, it is closed at once.
+    Chat templates in the style of R1 open a thought for the model. Without `reasoning` it is closed
+    at once.
 
     Raises:
-        R2RecError: A text in it would command the model (`spelled`).
+        R2RecError: A message contains a control token (see `spelled`).
     """
-    messages = user_turn(prompt) if isinstance(prompt, str) else prompt
-    if found := spelled(tokenizer, messages):
+    if isinstance(prompt, str):
+        messages = user_turn(prompt)
+    else:
+        messages = prompt
+    control_tokens = spelled(tokenizer, messages)
+    if control_tokens:
         raise R2RecError(
-            f"a prompt spells {', '.join(found)}, which this tokenizer takes for a command: "
-            "change the title or profile that holds it, or take another model"
+            f"a prompt spells {', '.join(control_tokens)}, which is a control token of this "
+            "tokenizer: change the title or profile that contains it, or take another model"
         )
-    text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    return text + "\n</think>\n\n" if not reasoning and text.endswith("<think>\n") else text
+    text: str = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    if text.endswith("<think>\n") and not reasoning:
+        return text + "\n</think>\n\n"
+    return text
 
 
 def encode(tokenizer: Any, prompt: str | Messages, reasoning: bool) -> list[int]:
-    """Its token ids."""
-    return tokenizer.encode(
-        rendered_conversation(tokenizer, prompt, reasoning), add_special_tokens=False
-    )
+    """Token ids of `rendered_conversation`."""
+    text = rendered_conversation(tokenizer, prompt, reasoning)
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
+    return ids
 
 
 def spelled(tokenizer: Any, messages: Messages) -> list[str]:
-    """Control tokens that texts of a conversation become; [] where its template alone gives commands.
+    """Control tokens that the texts of a conversation turn into; empty for a harmless conversation.
 
-    `render.clean` takes away the marks that nearly all of them are made of; some tokenizers have plain words as well.
+    Only the chat template may give commands. `render.clean` removes the marks that most control
+    tokens are made of, but some tokenizers use plain words as well.
     """
-    control = _control(tokenizer)
-    ids = {i for m in messages for i in tokenizer.encode(m["content"], add_special_tokens=False)}
-    return [control[i] for i in sorted(ids & control.keys())]
+    control = _control_tokens(tokenizer)
+    ids: set[int] = set()
+    for message in messages:
+        ids.update(tokenizer.encode(message["content"], add_special_tokens=False))
+    return [control[token] for token in sorted(ids & control.keys())]
 
 
 @lru_cache(maxsize=4)
-def _control(tokenizer: Any) -> dict[int, str]:
-    """Id -> token that is special, or that the chat template writes."""
-    added = {
-        i: (token.content, token.special) for i, token in tokenizer.added_tokens_decoder.items()
-    }
+def _control_tokens(tokenizer: Any) -> dict[int, str]:
+    """Id -> text of tokens that are special, or that the chat template writes."""
     template = str(tokenizer.chat_template)
-    return {
-        i: text
-        for i, (text, special) in added.items()
-        if text not in TAGS and (special or (text.strip() and text in template))
-    }
+    control = {}
+    for token_id, token in tokenizer.added_tokens_decoder.items():
+        text = token.content
+        in_template = text.strip() and text in template
+        if text not in THOUGHT_TAGS and (token.special or in_template):
+            control[token_id] = text
+    return control
 
 
-def fits(tokenizer: Any, prompts: list[str], cfg: DictConfig, new_tokens: int) -> list[bool]:
-    """Whether each prompt leaves room for `new_tokens` within `model.max_length`: trainers don't check."""
-    room = cfg.model.max_length - new_tokens
-    return [len(encode(tokenizer, p, cfg.prompt.reasoning)) <= room for p in prompts]
+def fits(
+    tokenizer: Any,
+    prompts: list[str],
+    max_length: int,
+    new_tokens: int,
+    reasoning: bool,
+) -> list[bool]:
+    """Whether each prompt leaves room for `new_tokens` within `max_length` tokens.
+
+    Trainers do not check this themselves.
+    """
+    longest = max_length - new_tokens
+    return [len(encode(tokenizer, prompt, reasoning)) <= longest for prompt in prompts]

@@ -1,117 +1,164 @@
-"""Answers that can only name each candidate once: which tokens may follow in "Ranking: B > A > C".
+"""Constrained answers: which tokens may follow, so that "Ranking: B > A > C" names each label once.
 
-The thought is free, and so is all before the marker; from there on only the choice of the next label is left.
+The thought is free, and so is everything before the marker. After it, only the choice of the next
+label is left.
 """
 
 import re
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from r2rec.prompts.answer import split_thought
 from r2rec.prompts.cases import LABELS
 
-_MARKER = re.compile(r"^[\s*_#]*ranking:", re.IGNORECASE | re.MULTILINE)
-_FRAME = " ? >"  # " B > A > C": a label in the place of each "?"
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LogitsProcessor = Callable[["Tensor", "Tensor"], "Tensor"]  # (ids, scores) -> scores
+
+MARKER = re.compile(r"^[\s*_#]*ranking:", re.IGNORECASE | re.MULTILINE)  # "Ranking:", "**ranking:"
+LIST_TEXT = re.compile(r"[ >A-Z]+")  # " B", " > A >"
+FRAME = " ? >"  # what repeats in a list " B > A > C"; a label takes the place of each "?"
+PERIOD = len(FRAME)  # characters from one label to the next
+LABEL_AT = FRAME.index("?")
 
 
 def answer_tail(text: str, reasoned: bool) -> str | None:
-    """What a completion has after the marker of its answer; None before that."""
+    """What a completion has after the marker of its answer; None before the marker."""
     tail = split_thought(text, reasoned)[1]
-    marker = _MARKER.search(tail)
-    return tail[marker.end() :] if marker else None
+    marker = MARKER.search(tail)
+    if marker is None:
+        return None
+    return tail[marker.end() :]
 
 
 def begins(text: str, n: int) -> bool:
-    """Whether a list of the first n labels, each once, can begin so."""
-    named = text[1::4]
-    return (
-        _framed(text)
-        and len(text) <= 4 * n - 2
-        and len(set(named)) == len(named)
-        and set(named) <= set(LABELS[:n])
-    )
+    """Whether a list of the first `n` labels, each once, can begin with `text`."""
+    if len(text) > _list_length(n) or not _in_frame(text, 0):
+        return False
+    named = text[LABEL_AT::PERIOD]
+    return len(set(named)) == len(named) and set(named) <= set(LABELS[:n])
 
 
-def _framed(text: str, start: int = 0) -> bool:
-    """Whether a text has what stands between the labels in its place, if it begins at `start` of a list."""
-    return all(c == _FRAME[i % 4] for i, c in enumerate(text, start) if i % 4 != 1)
+def _list_length(n: int) -> int:
+    """Characters of a complete list of `n` labels, for example 10 of " B > A > C"."""
+    return PERIOD * n - 2
+
+
+def _in_frame(text: str, start: int) -> bool:
+    """Whether all characters between labels are right, if `text` starts at `start` in a list."""
+    for position, character in enumerate(text, start):
+        place = position % PERIOD
+        if place != LABEL_AT and character != FRAME[place]:
+            return False
+    return True
 
 
 class Piece(NamedTuple):
-    """A token's text, where it can stand in a list of labels."""
+    """A token that can stand in a list of labels."""
 
     id: int
-    long: int
+    length: int  # characters
     labels: frozenset[str]
 
 
 class Grammar:
-    """The tokens of a vocabulary, read as text, for completions that are extended token by token."""
+    """The tokens of a vocabulary as text, for completions that grow token by token."""
 
     def __init__(self, tokenizer: Any, reasoned: bool) -> None:
-        self.reasoned, self.end = reasoned, tokenizer.eos_token_id
-        self.pieces, self.fitting = _vocabulary(tokenizer)
+        self.reasoned = reasoned
+        self.end: int = tokenizer.eos_token_id
+        self.pieces = _token_texts(tokenizer)
+        self.list_pieces = _list_pieces(tokenizer)
 
     def allowed(self, text: str, n: int) -> list[int] | None:
-        """Ids of the tokens that may follow in a completion that ranks n candidates; None: any."""
-        tail = answer_tail(text, self.reasoned) if n else None
+        """Ids of the tokens that may follow `text`, a completion that ranks `n` candidates.
+
+        None: any token may follow. With nothing left to write, the end-of-text token may.
+        """
+        if n == 0:
+            return None
+        tail = answer_tail(text, self.reasoned)
         if tail is None:
             return None
-        left, room = set(LABELS[:n]).difference(tail[1::4]), 4 * n - 2 - len(tail)
-        fit = self.fitting[len(tail) % 4] if begins(tail, n) else ()
-        return [piece.id for piece in fit if piece.long <= room and piece.labels <= left] or [
-            self.end
-        ]
+        if not begins(tail, n):
+            return [self.end]
+        unnamed = set(LABELS[:n]).difference(tail[LABEL_AT::PERIOD])
+        room = _list_length(n) - len(tail)
+        ids = []
+        for piece in self.list_pieces[len(tail) % PERIOD]:
+            if piece.length <= room and piece.labels <= unnamed:
+                ids.append(piece.id)
+        return ids or [self.end]
+
+    def text_of(self, tokens: Sequence[int]) -> str:
+        """The text of tokens; those that are not in the vocabulary are left out."""
+        return "".join(self.pieces.get(token, "") for token in tokens)
 
 
 @lru_cache(maxsize=4)
-def _vocabulary(tokenizer: Any) -> tuple[dict[int, str], list[list[Piece]]]:
-    """Id -> text; and the tokens that a list of labels is made of, by where in " A >" they can begin."""
-    space = str.maketrans(
-        {"Ġ": " ", "▁": " ", "Ċ": "\n"}
-    )  # how byte-level BPE and SentencePiece write them
-    pieces = {i: token.translate(space) for token, i in tokenizer.get_vocab().items()}
-    made = [(i, piece) for i, piece in pieces.items() if re.fullmatch(r"[ >A-Z]+", piece)]
-    fitting: list[list[Piece]] = [[], [], [], []]
-    for start, fit in enumerate(fitting):
-        for i, piece in made:
-            named = piece[(1 - start) % 4 :: 4]
-            if (
-                _framed(piece, start)
-                and len(set(named)) == len(named)
-                and set(named) <= set(LABELS)
-            ):
-                fit.append(Piece(i, len(piece), frozenset(named)))
-    return pieces, fitting
+def _token_texts(tokenizer: Any) -> dict[int, str]:
+    """Id -> text of each token."""
+    # how byte-level BPE (Ġ, Ċ) and SentencePiece (▁) write white space
+    white_space = str.maketrans({"Ġ": " ", "▁": " ", "Ċ": "\n"})
+    texts = {}
+    for token, token_id in tokenizer.get_vocab().items():
+        texts[token_id] = token.translate(white_space)
+    return texts
 
 
-def processor(tokenizer: Any, labels: list[int], reasoned: bool) -> Any:
-    """The rules as a logits processor of transformers' generate, for rows that rank so many candidates each."""
-    import torch
+@lru_cache(maxsize=4)
+def _list_pieces(tokenizer: Any) -> list[list[Piece]]:
+    """The tokens that a list is made of, by the place of " ? >" that they can begin at."""
+    candidates = []
+    for token_id, text in _token_texts(tokenizer).items():
+        if LIST_TEXT.fullmatch(text):
+            candidates.append((token_id, text))
+    by_place = []
+    for place in range(PERIOD):
+        pieces = []
+        for token_id, text in candidates:
+            named = text[(LABEL_AT - place) % PERIOD :: PERIOD]
+            each_once = len(set(named)) == len(named)
+            if _in_frame(text, place) and each_once and set(named) <= set(LABELS):
+                pieces.append(Piece(token_id, len(text), frozenset(named)))
+        by_place.append(pieces)
+    return by_place
 
+
+def label_processor(tokenizer: Any, labels: Sequence[int], reasoned: bool) -> LogitsProcessor:
+    """The constraint as a logits processor of transformers' `generate`.
+
+    Args:
+        labels: How many candidates each row of the batch ranks.
+        reasoned: Whether a thought comes before the answer.
+    """
     grammar = Grammar(tokenizer, reasoned)
     texts = [""] * len(labels)
-    started = False
+    prompt_seen = False
 
-    def mask(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        nonlocal started
-        if started:  # the first call sees the prompt alone
+    def process(ids: "Tensor", scores: "Tensor") -> "Tensor":
+        nonlocal prompt_seen
+        if prompt_seen:  # the first call sees the prompt alone
             for row, token in enumerate(ids[:, -1].tolist()):
-                texts[row] += grammar.pieces.get(token, "")
-        started = True
-        return masked(
-            scores, [grammar.allowed(text, n) for text, n in zip(texts, labels, strict=True)]
-        )
+                texts[row] += grammar.text_of([token])
+        prompt_seen = True
+        allowed = []
+        for text, n in zip(texts, labels, strict=True):
+            allowed.append(grammar.allowed(text, n))
+        return masked(scores, allowed)
 
-    return mask
+    return process
 
 
-def masked(scores: Any, allowed: list[list[int] | None]) -> Any:
-    """Scores [rows, vocabulary] with all but the allowed tokens of each row at -inf."""
+def masked(scores: "Tensor", allowed: Sequence[list[int] | None]) -> "Tensor":
+    """Scores [rows, vocabulary] with -inf for all but the allowed tokens of each row; None: all."""
     scores = scores.clone()
     for row, ids in enumerate(allowed):
-        if ids is not None:
-            kept = scores[row, ids]
-            scores[row] = -float("inf")
-            scores[row, ids] = kept
+        if ids is None:
+            continue
+        kept = scores[row, ids]
+        scores[row] = -float("inf")
+        scores[row, ids] = kept
     return scores

@@ -1,145 +1,128 @@
 """Chat completions of any OpenAI-compatible endpoint, each paid for once.
 
-An answer is on disk, under the hash of what was asked, before it counts: a killed run asks only for what is missing,
-and with `replay` the same folder serves them without a network. Runs share the folder: of several that want an answer
-at the same time one asks, and the others wait for it.
+An answer is on disk, under the hash of what was asked, before it counts. A killed run asks only for
+what is missing, and with `replay` the same folder serves all answers without a network. Runs share
+the folder: if several want an answer at the same time, one asks and the others wait for it.
 """
 
 import asyncio
-import hashlib
-import json
 import os
-import random
-import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from omegaconf import DictConfig, OmegaConf
+from typing import Any
 
 from r2rec.base.errors import R2RecError
 from r2rec.base.provenance import hidden
-from r2rec.base.store import write_json
+from r2rec.config import Endpoint
 from r2rec.llm import ledger
 from r2rec.llm.chat import Messages
+from r2rec.llm.completions import estimated_tokens, read_completion
+from r2rec.llm.responses import Answer as Answer
+from r2rec.llm.responses import Body, address, read_answer, request_body, write_answer
+from r2rec.llm.transport import bounded_client
 
-LONGEST_WAIT = 60.0  # seconds between two tries
-LOOK_AGAIN = 0.1  # seconds until an answer that another process asks for is looked for again
-PER_TOKEN = 3  # characters of a prompt at least: costs are estimated too high rather than too low
-
-
-class Answer(NamedTuple):
-    text: str  # with what a reasoning model thought, in tags, where the endpoint tells it
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float  # US dollars, by the prices of the configuration
+LOCK_POLL_SECONDS = 0.1
+DEFAULT_MAX_TOKENS = 4096  # what an answer is taken to have at most, where options set no limit
+MAX_ERROR_CHARACTERS = 300
+MIN_KEY_CHARACTERS = 8  # a shorter key is a dummy for a local server, and may be any word
 
 
-def answers(prompts: Sequence[Messages], spec: DictConfig, folder: Path) -> list[Answer]:
-    """One answer per prompt, in order; what `folder` knows is not asked again.
-
-    Args:
-        spec: An `Endpoint` of the configuration.
+def answers(prompts: Sequence[Messages], endpoint: Endpoint, folder: Path) -> list[Answer]:
+    """One answer per prompt, in order. What is in `folder` is not asked again.
 
     Raises:
-        R2RecError: No key, no such model, no answer after all retries, or the ceiling would be passed by this and
-            what the run has had before. What was answered until then stays in `folder`.
+        R2RecError: There is no key, no such model, no answer after all retries, or the next answer
+            might pass the ceiling, on which all answers of the run count. Answers received until
+            then are in `folder`.
     """
-    asked = [request(messages, spec) for messages in prompts]
-    wanted = {address(body, spec): body for body in asked}
-    missing = [key for key in wanted if not (folder / f"{key}.json").exists()]
-    if missing and spec.replay:
+    bodies = [request_body(messages, endpoint) for messages in prompts]
+    keys = [address(body, endpoint) for body in bodies]
+    by_key = dict(zip(keys, bodies, strict=True))
+    missing = {}
+    stored = {}
+    for key, body in by_key.items():
+        path = folder / f"{key}.json"
+        if path.exists():
+            stored[key] = read_answer(path, endpoint)
+        else:
+            missing[key] = body
+    if missing and endpoint.replay:
         raise R2RecError(
-            f"{len(missing)} of {len(wanted)} answers are not in {folder}; replay=false asks for them"
+            f"{len(missing)} of {len(by_key)} answers are not in {folder}; "
+            "replay=false asks the endpoint for them"
         )
-    known = {key: _read(folder / f"{key}.json", spec) for key in wanted.keys() - set(missing)}
-    ledger.of(spec).answers |= {key: answer.cost for key, answer in known.items()}
+    ledger.of(endpoint).answers |= {key: answer.cost for key, answer in stored.items()}
     if missing:
-        asyncio.run(_Asking(spec, folder).all({key: wanted[key] for key in missing}))
-        known |= {key: _read(folder / f"{key}.json", spec) for key in missing}
-    return [known[address(body, spec)] for body in asked]
-
-
-def request(messages: Messages, spec: DictConfig) -> dict[str, Any]:
-    """The body of a request."""
-    options: Any = OmegaConf.to_container(spec.options, resolve=True)
-    return {"model": spec.model, "messages": messages, **options}
-
-
-def address(body: dict[str, Any], spec: DictConfig) -> str:
-    """Where the answer is kept: 32 hex digits of what is asked, and of whom."""
-    text = json.dumps([spec.base_url, body], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def _read(path: Path, spec: DictConfig) -> Answer:
-    """A kept answer, to the request that its file is named after."""
-    try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        sealed = told.pop("seal", None)  # answers of before there were seals have none
-        if sealed not in (None, _seal(told)) or address(told["request"], spec) != path.stem:
-            raise ValueError("altered")
-        return Answer(**told["answer"])
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise R2RecError(
-            f"{path} holds no answer ({type(error).__name__}); delete it to ask again"
-        ) from error
-
-
-def _seal(told: dict[str, Any]) -> str:
-    """SHA-256 of a request and its answer."""
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        asyncio.run(_Asking(endpoint, folder).ask_all(missing))
+        for key in missing:
+            stored[key] = read_answer(folder / f"{key}.json", endpoint)
+    return [stored[key] for key in keys]
 
 
 class _Asking:
-    """Requests on their way: so many at once, within the ceiling, and all of them waiting when told to."""
+    """Requests in flight: a limited number at once, within the ceiling of the run."""
 
-    def __init__(self, spec: DictConfig, folder: Path) -> None:
-        self.spec, self.folder = spec, folder
-        self.ledger, self.reserved = ledger.of(spec), 0.0
-        self.not_before = 0.0  # the endpoint said when to come back
-        self.answered = 0
-        self.stop: R2RecError | None = None
-        self.key = os.environ.get(spec.key, "")
-        if not self.key:
-            raise R2RecError(f"no key for {spec.model}: set the environment variable {spec.key}")
+    def __init__(self, endpoint: Endpoint, folder: Path) -> None:
+        self.endpoint = endpoint
+        self.folder = folder
+        self.ledger = ledger.of(endpoint)
+        self.reserved = 0.0  # dollars that the requests in flight may cost
+        self.failure: Exception | None = None  # the first one
+        self.api_key = os.environ.get(endpoint.key, "")
+        if not self.api_key:
+            raise R2RecError(
+                f"no key for {endpoint.model}: set the environment variable {endpoint.key}"
+            )
 
-    async def all(self, wanted: dict[str, dict[str, Any]]) -> None:
-        """Ask for all; after a fault that ends the run, what is on its way still comes in and is kept."""
-        from openai import AsyncOpenAI
+    async def ask_all(self, missing: dict[str, Body]) -> None:
+        """Ask for all answers. After a failure, those that are in flight still come in."""
         from tqdm import tqdm
 
         self.folder.mkdir(parents=True, exist_ok=True)
-        queue = iter(wanted.items())
-        with tqdm(total=len(wanted), desc=self.spec.model, leave=False, disable=None) as bar:
-            async with AsyncOpenAI(
-                api_key=self.key,
-                base_url=self.spec.base_url,
-                max_retries=0,
-                timeout=self.spec.timeout,
-            ) as client:
+        queue = iter(missing.items())
+        bar = tqdm(total=len(missing), desc=self.endpoint.model, leave=False, disable=None)
+        with bar:
+            async with self._client() as client:
+                workers = []
+                for _ in range(min(self.endpoint.concurrency, len(missing))):
+                    workers.append(self._work(client, queue, bar))
+                await asyncio.gather(*workers)
+        if self.failure is not None:
+            raise self.failure
 
-                async def worker() -> None:
-                    for key, body in queue:
-                        if self.stop:
-                            return
-                        try:
-                            async with self._alone(key):
-                                await self._one(client, key, body)
-                        except R2RecError as error:
-                            self.stop = self.stop or error
-                        bar.update()
+    def _client(self) -> Any:
+        """openai's client, which does the retries."""
+        from openai import AsyncOpenAI
 
-                await asyncio.gather(
-                    *(worker() for _ in range(min(self.spec.concurrency, len(wanted))))
-                )
-        if self.stop:
-            raise self.stop
+        endpoint = self.endpoint
+        try:
+            return AsyncOpenAI(
+                api_key=self.api_key,
+                base_url=endpoint.base_url,
+                max_retries=endpoint.retries,
+                timeout=endpoint.timeout,
+                http_client=bounded_client(endpoint.timeout, read_completion),
+            )
+        except Exception as error:  # of an impossible address
+            raise R2RecError(self._in_one_line(error)) from None
+
+    async def _work(self, client: Any, queue: Iterator[tuple[str, Body]], bar: Any) -> None:
+        """Take requests from the queue until it is empty or one has failed."""
+        for key, body in queue:
+            if self.failure is not None:
+                return
+            try:
+                async with self._lock(key):
+                    await self._obtain(client, key, body)
+            except Exception as error:  # raised by `ask_all`, when nothing is in flight any more
+                if self.failure is None:
+                    self.failure = error
+            bar.update()
 
     @asynccontextmanager
-    async def _alone(self, key: str) -> AsyncIterator[None]:
-        """Hold the lock of a question, which is a file for as long as it is asked: of all processes one at a time."""
+    async def _lock(self, key: str) -> AsyncIterator[None]:
+        """Hold the lock file of a question: one process at a time asks it."""
         from filelock import FileLock, Timeout
 
         path = self.folder / f"{key}.lock"
@@ -148,112 +131,111 @@ class _Asking:
             try:
                 lock.acquire(blocking=False)
             except Timeout:
-                if self.stop:
-                    raise self.stop from None
-                await asyncio.sleep(LOOK_AGAIN)
+                if self.failure is not None:
+                    raise self.failure from None
+                await asyncio.sleep(LOCK_POLL_SECONDS)
         try:
             yield
-            path.unlink(
-                missing_ok=True
-            )  # whoever comes now, by this file or by a new one, finds the answer
+            path.unlink(missing_ok=True)  # whoever waits for it, or makes it anew, finds the answer
         finally:
             lock.release()
 
-    async def _one(self, client: Any, key: str, body: dict[str, Any]) -> None:
+    async def _obtain(self, client: Any, key: str, body: Body) -> None:
+        """Store the answer, unless another process has done so by now."""
         path = self.folder / f"{key}.json"
-        if path.exists():  # another process asked since we looked
-            self.ledger.answers[key] = _read(path, self.spec).cost
+        if path.exists():
+            self.ledger.answers[key] = read_answer(path, self.endpoint).cost
             return
-        spent, most = self.ledger.spent, max(self._most(body), self.ledger.dearest)
-        if spent + self.reserved + most > self.spec.ceiling:
+        most = max(self._highest_cost(body), self.ledger.dearest)
+        spent = self.ledger.spent
+        if spent + self.reserved + most > self.endpoint.ceiling:
             raise R2RecError(
-                f"{self.spec.model}: ${spent:.4f} are spent, and the next answer may pass the ceiling of "
-                f"${self.spec.ceiling:g}; raise it to go on from the answers that are kept"
+                f"{self.endpoint.model}: ${spent:.4f} are spent, and the next answer may pass the "
+                f"ceiling of ${self.endpoint.ceiling:g}; raise it to go on from the stored answers"
             )
         self.reserved += most
         try:
-            answer = await self._insist(client, body)
+            answer = await self._ask(client, body)
         finally:
             self.reserved -= most
         self.ledger.answers[key] = answer.cost
-        self.answered += 1
-        told = {"request": body, "answer": answer._asdict()}
-        write_json(path, told | {"seal": _seal(told)})
+        write_answer(path, body, answer)
 
-    async def _insist(self, client: Any, body: dict[str, Any]) -> Answer:
-        """The answer, after as many tries as it takes, up to `retries` more than one."""
+    async def _ask(self, client: Any, body: Body) -> Answer:
+        """The answer to one request, after up to `retries` retries by the client."""
         import openai
 
-        for attempt in range(self.spec.retries + 1):
-            await asyncio.sleep(max(0.0, self.not_before - time.monotonic()))
-            wait = min(LONGEST_WAIT, 2.0**attempt * self.spec.backoff) * random.uniform(0.5, 1.0)
-            try:
-                async with asyncio.timeout(self.spec.timeout):
-                    reply = await client.chat.completions.with_raw_response.create(**body)
-                    return self._answer(json.loads(reply.http_response.content))
-            except (
-                openai.RateLimitError,
-                openai.InternalServerError,
-                openai.ConflictError,
-            ) as error:
-                last = self._plain(error)
-                if getattr(error, "code", None) == "insufficient_quota":
-                    raise R2RecError(last) from None
-                if told := _seconds(error.response.headers.get("retry-after")):
-                    self.not_before = max(
-                        self.not_before, time.monotonic() + min(told, LONGEST_WAIT)
-                    )
-            except openai.APIStatusError as error:
-                raise R2RecError(self._plain(error)) from None
-            except (
-                openai.APIConnectionError,
-                TimeoutError,
-                ValueError,
-                LookupError,
-                TypeError,
-            ) as error:
-                last = self._plain(error)
-            if self.stop or (attempt and not self.answered and "Connection" in last):
-                break
-            if attempt < self.spec.retries:
-                await asyncio.sleep(wait)
-        raise R2RecError(
-            f"{last}, {attempt + 1} times in a row; start again to go on from the answers that are kept"
+        try:
+            reply = await client.chat.completions.with_raw_response.create(**body)
+            completion = read_completion(reply.http_response.content)
+        except (openai.OpenAIError, ValueError, TypeError) as error:
+            raise R2RecError(self._in_one_line(error)) from None
+        prompt_tokens = completion.prompt_tokens
+        if prompt_tokens is None:
+            prompt_tokens = _prompt_tokens(body)
+        completion_tokens = completion.completion_tokens
+        if completion_tokens is None:
+            completion_tokens = estimated_tokens(completion.text)
+        return Answer(
+            self._without_key(completion.text),
+            prompt_tokens,
+            completion_tokens,
+            self._cost(prompt_tokens, completion_tokens),
         )
 
-    def _answer(self, body: Any) -> Answer:
-        """What a response says; LookupError, TypeError or ValueError where it is none."""
-        message, usage = body["choices"][0]["message"], body.get("usage") or {}
-        thought = message.get("reasoning_content") or message.get("reasoning")
-        text = str(message["content"] or "")
-        spent = int(usage.get("prompt_tokens", 0)), int(usage.get("completion_tokens", 0))
-        cost = (spent[0] * self.spec.dollars_in + spent[1] * self.spec.dollars_out) / 1e6
-        return Answer(f"<think>\n{thought}\n</think>\n{text}" if thought else text, *spent, cost)
+    def _cost(self, prompt_tokens: int, completion_tokens: int) -> float:
+        """US dollars."""
+        endpoint = self.endpoint
+        millionths = prompt_tokens * endpoint.dollars_in + completion_tokens * endpoint.dollars_out
+        return millionths / 1e6
 
-    def _most(self, body: dict[str, Any]) -> float:
-        """What an answer can cost."""
-        characters = sum(len(m["content"]) for m in body["messages"])
-        longest = body.get("max_completion_tokens") or body.get("max_tokens") or 4096
-        return (
-            characters / PER_TOKEN * self.spec.dollars_in + longest * self.spec.dollars_out
-        ) / 1e6
+    def _highest_cost(self, body: Body) -> float:
+        """What an answer may cost at most, in US dollars."""
+        limit = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_MAX_TOKENS
+        return self._cost(_prompt_tokens(body), limit)
 
-    def _plain(self, error: Exception) -> str:
-        """An error in one line, without the key."""
-        where = self.spec.base_url or "OpenAI"
-        said = str(getattr(error, "message", "")) or str(error) or type(error).__name__
-        if (
-            said.startswith("Error code")
-            and (reply := getattr(error, "response", None)) is not None
-        ):
-            said = f"{said}, {reply.text}"  # in a form that the client doesn't know, as of servers other than OpenAI's
-        said = " ".join(said.split())[:300]
-        return hidden(f"{self.spec.model} at {where}: {said}".replace(self.key, "***"))
+    def _without_key(self, text: str) -> str:
+        """A text of the server without our key, and without whatever else looks like a secret."""
+        if len(self.api_key) >= MIN_KEY_CHARACTERS:
+            text = text.replace(self.api_key, "(hidden)")
+        return hidden(text)
+
+    def _in_one_line(self, error: Exception) -> str:
+        """What went wrong, where, and how often: printable, and without the key."""
+        reason = self._without_key(_reason(error))
+        printable = "".join(c if c.isprintable() else " " for c in reason)
+        line = " ".join(printable.split())[:MAX_ERROR_CHARACTERS]
+        where = self.endpoint.base_url or "OpenAI"
+        text = f"{self.endpoint.model} at {where}: {line}"
+        tries = _tries(error)
+        if tries > 1:
+            text += f", {tries} times in a row; start again to go on from the stored answers"
+        return hidden(text)
 
 
-def _seconds(header: str | None) -> float:
-    """Seconds of a Retry-After header; 0 where there is none, or a date."""
-    try:
-        return max(0.0, float(header or 0))
-    except ValueError:
-        return 0.0
+def _prompt_tokens(body: Body) -> int:
+    """An estimate: rather too high than too low."""
+    return estimated_tokens("".join(message["content"] for message in body["messages"]))
+
+
+def _reason(error: Exception) -> str:
+    """The message of an error of openai's client, with what it leaves out."""
+    reason = str(error) or type(error).__name__
+    response = getattr(error, "response", None)
+    if response is not None and reason == f"Error code: {response.status_code}":
+        return f"{reason} - {response.text}"  # a form that the client does not know
+    cause = str(error.__cause__ or "")
+    if response is None and cause:
+        return f"{reason.rstrip('.')}: {cause}"
+    return reason
+
+
+def _tries(error: Exception) -> int:
+    """How often the request was sent, which openai's client counts in a header; 1 where unknown."""
+    request = getattr(error, "request", None)
+    if request is None:
+        return 1
+    retries = request.headers.get("x-stainless-retry-count", "0")
+    if not retries.isdecimal():
+        return 1
+    return int(retries) + 1

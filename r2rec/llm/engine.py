@@ -1,22 +1,25 @@
-"""What an engine is: questions in, answers out, in order and seeded; how it loads is its own affair.
+"""What an engine is: questions in, answers out, in order and seeded.
 
-An engine is a function `(Setup) -> Engine`, named by `generation._target_`. Nothing heavy is imported here.
+An engine is made by a function `(Setup) -> Engine`, which `generation._target_` names. How it loads
+its model is its own affair; nothing heavy is imported here.
 """
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig
-
 from r2rec.base import processes
+from r2rec.base.errors import R2RecError
+from r2rec.config import Generation, Hardware, Model
 from r2rec.llm.chat import Messages, encode, rendered_conversation
-from r2rec.llm.endpoint import Answer
+from r2rec.llm.responses import Answer
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
 
 
 class Question(NamedTuple):
+    """A conversation that the model continues."""
+
     messages: Messages
     labels: int = 0  # candidates that the answer ranks; 0: it ranks none
 
@@ -24,125 +27,179 @@ class Question(NamedTuple):
 class Setup(NamedTuple):
     """What an engine may load from."""
 
-    generation: DictConfig
-    model: DictConfig | None
-    hardware: DictConfig
+    generation: Generation
+    model: Model | None  # None: an endpoint answers
+    hardware: Hardware
     reasoning: bool  # whether a thought is asked for
-    made: Path | None = None  # the backbone made here, where `model` names none
+    made: Path | None = None  # the backbone trained here, where `model` has no path
     adapter: Path | str | None = None
-    responses: Path | None = None  # where answers of an endpoint are kept
+    responses: Path | None = None  # where the answers of an endpoint are stored
+
+    @property
+    def backbone(self) -> Model:
+        """The model, for engines that have its weights.
+
+        Raises:
+            R2RecError: None is given.
+        """
+        if self.model is None:
+            raise R2RecError(
+                f"generation={self.generation.name} needs the weights of a model: name one, "
+                "or let an endpoint answer with generation=openai"
+            )
+        return self.model
 
 
 class Engine(NamedTuple):
-    """A language model, loaded once; both functions give None for a prompt that leaves no room for its answer."""
+    """A language model, loaded once.
 
-    write: Callable[[Sequence[Question], int], list[Answer | None]]  # (questions, seed)
-    # ln P(label k opens the answer's list | one of the labels does), [labels] for each question
+    Both functions give None for a prompt that leaves no room for its answer.
+    """
+
+    # (questions, seed) -> answers
+    write: Callable[[Sequence[Question], int], list[Answer | None]]
+    # questions -> ln P(label k opens the list | some label does), [labels] for each question
     weigh: Callable[[Sequence[Question]], list[list[float] | None]]
 
 
-Generate = Callable[
-    [list[list[int]], list[int], list[int]], list[str]
-]  # (prompts, seeds and labels of each) -> texts
-Weigh = Callable[
-    [list[list[int]], list[list[int]]], Any
-]  # (prompts [n], options [k]) -> log-probabilities [n, k]
+Prompts = list[list[int]]  # token ids
+Generate = Callable[[Prompts, list[int], list[int]], list[str]]  # (prompts, seeds, labels) -> texts
+Weigh = Callable[[Prompts, Prompts], Any]  # (prompts [n], options [k]) -> log-probabilities [n, k]
+
+
+class TokenEngine:
+    """What engines have in common that hold tokenizer and weights: questions become token ids."""
+
+    def __init__(self, setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) -> None:
+        self.tokenizer = tokenizer
+        self.reasoning = setup.reasoning
+        self.max_length = setup.backbone.max_length
+        self.new_tokens = setup.generation.max_new_tokens
+        self.generate_texts = generate
+        self.weigh_options = weigh
+
+    def write(self, questions: Sequence[Question], seed: int) -> list[Answer | None]:
+        """Answers to the questions.
+
+        Each has its own seed, so neither batching nor the number of processes changes an answer.
+        """
+        encoded = [encode(self.tokenizer, q.messages, self.reasoning) for q in questions]
+        prompts = self._fitting(encoded, self.new_tokens)
+        rows = []
+        for index, ids in prompts.items():
+            rows.append((ids, seed + index, questions[index].labels))
+        texts = processes.map_rows(rows, self._generate_rows)
+        answers: list[Answer | None] = [None] * len(questions)
+        for index, text in zip(prompts, texts, strict=True):
+            new_tokens = len(self.tokenizer.encode(text))
+            answers[index] = Answer(text, len(prompts[index]), new_tokens, 0.0)
+        return answers
+
+    def weigh(self, questions: Sequence[Question]) -> list[list[float] | None]:
+        """Log-probabilities of the labels of each question."""
+        opening, options = _first_labels(self.tokenizer)
+        encoded = []
+        for question in questions:
+            encoded.append(_opened(self.tokenizer, question.messages, self.reasoning, opening))
+        prompts = self._fitting(encoded, max(map(len, options)))
+        weights: list[list[float] | None] = [None] * len(questions)
+        if prompts:
+            most_labels = max(questions[index].labels for index in prompts)
+            table = self.weigh_options(list(prompts.values()), options[:most_labels])
+            for index, row in zip(prompts, table, strict=True):
+                weights[index] = _normalised(row[: questions[index].labels])
+        return weights
+
+    def _fitting(self, prompts: Prompts, new_tokens: int) -> dict[int, list[int]]:
+        """Index -> prompt, of the prompts that leave room for so many new tokens."""
+        fitting = {}
+        for index, ids in enumerate(prompts):
+            if len(ids) + new_tokens <= self.max_length:
+                fitting[index] = ids
+        return fitting
+
+    def _generate_rows(self, rows: list[tuple[list[int], int, int]]) -> list[str]:
+        """Texts for rows (prompt, seed, labels)."""
+        prompts = [row[0] for row in rows]
+        seeds = [row[1] for row in rows]
+        labels = [row[2] for row in rows]
+        return self.generate_texts(prompts, seeds, labels)
 
 
 def on_tokens(setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) -> Engine:
-    """The engine on token ids: what those with weights in this process have in common."""
-
-    def fitting(prompts: list[list[int]], new_tokens: int) -> dict[int, list[int]]:
-        """Index -> the prompts that leave room for so many new tokens."""
-        return {
-            k: ids
-            for k, ids in enumerate(prompts)
-            if len(ids) + new_tokens <= _model(setup).max_length
-        }
-
-    def write(questions: Sequence[Question], seed: int) -> list[Answer | None]:
-        asked = [encode(tokenizer, q.messages, setup.reasoning) for q in questions]
-        prompts = fitting(asked, setup.generation.max_new_tokens)
-        # A seed each: who answers which questions, and how many at once, changes no answer.
-        rows = [(ids, seed + k, questions[k].labels) for k, ids in prompts.items()]
-        texts = processes.map_rows(
-            rows,
-            lambda own: generate([r[0] for r in own], [r[1] for r in own], [r[2] for r in own]),
-        )
-        spent = {
-            k: Answer(t, len(prompts[k]), len(tokenizer.encode(t)), 0.0)
-            for k, t in zip(prompts, texts, strict=True)
-        }
-        return [spent.get(k) for k in range(len(questions))]
-
-    def weighed(questions: Sequence[Question]) -> list[list[float] | None]:
-        begun, options = _first_labels(tokenizer)
-        asked = [_up_to(begun, tokenizer, q.messages, setup.reasoning) for q in questions]
-        prompts = fitting(asked, max(map(len, options)))
-        most = max((questions[k].labels for k in prompts), default=0)
-        rows = weigh([*prompts.values()], options[:most]) if prompts else []
-        found = {
-            k: _normal(row[: questions[k].labels]) for k, row in zip(prompts, rows, strict=True)
-        }
-        return [found.get(k) for k in range(len(questions))]
-
-    return Engine(write, weighed)
+    """The engine on two functions of token ids."""
+    engine = TokenEngine(setup, tokenizer, generate, weigh)
+    return Engine(engine.write, engine.weigh)
 
 
 def in_process(setup: Setup, generate: Callable[..., list[str]]) -> Engine:
-    """The engine on weights that are loaded here; `generate` is called as `hf.generate`."""
+    """The engine on weights that are loaded here; `generate` has the signature of `hf.generate`."""
     from r2rec.llm.scoring import option_logprobs
 
     tokenizer, model = loaded(setup)
-    spec = setup.generation
+    generation = setup.generation
 
-    def texts(prompts: list[list[int]], seeds: list[int], labels: list[int]) -> list[str]:
-        ranked = labels if spec.constrained else None
-        return generate(model, tokenizer, prompts, spec, seeds, ranked, setup.reasoning)
+    def texts(prompts: Prompts, seeds: list[int], labels: list[int]) -> list[str]:
+        constrained_labels = None
+        if generation.constrained:
+            constrained_labels = labels
+        return generate(
+            model,
+            tokenizer,
+            prompts,
+            generation,
+            seeds,
+            constrained_labels,
+            setup.reasoning,
+        )
 
-    def weigh(prompts: list[list[int]], options: list[list[int]]) -> Any:
+    def weigh(prompts: Prompts, options: Prompts) -> Any:
         longest = max(map(len, prompts)) + max(map(len, options))
-        return option_logprobs(model, tokenizer, prompts, options, spec.batch_size * longest)
+        batch_tokens = generation.batch_size * longest
+        return option_logprobs(model, tokenizer, prompts, options, batch_tokens)
 
     return on_tokens(setup, tokenizer, texts, weigh)
 
 
 def loaded(setup: Setup) -> tuple[Any, Any]:
-    """Tokenizer and weights, on the device, with the adapter merged."""
+    """Tokenizer, and model on the device, with the adapter merged into it."""
     from r2rec.llm import load, runtime
 
     device = runtime.settle(setup.hardware)
-    tokenizer = load.tokenizer(_model(setup), setup.made)
-    model = load.weights(_model(setup), setup.made, setup.adapter).to(device)
+    backbone = setup.backbone
+    tokenizer = load.tokenizer(backbone, setup.made)
+    model = load.weights(backbone, setup.made, setup.adapter).to(device)
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()  # the same function, without the adapter's extra products
     return tokenizer, model.eval()
 
 
-def _model(setup: Setup) -> DictConfig:
-    assert setup.model is not None
-    return setup.model
-
-
-def _up_to(begun: str, tokenizer: Any, messages: Messages, reasoning: bool) -> list[int]:
-    """Token ids of a conversation in which the answer has begun; after an empty thought, where one is asked for."""
+def _opened(tokenizer: Any, messages: Messages, reasoning: bool, opening: str) -> list[int]:
+    """Token ids of a conversation whose answer has begun, after an empty thought if one is due."""
     text = rendered_conversation(tokenizer, messages, reasoning=False)
-    thought = "" if reasoning and not text.rstrip().endswith("</think>") else None
-    return tokenizer.encode(text + render_completion(thought, begun), add_special_tokens=False)
+    thought = None
+    if reasoning and not text.rstrip().endswith("</think>"):
+        thought = ""
+    completion = render_completion(thought, opening)
+    ids: list[int] = tokenizer.encode(text + completion, add_special_tokens=False)
+    return ids
 
 
-def _first_labels(tokenizer: Any) -> tuple[str, list[list[int]]]:
+def _first_labels(tokenizer: Any) -> tuple[str, Prompts]:
     """How an answer begins, and for each label the token ids that follow."""
-    begun = render_ranking("").rstrip()
-    start = len(tokenizer.encode(begun, add_special_tokens=False))
-    return begun, [
-        tokenizer.encode(f"{begun} {x}", add_special_tokens=False)[start:] for x in LABELS
-    ]
+    opening = render_ranking("").rstrip()
+    start = len(tokenizer.encode(opening, add_special_tokens=False))
+    options = []
+    for label in LABELS:
+        ids = tokenizer.encode(f"{opening} {label}", add_special_tokens=False)
+        options.append(ids[start:])
+    return opening, options
 
 
-def _normal(row: Any) -> list[float]:
+def _normalised(row: Any) -> list[float]:
     """Log-probabilities that sum to one."""
     import numpy as np
 
     values = np.asarray(row, np.float64)
-    return (values - np.logaddexp.reduce(values)).tolist()
+    normalised: list[float] = (values - np.logaddexp.reduce(values)).tolist()
+    return normalised

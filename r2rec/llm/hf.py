@@ -1,71 +1,87 @@
-"""Generation engine `hf`: transformers' generate on batches of prompts of similar length."""
+"""Generation engine `hf`: transformers' `generate`, on batches of prompts of similar length."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from omegaconf import DictConfig
 
+from r2rec.config import Generation, Probe
 from r2rec.llm.engine import Engine, Setup, in_process
 
-LIKELY = 128  # tokens that nearly always hold the nucleus: sorting these is enough
+if TYPE_CHECKING:
+    from torch import Tensor
+
+LIKELY_TOKENS = 128  # they nearly always hold the nucleus: sorting these is enough
+
+Chance = Callable[[int], "Tensor"]  # n -> n numbers in [0, 1), one for each row
 
 
-def nucleus(scores: Any, temperature: float, top_p: float) -> tuple[Any, Any]:
-    """(logits, tokens), [n, k] each: the smallest sets of most likely tokens that hold `top_p`, others at -inf.
+def nucleus(scores: "Tensor", temperature: float, top_p: float) -> tuple["Tensor", "Tensor"]:
+    """The smallest set of most likely tokens that holds `top_p`, for each row of scores.
 
-    These are transformers' own temperature and nucleus, which sort the whole vocabulary at every token: as much work
-    as a small model's forward pass.
+    transformers' own temperature and nucleus give the same, but sort the whole vocabulary at every
+    token, which takes as long as a small model's forward pass.
+
+    Args:
+        scores: Logits [n, vocabulary].
+
+    Returns:
+        Logits [n, k], -inf outside of the set, and the tokens [n, k] they belong to.
     """
     import torch
 
-    scores, size = scores / temperature, min(LIKELY, scores.shape[-1])
+    scores = scores / temperature
+    vocabulary = scores.shape[-1]
     if top_p >= 1:  # nothing is left out: no need to sort
-        return scores, torch.arange(scores.shape[-1], device=scores.device).expand_as(scores)
+        return scores, torch.arange(vocabulary, device=scores.device).expand_as(scores)
     norm = scores.logsumexp(-1, keepdim=True)
+    size = min(LIKELY_TOKENS, vocabulary)
     while True:
-        best, place = scores.topk(size)
+        best, tokens = scores.topk(size)
         probability = (best - norm).exp()
-        before = probability.cumsum(-1) - probability  # what the more likely ones hold
-        if size == scores.shape[-1] or bool((before[:, -1] + probability[:, -1] >= top_p).all()):
+        before = probability.cumsum(-1) - probability  # what the more likely tokens hold
+        held = before[:, -1] + probability[:, -1]
+        if size == vocabulary or bool((held >= top_p).all()):
             break
-        size = scores.shape[-1]
-    return best.masked_fill(before >= top_p, -float("inf")), place
+        size = vocabulary
+    return best.masked_fill(before >= top_p, -float("inf")), tokens
 
 
 def drawing(
-    temperature: float, top_p: float, chance: Callable[[int], Any]
-) -> Callable[[Any, Any], Any]:
-    """A logits processor that leaves one token in each row, drawn from its nucleus: greedy decoding then takes it.
+    temperature: float, top_p: float, chance: Chance
+) -> Callable[["Tensor", "Tensor"], "Tensor"]:
+    """A logits processor that leaves one token in each row, drawn from the row's nucleus.
 
-    One number a row, and the token whose share of the summed probabilities it falls in: transformers' `multinomial`
-    draws a number for every token of the vocabulary, a fifth of a small model's time on a CPU.
-
-    Args:
-        chance: Gives n numbers in [0, 1), one for each row.
+    Greedy decoding then takes this token. One random number per row is compared with the summed
+    probabilities. transformers' `multinomial` draws a number for every token of the vocabulary,
+    which takes a fifth of a small model's time on a CPU.
     """
     import torch
 
-    def draw(_: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        kept, place = nucleus(scores, temperature, top_p)
-        up_to = kept.softmax(-1).cumsum(-1, dtype=torch.float64)  # its last need not be 1
-        chosen = torch.searchsorted(up_to, chance(len(kept))[:, None] * up_to[:, -1:], right=True)
-        return torch.full_like(scores, -torch.inf).scatter_(-1, place.gather(-1, chosen), 0.0)
+    def draw(_: "Tensor", scores: "Tensor") -> "Tensor":
+        kept, tokens = nucleus(scores, temperature, top_p)
+        summed = kept.softmax(-1).cumsum(-1, dtype=torch.float64)
+        thresholds = chance(len(kept))[:, None] * summed[:, -1:]  # the last sum need not be 1
+        column = torch.searchsorted(summed, thresholds, right=True)
+        drawn = torch.full_like(scores, -torch.inf)
+        return drawn.scatter_(-1, tokens.gather(-1, column), 0.0)
 
     return draw
 
 
-def chance(seeds: Sequence[int], tokens: int, device: Any) -> Callable[[int], Any]:
-    """Numbers for `drawing`, so many tokens long: of each row its own, whatever is written beside it."""
+def chance(seeds: Sequence[int], tokens: int, device: Any) -> Chance:
+    """Numbers for `drawing`, for so many tokens: a row's depend on its own seed alone."""
     import torch
 
-    rows = np.array([np.random.default_rng(seed).random(tokens) for seed in seeds])
-    each_token = iter(torch.tensor(rows.T, device=device))
-    return lambda _: next(each_token)
+    rows = []
+    for seed in seeds:
+        rows.append(np.random.default_rng(seed).random(tokens))
+    by_token = iter(torch.tensor(np.array(rows).T, device=device))
+    return lambda _: next(by_token)
 
 
 def hf_engine(setup: Setup) -> Engine:
-    """Weights and tokenizer in this process."""
+    """The engine with tokenizer and weights in this process."""
     return in_process(setup, generate)
 
 
@@ -73,61 +89,78 @@ def generate(
     model: Any,
     tokenizer: Any,
     prompts: list[list[int]],
-    generation: DictConfig,
+    generation: Generation | Probe,
     seeds: Sequence[int],
     labels: list[int] | None = None,
     reasoned: bool = False,
 ) -> list[str]:
-    """Completions of tokenised prompts, in their order, without special tokens.
+    """Completions of prompts (token ids), in their order, without special tokens.
+
+    Longest first, so running out of memory shows in the first batch.
 
     Args:
-        prompts: Token ids, the longest first in work so that memory is short at once or never.
-        generation: Group `generation`; temperature 0 is greedy.
-        seeds: What each prompt's completion is drawn with, whatever else is asked.
-        labels: Candidates that each answer ranks, after a thought if `reasoned`; None: nothing is constrained.
+        generation: Temperature 0 is greedy.
+        seeds: One for each prompt. Its completion does not depend on the other prompts.
+        labels: Candidates that each answer ranks, after a thought if `reasoned`. None: nothing is
+            constrained.
     """
-    import torch
-    from tqdm import tqdm
-
-    from r2rec.llm import constrain
-    from r2rec.llm.sharing import sharing
+    from r2rec.llm.constrain import label_processor
 
     model.eval()
-    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
     completions = [""] * len(prompts)
-    for start in tqdm(
-        range(0, len(order), generation.batch_size), desc="rank", leave=False, disable=None
-    ):
-        batch = order[start : start + generation.batch_size]
-        inputs = tokenizer.pad({"input_ids": [prompts[i] for i in batch]}, return_tensors="pt").to(
-            model.device
-        )
-        rules = (
-            [constrain.processor(tokenizer, [labels[i] for i in batch], reasoned)] if labels else []
-        )
-        draw = []
+    for batch in _batches(prompts, generation.batch_size):
+        processors = []
+        if labels is not None:
+            batch_labels = [labels[i] for i in batch]
+            processors.append(label_processor(tokenizer, batch_labels, reasoned))
         if generation.temperature > 0:
-            own = chance([seeds[i] for i in batch], generation.max_new_tokens, model.device)
-            draw = [drawing(generation.temperature, generation.top_p, own)]
-        with (
-            torch.inference_mode(),
-            sharing(model, inputs["input_ids"], inputs["attention_mask"]) as cache,
-        ):
-            output = model.generate(
-                **inputs,
-                max_new_tokens=generation.max_new_tokens,
-                pad_token_id=tokenizer.pad_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                do_sample=False,
-                temperature=None,
-                top_p=None,
-                top_k=None,
-                logits_processor=[*rules, *draw],
-                **cache,
-            )
-        texts = tokenizer.batch_decode(
-            output[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True
-        )
-        for i, text in zip(batch, texts, strict=True):
-            completions[i] = text
+            batch_seeds = [seeds[i] for i in batch]
+            random = chance(batch_seeds, generation.max_new_tokens, model.device)
+            processors.append(drawing(generation.temperature, generation.top_p, random))
+        batch_prompts = [prompts[i] for i in batch]
+        new_tokens = generation.max_new_tokens
+        texts = _continued(model, tokenizer, batch_prompts, new_tokens, processors)
+        for index, text in zip(batch, texts, strict=True):
+            completions[index] = text
     return completions
+
+
+def _batches(prompts: list[list[int]], size: int) -> Iterator[list[int]]:
+    """Indices of prompts, the longest first, with a progress bar."""
+    from tqdm import tqdm
+
+    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+    for start in tqdm(range(0, len(order), size), desc="rank", leave=False, disable=None):
+        yield order[start : start + size]
+
+
+def _continued(
+    model: Any,
+    tokenizer: Any,
+    prompts: list[list[int]],
+    new_tokens: int,
+    processors: list[Callable[["Tensor", "Tensor"], "Tensor"]],
+) -> list[str]:
+    """Completions of one batch, decoded greedily after the logits processors."""
+    import torch
+
+    from r2rec.llm.sharing import sharing
+
+    batch = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(model.device)
+    ids = batch["input_ids"]
+    mask = batch["attention_mask"]
+    with torch.inference_mode(), sharing(model, ids, mask) as cache:
+        output = model.generate(
+            **batch,
+            max_new_tokens=new_tokens,
+            pad_token_id=tokenizer.pad_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            logits_processor=processors,
+            **cache,
+        )
+    texts: list[str] = tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True)
+    return texts

@@ -1,35 +1,34 @@
-"""What a run's answers cost so far, by endpoint: a ceiling holds for all stages and calls of the run together."""
+"""The dollars that a run has spent, by endpoint: one ceiling holds for all of its stages."""
 
-from collections.abc import Mapping
-from typing import Any
+from r2rec.config import Endpoint
 
 
 class Ledger:
-    """US dollars of one run at one endpoint; each answer counts once, kept ones too."""
+    """US dollars of one run at one endpoint. Each answer counts once, stored answers included."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, float] = {}  # by the address of each
-        self.reused = 0.0  # of the answers that artefacts used again were made of
+        self.answers: dict[str, float] = {}  # address of an answer -> its cost
+        self.reused = 0.0  # cost of the answers behind artefacts that were reused
 
     @property
     def spent(self) -> float:
-        """All of it."""
+        """The sum of all costs."""
         return self.reused + sum(self.answers.values())
 
     @property
     def dearest(self) -> float:
-        """The one answer that cost most; 0 before the first."""
+        """The cost of the most expensive answer; 0 before the first."""
         return max(self.answers.values(), default=0.0)
 
 
-_of_run: dict[tuple[str | None, str], Ledger] = {}
+_ledgers: dict[tuple[str | None, str], Ledger] = {}
 
 
 def begin() -> None:
-    """A run begins, and with it every ledger anew."""
-    _of_run.clear()
+    """Start a run: all ledgers are empty again."""
+    _ledgers.clear()
 
 
-def of(endpoint: Mapping[Any, Any]) -> Ledger:
-    """The ledger of an `Endpoint` of the configuration: of its server and model."""
-    return _of_run.setdefault((endpoint["base_url"], endpoint["model"]), Ledger())
+def of(endpoint: Endpoint) -> Ledger:
+    """The ledger of an endpoint: of its server and its model."""
+    return _ledgers.setdefault((endpoint.base_url, endpoint.model), Ledger())

@@ -1,23 +1,28 @@
-"""Generation engine `paged`: transformers' continuous batching, keys and values in pages that requests share.
+"""Generation engine `paged`: transformers' continuous batching, with a cache in shared pages.
 
-A request that is done makes room for the next at once, where a batch of `hf` waits for its longest.
+A finished request makes room for the next one at once, where a batch of `hf` waits for its longest.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import DictConfig
-
 from r2rec.base.errors import R2RecError
+from r2rec.compat import transformers as upstream
+from r2rec.config import Generation
+from r2rec.llm.constrain import Grammar, masked
 from r2rec.llm.engine import Engine, Setup, in_process
 
-PAGE = 32  # tokens
-TOKENS = 512  # of prompts, read in one step on a CPU; more make all requests wait for them
-TOGETHER = 4  # requests on a CPU: without flash attention each looks at the pages of all (16: half as many tokens/s)
+PAGE_TOKENS = 32
+# tokens of prompts in one step on a CPU; with more, all requests wait for them
+MAX_STEP_TOKENS = 512
+# Requests at once on a CPU. Without flash attention each attends to the pages of all of them: with
+# 16, half as many tokens per second.
+MAX_CPU_REQUESTS = 4
+POLL_SECONDS = 1
 
 
 def paged_engine(setup: Setup) -> Engine:
-    """Weights and tokenizer in this process."""
+    """The engine with tokenizer and weights in this process."""
     return in_process(setup, generate_paged)
 
 
@@ -25,51 +30,45 @@ def generate_paged(
     model: Any,
     tokenizer: Any,
     prompts: list[list[int]],
-    generation: DictConfig,
+    generation: Generation,
     seeds: Sequence[int],
     labels: list[int] | None = None,
     reasoned: bool = False,
 ) -> list[str]:
-    """Completions of tokenised prompts, in their order, as `hf.generate`; at most `batch_size` on their way at once.
+    """Completions of prompts, as `hf.generate` gives them, with `batch_size` requests at once.
 
-    All are drawn with the first one's seed: the library has one for all requests.
+    All are drawn with the seed of the first: the library has one seed for all requests.
 
     Raises:
-        R2RecError: The library's worker died, e.g. of memory.
+        R2RecError: The library's worker died, for example because it ran out of memory.
     """
-    from transformers import GenerationConfig
-
     if not prompts:
         return []
-    sampling = {
-        "do_sample": True,
-        "temperature": generation.temperature,
-        "top_p": generation.top_p,
-        "top_k": 0,
-    }
+    longest = max(map(len, prompts))
+    on_cpu = model.device.type == "cpu"
     manager = model.init_continuous_batching(
-        GenerationConfig(
-            max_new_tokens=generation.max_new_tokens,
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
-            **(sampling if generation.temperature > 0 else {"do_sample": False}),
-        ),
-        _pages(max(map(len, prompts)), len(prompts), generation, seeds[0], model.device.type),
+        _sampling(generation, tokenizer),
+        _batching(longest, len(prompts), generation, seeds[0], on_cpu),
     )
-    if labels:
-        _constrain(manager.logit_processor, tokenizer, reasoned)
-    for k, ids in enumerate(
-        prompts
-    ):  # all before the start: what is batched together, and so drawn, is then settled
-        manager.add_request(
-            ids, request_id=str(k), **({"labels": labels[k], "start": len(ids)} if labels else {})
+    if labels is not None:
+        grammar = Grammar(tokenizer, reasoned)
+        upstream.restrict_requests(
+            manager,
+            rule=lambda tokens, n: grammar.allowed(grammar.text_of(tokens), n),
+            mask=masked,
         )
+    # All requests come before the start, so that what is batched together is settled.
+    for index, ids in enumerate(prompts):
+        arguments = {}
+        if labels is not None:
+            arguments = {"labels": labels[index], "start": len(ids)}
+        manager.add_request(ids, request_id=str(index), **arguments)
     texts = _collected(manager, tokenizer, len(prompts))
-    return [texts[str(k)] for k in range(len(prompts))]
+    return [texts[str(index)] for index in range(len(prompts))]
 
 
 def _collected(manager: Any, tokenizer: Any, count: int) -> dict[str, str]:
-    """Texts by request, when all are done; however that ends, the library's worker is stopped."""
+    """Request id -> text, when all are done. In any case the library's worker is stopped."""
     from tqdm import tqdm
 
     texts: dict[str, str] = {}
@@ -77,17 +76,15 @@ def _collected(manager: Any, tokenizer: Any, count: int) -> dict[str, str]:
     try:
         with tqdm(total=count, desc="rank", leave=False, disable=None) as bar:
             while len(texts) < count:
-                done = manager.get_result(timeout=1)
-                if done is None and manager.is_running():
+                result = manager.get_result(timeout=POLL_SECONDS)
+                if result is None:
+                    if not manager.is_running():
+                        raise _stopped(upstream.worker_error(manager))
                     continue
-                if done is None or done.error:
-                    why = done.error if done else manager.background_thread_status.fatal_error
-                    raise R2RecError(
-                        f"generation=paged stopped: {' '.join(str(why).split())[:200]}; try generation=hf"
-                    )
-                texts[done.request_id] = tokenizer.decode(
-                    done.generated_tokens, skip_special_tokens=True
-                )
+                if result.error:
+                    raise _stopped(result.error)
+                tokens = result.generated_tokens
+                texts[result.request_id] = tokenizer.decode(tokens, skip_special_tokens=True)
                 bar.update()
     finally:
         manager.stop(hard_stop=len(texts) < count)
@@ -95,57 +92,56 @@ def _collected(manager: Any, tokenizer: Any, count: int) -> dict[str, str]:
     return texts
 
 
-def _pages(longest: int, count: int, generation: DictConfig, seed: int, device: str) -> Any:
-    """How much is held at once; on a CPU the library would take most of the memory, and read huge batches slowly."""
+def _stopped(reason: object) -> R2RecError:
+    line = " ".join(str(reason).split())[:200]
+    return R2RecError(f"generation=paged stopped: {line}; try generation=hf")
+
+
+def _sampling(generation: Generation, tokenizer: Any) -> Any:
+    """The library's settings of how tokens are chosen."""
+    from transformers import GenerationConfig
+
+    sampling: dict[str, Any] = {"do_sample": False}
+    if generation.temperature > 0:
+        sampling = {
+            "do_sample": True,
+            "temperature": generation.temperature,
+            "top_p": generation.top_p,
+            "top_k": 0,
+        }
+    return GenerationConfig(
+        max_new_tokens=generation.max_new_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        **sampling,
+    )
+
+
+def _batching(longest: int, count: int, generation: Generation, seed: int, on_cpu: bool) -> Any:
+    """The library's settings of how much is held and read at once.
+
+    By itself, on a CPU, it would take most of the memory, and read huge batches slowly.
+
+    Args:
+        longest: Tokens of the longest prompt.
+        count: How many prompts there are.
+    """
     from transformers import ContinuousBatchingConfig
 
-    requests = min(generation.batch_size, count, *([TOGETHER] if device == "cpu" else []))
-    common = {"max_requests_per_batch": requests, "seed": seed % 2**32, "use_async_batching": False}
-    if device != "cpu":
+    requests = min(generation.batch_size, count)
+    if on_cpu:
+        requests = min(requests, MAX_CPU_REQUESTS)
+    common = {
+        "max_requests_per_batch": requests,
+        "seed": seed % 2**32,
+        "use_async_batching": False,
+    }
+    if not on_cpu:
         return ContinuousBatchingConfig(**common, use_cuda_graph=not generation.constrained)
-    of_one = -(-(longest + generation.max_new_tokens) // PAGE) + 1
+    full_pages = -(-(longest + generation.max_new_tokens) // PAGE_TOKENS)  # rounded up
     return ContinuousBatchingConfig(
         **common,
-        page_size=PAGE,
-        num_blocks=requests * of_one,
-        max_batch_tokens=max(TOKENS, requests),
+        page_size=PAGE_TOKENS,
+        num_blocks=requests * (full_pages + 1),
+        max_batch_tokens=max(MAX_STEP_TOKENS, requests),
     )
-
-
-def _constrain(processors: Any, tokenizer: Any, reasoned: bool) -> None:
-    """Put the grammar of label lists before all other processors: each request says how many labels it ranks."""
-    import torch
-    from transformers.generation.continuous_batching.cb_logits_processors import (
-        ContinuousBatchingLogitsProcessor,
-    )
-
-    from r2rec.llm.constrain import Grammar, masked
-
-    grammar = Grammar(tokenizer, reasoned)
-
-    class Listing(ContinuousBatchingLogitsProcessor):
-        supported_kwargs = {"labels": int, "start": int}  # noqa: RUF012
-        ignored_kwargs = ()
-        allowed: list[list[int] | None] = []  # noqa: RUF012
-
-        def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
-            int32_tensor.zero_()
-
-        def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
-            self.allowed = [self.next(future.state) for future in requests_with_new_token]
-            return torch.arange(len(self.allowed), dtype=torch.int32)
-
-        def next(self, state: Any) -> list[int] | None:
-            told = state.logit_processor_kwargs
-            written = (state.initial_tokens + state.generated_tokens)[told["start"] :]
-            return grammar.allowed(
-                "".join(grammar.pieces.get(i, "") for i in written), told["labels"]
-            )
-
-        def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:
-            return masked(scores, self.allowed + [None] * (len(scores) - len(self.allowed)))
-
-    processors.logits_processor.insert(0, Listing())
-    processors.tensors_required += 1
-    processors.do_processing = True
-    processors._retrieve_processors_kwargs()

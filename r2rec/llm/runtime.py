@@ -1,71 +1,93 @@
-"""Device, threads and quiet: what every stage that touches torch settles first."""
+"""Device, threads and silence: settled before any stage works with torch."""
 
 import ctypes
 import os
 import platform
 import sys
-import warnings
-
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING
 
 from r2rec.base.errors import R2RecError
+from r2rec.compat import transformers as upstream
+from r2rec.config import Hardware
+
+if TYPE_CHECKING:
+    import torch
+
+M_MMAP_THRESHOLD = -3  # of mallopt(3)
+M_TRIM_THRESHOLD = -1
 
 
-def settle(hardware: DictConfig):  # type: ignore[no-untyped-def]
-    """Set threads, hush the libraries' own chatter, and return the torch device."""
+def settle(hardware: Hardware) -> "torch.device":
+    """Set threads, silence the libraries, and return the torch device of `hardware`.
+
+    Raises:
+        R2RecError: This machine has no such device.
+    """
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     import datasets
     import torch
-    import transformers
 
     datasets.disable_progress_bars()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.logging.disable_default_handler()
-    warnings.filterwarnings(
-        "ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning
-    )
-    import r2rec.llm.cache  # noqa: F401
-
-    if device(hardware) == "cpu":
+    upstream.silence()
+    name = device(hardware)
+    if name == "cpu":
         _keep_freed_memory()
-    if torch.cuda.is_initialized():  # before, it would take each process to the first GPU
-        torch.cuda.reset_peak_memory_stats()  # earlier stages and jobs had theirs
+    if _cuda_in_use():  # otherwise this call would put every process on the first GPU
+        torch.cuda.reset_peak_memory_stats()  # forget the peaks of earlier stages and jobs
     if hardware.threads:
         torch.set_num_threads(hardware.threads)
-    return torch.device(device(hardware))
+    return torch.device(name)
 
 
-def device(hardware: DictConfig) -> str:
-    """`hardware.device`, with `auto` as the best there is."""
+def device(hardware: Hardware) -> str:
+    """The name of the device: `hardware.device`, where `auto` is the best one of this machine.
+
+    Raises:
+        R2RecError: This machine has no such device.
+    """
     import torch
 
-    found = {
+    available = {
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
     if hardware.device == "auto":
-        return next(name for name, there in found.items() if there)
-    if not found[hardware.device]:
+        return next(name for name, usable in available.items() if usable)
+    if not available[hardware.device]:
         raise R2RecError(
-            f"hardware.device={hardware.device}: this machine has none that torch can use; try hardware=cpu"
+            f"hardware.device={hardware.device}: torch finds no such device on this machine; "
+            "try hardware=cpu"
         )
     return hardware.device
 
 
 def gpu_memory() -> dict[str, float]:
-    """The most memory of the GPU that this process's tensors had at once since `settle`, in GB; nothing without any."""
+    """`memory_gb`: the peak of GPU memory in tensors since `settle`; empty where no GPU is used."""
+    if not _cuda_in_use():
+        return {}
+    import torch
+
+    peak = torch.cuda.max_memory_allocated()
+    if not peak:
+        return {}
+    return {"memory_gb": peak / 1e9}
+
+
+def _cuda_in_use() -> bool:
+    """Whether this process has used a GPU; torch is not imported to find out."""
     torch = sys.modules.get("torch")
-    most = torch.cuda.max_memory_allocated() if torch and torch.cuda.is_initialized() else 0
-    return {"memory_gb": most / 1e9} if most else {}
+    return torch is not None and bool(torch.cuda.is_initialized())
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep large freed blocks: given back and mapped anew at each step, they cost a third of the time."""
+    """Let glibc keep large freed blocks.
+
+    To give them back and map them anew at each step takes a third of the time.
+    """
     if platform.system() == "Linux" and platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(-3, 2**30)  # M_MMAP_THRESHOLD
-        libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+        libc.mallopt(M_MMAP_THRESHOLD, 2**30)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

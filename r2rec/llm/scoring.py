@@ -1,16 +1,19 @@
-"""Log-probabilities of given answers, read off one forward pass over each prompt.
+"""Log-probabilities of given answers, from one forward pass over each prompt.
 
-Nothing is generated, and the head sees the last positions alone: logits of [batch, length, vocabulary], 16 GB for a
-batch of 8B-sized prompts, are never made.
+Nothing is generated, and the head sees the last positions alone. Logits of every position, [batch,
+length, vocabulary], would take 16 GB for a batch of prompts of an 8B model.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-ROWS = 256  # sequences at once, however short: the head makes one row of vocabulary size for each
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAX_ROWS = 256  # sequences at once, however short: the head makes a row of vocabulary size for each
 
 
 def option_logprobs(
@@ -22,55 +25,77 @@ def option_logprobs(
 ) -> NDArray[np.float32]:
     """log P(option | prompt) [n, k] of token sequences.
 
-    The first tokens of all options come from one pass over the prompt; an option of several tokens takes one more, with
-    its own tokens behind the prompt.
+    The first tokens of all options come from one pass over the prompt. An option of several tokens
+    takes one more pass, with its own tokens behind the prompt.
 
     Args:
+        prompts: Token ids of n prompts.
+        options: Token ids of k options, at least one token each.
         batch_tokens: Tokens in a batch, padding included; a longer prompt goes alone.
     """
-    found = np.empty((len(prompts), len(options)), np.float32)
-    for rows, logprobs in _last(model, tokenizer.pad_token_id, prompts, 1, batch_tokens):
-        found[rows] = logprobs[:, 0, [option[0] for option in options]].cpu().numpy()
-    for column, (_, *rest) in enumerate(options):
-        if rest:
-            longer = [[*prompt, *options[column][:-1]] for prompt in prompts]
-            for rows, logprobs in _last(
-                model, tokenizer.pad_token_id, longer, len(rest), batch_tokens
-            ):
-                found[rows, column] += logprobs[:, range(len(rest)), rest].sum(1).cpu().numpy()
-    return found
+    pad = tokenizer.pad_token_id
+    table = np.empty((len(prompts), len(options)), np.float32)
+    first_tokens = [option[0] for option in options]
+    for rows, logprobs in _last_logprobs(model, pad, prompts, 1, batch_tokens):
+        table[rows] = logprobs[:, 0, first_tokens].cpu().numpy()
+    for column, option in enumerate(options):
+        rest = option[1:]
+        if not rest:
+            continue
+        longer = [[*prompt, *option[:-1]] for prompt in prompts]
+        for rows, logprobs in _last_logprobs(model, pad, longer, len(rest), batch_tokens):
+            of_rest = logprobs[:, range(len(rest)), rest]
+            table[rows, column] += of_rest.sum(1).cpu().numpy()
+    return table
 
 
 def length_batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices of sequences of similar length, the longest first, so that memory is short at once or never."""
+    """Indices of sequences of similar length, in batches of at most `batch_tokens` padded tokens.
+
+    Longest first, so running out of memory shows in the first batch.
+    """
     batch: list[int] = []
-    for i in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if batch and ((len(batch) + 1) * lengths[batch[0]] > batch_tokens or len(batch) == ROWS):
-            yield batch
-            batch = []
-        batch.append(i)
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if batch:
+            padded_tokens = (len(batch) + 1) * lengths[batch[0]]
+            if padded_tokens > batch_tokens or len(batch) == MAX_ROWS:
+                yield batch
+                batch = []
+        batch.append(index)
     if batch:
         yield batch
 
 
-def padded(sequences: list[list[int]], pad: int, device: Any) -> Any:
-    """[n, longest], padding on the right: a causal model's earlier positions don't see it, and no mask is needed."""
+def padded(sequences: list[list[int]], pad: int, device: Any) -> "Tensor":
+    """Token ids [n, longest], padded on the right.
+
+    A causal model's earlier positions do not see the padding, so no mask is needed.
+    """
     import torch
 
     longest = max(map(len, sequences))
-    return torch.tensor([ids + [pad] * (longest - len(ids)) for ids in sequences], device=device)
+    rows = [ids + [pad] * (longest - len(ids)) for ids in sequences]
+    return torch.tensor(rows, device=device)
 
 
 def parts(model: Any) -> tuple[Any, Any]:
     """The decoder without its head, and the head."""
-    base = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return base.get_decoder(), base.get_output_embeddings()
+    if hasattr(model, "get_base_model"):
+        model = model.get_base_model()
+    return model.get_decoder(), model.get_output_embeddings()
 
 
-def _last(
-    model: Any, pad: int, sequences: list[list[int]], count: int, batch_tokens: int
-) -> Iterator[tuple]:
-    """(indices [b], log-probabilities [b, count, vocabulary] of what follows each of the last `count` tokens)."""
+def _last_logprobs(
+    model: Any,
+    pad: int,
+    sequences: list[list[int]],
+    count: int,
+    batch_tokens: int,
+) -> Iterator[tuple[list[int], "Tensor"]]:
+    """Per batch: indices [b], and log-probabilities [b, count, vocabulary].
+
+    The k-th of them is of the token that follows the k-th of the last `count` tokens.
+    """
     import torch
 
     model.eval()
@@ -79,11 +104,9 @@ def _last(
     for rows in length_batches(lengths, batch_tokens):
         with torch.inference_mode():
             ids = padded([sequences[i] for i in rows], pad, model.device)
-            hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state
-            last = torch.tensor([lengths[i] for i in rows], device=hidden.device)[
-                :, None
-            ] + torch.arange(-count, 0, device=hidden.device)
-            logits = head(
-                hidden[torch.arange(len(rows), device=hidden.device)[:, None], last]
-            ).float()
+            states = decoder(input_ids=ids, use_cache=False).last_hidden_state
+            ends = torch.tensor([lengths[i] for i in rows], device=states.device)
+            last = ends[:, None] + torch.arange(-count, 0, device=states.device)
+            batch_index = torch.arange(len(rows), device=states.device)[:, None]
+            logits = head(states[batch_index, last]).float()
             yield rows, logits.log_softmax(-1)

@@ -1,8 +1,9 @@
 """Rows that begin with the same prompt share its keys and values.
 
-transformers' caches hold a prompt once for every row that begins with it. In GRPO the rows of a group do, and the
-prompt is longer than the answer: here it is read once, kept once, and each new token of the whole group looks at it in
-one product (as in Hydragen, Juravsky et al., 2024). Same numbers.
+transformers' caches hold a prompt once for every row that begins with it. In GRPO all rollouts of
+a group begin with the same prompt, which is longer than their answers. Here the prompt is read once
+and kept once, and each new token of the whole group attends to it in one product (as in Hydragen,
+Juravsky et al., 2024). The numbers are the same.
 """
 
 from collections.abc import Iterator
@@ -11,119 +12,140 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import AttentionInterface, DynamicCache
-from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
-from r2rec.llm.cache import GrowingLayer
+from r2rec.compat.transformers import attention
+from r2rec.llm.cache import GrowingLayer, growing_cache
 
-SHARED = "shared_prompt"  # the name that `attend` goes by in a model's config
+SHARED = "shared_prompt"  # the name of `attend` in a model's config
 
 
-class Parts(NamedTuple):
+class SplitStates(NamedTuple):
     """Keys, or values, as `attend` takes them."""
 
     prompt: Tensor  # [groups, heads, p, d]
     own: Tensor  # [rows, heads, s, d]: what each row has after its prompt
 
 
-class Shared(GrowingLayer):
-    """What the prompts of groups left, and behind it what each row adds."""
+class SharedLayer(GrowingLayer):
+    """The prompts of the groups, and behind them the tokens that each row adds."""
 
-    _layer_type = None  # type: ignore[assignment]  # transformers makes none of its own accord
+    is_croppable = False
 
     def __init__(self, prompt: GrowingLayer) -> None:
         super().__init__()
-        self.prompt, self.own = (prompt.keys, prompt.values), GrowingLayer()
+        self.prompt_keys = prompt.keys
+        self.prompt_values = prompt.values
+        self.own = GrowingLayer()
         self.is_initialized = True
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Any, Any]:
-        own = self.own.update(key_states, value_states)
-        # accelerate's autocast read the prompts, but `generate` calls the model that it wraps
-        self.prompt = (self.prompt[0].to(own[0].dtype), self.prompt[1].to(own[1].dtype))
-        return Parts(self.prompt[0], own[0]), Parts(self.prompt[1], own[1])
+        """Append a token to each row; return keys and values in two parts each."""
+        own_keys, own_values = self.own.update(key_states, value_states)
+        # accelerate's autocast read the prompts, but `generate` calls the model inside of it
+        self.prompt_keys = self.prompt_keys.to(own_keys.dtype)
+        self.prompt_values = self.prompt_values.to(own_values.dtype)
+        keys = SplitStates(self.prompt_keys, own_keys)
+        values = SplitStates(self.prompt_values, own_values)
+        return keys, values
 
     def get_seq_length(self) -> int:
-        return self.prompt[0].shape[-2] + self.own.get_seq_length()
+        """Tokens of a row, its prompt included."""
+        return self.prompt_keys.shape[-2] + self.own.get_seq_length()
 
 
 def attend(
     module: Any,
     query: Tensor,
-    key: Parts,
-    value: Parts,
+    key: SplitStates,
+    value: SplitStates,
     attention_mask: Tensor | None,
     scaling: float,
-    **more: Any,
+    **options: Any,
 ) -> tuple[Tensor, None]:
-    """Attention [rows, 1, heads, d] of one new token in every row, [rows, heads, 1, d]: one softmax over both parts."""
-    rows, heads, tokens, d = query.shape
-    groups, kv, p, _ = key.prompt.shape
-    if tokens != 1 or rows % groups or heads % kv:
-        raise ValueError(f"{rows} rows of {tokens} tokens can't share {groups} prompts")
-    if more.get("softcap") or more.get("s_aux") is not None:
-        raise ValueError(
-            "shared prompts know plain attention alone, without a cap on scores and without sinks"
-        )
+    """Attention [rows, 1, heads, d] of one new token per row to its prompt and its own tokens.
 
-    def grouped(
-        x: Tensor,
-    ) -> Tensor:  # [rows, kv, heads / kv, n] -> [groups, kv, rows / groups x heads / kv, n]
-        return x.view(groups, rows // groups, kv, heads // kv, -1).transpose(1, 2).flatten(2, 3)
+    One softmax goes over both parts.
 
-    def apart(x: Tensor) -> Tensor:  # and back
-        return x.view(groups, kv, rows // groups, heads // kv, -1).transpose(1, 2).flatten(0, 1)
+    Args:
+        query: [rows, heads, 1, d].
+        attention_mask: [rows, 1, 1, p + s], True where a token is seen.
 
-    asked = (query * scaling).view(rows, kv, heads // kv, d)
-    scores = torch.cat([apart(grouped(asked) @ key.prompt.mT), asked @ key.own.mT], -1)
+    Raises:
+        ValueError: More than one token per row, sizes that do not divide, or attention with a cap
+            on scores or with sinks.
+    """
+    rows, heads, tokens, width = query.shape
+    groups, kv_heads, prompt_length, _ = key.prompt.shape
+    if tokens != 1 or rows % groups or heads % kv_heads:
+        raise ValueError(f"{rows} rows of {tokens} tokens cannot share {groups} prompts")
+    if options.get("softcap") or options.get("s_aux") is not None:
+        raise ValueError("shared prompts support neither capped scores nor attention sinks")
+    size = rows // groups
+    per_kv = heads // kv_heads
+
+    def by_group(x: Tensor) -> Tensor:
+        """[rows, kv, per_kv, n] -> [groups, kv, size * per_kv, n]."""
+        return x.view(groups, size, kv_heads, per_kv, -1).transpose(1, 2).flatten(2, 3)
+
+    def by_row(x: Tensor) -> Tensor:
+        """[groups, kv, size * per_kv, n] -> [rows, kv, per_kv, n]."""
+        return x.view(groups, kv_heads, size, per_kv, -1).transpose(1, 2).flatten(0, 1)
+
+    queries = (query * scaling).view(rows, kv_heads, per_kv, width)
+    prompt_scores = by_row(by_group(queries) @ key.prompt.mT)
+    own_scores = queries @ key.own.mT
+    scores = torch.cat([prompt_scores, own_scores], -1)
     if attention_mask is not None:
         scores += torch.where(attention_mask, 0.0, -torch.inf).to(scores.dtype)
     weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-    seen = apart(grouped(weights[..., :p]) @ value.prompt) + weights[..., p:] @ value.own
-    return seen.reshape(rows, 1, heads, d), None
-
-
-AttentionInterface.register(SHARED, attend)
-AttentionMaskInterface.register(SHARED, sdpa_mask)
+    from_prompt = by_row(by_group(weights[..., :prompt_length]) @ value.prompt)
+    from_own = weights[..., prompt_length:] @ value.own
+    return (from_prompt + from_own).reshape(rows, 1, heads, width), None
 
 
 @contextmanager
 def sharing(model: Any, ids: Tensor, mask: Tensor) -> Iterator[dict[str, Any]]:
-    """What `generate` needs for rows of which as many as follow each other have the same prompt, [rows, p + 1].
+    """Arguments of `generate` for rows [rows, length], in groups that have the same prompt.
 
-    The prompts are read here, all but their last token. Nothing where no row shares its prompt, where groups differ in
-    size, or where the model keeps more than plain keys and values: `generate` goes its usual way.
+    Each prompt is read here once, all but its last token. Where no rows share a prompt, where
+    groups differ in size, or where the model keeps more than plain keys and values, `generate`
+    reads all rows as usual.
     """
-    _, sizes = torch.cat([ids, mask], 1).unique_consecutive(dim=0, return_counts=True)
-    cache, size = DynamicCache(config=model.config), int(sizes[0])
-    plain = all(type(layer) is GrowingLayer for layer in cache.layers)
-    if (
-        not plain
-        or not cache.layers
-        or ids.shape[1] < 2
-        or size == 1
-        or bool((sizes != size).any())
-    ):
+    cache = growing_cache(model)
+    if cache is None:
         yield {}
         return
-    first = slice(None, None, size)
-    prompt, shown = ids[first, :-1], mask[first, :-1]
-    places = (shown.cumsum(-1) - 1).clamp(
-        min=0
-    )  # as `generate` counts them: without the padding at the left
+    size = _group_size(ids, mask)
+    plain = all(type(layer) is GrowingLayer for layer in cache.layers)
+    if size == 1 or ids.shape[1] < 2 or not plain:
+        yield {"past_key_values": cache}
+        return
+    _read_prompts(model, cache, ids[::size, :-1], mask[::size, :-1])
+    cache.layers = [SharedLayer(layer) for layer in cache.layers]
+    with attention(model, SHARED, attend):
+        yield {"past_key_values": cache}
+
+
+def _group_size(ids: Tensor, mask: Tensor) -> int:
+    """How many rows in a row have the same prompt; 1 where groups differ in size."""
+    rows = torch.cat([ids, mask], 1)
+    _, counts = torch.unique_consecutive(rows, dim=0, return_counts=True)
+    size = int(counts[0])
+    if bool((counts != size).any()):
+        return 1
+    return size
+
+
+def _read_prompts(model: Any, cache: Any, ids: Tensor, mask: Tensor) -> None:
+    """Fill the cache with prompts [groups, p], padded on the left."""
+    # positions as `generate` counts them: padding does not count
+    positions = (mask.cumsum(-1) - 1).clamp(min=0)
     model(
-        input_ids=prompt,
-        attention_mask=shown,
-        position_ids=places,
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
         past_key_values=cache,
         logits_to_keep=1,
     )
-    cache.layers = [Shared(layer) for layer in cache.layers]
-    config = model.config.get_text_config(decoder=True)
-    usual = config._attn_implementation
-    config._attn_implementation = SHARED
-    try:
-        yield {"past_key_values": cache}
-    finally:
-        config._attn_implementation = usual

@@ -1,133 +1,196 @@
-"""Generation engine `vllm`: vLLM in this process (`pip install 'r2rec[vllm]'`). Its server: `generation=openai`.
+"""Generation engine `vllm`: vLLM in this process (`pip install 'r2rec[vllm]'`).
 
-A constrained answer is written freely up to its marker and then token by token: custom logits processors change from
-one release of vLLM to the next, `allowed_token_ids` does not, and with prefix caching a step costs one token.
+For a vLLM server, use `generation=openai`.
+
+A constrained answer is written freely up to its marker, and then token by token. Custom logits
+processors change from one release of vLLM to the next; `allowed_token_ids` does not, and with
+prefix caching a step costs one token.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from r2rec.base.errors import R2RecError
+from r2rec.config import Generation
 from r2rec.llm.constrain import Grammar, answer_tail
-from r2rec.llm.engine import Engine, Setup, on_tokens
+from r2rec.llm.engine import Engine, Prompts, Setup, on_tokens
 from r2rec.prompts.cases import LABELS
 
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # of adapters, as vLLM takes them
+ADAPTER_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values that vLLM accepts
 MARKER = "Ranking:"
 
-Run = Callable[
-    [list[list[int]], list[Any]], list[Any]
-]  # prompts and how to sample each, to what was written
+Run = Callable[[Prompts, list[Any]], list[Any]]  # (prompts, SamplingParams of each) -> outputs
 
 
 def vllm_engine(setup: Setup) -> Engine:
-    """vLLM's own copy of the weights; an adapter stays beside them."""
+    """The engine on vLLM's own copy of the weights; an adapter is not merged into them.
+
+    Raises:
+        R2RecError: vLLM is not installed, or does not load.
+    """
     try:
         from vllm import LLM, SamplingParams
         from vllm.lora.request import LoRARequest
     except ImportError as error:
-        said = " ".join(str(error).split())
+        reason = " ".join(str(error).split())
         raise R2RecError(
-            f"generation=vllm: {said}; pip install 'r2rec[vllm]', or use generation=hf"
+            f"generation=vllm: {reason}; pip install 'r2rec[vllm]', or use generation=hf"
         ) from error
     from r2rec.llm import load
 
-    spec, model = setup.generation, setup.model
-    assert model is not None
-    tokenizer = load.tokenizer(model, setup.made)
-    adapter = setup.adapter or model.adapter
-    adapter = load.adapter_folder(adapter) if adapter else None
-    lora = LoRARequest("adapter", 1, str(adapter)) if adapter else None
-    llm = LLM(
-        load.source_of(model, setup.made), revision=model.revision, dtype=model.dtype, max_model_len=model.max_length,
-        trust_remote_code=False, enable_prefix_caching=True, max_num_seqs=spec.batch_size, max_logprobs=len(LABELS),
-        logprobs_mode="processed_logprobs", **({"enable_lora": True, "max_lora_rank": _rank(adapter)} if lora else {}),
-    )  # fmt: skip
+    generation = setup.generation
+    tokenizer = load.tokenizer(setup.backbone, setup.made)
+    run = _runner(setup, LLM, LoRARequest)
 
-    def run(prompts: list[list[int]], params: list[Any]) -> list[Any]:
-        asked = [{"prompt_token_ids": ids} for ids in prompts]
-        return [
-            done.outputs[0]
-            for done in llm.generate(asked, params, lora_request=lora, use_tqdm=False)
-        ]
+    def texts(prompts: Prompts, seeds: list[int], labels: list[int]) -> list[str]:
+        grammar = None
+        if generation.constrained:
+            grammar = Grammar(tokenizer, setup.reasoning)
+        writer = Writer(run, SamplingParams, tokenizer, generation, grammar)
+        return writer.write(prompts, seeds, labels)
 
-    def texts(prompts: list[list[int]], seeds: list[int], labels: list[int]) -> list[str]:
-        grammar = Grammar(tokenizer, setup.reasoning) if spec.constrained else None
-        return written(run, SamplingParams, tokenizer, spec, prompts, seeds, labels, grammar)
-
-    def weigh(prompts: list[list[int]], options: list[list[int]]) -> list[list[float]]:
+    def weigh(prompts: Prompts, options: Prompts) -> list[list[float]]:
         if any(len(option) != 1 for option in options):
             raise R2RecError(
-                "generation=vllm weighs labels of one token alone; this tokenizer splits them: use hf"
+                "generation=vllm weighs only labels that are one token, and this tokenizer splits "
+                "them: use generation=hf"
             )
         tokens = [option[0] for option in options]
-        one = SamplingParams(
-            temperature=1.0, max_tokens=1, logprobs=len(tokens), allowed_token_ids=tokens, seed=0
+        one_token = SamplingParams(
+            temperature=1.0,
+            max_tokens=1,
+            logprobs=len(tokens),
+            allowed_token_ids=tokens,
+            seed=0,
         )
-        found = [out.logprobs[0] for out in run(prompts, [one] * len(prompts))]
-        return [[row[t].logprob if t in row else -float("inf") for t in tokens] for row in found]
+        table = []
+        for output in run(prompts, [one_token] * len(prompts)):
+            table.append(_logprobs_of(tokens, output.logprobs[0]))
+        return table
 
     return on_tokens(setup, tokenizer, texts, weigh)
 
 
-def written(
-    run: Run,
-    sampling: Any,
-    tokenizer: Any,
-    spec: DictConfig,
-    prompts: list[list[int]],
-    seeds: list[int],
-    labels: list[int],
-    grammar: Grammar | None,
-) -> list[str]:
-    """A text for each prompt; each drawn with its own seed."""
-    drawing = (
-        {"temperature": spec.temperature, "top_p": spec.top_p}
-        if spec.temperature > 0
-        else {"temperature": 0.0}
+def _runner(setup: Setup, llm_class: Any, lora_class: Any) -> Run:
+    """vLLM, loaded, as a function."""
+    from r2rec.llm import load
+
+    model = setup.backbone
+    adapter = setup.adapter or model.adapter
+    lora = None
+    lora_options: dict[str, Any] = {}
+    if adapter:
+        folder = load.adapter_folder(adapter)
+        lora = lora_class("adapter", 1, str(folder))
+        lora_options = {"enable_lora": True, "max_lora_rank": _rank(folder)}
+    llm = llm_class(
+        load.source_of(model, setup.made),
+        revision=model.revision,
+        dtype=model.dtype,
+        max_model_len=model.max_length,
+        trust_remote_code=False,
+        enable_prefix_caching=True,
+        max_num_seqs=setup.generation.batch_size,
+        max_logprobs=len(LABELS),
+        logprobs_mode="processed_logprobs",
+        **lora_options,
     )
-    stop = {"stop": [MARKER], "include_stop_str_in_output": True} if grammar else {}
-    room, texts = [spec.max_new_tokens] * len(prompts), [""] * len(prompts)
-    going = list(range(len(prompts)))
-    while going:
-        behind = {k: tokenizer.encode(texts[k], add_special_tokens=False) for k in going}
-        allowed = {k: grammar.allowed(texts[k], labels[k]) if grammar else None for k in going}
-        params = [
-            sampling(**drawing, **stop, seed=seeds[k], max_tokens=room[k])
-            if allowed[k] is None
-            else sampling(
-                **drawing,
-                seed=seeds[k] + len(behind[k]),
-                max_tokens=1,
-                allowed_token_ids=allowed[k],
-            )
-            for k in going
-        ]
-        more = []
-        for k, out in zip(going, run([prompts[k] + behind[k] for k in going], params), strict=True):
-            texts[k] += out.text
-            room[k] -= len(out.token_ids)
-            if (
-                grammar
-                and out.text
-                and room[k] > 0
-                and _begun(texts[k], out.text, grammar.reasoned)
-            ):
-                more.append(k)
-        going = more
-    return texts
+
+    def run(prompts: Prompts, params: list[Any]) -> list[Any]:
+        requests = [{"prompt_token_ids": ids} for ids in prompts]
+        results = llm.generate(requests, params, lora_request=lora, use_tqdm=False)
+        return [result.outputs[0] for result in results]
+
+    return run
 
 
-def _begun(text: str, new: str, reasoned: bool) -> bool:
-    """Whether there is more to come: a list has begun, or a marker inside a thought stopped the writing."""
-    return answer_tail(text, reasoned) is not None or new.endswith(MARKER)
+def _logprobs_of(tokens: list[int], logprobs: dict[int, Any]) -> list[float]:
+    """Log-probability of each token; -inf where vLLM gives none."""
+    row = []
+    for token in tokens:
+        if token in logprobs:
+            row.append(logprobs[token].logprob)
+        else:
+            row.append(-float("inf"))
+    return row
 
 
-def _rank(adapter: Any) -> int:
-    """The least rank that vLLM has room for."""
+class Writer:
+    """Writes texts in rounds: freely first, then, in a list of labels, a token per round."""
+
+    def __init__(
+        self,
+        run: Run,
+        sampling_params: Callable[..., Any],  # vLLM's SamplingParams
+        tokenizer: Any,
+        generation: Generation,
+        grammar: Grammar | None,  # None: nothing is constrained
+    ) -> None:
+        self.run = run
+        self.sampling_params = sampling_params
+        self.tokenizer = tokenizer
+        self.max_new_tokens = generation.max_new_tokens
+        self.grammar = grammar
+        self.common: dict[str, float] = {"temperature": 0.0}
+        if generation.temperature > 0:
+            self.common = {"temperature": generation.temperature, "top_p": generation.top_p}
+        self.stop: dict[str, Any] = {}
+        if grammar is not None:
+            self.stop = {"stop": [MARKER], "include_stop_str_in_output": True}
+
+    def write(self, prompts: Prompts, seeds: list[int], labels: list[int]) -> list[str]:
+        """A text for each prompt, drawn with its own seed."""
+        texts = [""] * len(prompts)
+        room = [self.max_new_tokens] * len(prompts)
+        unfinished = list(range(len(prompts)))
+        while unfinished:
+            inputs = []
+            params = []
+            for index in unfinished:
+                written = self.tokenizer.encode(texts[index], add_special_tokens=False)
+                inputs.append(prompts[index] + written)
+                seed = seeds[index]
+                params.append(
+                    self._params(texts[index], labels[index], seed, len(written), room[index])
+                )
+            still_unfinished = []
+            for index, output in zip(unfinished, self.run(inputs, params), strict=True):
+                texts[index] += output.text
+                room[index] -= len(output.token_ids)
+                if room[index] > 0 and self._goes_on(texts[index], output.text):
+                    still_unfinished.append(index)
+            unfinished = still_unfinished
+        return texts
+
+    def _params(self, text: str, labels: int, seed: int, written: int, room: int) -> Any:
+        """How vLLM goes on from `text`."""
+        allowed = None
+        if self.grammar is not None:
+            allowed = self.grammar.allowed(text, labels)
+        if allowed is None:
+            return self.sampling_params(**self.common, **self.stop, seed=seed, max_tokens=room)
+        return self.sampling_params(
+            **self.common,
+            seed=seed + written,
+            max_tokens=1,
+            allowed_token_ids=allowed,
+        )
+
+    def _goes_on(self, text: str, new: str) -> bool:
+        """Whether a list has begun, or a marker inside a thought stopped the writing."""
+        if self.grammar is None or not new:
+            return False
+        in_list = answer_tail(text, self.grammar.reasoned) is not None
+        return in_list or new.endswith(MARKER)
+
+
+def _rank(adapter: Path) -> int:
+    """The least rank that vLLM accepts and that the adapter fits into."""
     from peft import PeftConfig
 
-    own = PeftConfig.from_pretrained(str(adapter)).r
-    return next((rank for rank in RANKS if rank >= own), own)
+    rank: int = PeftConfig.from_pretrained(str(adapter)).r
+    for accepted in ADAPTER_RANKS:
+        if accepted >= rank:
+            return accepted
+    return rank

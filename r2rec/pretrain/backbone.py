@@ -1,122 +1,82 @@
-"""Stage `backbone`: a tiny Llama with its own tokenizer, trained fully on generated prompts, made on this machine.
+"""Stage `backbone`: a tiny Llama with its own tokenizer, trained from scratch on generated prompts.
 
-It stands in for the paper's 8B backbone where there is no GPU and no network: the same architecture, the same
-trainers on top, a thousandth of the size. LoRA on random weights teaches nothing, so its base is trained here first.
+It stands in for the paper's 8B backbone where there is no GPU and no network: the same architecture
+and the same trainers on top, at a thousandth of the size. LoRA on random weights teaches nothing,
+so its base is trained here first.
 """
 
 import math
 import sys
 import time
-from collections.abc import Iterator
-from importlib.resources import files
-from itertools import chain, islice
+from collections.abc import Iterable, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import polars as pl
-from omegaconf import DictConfig, OmegaConf
 
-from r2rec.base import seeds, tracking
+from r2rec.base import seeds, signals, tracking
 from r2rec.base.checkpoint import load_state, save_state
+from r2rec.base.workspace import Workspace
+from r2rec.config import Model, TinySpec
+from r2rec.config.slices import BackboneSlice
 from r2rec.llm import load
-from r2rec.pretrain.naming import WORDS
-from r2rec.pretrain.worlds import LEVELS, Example, Level, world_examples
+from r2rec.pretrain.batches import TokenBatch, token_batches
+from r2rec.pretrain.tokenizer import make_tokenizer
 
-SPECIAL = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
-TAGS = (
-    "<think>",
-    "</think>",
-)  # plain added tokens: special ones would be stripped before a reward sees them
-PIECES = (
-    r" ?(?:Liked|Chain|Step|[Nn]eighbour) \d{1,2}| ?[A-Za-z]+| ?\d{3}0s| ?\d{1,2}|"
-    r" ?[^\sA-Za-z\d]+(?:[ \n]+[^\sA-Za-z\d]+)*|\n|\s"
-)
-"""What BPE may not merge across: names of parts ("Chain 2"), words, decades, numbers up to 99, runs of marks."""
-PARTS = ("Liked", "Chain", "Step", "neighbour", "Neighbour")
-SNAPSHOT, STATE = 250, "state.pt"  # steps from one to the next
-DRILL = next(n for n, level in enumerate(LEVELS) if level.counted)
-SHARES = (0.03, 0.05, 0.04, 0.03, 0.05, 0.16, 0.10, 0.12, 0.42)  # of all steps, spent on each level
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.optim import Optimizer
+
+SNAPSHOT = 250  # steps between snapshots of an unfinished training
+STATE = "state.pt"
+LOGGED_STEPS = 10  # steps between those sent to trackers
+LAST_STEPS = 50  # steps whose mean loss is reported as the last
+
+Row = tuple[int, float, int, float]  # step, loss, tokens, seconds since training began
 
 
-def backbone(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
-    """Write a folder that transformers loads: config, safetensors weights, tokenizer with its chat template.
+def backbone(choices: BackboneSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
+    """Write a folder that transformers loads: config, safetensors weights, tokenizer, template.
 
-    `cfg.model.tiny` has the sizes and the training; `cfg.seed` is not read, so that all seeds share one backbone.
+    The run's seed is not among the choices, so that all seeds share one backbone.
     """
-    import torch
-
     from r2rec.llm.runtime import settle
 
-    settle(cfg.hardware)
-    spec = cfg.model.tiny
-    rng = seeds.generator(0, "backbone")
+    settle(work.hardware)
+    spec = choices.tiny
     if spec.start:
-        plain = {
-            "revision": None,
-            "chat_template": "tiny.jinja",
-            "adapter": None,
-            "dtype": "float32",
-        }
-        before = OmegaConf.create({"path": spec.start, **plain})
-        model, tokenizer = load.weights(before, None), load.tokenizer(before, None)
+        model, tokenizer = _earlier_model(spec.start)
     else:
-        tokenizer = make_tokenizer(spec, rng)
-        torch.manual_seed(seeds.integer(0, "backbone.weights"))
-        model = make_model(spec, len(tokenizer))
-    log = train_backbone(model, tokenizer, spec, folder / "checkpoints")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    log.write_parquet(folder / "log.parquet")
-    tail = log.tail(50)
+        model, tokenizer = _fresh_model(spec)
+    log = train_backbone(model, tokenizer, spec, work.folder / "checkpoints")
+    model.save_pretrained(work.folder)
+    tokenizer.save_pretrained(work.folder)
+    log.write_parquet(work.folder / "log.parquet")
     return {
         "parameters": model.num_parameters(),
         "steps": log.height,
         "tokens": int(log["tokens"].sum()),
         "loss_first": log["loss"][0],
-        "loss_last": tail["loss"].mean(),
+        "loss_last": log["loss"].tail(LAST_STEPS).mean(),
     }
 
 
-def make_tokenizer(spec: DictConfig, rng: np.random.Generator):  # type: ignore[no-untyped-def]
-    """A byte-level BPE of `spec.vocabulary` entries, trained on prompts of random worlds."""
-    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    bpe = Tokenizer(models.BPE())
-    bpe.normalizer = normalizers.Replace(
-        "[", "[ "
-    )  # an attribute is then the same tokens first in its list and later
-    pieces = pre_tokenizers.Split(Regex(PIECES), behavior="isolated")
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [pieces, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=spec.vocabulary - len(TAGS),
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    whole = LEVELS[-1]._replace(change=0)
-    corpus = (text for _ in range(20) for e in world_examples(rng, whole, 20) for text in e)
-    words = (f" {word.capitalize()}" * 4 for word in WORDS for _ in range(8))
-    parts = (f" {name} {n}" for name in PARTS for n in range(1, 21) for _ in range(50))
-    numbers = (f" {n}" for n in range(100) for _ in range(50))
-    bpe.train_from_iterator(chain(corpus, words, parts, numbers), trainer)
-    bpe.add_tokens(list(TAGS))
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        pad_token=SPECIAL[0],
-        eos_token=SPECIAL[1],
-        clean_up_tokenization_spaces=False,
-    )
-    tokenizer.add_special_tokens({"additional_special_tokens": list(SPECIAL[2:])})
-    tokenizer.chat_template = files("r2rec.llm").joinpath("templates/tiny.jinja").read_text()
-    return tokenizer
+def _earlier_model(folder: str) -> tuple[Any, Any]:
+    """Model and tokenizer of an earlier run."""
+    earlier = Model(name="start", path=folder, chat_template="tiny.jinja", dtype="float32")
+    return load.weights(earlier, None), load.tokenizer(earlier, None)
 
 
-def make_model(spec: DictConfig, vocabulary: int):  # type: ignore[no-untyped-def]
+def _fresh_model(spec: TinySpec) -> tuple[Any, Any]:
+    import torch
+
+    tokenizer = make_tokenizer(spec, seeds.generator(0, "backbone"))
+    torch.manual_seed(seeds.integer(0, "backbone.weights"))
+    return make_model(spec, len(tokenizer)), tokenizer
+
+
+def make_model(spec: TinySpec, vocabulary: int) -> Any:
     """A Llama with fresh weights."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -139,123 +99,128 @@ def make_model(spec: DictConfig, vocabulary: int):  # type: ignore[no-untyped-de
     )
 
 
-def train_backbone(model, tokenizer, spec: DictConfig, snapshots: Path) -> pl.DataFrame:  # type: ignore[no-untyped-def]
-    """Train all weights on completions, from easy worlds to the protocol's size: step, loss, tokens, seconds.
+def train_backbone(model: Any, tokenizer: Any, spec: TinySpec, snapshots: Path) -> pl.DataFrame:
+    """Train all weights on completions, from easy worlds to the protocol's size.
 
-    Goes on from the newest snapshot that a killed run left, exactly as that run would have.
+    Goes on from the newest snapshot of an interrupted run, exactly as that run would have. A signal
+    ends it after a step, with a snapshot (`base.signals`).
+
+    Returns:
+        A row per step: step, loss (nats a token), tokens (padding included), seconds.
     """
     import torch
-    from tqdm import tqdm
 
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=spec.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
-    rows: list[tuple[int, float, int, float]] = []
-    pool = 0
-    if state := load_state(snapshots / STATE):
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        rows, pool = state["rows"], state["pool"]
-    begin = time.perf_counter() - (rows[-1][3] if rows else 0.0)
+    rows: list[Row] = []
+    pool = 0  # first step of the pool of the last step taken
+    snapshot = load_state(snapshots / STATE)
+    if snapshot is not None:
+        model.load_state_dict(snapshot["model"])
+        optimizer.load_state_dict(snapshot["optimizer"])
+        rows = snapshot["rows"]
+        pool = snapshot["pool"]
+    done = len(rows)
+    batches = islice(token_batches(tokenizer, spec, pool), done - pool, spec.steps - pool)
     model.train()
-    steps = islice(token_batches(tokenizer, spec, pool), len(rows) - pool, spec.steps - pool)
-    bar = tqdm(
-        steps, total=spec.steps, initial=len(rows), desc="backbone", leave=False,
-        mininterval=1 if sys.stderr.isatty() else 60,
-    )  # fmt: skip
-    for pool, tokens, starts in bar:
-        step = len(rows)
-        for group in optimizer.param_groups:
-            group["lr"] = spec.learning_rate * backbone_schedule(step, spec.steps)
-        loss = completion_loss(model, tokens, starts)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        rows.append((step, loss.item(), tokens.numel(), time.perf_counter() - begin))
-        bar.set_postfix(loss=f"{rows[-1][1]:.3f}", refresh=False)
-        if step % 10 == 0:
-            tracking.log_step("backbone", step, {"loss": rows[-1][1], "tokens": rows[-1][2]})
-        if step % SNAPSHOT == SNAPSHOT - 1 and step + 1 < spec.steps:
-            state = {
-                "model": model.state_dict(),
-                "optimizer": optimizer.state_dict(),
-                "rows": rows,
-                "pool": pool,
-            }
-            save_state(snapshots / STATE, state)
+    with signals.deferred():
+        _run_steps(model, optimizer, spec, batches, rows, snapshots / STATE)
     model.eval()
     return pl.DataFrame(rows, schema=["step", "loss", "tokens", "seconds"], orient="row")
 
 
+def _run_steps(
+    model: Any,
+    optimizer: "Optimizer",
+    spec: TinySpec,
+    batches: Iterable[TokenBatch],
+    rows: list[Row],
+    snapshot: Path,
+) -> None:
+    """Take a step on each batch and append its row; stop early where a signal is pending."""
+    from tqdm import tqdm
+
+    seconds_before = rows[-1][3] if rows else 0.0
+    begin = time.perf_counter() - seconds_before
+    bar = tqdm(
+        batches,
+        total=spec.steps,
+        initial=len(rows),
+        desc="backbone",
+        leave=False,
+        mininterval=1 if sys.stderr.isatty() else 60,
+    )
+    for batch in bar:
+        step = len(rows)
+        loss = _take_step(model, optimizer, batch, rate=_learning_rate(step, spec))
+        n_tokens = batch.tokens.numel()
+        rows.append((step, loss, n_tokens, time.perf_counter() - begin))
+        bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        if step % LOGGED_STEPS == 0:
+            tracking.log_step("backbone", step, {"loss": loss, "tokens": n_tokens})
+        interrupted = signals.pending() is not None
+        is_last = len(rows) == spec.steps
+        if interrupted or (len(rows) % SNAPSHOT == 0 and not is_last):
+            state = {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "rows": rows,
+                "pool": batch.pool,
+            }
+            save_state(snapshot, state)
+        if interrupted:
+            bar.close()
+            return
+
+
+def _take_step(model: Any, optimizer: "Optimizer", batch: TokenBatch, rate: float) -> float:
+    """One optimiser step at this learning rate; the loss before it."""
+    import torch
+
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    loss = completion_loss(model, batch.tokens, batch.starts)
+    torch.autograd.backward(loss)
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss.item())
+
+
+def _learning_rate(step: int, spec: TinySpec) -> float:
+    return spec.learning_rate * backbone_schedule(step, spec.steps)
+
+
 def backbone_schedule(step: int, steps: int) -> float:
-    """Warm-up over 3% of the steps, then a cosine down to a twentieth."""
-    warm = max(1, int(0.03 * steps))
-    if step < warm:
-        return (step + 1) / warm
-    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    """The learning rate's factor: warm-up over 3% of the steps, then a cosine down to 5%.
+
+    Not transformers' `get_cosine_with_min_lr_schedule_with_warmup`: its warm-up starts at 0, so the
+    first step would teach nothing.
+    """
+    warmup = max(1, int(0.03 * steps))
+    if step < warmup:
+        return (step + 1) / warmup
+    angle = math.pi * (step - warmup) / max(1, steps - warmup)
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(angle))
 
 
-def completion_loss(model, tokens, starts):  # type: ignore[no-untyped-def]
-    """Mean cross-entropy over completion tokens; logits are computed for these alone.
+def completion_loss(model: Any, tokens: "Tensor", starts: "Tensor") -> "Tensor":
+    """Mean cross-entropy over completion tokens, in nats; no other logits are computed.
 
-    Padding stands on the right, where a causal model's earlier tokens don't see it: no mask is needed.
+    No attention mask is needed: padding stands on the right, and a causal model's earlier tokens
+    don't see it.
+
+    Args:
+        tokens: [n, length] token ids.
+        starts: [n] where each completion starts.
     """
     import torch
 
     hidden = model.model(input_ids=tokens).last_hidden_state[:, :-1]
     target = tokens[:, 1:]
-    place = torch.arange(target.shape[1])[None]
-    counts = (place >= starts[:, None] - 1) & (target != model.config.pad_token_id)
-    return torch.nn.functional.cross_entropy(model.lm_head(hidden[counts]), target[counts])
-
-
-def token_batches(tokenizer, spec: DictConfig, made: int = 0) -> Iterator[tuple]:  # type: ignore[no-untyped-def]
-    """(first step of its pool, tokens [n, length], where each completion starts [n]), about `batch_tokens` each.
-
-    Batches are cut from pools in which similar lengths stand together; a pool depends on its first step alone.
-    """
-    import torch
-
-    begun = (
-        "-".join(load.fingerprint(spec.start).values()) or spec.start or ""
-    )  # by content, wherever it lies
-    while True:
-        first, rng = made, seeds.generator(0, f"backbone.{begun}{made}")
-        progress = 1.0 if spec.start else made / spec.steps
-        pool = [
-            encode_example(tokenizer, e)
-            for _ in range(8)
-            for e in world_examples(rng, level_at(progress, rng), spec.prompts_per_world)
-        ]
-        pool.sort(key=lambda pair: len(pair[0]))
-        groups: list[list[tuple[list[int], int]]] = [[]]
-        for pair in pool:
-            if groups[-1] and (len(groups[-1]) + 1) * len(pair[0]) > spec.batch_tokens:
-                groups.append([])
-            groups[-1].append(pair)
-        for k in rng.permutation(len(groups)):
-            group = groups[k]
-            tokens = torch.zeros(len(group), len(group[-1][0]), dtype=torch.long)
-            for row, (ids, _) in enumerate(group):
-                tokens[row, : len(ids)] = torch.tensor(ids)
-            yield first, tokens, torch.tensor([start for _, start in group])
-            made += 1
-
-
-def level_at(progress: float, rng: np.random.Generator) -> Level:
-    """The level of this share of training; now and then an earlier one, so that nothing is forgotten.
-
-    Drills that only conclude go on to the end: they are short, and concluding is where whole tasks fail.
-    """
-    highest = int(np.searchsorted(np.cumsum(SHARES)[:-1], progress, side="right"))
-    draw = rng.random()
-    if draw < 0.3 and highest > DRILL:
-        return LEVELS[DRILL]
-    return LEVELS[highest if draw < 0.85 else rng.integers(highest + 1)]
-
-
-def encode_example(tokenizer, example: Example) -> tuple[list[int], int]:  # type: ignore[no-untyped-def]
-    """Token ids of a whole conversation, and where what is trained on starts."""
-    head = tokenizer.encode(f"<|user|>{example.prompt}<|assistant|>{example.given}")
-    return head + tokenizer.encode(f"{example.completion[len(example.given) :]}<|end|>"), len(head)
+    position = torch.arange(target.shape[1])[None]
+    is_completion = position >= starts[:, None] - 1
+    learned = is_completion & (target != model.config.pad_token_id)
+    logits = model.lm_head(hidden[learned])
+    return torch.nn.functional.cross_entropy(logits, target[learned])

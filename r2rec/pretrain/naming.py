@@ -1,6 +1,7 @@
-"""Names for worlds that don't exist: every prompt gets its own, so that reading is learned and not the words.
+"""Names for worlds that don't exist: fresh ones for every prompt.
 
-With names shared by the prompts of a world, a small model learns those words by heart and copies no others.
+With names shared by the prompts of a world, a small model learns those words by heart and cannot
+copy others. Fresh names leave it nothing to learn but reading.
 """
 
 from importlib.resources import files
@@ -9,70 +10,126 @@ from random import Random
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 
 WORDS = files("r2rec.llm").joinpath("words.txt").read_text().split()
-ONSETS = "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sh sl sp st str t th tr v w y z".split()
+ONSETS = (
+    "b bl br c ch cl cr d dr f fl fr g gl gr h j k l m n p pl pr qu r s sc sh sl sp st str t th tr"
+    " v w y z"
+).split()
 VOWELS = "a ai e ea ee i ie o oa oo ou u".split()
 CODAS = ["", *"l m n nd ng nt r rd rn s st t ck x".split()]
 
+REAL_WORDS = 0.75  # share of words that are real
+COMPOUND_GENRES = 0.4  # share of prompts with genres of two words, and of genres in these
+YEARS = 0.4  # share of prompts whose titles end in a year
+ARTICLES = 0.3  # share of prompts in which half of the titles begin with "The"
+PROFILES = 0.7  # share of prompts with a profile
+TITLE_WORDS = (1, 2, 2, 4)  # longest title of a prompt, in words
+DECADE = "decade"  # a style of eras, beside "" (none are shown) and a word before their number
 
-def word(draw: Random) -> str:
-    """A real word or a made-up one, capitalised."""
-    if draw.random() < 0.75:
+
+def random_word(draw: Random) -> str:
+    """A real word or an invented one, capitalised."""
+    if draw.random() < REAL_WORDS:
         return draw.choice(WORDS).capitalize()
-    parts = [draw.choice(ONSETS) + draw.choice(VOWELS) for _ in range(draw.randint(1, 2))]
-    return ("".join(parts) + draw.choice(CODAS)).capitalize()
+    syllables = []
+    for _ in range(draw.randint(1, 2)):
+        onset = draw.choice(ONSETS)
+        syllables.append(onset + draw.choice(VOWELS))
+    return ("".join(syllables) + draw.choice(CODAS)).capitalize()
 
 
 def renamed(case: RankingCase | RatingCase, draw: Random) -> RankingCase | RatingCase:
-    """The same case under fresh names: titles of a shape of their own, traits "g<n>" as genres, "d<n>" as eras."""
-    traits: dict[str, str] = {}
-    shelf: dict[Item, Item] = {}
-    compound, year, article, longest = (
-        draw.random() < 0.4,
-        draw.random() < 0.4,
-        draw.random() < 0.3,
-        draw.choice((1, 2, 2, 4)),
-    )
-    era, first = draw.choice(("", "decade", "decade", word(draw))), draw.randint(190, 197)
+    """The same case under fresh names, with a made-up profile.
 
-    def trait(old: str) -> str:
-        if old not in traits:
-            traits[old] = (
-                (f"{first + int(old[1:])}0s" if era == "decade" else era + old[1:])
-                if old[0] == "d"
-                else genre()
-            )
-        return traits[old]
-
-    def genre() -> str:
-        while (name := word(draw)) in traits.values():
-            pass
-        return (
-            f"{name}{draw.choice(('-', ' ', ' & '))}{word(draw)}"
-            if compound and draw.random() < 0.4
-            else name
-        )
-
-    def title() -> str:
-        words = " ".join(word(draw) for _ in range(draw.randint(1, longest)))
-        text = f"The {words}" if article and draw.random() < 0.5 else words
-        return f"{text} ({draw.randint(1920, 2020)})" if year else text
-
-    def item(old: Item) -> Item:
-        if old not in shelf:
-            shelf[old] = Item(
-                title(), tuple(trait(a) for a in old.attributes if era or a[0] != "d")
-            )
-        return shelf[old]
-
-    def chain(old: Chain) -> Chain:
-        return old._replace(item1=item(old.item1), item2=item(old.item2))
-
-    profile = ", ".join(word(draw).lower() for _ in range(3)) if draw.random() < 0.7 else None
+    Args:
+        case: Its items have the attributes "g<n>" for genre n and "d<n>" for decade n.
+    """
+    names = FreshNames(draw)
+    profile = None
+    if draw.random() < PROFILES:
+        words = [random_word(draw) for _ in range(3)]
+        profile = ", ".join(words).lower()
     if isinstance(case, RatingCase):
-        return RatingCase(profile, chain(case.chain))
+        return RatingCase(profile, names.chain(case.chain))
     return RankingCase(
         profile,
-        tuple(map(item, case.history)),
-        tuple(map(chain, case.chains)),
-        tuple(map(item, case.candidates)),
+        history=tuple(names.item(item) for item in case.history),
+        chains=tuple(names.chain(chain) for chain in case.chains),
+        candidates=tuple(names.item(item) for item in case.candidates),
     )
+
+
+class FreshNames:
+    """The names of one prompt: the same item or attribute gets the same name wherever it stands.
+
+    Titles and attributes of one prompt are alike in form, as they are in a real data set.
+    """
+
+    def __init__(self, draw: Random) -> None:
+        self._draw = draw
+        self._attributes: dict[str, str] = {}
+        self._items: dict[Item, Item] = {}
+        self._compound_genres = draw.random() < COMPOUND_GENRES
+        self._years = draw.random() < YEARS
+        self._articles = draw.random() < ARTICLES
+        self._title_words = draw.choice(TITLE_WORDS)
+        era_word = random_word(draw)
+        self._era_style = draw.choice(("", DECADE, DECADE, era_word))
+        self._first_decade = draw.randint(190, 197)  # 195: the 1950s
+
+    def item(self, old: Item) -> Item:
+        """The item with a fresh title and fresh attributes."""
+        if old not in self._items:
+            title = self._title()
+            attributes = []
+            for attribute in old.attributes:
+                if self._era_style or not _is_era(attribute):
+                    attributes.append(self._attribute(attribute))
+            self._items[old] = Item(title, tuple(attributes))
+        return self._items[old]
+
+    def chain(self, old: Chain) -> Chain:
+        """The chain between the renamed items, with the same ratings."""
+        first = self.item(old.item1)
+        second = self.item(old.item2)
+        return old._replace(item1=first, item2=second)
+
+    def _attribute(self, old: str) -> str:
+        if old not in self._attributes:
+            if _is_era(old):
+                name = self._era(int(old[1:]))
+            else:
+                name = self._genre()
+            self._attributes[old] = name
+        return self._attributes[old]
+
+    def _era(self, number: int) -> str:
+        """For example "1950s", or "Glacier3" where eras have a word of their own."""
+        if self._era_style == DECADE:
+            return f"{self._first_decade + number}0s"
+        return f"{self._era_style}{number}"
+
+    def _genre(self) -> str:
+        """For example "Glacier" or "Glacier & Orchard"."""
+        name = random_word(self._draw)
+        while name in self._attributes.values():
+            name = random_word(self._draw)
+        if self._compound_genres and self._draw.random() < COMPOUND_GENRES:
+            separator = self._draw.choice(("-", " ", " & "))
+            return name + separator + random_word(self._draw)
+        return name
+
+    def _title(self) -> str:
+        """For example "The Silent Orchard (1974)"."""
+        draw = self._draw
+        length = draw.randint(1, self._title_words)
+        title = " ".join(random_word(draw) for _ in range(length))
+        if self._articles and draw.random() < 0.5:
+            title = f"The {title}"
+        if self._years:
+            title = f"{title} ({draw.randint(1920, 2020)})"
+        return title
+
+
+def _is_era(attribute: str) -> bool:
+    """Whether an attribute is an era "d<n>", not a genre "g<n>"."""
+    return attribute.startswith("d")

@@ -1,19 +1,22 @@
-"""The one reader of answers: reward and metric both ask `parse_ranking`, so they cannot disagree.
+"""The one reader of answers: reward and metric both call `parse_ranking`, so they always agree.
 
-- *Thoughts.* Only the tail after the last "</think>" is read. A thought that is asked for, or opened, and not
-  closed leaves no answer.
-- *Markers.* "Ranking:", "Answer:", "Final ranking:", "Final answer:", in any case and markdown, one per line,
-  its first. The last marker that a list follows decides, right or wrong: no earlier list is dug out for being
-  valid. Markers that open their line come before those inside one, and one after a quote, bracket, colon or
-  item number is none: a title that reads like an answer cannot overrule an answer in the asked form.
-- *Lists.* "A > B" with one of > , ; | throughout; or one label per line, numbered, bulleted or bare, where
-  what follows the label (a title) is never read; or labels that fill their line. A separated list ends at
-  the first text that is not its separator, so at a title in brackets. What follows a separator must be a
-  label, except at the very end of the text.
+- *Thoughts.* Only the text after the last "</think>" is read. A thought that is asked for, or
+  opened, and never closed leaves no answer.
+- *Markers.* "Ranking:", "Answer:", "Final ranking:" and "Final answer:", in any case and with
+  markdown; of several in one line, the first. The last marker that a list follows decides, right
+  or wrong: an earlier list is never preferred for being valid. Markers that open their line come
+  before those inside one. A marker after a quote, bracket, colon or item number does not count, so
+  a title that reads like an answer cannot overrule an answer in the asked form.
+- *Lists.* "A > B" with one of > , ; | throughout; or one label per line, numbered, bulleted or
+  bare, where what follows the label (a title) is never read; or labels that fill their line. A
+  separated list ends at the first text that is not its separator, such as a title in brackets.
+  What follows a separator must be a label, except at the very end of the text.
 - *No list after any marker.* The last line counts if it is nothing but two or more labels.
-- *Labels.* The letters as shown: lower case, look-alikes and letters with invisible parts are unknown labels.
+- *Labels.* The letters as shown. Lower case, look-alikes and letters with invisible characters are
+  unknown labels.
 
-Patterns are possessive or single runs, and a failed marker reads one line at most: linear time on any text.
+Reading takes linear time on any text: patterns are possessive or single runs, and a marker that
+fails has read one line at most.
 """
 
 import re
@@ -22,80 +25,135 @@ from typing import NamedTuple
 
 from r2rec.prompts.cases import LABELS
 
-_OPEN, _CLOSE = "<think>", "</think>"
+RATINGS = ("1", "2", "3", "4", "5")
+
+_OPEN = "<think>"
+_CLOSE = "</think>"
 _BEFORE = r"""\[({"'`*_“‘"""  # decoration that may open a label, as a character class
-_AFTER = "*_`\"'”’)]}.:!?…"  # decoration and punctuation that may close one
+_AFTER = "*_`\"'”’)]}.:!?…"  # decoration and punctuation that may close a label
 _AROUND = _AFTER + "“‘([{ \t\r\f\v\n"
 _GAP = r"[^\S\n]"  # white space within a line
 
 
 class ParsedAnswer(NamedTuple):
-    """What a completion ranks: labels best first, perhaps not all; none where the answer is invalid."""
+    """What a completion ranks."""
 
-    labels: tuple[str, ...]
+    labels: tuple[str, ...]  # best first, perhaps not all of them; empty if the answer is invalid
     valid: bool
-    problem: (
-        str | None
-    )  # "none found", "unknown label X", "duplicate label X", "unfinished thought"
+    # "none found", "unknown label X", "duplicate label X" or "unfinished thought"
+    problem: str | None
 
 
 def _marker(words: str) -> re.Pattern[str]:
-    """The first marker of a line, with what stands before it; "Final answer: Ranking:" is one marker."""
-    word = rf'("?)(?:final{_GAP}++)?(?:{words})\2[*_`]*+{_GAP}*+[:：][*_`]*+{_GAP}*+'
-    return re.compile(rf"^(?P<before>[^\n]*?)(?<![^\W_])(?:{word})++", re.IGNORECASE | re.MULTILINE)
+    """Matches a line up to the end of its first marker, with `before` standing before the marker.
+
+    Example: "**Final answer:** ". "Final answer: Ranking:" is one marker.
+    """
+    quote = r'("?)'  # JSON: {"ranking": ["B", "A"]}
+    colon = rf"[*_`]*+{_GAP}*+[:：][*_`]*+{_GAP}*+"
+    word = rf"{quote}(?:final{_GAP}++)?(?:{words})\2{colon}"
+    line = rf"^(?P<before>[^\n]*?)(?<![^\W_])(?:{word})++"
+    return re.compile(line, re.IGNORECASE | re.MULTILINE)
 
 
-_RANKING, _RATING = _marker("ranking|answer"), _marker("rating|answer")
+_RANKING = _marker("ranking|answer")
+_RATING = _marker("rating|answer")
+
+# What may stand before a marker that opens its line: "", "### ", "- **", "<answer>", '{"'
 _OWN_LINE = re.compile(r"\s*+(?:<answer>)?[\s*_#`{]*+")
+
+# What before a marker makes it part of a title or an aside: 'as "', "A: ", "say 'yes", "1. ", "T. "
 _ASIDE = re.compile(r"""["“”„«»‘`(\[{<:]|(?:^|\s)'|^\W*+\w{1,2}[.)]""")
+
+# A rating, and in `more` what makes it another number: "4", "**4.0", "4/5"; more: "4.5", "3 or 4"
 _STARS = re.compile(
-    r"[*_`]*+(?P<stars>\d++)(?:\.0)?(?:/5)?(?P<more>[\w/]|[.,]\d| ?(?:[-–~]|or|to) ?\d)?"
+    r"[*_`]*+(?P<stars>\d++)(?:\.0)?(?:/5)?"
+    r"(?P<more>[\w/]|[.,]\d| ?(?:[-–~]|or|to) ?\d)?"
 )
+
+# Lines between a marker and its list that say nothing: "\n", "\n```json\n"
 _BLANK = re.compile(rf"(?:{_GAP}*+(?:```[a-z]*+{_GAP}*+)?\n)*+")
-_ITEM = re.compile(rf"[\s{_BEFORE}]*+(?P<chunk>[^\s>,;|<(\[{{]*+){_GAP}*+(?P<separator>[>,;|])?")
-_LINE = re.compile(rf"({_GAP}*+)(\**+\d{{1,3}}[.):]\**+(?={_GAP})|[-+*•](?={_GAP}))?([^\n]*+)\n?")
+
+# One member of a separated list: "A > ", "**B**, ", '"C"]'
+_ITEM = re.compile(
+    rf"[\s{_BEFORE}]*+(?P<chunk>[^\s>,;|<(\[{{]*+){_GAP}*+"
+    r"(?P<separator>[>,;|])?"
+)
+
+# A line of a list, as indent, bullet and body: "1. C: Heat", "- A", "  **2)** B", "C"
+_LINE = re.compile(
+    rf"(?P<indent>{_GAP}*+)"
+    rf"(?P<bullet>\**+\d{{1,3}}[.):]\**+(?={_GAP})|[-+*•](?={_GAP}))?"
+    r"(?P<body>[^\n]*+)\n?"
+)
+
+# The first word of a body, and the character after it: "**C**: Heat", "A Bug's Life", "E.T. the"
 _HEAD = re.compile(rf"\s*+[{_BEFORE}]*+(?P<chunk>[^\s<(\[{{]*+)\s*+(?P<next>\S?)")
+
+# How a numbered statement begins: "Step 3:", "**Step 3:**", "### step 3 -", "3.", "- 3) "
 _STEP = re.compile(
-    r"(?im)^[ \t>#*_+•-]*+(?:step[ \t]++\d{1,3}[*_]*+[ \t]*+[:.)–—-]|\d{1,3}[.)](?![^\s*_]))"
+    r"(?im)^[ \t>#*_+•-]*+"
+    r"(?:step[ \t]++\d{1,3}[*_]*+[ \t]*+[:.)–—-]|\d{1,3}[.)](?![^\s*_]))"
 )
 
 
 def unfinished(text: str, reasoned: bool = True) -> bool:
-    """Whether the text ends inside a thought; its opening tag may stand in the prompt, so is not required."""
-    return _OPEN in text.rpartition(_CLOSE)[2] or (reasoned and _CLOSE not in text)
+    """Whether the text ends inside a thought.
+
+    With `reasoned`, a thought is asked for: its opening tag may stand in the prompt, so it is not
+    required here.
+    """
+    tail = text.rpartition(_CLOSE)[2]
+    if _OPEN in tail:
+        return True
+    return reasoned and _CLOSE not in text
 
 
 def split_thought(text: str, reasoned: bool) -> tuple[str | None, str]:
-    """(thought, tail): tail follows the last "</think>"; it is "" while the thought is unfinished."""
-    before, closed, tail = text.rpartition(_CLOSE)
+    """(thought, tail): the tail follows the last "</think>", and is "" in an unfinished thought."""
+    before, closing_tag, tail = text.rpartition(_CLOSE)
     if unfinished(text, reasoned):
-        before, tail = text, ""
-    elif not closed:
+        before = text
+        tail = ""
+    elif not closing_tag:
         return None, text
-    before = re.sub(rf"\A(\s*+{_OPEN})?\n?", "", before, count=1)
-    return before.removesuffix("\n"), tail.removeprefix("\n")
+    thought = re.sub(rf"\A(\s*+{_OPEN})?\n?", "", before, count=1)
+    return thought.removesuffix("\n"), tail.removeprefix("\n")
 
 
 def parse_ranking(text: str, n_candidates: int, reasoned: bool = True) -> ParsedAnswer:
-    """Read a ranking of the first `n_candidates` LABELS by the rules above. Never raises on any text."""
+    """Read a ranking of the first `n_candidates` LABELS by the rules above.
+
+    Never raises on any text.
+
+    Args:
+        reasoned: A thought was asked for, so a text that never closes one has no answer.
+    """
     if unfinished(text, reasoned):
         return ParsedAnswer((), False, "unfinished thought")
     tail = split_thought(text, reasoned)[1]
-    words = next(filter(None, (_list_at(tail, at) for at in _marked(_RANKING, tail))), [])
-    last = next((line for line in reversed(tail.split("\n")) if line.strip(_AROUND)), "")
-    return _judge(words or _filling(last, least=2), LABELS[:n_candidates])
+    known = tuple(LABELS[:n_candidates])
+    for start in _marked(_RANKING, tail):
+        words = _list_from(tail, start)
+        if words:
+            return _judge(words, known)
+    return _judge(_filling(_last_line(tail), least=2), known)
 
 
 def parse_rating(text: str, reasoned: bool = True) -> int | None:
-    """Read "Rating: 4" (1..5) by the same marker rules; None for all else, "4.5" and "3 or 4" included."""
+    """Read "Rating: 4" (1 to 5) by the same marker rules.
+
+    None for anything else, "4.5" and "3 or 4" included.
+    """
     tail = split_thought(text, reasoned)[1]
-    numbers = (_STARS.match(tail, at) for at in _marked(_RATING, tail))
-    last = next(filter(None, numbers), None)
-    return (
-        int(last["stars"])
-        if last and not last["more"] and last["stars"] in tuple("12345")
-        else None
-    )
+    for start in _marked(_RATING, tail):
+        number = _STARS.match(tail, start)
+        if number is None:
+            continue
+        if number["more"] or number["stars"] not in RATINGS:
+            return None
+        return int(number["stars"])
+    return None
 
 
 def render_ranking(labels: Sequence[str]) -> str:
@@ -104,8 +162,13 @@ def render_ranking(labels: Sequence[str]) -> str:
 
 
 def render_rating(rating: float | str) -> str:
-    """A whole rating, 1..5, as a number or digit -> "Rating: 4"."""
-    if (digit := str(rating).removesuffix(".0")) not in tuple("12345"):
+    """A whole rating, as a number or a digit -> "Rating: 4".
+
+    Raises:
+        ValueError: The rating is not one of 1, 2, 3, 4, 5.
+    """
+    digit = str(rating).removesuffix(".0")
+    if digit not in RATINGS:
         raise ValueError(
             f"rating {rating!r} is not one of 1, 2, 3, 4, 5: round or drop it before rendering"
         )
@@ -113,104 +176,167 @@ def render_rating(rating: float | str) -> str:
 
 
 def render_completion(thought: str | None, answer: str) -> str:
-    """What a model learns to write: the thought between its tags, then the answer; or the answer alone."""
-    return answer if thought is None else f"{_OPEN}\n{thought}\n{_CLOSE}\n{answer}"
+    """What a model learns to write: the thought, if there is one, in its tags; then the answer."""
+    if thought is None:
+        return answer
+    return f"{_OPEN}\n{thought}\n{_CLOSE}\n{answer}"
 
 
 def thought_steps(thought: str) -> list[str]:
-    """Numbered statements: from "Step 3:", "3." or "3)" at the start of a line to the next such line.
+    """The numbered statements of a thought, in order, without their numbers.
 
-    A number with nothing said under it is no step, or the step reward could be had for bare numbers.
+    A statement runs from "Step 3:", "3." or "3)" at the start of a line to the next such line. A
+    number with nothing said under it is no step: the step reward must not be had for bare numbers.
     """
-    statements = [text.strip("*_ \t\r\n") for text in _STEP.split(thought)[1:]]
-    return [text for text in statements if any(map(str.isalnum, text))]
+    steps = []
+    for part in _STEP.split(thought)[1:]:
+        statement = part.strip("*_ \t\r\n")
+        if any(map(str.isalnum, statement)):
+            steps.append(statement)
+    return steps
 
 
 def _marked(marker: re.Pattern[str], text: str) -> Iterator[int]:
-    """Where the text after each marker starts; the one that decides comes first."""
-    found = list(marker.finditer(text))[::-1]
-    yield from (match.end() for match in found if _OWN_LINE.fullmatch(match["before"]))
-    yield from (match.end() for match in found if not _ASIDE.search(match["before"]))
+    """Where the text after each marker starts; the marker that decides comes first.
+
+    Markers that open their line come first, then those inside a line; each from the last one on.
+    """
+    matches = list(marker.finditer(text))
+    matches.reverse()
+    for match in matches:
+        if _OWN_LINE.fullmatch(match["before"]):
+            yield match.end()
+    for match in matches:
+        if not _ASIDE.search(match["before"]):
+            yield match.end()
 
 
-def _list_at(text: str, at: int) -> list[str]:
-    """The words of the list that starts at `at`; [] where prose does."""
-    if blank := _BLANK.match(text, at):
-        at = blank.end()
-    end = text.find("\n", at) % (len(text) + 1)  # no line end: -1 becomes the text's
-    return _separated(text, at) or _lined(text, at) or _filling(text[at:end])
+def _last_line(text: str) -> str:
+    """The last line that is more than decoration, or ""."""
+    for line in reversed(text.split("\n")):
+        if line.strip(_AROUND):
+            return line
+    return ""
 
 
-def _separated(text: str, at: int) -> list[str]:
-    """The words of "C > A > B", up to the first that is no letter, which `_judge` then reports."""
+def _list_from(text: str, start: int) -> list[str]:
+    """The words of the list that starts at `start`; [] if there is prose instead."""
+    blank = _BLANK.match(text, start)
+    if blank:
+        start = blank.end()
+    words = _separated(text, start) or _one_per_line(text, start)
+    if words:
+        return words
+    line_end = text.find("\n", start)
+    if line_end == -1:
+        line_end = len(text)
+    return _filling(text[start:line_end])
+
+
+def _separated(text: str, start: int) -> list[str]:
+    """The words of "C > A > B", up to the first that is no letter, which `_judge` reports."""
     words: list[str] = []
-    for item in _ITEM.finditer(text, at):
-        chunk, start = item["chunk"], item.start("chunk")
+    separator: str | None = None
+    for item in _ITEM.finditer(text, start):
+        chunk = item["chunk"]
+        chunk_start = item.start("chunk")
         word = chunk.rstrip(_AFTER)
         if not words:
-            if not ((separator := item["separator"]) and _is_letter(word)):
+            separator = item["separator"]
+            if separator is None or not _is_letter(word):
                 return []
-        elif start == len(text):
+        elif chunk_start == len(text):
             break  # generation was cut after a separator
-        elif (
-            separator in (",", ";")
-            and word in ("A", "I")
-            and text[item.end() : item.end() + 1].isalpha()
-        ):
-            return words if len(words) > 1 else []  # ", I think": English, not label I
-        words.append(word or chunk or text[start])
+        elif separator in (",", ";") and _opens_clause(text, word, item.end()):
+            return words if len(words) > 1 else []
+        words.append(word or chunk or text[chunk_start])
         if item["separator"] != separator or not _is_letter(word):
             break
     return words
 
 
-def _lined(text: str, at: int) -> list[str]:
-    """One label per line. Deeper lines and other bullets are notes; other text ends the list."""
+def _opens_clause(text: str, word: str, end: int) -> bool:
+    """Whether the word that ends at `end` is English and no label, as I in "C, I think"."""
+    next_character = text[end : end + 1]
+    return word in ("A", "I") and next_character.isalpha()
+
+
+def _one_per_line(text: str, start: int) -> list[str]:
+    """The words of a list with one label per line.
+
+    Deeper lines and those with another bullet are notes; other text ends the list.
+    """
     words: list[str] = []
-    depth, first = 0, ""
-    for line in _LINE.finditer(text, at):
-        indent, bullet, body = line.groups("")
-        kind = bullet.strip("*0123456789") or bullet  # "3." and "**4.**" are one kind
+    depth = 0
+    first_kind = ""
+    for line in _LINE.finditer(text, start):
+        indent, bullet, body = line.group("indent", "bullet", "body")
+        kind = _bullet_kind(bullet or "")
         if not words:
-            depth, first = len(indent), kind
-        elif not body.strip() or len(indent) > depth or kind not in ("", first):
+            depth = len(indent)
+            first_kind = kind
+        elif not body.strip() or len(indent) > depth or kind not in ("", first_kind):
             continue
-        elif kind != first:
+        elif kind != first_kind:
             break
-        word = _leading(body) if kind else body.strip(_AROUND)
+        word = _leading_label(body) if kind else body.strip(_AROUND)
         if not _is_letter(word):
-            return [*words, word] if words and kind else words
+            if words and kind:
+                words.append(word)  # reported as an unknown label
+            break
         words.append(word)
     return words
 
 
-def _leading(body: str) -> str:
-    """The label that opens a list line, if it stands apart: "C" of "C: Heat", but all of "A Bug's Life"."""
-    if head := _HEAD.match(body):
-        word = head["chunk"].rstrip(_AFTER)
-        if word != head["chunk"] or head["next"] in "(-–—:|[<=":
+def _bullet_kind(bullet: str) -> str:
+    """What bullets of one list share: "." for "3." and "**4.**", "-" for "-", "" for none."""
+    return bullet.strip("*0123456789") or bullet
+
+
+def _leading_label(body: str) -> str:
+    """The label that opens a list line, if it stands apart: "C" of "C: Heat".
+
+    If none does, the whole line: all of "A Bug's Life".
+    """
+    head = _HEAD.match(body)
+    if head:
+        chunk = head["chunk"]
+        word = chunk.rstrip(_AFTER)
+        if word != chunk or head["next"] in "(-–—:|[<=":
             return word
     return body.strip()
 
 
 def _filling(line: str, least: int = 1) -> list[str]:
-    """The letters of a line that has nothing else, separated by one separator or by spaces."""
+    """The letters of a line that holds nothing else, separated by one separator or by spaces.
+
+    [] if there is anything else, or if there are fewer than `least`.
+    """
     separator = next((mark for mark in line if mark in ">,;|"), None)
     words = [piece.strip(_AROUND) for piece in line.split(separator)]
     if separator and not words[-1]:
         words.pop()
-    return words if len(words) >= least and all(map(_is_letter, words)) else []
+    if len(words) >= least and all(map(_is_letter, words)):
+        return words
+    return []
 
 
 def _is_letter(word: str) -> bool:
     return len(word) == 1 and word.isalpha()
 
 
-def _judge(words: list[str], known: str) -> ParsedAnswer:
-    for place, word in enumerate(words):
-        if word in words[:place] or word not in tuple(known):
-            problem = "duplicate" if word in words[:place] else "unknown"
-            return ParsedAnswer((), False, f"{problem} label {word[:20]}")
-    return (
-        ParsedAnswer(tuple(words), True, None) if words else ParsedAnswer((), False, "none found")
-    )
+def _judge(words: list[str], known: tuple[str, ...]) -> ParsedAnswer:
+    """The answer that these words are: valid if each is a known label and none comes twice."""
+    if not words:
+        return ParsedAnswer((), False, "none found")
+    seen: set[str] = set()
+    for word in words:
+        problem = None
+        if word in seen:
+            problem = f"duplicate label {word[:20]}"
+        elif word not in known:
+            problem = f"unknown label {word[:20]}"
+        if problem:
+            return ParsedAnswer((), False, problem)
+        seen.add(word)
+    return ParsedAnswer(tuple(words), True, None)

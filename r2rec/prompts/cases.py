@@ -1,17 +1,17 @@
-"""What a prompt is about, before it is text: items, chains, and the two questions the paper asks.
+"""What a prompt is about, before it is text: items, chains, and the two questions of the paper.
 
-Cases hold no identity: no raw id, no user id, no true answer (that travels beside the case), so nothing
-that renders a case can leak one.
+A case holds no identity: no raw id, no user id, no true answer (that travels beside the case). So
+nothing that renders a case can leak one.
 """
 
 from typing import NamedTuple
 
 LABELS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""Candidate labels, in the order shown; the default 20 candidates use A-T."""
+"""Candidate labels, in the order shown; the default of 20 candidates uses A to T."""
 
 
 class Item(NamedTuple):
-    """An item as a prompt shows it: untrusted title and attribute texts from the data."""
+    """An item as the data describes it. Both texts are untrusted: `render.clean` them first."""
 
     title: str
     attributes: tuple[str, ...]
@@ -25,13 +25,12 @@ class Chain(NamedTuple):
     rating_v1: float  # the neighbour's rating of item1
     rating_v2: float  # the neighbour's rating of item2
     item2: Item
-    rating_u2: (
-        float | None
-    )  # None in an open chain; the target user's rating of item2: the answer of a chain-rating question
+    # The target user's rating of item2: the answer of a RatingCase. None: the chain is open.
+    rating_u2: float | None
 
 
 class RankingCase(NamedTuple):
-    """Rank the candidates for a user, from a profile, recently liked items and chains (section 4.1.2)."""
+    """Rank the candidates for a user, by profile, recently liked items and chains (4.1.2)."""
 
     profile: str | None
     history: tuple[Item, ...]  # most recent last
@@ -40,7 +39,10 @@ class RankingCase(NamedTuple):
 
 
 class RatingCase(NamedTuple):
-    """The paper's question on one chain: what does the user rate item2? `chain.rating_u2` is never shown."""
+    """The paper's question on one chain (3.2.1): what does the user give to item2?
+
+    `chain.rating_u2` is never shown.
+    """
 
     profile: str | None
     chain: Chain

@@ -3,98 +3,158 @@
 import re
 import unicodedata
 from functools import cache, lru_cache
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from omegaconf import DictConfig
 
-from r2rec.prompts.cases import LABELS, Item, RankingCase, RatingCase
+from r2rec.config import Prompt, Words
+from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
+
+ATTRIBUTE_LENGTH = 40
+"""Characters of an attribute that are shown; longer ones are cut."""
+
+CACHED_TEXTS = 1 << 16
+"""A data set shows the same titles over and over: so many results are kept in memory."""
 
 MARKS = {"<": "‹", ">": "›", "[": "(", "]": ")", '"': "'", "|": "/", "`": "'"}
-"""What could open a special token, a thought tag, an attribute list or a quotation, and what it becomes."""
+"""Characters that could open a special token, a thought tag, an attribute list or a quotation, each
+with the harmless one that takes its place."""
 
 FORMS = "≮≯﹇﹈﹤﹥＂＜＞［］｀｜\u1fef"
-"""Other forms of these marks: tokenizers that normalise their input make the marks of them again."""
-
-LOOKALIKES = str.maketrans(
-    MARKS | {form: MARKS[unicodedata.normalize("NFKD", form)[0]] for form in FORMS}
-)
+"""Other forms of these characters: a tokenizer that normalises its input turns them back."""
 
 
-@lru_cache(maxsize=1 << 16)  # a data set shows the same titles over and over
+def _replacements() -> dict[int, str]:
+    """A table for `str.translate`: MARKS and FORMS to harmless characters."""
+    replacements = dict(MARKS)
+    for form in FORMS:
+        normal = unicodedata.normalize("NFKD", form)[0]
+        replacements[form] = MARKS[normal]
+    return str.maketrans(replacements)
+
+
+LOOKALIKES = _replacements()
+
+
+@lru_cache(maxsize=CACHED_TEXTS)
 def clean(text: str, length: int = 80) -> str:
-    """One line of data text that cannot imitate the prompt's own structure.
+    """One line of data text that cannot imitate the structure of a prompt.
 
-    No control, format or private characters (line breaks, zero-width, right-to-left marks), no character that
-    could open a chat-template token, a tag, a quotation or a list; at most `length` characters.
+    Removes control, format and private characters (line breaks, zero-width characters,
+    right-to-left marks), and every character that could open a chat-template token, a tag, a
+    quotation or a list. Cuts the text to at most `length` characters.
     """
-    text = "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text[: 8 * length])
-    text = re.sub(r"\s+", " ", text).strip().translate(LOOKALIKES)
-    return text if len(text) <= length else text[: length - 3].rstrip() + "..."
+    printable = ""
+    for character in text[: 8 * length]:  # a text may be a megabyte long
+        is_control = unicodedata.category(character).startswith("C")
+        printable += " " if is_control else character
+    line = re.sub(r"\s+", " ", printable).strip().translate(LOOKALIKES)
+    if len(line) <= length:
+        return line
+    return line[: length - 3].rstrip() + "..."
 
 
-@lru_cache(maxsize=1 << 16)
+def clean_attributes(item: Item) -> list[str]:
+    """The attributes of an item as prompts show them: without commas, and none empty."""
+    attributes = []
+    for attribute in item.attributes:
+        text = clean(attribute, ATTRIBUTE_LENGTH).replace(",", "").strip()
+        if text:
+            attributes.append(text)
+    return attributes
+
+
+@lru_cache(maxsize=CACHED_TEXTS)
 def show(item: Item, length: int = 80) -> str:
-    """An item in a prompt, `[attribute, attribute] "Title"`: attributes stand next to the item's label or rating."""
+    """An item in a prompt: `[attribute, attribute] "Title"`, or its title alone.
+
+    Attributes come first, so that they stand next to the item's label or rating.
+    """
     title = f'"{clean(item.title, length)}"'
-    attributes = ", ".join(
-        filter(None, (clean(a, 40).replace(",", "").strip() for a in item.attributes))
-    )
-    return f"[{attributes}] {title}" if attributes else title
+    attributes = ", ".join(clean_attributes(item))
+    if attributes:
+        return f"[{attributes}] {title}"
+    return title
 
 
 def render_prompt(
-    case: RankingCase | RatingCase, prompt: DictConfig, words: DictConfig, ask: bool = True
+    case: RankingCase | RatingCase, prompt: Prompt, words: Words, ask: bool = True
 ) -> str:
-    """The user message of a case.
+    """The user message of a case (sections 3.2.1 and 4.1.2; the wording is our own).
 
     Args:
-        prompt: Group `prompt`: what is shown, and whether a thought is asked for.
-        words: `dataset.words`: how the domain is spoken of.
-        ask: Say how to answer, at the end.
+        prompt: What is shown, and whether a thought is asked for.
+        words: How prompts speak of the domain.
+        ask: End with how to answer.
     """
-    name = "ranking" if isinstance(case, RankingCase) else "chain_rating"
-    shown = _shown(case, prompt)
-    return plain(
-        name, case=shown, labels=LABELS, ask=ask, reasoning=prompt.reasoning, compact=prompt.compact,
-        items=words.plural, verb=words.verb,
-    )  # fmt: skip
+    if isinstance(case, RankingCase):
+        template = "ranking"
+        shown = _shown_ranking(case, prompt.title_length)
+    else:
+        template = "chain_rating"
+        shown = _shown_rating(case, prompt.title_length)
+    return render_template(
+        template,
+        case=shown,
+        labels=LABELS,
+        ask=ask,
+        reasoning=prompt.reasoning,
+        compact=prompt.compact,
+        items=words.plural,
+        verb=words.verb,
+    )
 
 
-def plain(name: str, **values: Any) -> str:
-    """The text of a template; what `values` have from data went through `clean`."""
+def render_template(name: str, **values: object) -> str:
+    """The text of the template `name`. Data texts in `values` must have gone through `clean`."""
     return _template(name).render(**values).rstrip()
 
 
-def _shown(case: RankingCase | RatingCase, prompt: DictConfig) -> dict:
-    """The case as the template wants it: items as text, ratings without a needless decimal."""
-    length = prompt.title_length
-
-    def chain(c):  # type: ignore[no-untyped-def]
-        ratings = {
-            k: f"{v:g}" for k, v in c._asdict().items() if k.startswith("rating") and v is not None
-        }
-        return (
-            {"rating_u2": None}
-            | ratings
-            | {"item1": show(c.item1, length), "item2": show(c.item2, length)}
-        )
-
-    profile = clean(case.profile) if case.profile else None
-    if isinstance(case, RatingCase):
-        return {"profile": profile, "chain": chain(case.chain)}
+def _shown_ranking(case: RankingCase, length: int) -> dict[str, object]:
+    """A RankingCase as its template wants it."""
     return {
-        "profile": profile,
-        "history": [show(i, length) for i in case.history],
-        "chains": [chain(c) for c in case.chains],
-        "candidates": [show(i, length) for i in case.candidates],
+        "profile": _shown_profile(case.profile),
+        "history": [show(item, length) for item in case.history],
+        "chains": [_shown_chain(chain, length) for chain in case.chains],
+        "candidates": [show(item, length) for item in case.candidates],
     }
+
+
+def _shown_rating(case: RatingCase, length: int) -> dict[str, object]:
+    """A RatingCase as its template wants it."""
+    return {
+        "profile": _shown_profile(case.profile),
+        "chain": _shown_chain(case.chain, length),
+    }
+
+
+def _shown_profile(profile: str | None) -> str | None:
+    if not profile:
+        return None
+    return clean(profile)
+
+
+def _shown_chain(chain: Chain, length: int) -> dict[str, str | None]:
+    """A chain with items as text, and ratings without a needless decimal: 4, but 4.5."""
+    shown: dict[str, str | None] = {
+        "item1": show(chain.item1, length),
+        "rating_u1": f"{chain.rating_u1:g}",
+        "rating_v1": f"{chain.rating_v1:g}",
+        "rating_v2": f"{chain.rating_v2:g}",
+        "item2": show(chain.item2, length),
+        "rating_u2": None,
+    }
+    if chain.rating_u2 is not None:
+        shown["rating_u2"] = f"{chain.rating_u2:g}"
+    return shown
 
 
 @cache
 def _template(name: str) -> Template:
-    env = Environment(
-        loader=PackageLoader("r2rec.prompts"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    environment = Environment(
+        loader=PackageLoader("r2rec.prompts"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         autoescape=False,  # plain text for a model, not HTML; `clean` is the guard
-    )  # fmt: skip
-    return env.get_template(f"{name}.j2")
+    )
+    return environment.get_template(f"{name}.j2")

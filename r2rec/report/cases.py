@@ -1,137 +1,186 @@
-"""What the case browser shows: every evaluated user's way from chain to answer, under each arm that wrote text."""
+"""The case browser: each evaluated user's way from chains to answers, under each arm that wrote."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-from omegaconf import DictConfig
 
-from r2rec.evaluate.rank import evaluation_cases
+from r2rec.config import Config
+from r2rec.config.slices import Arm, QuestionSlice, cut
+from r2rec.evaluate.answers import evaluation_cases
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
 from r2rec.prompts.cases import Chain, Item, RankingCase
-from r2rec.prompts.render import clean
-from r2rec.report.grounds import Ground, grounds
+from r2rec.prompts.render import clean, clean_attributes
+from r2rec.report.links import Link, step_links
 
-CASES = 1000  # shown at most
-TEXT = 6_000_000  # characters that all answers may take together: a page stays under about 12 MB
-LEAST = 800  # of each answer's text are shown in any case
+MAX_CASES = 1000
+MAX_PAGE_TEXT = 6_000_000  # characters of all answers together: a page stays under about 12 MB
+MIN_ANSWER_TEXT = 800  # characters of each answer that are shown in any case
+CACHED_ITEMS = 1 << 16  # the same items come up in many cases
 
 
-class Told(NamedTuple):
-    """What one arm said of one user. `before` and `tail` are its text around the steps."""
+class ShownAnswer(NamedTuple):
+    """What one arm answered for one user. `before` and `tail` are its text around the steps."""
 
     verdict: str  # "right", "wrong" or "invalid"
-    about: str  # the verdict in words
-    places: tuple[int, ...]  # of each candidate in the answer, from 1; 0 where it is left out
+    summary: str  # the verdict in words
+    ranks: tuple[int, ...]  # of each candidate in the answer, from 1; 0 where it is left out
     before: str
-    steps: Sequence[tuple[str, Sequence[Ground]]]
+    steps: Sequence[tuple[str, Sequence[Link]]]
     tail: str
 
 
 class Case(NamedTuple):
-    """One user; texts as the prompt had them, all untrusted."""
+    """One user. Texts are as the prompt shows them, and untrusted."""
 
     user: int | str
     profile: str | None
     history: Sequence[Item]  # latest last
     chains: Sequence[Chain]
     candidates: Sequence[Item]  # as shown: candidate k carries LABELS[k]
-    positive: int  # the held-out item's place among them, from 0
-    told: Sequence[Told]  # by arm
+    positive: int  # index of the held-out item among them
+    answers: Sequence[ShownAnswer]  # by arm
 
 
 class Browser(NamedTuple):
-    """The cases, in the order of users, and which of them is open at first."""
+    """Cases in the order of users, and the one that is open at first."""
 
     arms: Sequence[str]  # the last is shown at first
     cases: Sequence[Case]
-    first: int
+    first: int  # index of the open case
     total: int  # users there are; `cases` are the first of them
 
 
 def browser(
-    cfg: DictConfig,
+    config: Config,
     rankings: Mapping[str, pl.DataFrame],
     inputs: Mapping[str, Path],
-    limit: int = CASES,
+    limit: int = MAX_CASES,
 ) -> Browser | None:
-    """The cases of all arms that wrote (name -> rankings table); None where none did.
+    """The cases of all arms that wrote text; None where no arm did.
 
-    At first a right answer of the last arm is open, else a valid one, else the first.
+    A right answer of the last arm is open at first, else a wrong one, else the first case.
+
+    Args:
+        rankings: Method -> its rankings table.
+        inputs: Folders of `prepare`, `split` and `chain`.
+        limit: Users that are shown, at most.
     """
-    written = {
-        name: table for name, table in rankings.items() if table["completion"].is_not_null().any()
-    }
+    written = {}
+    for method, table in rankings.items():
+        if table["completion"].is_not_null().any():
+            written[method] = table
     if not written:
         return None
-    *_, last = written.values()
-    users = last.select("user", "positive", items="candidates").head(limit)
-    shown = [
-        _as_shown(case, cfg.prompt.title_length)
-        for case in evaluation_cases(cfg, dict(inputs), users)
-    ]
-    rows = [{row["user"]: row for row in table.iter_rows(named=True)} for table in written.values()]
-    room = max(LEAST, TEXT // (len(shown) * len(rows)))
-    reasoned = cfg.prompt.reasoning and not cfg.baseline.endpoint
+    last_method = list(written)[-1]
+    last_table = written[last_method]
+    users = last_table.select("user", "positive", items="candidates").head(limit)
+    choices = cut(QuestionSlice, config, arm=Arm(last_method))
+    questions = evaluation_cases(choices, inputs, users)
+
+    rows = [_by_user(table) for table in written.values()]
+    room = max(MIN_ANSWER_TEXT, MAX_PAGE_TEXT // (len(questions) * len(rows)))
+    reasoned = config.prompt.reasoning and not config.baseline.endpoint
     cases = []
-    for case, (user, positive, items) in zip(shown, users.iter_rows(), strict=True):
-        place = items.index(positive)
-        answers = [told(case, row.get(user), place, reasoned, room) for row in rows]
-        cases.append(Case(user, *case, place, answers))
-    verdicts = [case.told[-1].verdict for case in cases]
-    first = next((verdicts.index(v) for v in ("right", "wrong") if v in verdicts), 0)
-    return Browser(list(written), cases, first, last.height)
-
-
-def _as_shown(case: RankingCase, length: int) -> RankingCase:
-    """The case with its texts cut and cleaned as the prompt does it."""
-    known: dict[Item, Item] = {}
-
-    def item(one: Item) -> Item:
-        if one not in known:
-            attributes = tuple(filter(None, (clean(a, 40) for a in one.attributes)))
-            known[one] = Item(clean(one.title, length), attributes)
-        return known[one]
-
-    return RankingCase(
-        clean(case.profile) if case.profile else None,
-        tuple(map(item, case.history)),
-        tuple(c._replace(item1=item(c.item1), item2=item(c.item2)) for c in case.chains),
-        tuple(map(item, case.candidates)),
-    )
+    for question, (user, positive, items) in zip(questions, users.iter_rows(), strict=True):
+        case = _as_shown(question, config.prompt.title_length)
+        index = items.index(positive)
+        answers = [told(case, row.get(user), index, reasoned, room) for row in rows]
+        cases.append(Case(user, *case, index, answers))
+    return Browser(list(written), cases, _open_at_first(cases), last_table.height)
 
 
 def told(
     case: RankingCase, row: Mapping[str, Any] | None, positive: int, reasoned: bool, room: int
-) -> Told:
-    """What a row of a rankings table says, None where the arm has none; thought and answer are cut at `room`."""
+) -> ShownAnswer:
+    """What an arm answered to a case.
+
+    Args:
+        row: Of its rankings table; None where the arm has none for this user.
+        positive: Index of the held-out item among the candidates.
+        reasoned: A thought was asked for.
+        room: Characters of the thought, and of the answer, that are shown.
+    """
     count = len(case.candidates)
     if row is None or row["completion"] is None:
-        return Told("invalid", "invalid: not asked", (0,) * count, "", (), "")
-    at = {item: place for place, item in enumerate(row["ranking"], 1)}
-    places = tuple(at.get(item, 0) for item in row["candidates"])
-    verdict, about = _verdict(row, places[positive], count, reasoned)
+        return ShownAnswer("invalid", "invalid: not asked", (0,) * count, "", (), "")
+    ranks = _ranks(row["candidates"], row["ranking"])
+    verdict, summary = _verdict(row, ranks[positive], count, reasoned)
+
     text = row["completion"]
-    thought, tail = split_thought(text, reasoned and ("</think>" in text or not row["valid"]))
-    before, *steps = thought_steps(
-        f"Step 0: x\n{_cut(thought or '', room)}"
-    )  # step 0 keeps what precedes step 1
-    pairs = list(zip(steps, grounds(case, steps), strict=True))
-    return Told(
-        verdict, about, places, before.removeprefix("x").strip(), pairs, _cut(tail, room).strip()
+    closed = "</think>" in text
+    thought, tail = split_thought(text, reasoned and (closed or not row["valid"]))
+    if thought is None:
+        thought = ""
+    # "Step 0: x" keeps what comes before step 1; without it that text would be lost
+    before, *steps = thought_steps(f"Step 0: x\n{_cut(thought, room)}")
+    with_links = list(zip(steps, step_links(case, steps), strict=True))
+    before = before.removeprefix("x").strip()
+    return ShownAnswer(verdict, summary, ranks, before, with_links, _cut(tail, room).strip())
+
+
+def _by_user(table: pl.DataFrame) -> dict[int, dict[str, Any]]:
+    return {row["user"]: row for row in table.iter_rows(named=True)}
+
+
+def _open_at_first(cases: Sequence[Case]) -> int:
+    """Index of the first right answer of the last arm, else of the first wrong one, else 0."""
+    for verdict in ("right", "wrong"):
+        for index, case in enumerate(cases):
+            if case.answers[-1].verdict == verdict:
+                return index
+    return 0
+
+
+def _ranks(candidates: Sequence[int], ranking: Sequence[int]) -> tuple[int, ...]:
+    """The rank of each candidate, from 1; 0 where it is left out."""
+    rank_of = dict(zip(ranking, range(1, len(ranking) + 1), strict=True))
+    return tuple(rank_of.get(item, 0) for item in candidates)
+
+
+def _as_shown(case: RankingCase, length: int) -> RankingCase:
+    """The case with its texts cut and cleaned as the prompt does it."""
+    profile = None
+    if case.profile:
+        profile = clean(case.profile)
+    chains = []
+    for chain in case.chains:
+        item1 = _item_as_shown(chain.item1, length)
+        item2 = _item_as_shown(chain.item2, length)
+        chains.append(chain._replace(item1=item1, item2=item2))
+    return RankingCase(
+        profile=profile,
+        history=_items_as_shown(case.history, length),
+        chains=tuple(chains),
+        candidates=_items_as_shown(case.candidates, length),
     )
+
+
+def _items_as_shown(items: Sequence[Item], length: int) -> tuple[Item, ...]:
+    return tuple(_item_as_shown(item, length) for item in items)
+
+
+@lru_cache(maxsize=CACHED_ITEMS)
+def _item_as_shown(item: Item, length: int) -> Item:
+    return Item(clean(item.title, length), tuple(clean_attributes(item)))
 
 
 def _cut(text: str, room: int) -> str:
-    return (
-        text if len(text) <= room else f"{text[:room]}… [cut here; rankings.parquet has all of it]"
-    )
+    if len(text) <= room:
+        return text
+    return f"{text[:room]}… [cut here; rankings.parquet has all of it]"
 
 
-def _verdict(row: Mapping[str, Any], place: int, count: int, reasoned: bool) -> tuple[str, str]:
+def _verdict(row: Mapping[str, Any], rank: int, count: int, reasoned: bool) -> tuple[str, str]:
+    """(verdict, the same in words) of a held-out item at `rank`, 0 where the answer left it out."""
     if not row["valid"]:
-        return "invalid", f"invalid: {parse_ranking(row['completion'], count, reasoned).problem}"
-    if not place:
+        problem = parse_ranking(row["completion"], count, reasoned).problem
+        return "invalid", f"invalid: {problem}"
+    if rank == 0:
         return "wrong", "left out"
-    return ("right" if place == 1 else "wrong"), f"ranked {place} of {count}"
+    summary = f"ranked {rank} of {count}"
+    if rank == 1:
+        return "right", summary
+    return "wrong", summary

@@ -1,82 +1,125 @@
-"""What a diagnostic found, as text and as a picture."""
+"""The result of a diagnostic, as text and as pictures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from r2rec.report.plots import HUES, WIDTH, figure
 from r2rec.report.tables import aligned, write_text
 
-LEVELS = ("hr@1", "right", "first moved")
-"""What may be drawn of a table's rows, where it has them."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DRAWN_COLUMNS = (
+    "hr@1",
+    "right",
+    "first moved",
+)  # those that a diagnostic's table has get a picture
+BARS_HEIGHT = 0.8  # of a group of bars; the rest of 1 is the gap to the next group
+
+Bars = Mapping[str, float | None]  # row of a table -> value; None: not measured
 
 
-def diagnosis(name: str, found: Mapping[str, Path], folder: Path) -> tuple[str, dict[str, str]]:
-    """(text, caption -> SVG) of one diagnostic; leaves tables/<name>.csv and plots/<name>.svg and .png.
+class DiagnosisText(NamedTuple):
+    """A diagnostic as a report shows it."""
+
+    text: str
+    figures: dict[str, str]  # caption -> SVG
+
+
+def diagnosis(name: str, artefacts: Mapping[str, Path], folder: Path) -> DiagnosisText:
+    """Tables and figures of one diagnostic; leaves tables/<name>.csv, plots/<name>_*.svg and .png.
 
     Args:
-        found: Method -> its `diagnose` artefact.
+        artefacts: Method -> folder of its `diagnose` artefact.
+        folder: Of the run.
     """
-    tables = {method: pl.read_parquet(path / "diagnosis.parquet") for method, path in found.items()}
-    joined = pl.concat(
-        [
-            table.select(pl.lit(method).alias("method"), pl.all())
-            for method, table in tables.items()
-        ],
-        how="diagonal_relaxed",
-    )
+    tables = {}
+    with_method = []
+    for method, path in artefacts.items():
+        table = pl.read_parquet(path / "diagnosis.parquet")
+        tables[method] = table
+        with_method.append(table.select(pl.lit(method).alias("method"), pl.all()))
+    joined = pl.concat(with_method, how="diagonal_relaxed")
     write_text(folder / "tables" / f"{name}.csv", joined.write_csv())
-    cells = [joined.columns, *([_short(value) for value in row] for row in joined.iter_rows())]
-    facts = [
-        f"{method}: {fact}: {'not measured' if value is None else _short(value)}"
-        for method, path in found.items()
-        for fact, value in json.loads((path / "facts.json").read_text()).items()
-    ]
-    text = "\n".join([f"diagnostic {name}", aligned(cells, texts=2), *facts])
-    about = joined.columns[1]
-    figures = {
-        f"{name}: {level} by {about}": _bars(
-            {method: dict(zip(map(str, table[about]), table[level], strict=True)) for method, table in tables.items()},
-            level, f"{name}_{level.replace('@', '').replace(' ', '_')}", folder / "plots",
-        )
-        for level in LEVELS if level in joined.columns
-    }  # fmt: skip
-    return text, figures
+
+    subject = joined.columns[1]  # what the rows are about, for example "change"
+    figures = {}
+    for column in DRAWN_COLUMNS:
+        if column in joined.columns:
+            bars = {}
+            for method, table in tables.items():
+                bars[method] = _bars(table, subject, column)
+            file = f"{name}_{column.replace('@', '').replace(' ', '_')}"
+            drawn = _bar_chart(bars, column, file, folder / "plots")
+            figures[f"{name}: {column} by {subject}"] = drawn
+    lines = [f"diagnostic {name}", _as_text(joined), *_facts(artefacts)]
+    return DiagnosisText("\n".join(lines), figures)
 
 
-def _bars(
-    values: Mapping[str, Mapping[str, float | None]], title: str, name: str, folder: Path
-) -> str:
-    """A bar for each row, side by side for each method."""
+def _as_text(table: pl.DataFrame) -> str:
+    cells: list[Sequence[str]] = [table.columns]
+    for row in table.iter_rows():
+        cells.append(list(map(_short, row)))
+    return aligned(cells, texts=2)
+
+
+def _facts(artefacts: Mapping[str, Path]) -> list[str]:
+    """Lines such as "R2Rec: agreement: 0.250"."""
+    lines = []
+    for method, path in artefacts.items():
+        facts = json.loads((path / "facts.json").read_text())
+        for fact, value in facts.items():
+            text = "not measured"
+            if value is not None:
+                text = _short(value)
+            lines.append(f"{method}: {fact}: {text}")
+    return lines
+
+
+def _bars(table: pl.DataFrame, subject: str, column: str) -> Bars:
+    names = map(str, table[subject])
+    return dict(zip(names, table[column], strict=True))
+
+
+def _bar_chart(bars_of: Mapping[str, Bars], title: str, name: str, folder: Path) -> str:
+    """A group of bars per row of the tables, one bar in it per method."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = list(dict.fromkeys(row for of in values.values() for row in of))
+    rows: dict[str, None] = {}  # in order, each once
+    for bars in bars_of.values():
+        rows |= dict.fromkeys(bars)
 
-    def draw(sheet: Any) -> None:
-        height = 0.8 / len(values)
-        sheet.set_size_inches(WIDTH, 0.8 + 0.2 * len(rows) * len(values))
-        ax = sheet.subplots()
-        for n, (method, of) in enumerate(values.items()):
-            places = [k + n * height for k in range(len(rows))]
-            ax.barh(
-                places,
-                [nan if of.get(row) is None else of[row] for row in rows],
-                height,
-                color=HUES[n % len(HUES)],
-                label=method,
-            )
-        ax.set(
-            yticks=[k + 0.4 - height / 2 for k in range(len(rows))], yticklabels=rows, xlabel=title
-        )
+    def draw(canvas: "Figure") -> None:
+        height = BARS_HEIGHT / len(bars_of)
+        canvas.set_size_inches(WIDTH, 0.8 + 0.2 * len(rows) * len(bars_of))
+        ax = canvas.subplots()
+        groups = np.arange(len(rows))
+        for number, (method, bars) in enumerate(bars_of.items()):
+            lengths = []
+            for row_name in rows:
+                value = bars.get(row_name)
+                if value is None:
+                    value = nan
+                lengths.append(value)
+            color = HUES[number % len(HUES)]
+            ax.barh(groups + number * height, lengths, height, color=color, label=method)
+        ticks = groups + BARS_HEIGHT / 2 - height / 2
+        ax.set(yticks=ticks, yticklabels=list(rows), xlabel=title)
         ax.invert_yaxis()
-        if len(values) > 1:
-            sheet.legend(loc="outside upper left", ncols=2)
+        if len(bars_of) > 1:
+            canvas.legend(loc="outside upper left", ncols=2)
 
     return figure(name, draw, folder)
 
 
 def _short(value: object) -> str:
-    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value)

@@ -1,93 +1,135 @@
-"""What a full run would take: the seconds that a small one took, at the sizes of `cfg.plan`."""
+"""What a full run would take: the seconds of a small run, at the sizes of `config.forecast`."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
-from omegaconf import DictConfig
 
+from r2rec.base.jobs import Finished
+from r2rec.base.store import Artefact
+from r2rec.config import Config
 from r2rec.report.tables import aligned
 
 HEADER = ("stage", "measured here", "a full run", "peak GB", "hours")
+STAGE_NAMES = {"rl": "GRPO"}  # other stages keep their name, in capitals
+SECONDS_PER_HOUR = 3600
 
 
 class ForecastLine(NamedTuple):
+    """One stage."""
+
     stage: str
-    measured: str
-    full: str
-    memory: str
+    measured: str  # in words
+    full: str  # size of the full run, in words
+    memory: str  # peak, GB
     seconds: float  # of the full run
 
+    def cells(self) -> list[str]:
+        hours = self.seconds / SECONDS_PER_HOUR
+        return [self.stage, self.measured, self.full, self.memory, f"{hours:.2f}"]
 
-def plan(cfg: DictConfig, made: Mapping[str, Any], ranked: Mapping[str, Any]) -> str:
-    """A table of SFT, GRPO and ranking: measured here, and in full.
 
-    Args:
-        made: Stage -> artefact (`store.Artefact`).
-        ranked: Method -> artefact of its ranking; the last one's counts.
+def forecast(config: Config, finished: Sequence[Finished]) -> str:
+    """A table of SFT, RL and ranking: measured in this run, and forecast for a full one.
+
+    Where several arms were ranked, the last one counts.
     """
-    lines = [_sft(cfg, made["sft"])] if "sft" in made else []
-    lines += [_rl(cfg, made["rl"])] if "rl" in made else []
-    lines += [
-        _rank(cfg, artefact)
-        for artefact in list(ranked.values())[-1:]
-        if "new_tokens" in artefact.facts
-    ]
-    total = sum(line.seconds for line in lines)
-    dollars = total / 3600 * cfg.forecast.dollars_per_hour * cfg.hardware.processes
-    lines.append(ForecastLine("together", "", f"${dollars:,.2f}" if dollars else "", "", total))
-    cells = [(*line[:-1], f"{line.seconds / 3600:.2f}") for line in lines]
-    return aligned([HEADER, *cells], texts=3)
+    last: dict[str, Finished] = {}
+    for done in finished:
+        place = done.job.stage.place
+        if place == "fuse":  # fused arms are ranked too
+            place = "rank"
+        last[place] = done
+    lines = []
+    if "sft" in last:
+        lines.append(_sft(config, last["sft"].artefact))
+    if "rl" in last:
+        lines.append(_rl(config, last["rl"]))
+    if "rank" in last and "new_tokens" in last["rank"].artefact.facts:
+        lines.append(_rank(config, last["rank"].artefact))
 
-
-def _sft(cfg: DictConfig, artefact: Any) -> ForecastLine:
-    log, facts = measured_steps(artefact.path), artefact.facts
-    each = np.median(log["seconds"].to_numpy()) / cfg.sft.batch_size
-    said = f"{each:.3f} s a sample, {facts['tokens'] / facts['samples'] / each:,.0f} tokens/s"
-    n = cfg.forecast.sft_samples * cfg.forecast.sft_epochs
-    full = f"{cfg.forecast.sft_samples} samples x {cfg.forecast.sft_epochs:g} epochs"
-    return ForecastLine("SFT", said, full, _memory(artefact, log), each * n)
-
-
-def _rl(cfg: DictConfig, artefact: Any) -> ForecastLine:
-    log = measured_steps(artefact.path)
-    seconds = log["seconds"].to_numpy()
-    parts = [name for name in log.columns if name.startswith("seconds/")]
-    shares = {
-        name.removeprefix("seconds/").replace("_", "-"): log[name].sum() / seconds.sum()
-        for name in parts
-    }
-    told = ", ".join(f"{part} {share:.0%}" for part, share in shares.items())
-    n = -(-cfg.forecast.rl_samples // cfg.rl.prompts_per_step)
-    each = np.median(seconds)
-    return ForecastLine(
-        "GRPO", f"{each:.2f} s a step: {told}", f"{n} steps", _memory(artefact, log), each * n
-    )
-
-
-def _rank(cfg: DictConfig, artefact: Any) -> ForecastLine:
-    each = artefact.seconds / max(1, artefact.facts["users"])
-    speed = artefact.facts["new_tokens"] / artefact.seconds
-    said = f"{1 / each:.2f} users/s, {speed:,.0f} new tokens/s, loading included"
-    return ForecastLine(
-        "ranking",
-        said,
-        f"{cfg.forecast.users:,} users",
-        _memory(artefact),
-        each * cfg.forecast.users,
-    )
+    seconds = sum(line.seconds for line in lines)
+    hourly = config.forecast.dollars_per_hour * config.hardware.processes
+    dollars = seconds / SECONDS_PER_HOUR * hourly
+    price = ""
+    if dollars:
+        price = f"${dollars:,.2f}"
+    lines.append(ForecastLine("together", "", price, "", seconds))
+    cells: list[Sequence[str]] = [HEADER]
+    for line in lines:
+        cells.append(line.cells())
+    return aligned(cells, texts=3)
 
 
 def measured_steps(folder: Path) -> pl.DataFrame:
-    """A trainer's steps but the first, which warms up; all where there is but one."""
+    """A trainer's steps without the first, which warms up; all of them where there is only one."""
     log = pl.read_parquet(folder / "log.parquet").drop_nulls("seconds")
-    return log[1:] if log.height > 1 else log
+    if log.height > 1:
+        return log[1:]
+    return log
 
 
-def _memory(artefact: Any, log: pl.DataFrame | None = None) -> str:
-    """The GPU's, where the stage has told it; else the process's."""
-    told = log["memory_gb"].to_list() if log is not None and "memory_gb" in log.columns else []
-    told += [artefact.facts["memory_gb"]] if "memory_gb" in artefact.facts else []
-    return f"{max(told, default=artefact.peak_memory_mb / 1000):.1f}"
+def _sft(config: Config, artefact: Artefact) -> ForecastLine:
+    log = measured_steps(artefact.path)
+    seconds = _median_seconds(log) / config.sft.batch_size
+    tokens = artefact.facts["tokens"] / artefact.facts["samples"]  # of a sample
+    samples = config.forecast.sft_samples
+    epochs = config.forecast.sft_epochs
+    return ForecastLine(
+        stage="SFT",
+        measured=f"{seconds:.3f} s a sample, {tokens / seconds:,.0f} tokens/s",
+        full=f"{samples} samples x {epochs:g} epochs",
+        memory=_peak_memory(artefact, log),
+        seconds=seconds * samples * epochs,
+    )
+
+
+def _rl(config: Config, done: Finished) -> ForecastLine:
+    artefact = done.artefact
+    log = measured_steps(artefact.path)
+    seconds = _median_seconds(log)
+    steps = -(-config.forecast.rl_samples // config.rl.prompts_per_step)
+    shares = []
+    for column in log.columns:
+        if column.startswith("seconds/"):
+            part = column.removeprefix("seconds/").replace("_", "-")
+            share = log[column].to_numpy().sum() / log["seconds"].to_numpy().sum()
+            shares.append(f"{part} {share:.0%}")
+    name = done.job.stage.name
+    return ForecastLine(
+        stage=STAGE_NAMES.get(name, name.upper()),
+        measured=f"{seconds:.2f} s a step: {', '.join(shares)}",
+        full=f"{steps} steps",
+        memory=_peak_memory(artefact, log),
+        seconds=seconds * steps,
+    )
+
+
+def _rank(config: Config, artefact: Artefact) -> ForecastLine:
+    seconds = artefact.seconds / max(1, artefact.facts["users"])  # of a user
+    speed = artefact.facts["new_tokens"] / artefact.seconds
+    users = config.forecast.users
+    return ForecastLine(
+        stage="ranking",
+        measured=f"{1 / seconds:.2f} users/s, {speed:,.0f} new tokens/s, loading included",
+        full=f"{users:,} users",
+        memory=_peak_memory(artefact, pl.DataFrame()),
+        seconds=seconds * users,
+    )
+
+
+def _median_seconds(log: pl.DataFrame) -> float:
+    return float(np.median(log["seconds"].to_numpy()))
+
+
+def _peak_memory(artefact: Artefact, log: pl.DataFrame) -> str:
+    """Peak in GB: of the GPU where the stage measured it, else of the process."""
+    measured = []
+    if "memory_gb" in log.columns:
+        measured += log["memory_gb"].to_list()
+    if "memory_gb" in artefact.facts:
+        measured.append(artefact.facts["memory_gb"])
+    peak = max(measured, default=artefact.peak_memory_mb / 1000)
+    return f"{peak:.1f}"

@@ -1,12 +1,21 @@
-"""Forest plots: an interval a line, each under its name, one panel per data set and one scale for all."""
+"""Forest plots: one interval per line, one panel per data set, one scale for all."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from r2rec.base.errors import R2RecError
 from r2rec.report.plots import FAINT, HUES, WIDTH, figure
-from r2rec.report.tables import Record, over_seeds
+from r2rec.report.records import Record, over_seeds, trained_elsewhere
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_LABEL = 42  # characters of a name
+LABEL_OFFSET = 0.17  # lines between an interval and the name above it
+
+Interval = tuple[float, float]
 
 
 class Line(NamedTuple):
@@ -14,95 +23,106 @@ class Line(NamedTuple):
 
     label: str
     value: float
-    low: float
-    high: float
-    said: str  # the value in words
-    filled: bool = True
+    ci95: Interval
+    text: str  # the value, as written beside the interval
+    fill: str = "full"  # of its marker: "full" or "none"
+
+
+Panels = Mapping[str, Sequence[Line]]  # by data set
 
 
 def forest(records: Sequence[Record], folder: Path | None = None) -> str:
-    """HR@1 of every arm with its 95% interval, averaged over seeds."""
+    """HR@1 of every arm with its 95% interval, averaged over seeds.
+
+    Raises:
+        R2RecError: There are no records.
+    """
     panels: dict[str, list[Line]] = {}
     for row in over_seeds(records):
+        value = row["hr@1"]
         low, high = row["ci95"]["hr@1"]
-        line = Line(_label(row), row["hr@1"], low, high, f"{row['hr@1']:.3f}")
+        line = Line(_arm_label(row), value, (low, high), f"{value:.3f}")
         panels.setdefault(row["dataset"], []).append(line)
     if not panels:
         raise R2RecError("forest plot: no results to draw; rank with at least one method first")
-    return _forest("forest", panels, "HR@1, with 95% interval over users", folder)
+
+    def draw(canvas: "Figure") -> None:
+        axes = _panels(canvas, panels, line_inches=0.42)
+        axes[-1].set_xlabel("HR@1, with 95% interval over users")
+
+    return figure("forest", draw, folder)
 
 
-def differences_figure(rows: Sequence[Record], sure: float, folder: Path | None = None) -> str:
-    """Paired differences in HR@1, rows of `join.differences`, about 0; filled where p_holm is below `sure`."""
+def differences_figure(
+    rows: Sequence[Record], significance: float, folder: Path | None = None
+) -> str:
+    """Paired differences in HR@1 about 0; filled where Holm's p is below `significance`.
+
+    Args:
+        rows: As `compare.paired_differences` returns them.
+
+    Raises:
+        R2RecError: There are no rows.
+    """
     panels: dict[str, list[Line]] = {}
     for row in rows:
+        value = row["difference"]
         low, high = row["ci95"]
-        said = f"{row['difference']:+.3f}".replace("-", "−")
-        label, clear = f"{_short(row['method'])}\n− {_short(row['against'])}", row["p_holm"] < sure
-        panels.setdefault(row["dataset"], []).append(
-            Line(label, row["difference"], low, high, said, clear)
-        )
+        label = f"{_shortened(row['method'])}\n− {_shortened(row['against'])}"
+        text = f"{value:+.3f}".replace("-", "−")
+        line = Line(label, value, (low, high), text)
+        if row["p_holm"] >= significance:
+            line = line._replace(fill="none")
+        panels.setdefault(row["dataset"], []).append(line)
     if not panels:
         raise R2RecError("forest plot: no differences to draw; compare at least two arms")
-    return _forest(
-        "differences", panels, "difference in HR@1, with 95% interval", folder, about=0, inches=0.58
-    )
+
+    def draw(canvas: "Figure") -> None:
+        axes = _panels(canvas, panels, line_inches=0.58)
+        for ax, panel in zip(axes, panels.values(), strict=True):
+            for number in range(len(panel)):
+                # 0 in pieces: one whole line would cross out the names
+                ax.plot([0, 0], [number - 0.12, number + 0.12], color=FAINT, linewidth=1)
+        axes[-1].set_xlabel("difference in HR@1, with 95% interval")
+
+    return figure("differences", draw, folder)
 
 
-def _forest(
-    name: str,
-    panels: Mapping[str, Sequence[Line]],
-    axis: str,
-    folder: Path | None,
-    about: float | None = None,
-    inches: float = 0.42,
-) -> str:
-    """A panel per data set, each line `inches` high, with an upright at `about`."""
-
-    def draw(canvas: Any) -> None:
-        heights = [len(panel) + 0.6 for panel in panels.values()]
-        canvas.set_size_inches(WIDTH, 0.55 + inches * sum(heights))
-        axes = canvas.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)[
-            :, 0
-        ]
-        for ax, (dataset, panel) in zip(axes, panels.items(), strict=True):
-            _forest_panel(ax, dataset, panel)
-            if about is not None:  # in pieces, for a whole line would cross out the names
-                for place in range(len(panel)):
-                    ax.plot([about, about], [place - 0.12, place + 0.12], color=FAINT, linewidth=1)
-        axes[-1].set_xlabel(axis)
-
-    return figure(name, draw, folder)
+def _panels(canvas: "Figure", panels: Panels, line_inches: float) -> "Sequence[Axes]":
+    """Draw a panel per data set; returns the axes."""
+    heights = [len(panel) + 0.6 for panel in panels.values()]
+    canvas.set_size_inches(WIDTH, 0.55 + line_inches * sum(heights))
+    grid = canvas.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
+    axes: Sequence[Axes] = grid[:, 0]
+    for ax, (dataset, panel) in zip(axes, panels.items(), strict=True):
+        _draw_intervals(ax, dataset, panel)
+    return axes
 
 
-def _forest_panel(ax: Any, dataset: str, panel: Sequence[Line]) -> None:
-    """One line per arm: its name above the interval, where a narrow screen has room for it."""
-    across = ax.get_yaxis_transform()
-    for place, line in enumerate(panel):
-        ax.plot([0, 1], [place, place], transform=across, color=FAINT, alpha=0.15, linewidth=2)
-        ax.plot(
-            [line.low, line.high], [place, place], color=HUES[0], linewidth=2, solid_capstyle="butt"
-        )
-        ax.plot(
-            [line.value],
-            [place],
-            "o",
-            color=HUES[0],
-            markersize=5,
-            fillstyle="full" if line.filled else "none",
-        )
-        ax.text(0, place - 0.17, line.label, transform=across)
-        ax.text(1, place - 0.17, line.said, transform=across, ha="right")
+def _draw_intervals(ax: "Axes", dataset: str, panel: Sequence[Line]) -> None:
+    """One line per arm, its name above the interval: a narrow screen has no room beside it."""
+    across = ax.get_yaxis_transform()  # x from 0 to 1 over the panel, y in lines
+    for number, line in enumerate(panel):
+        height = [number, number]
+        ax.plot([0, 1], height, transform=across, color=FAINT, alpha=0.15, linewidth=2)
+        ax.plot(line.ci95, height, color=HUES[0], linewidth=2, solid_capstyle="butt")
+        ax.plot([line.value], [number], "o", color=HUES[0], markersize=5, fillstyle=line.fill)
+        ax.text(0, number - LABEL_OFFSET, line.label, transform=across)
+        ax.text(1, number - LABEL_OFFSET, line.text, transform=across, ha="right")
     ax.set_title(dataset, fontweight="bold")
     ax.set(ylim=(len(panel) - 0.6, -0.6), yticks=[])
     ax.spines["left"].set_visible(False)
     ax.margins(x=0.04)
 
 
-def _label(row: Record) -> str:
-    source = f", from {row['train_dataset']}" if row["train_dataset"] != row["dataset"] else ""
-    return _short(f"{row['method']} {row['variant']}{source}".strip())
+def _arm_label(row: Record) -> str:
+    label = f"{row['method']} {row['variant']}"
+    if trained_elsewhere(row):
+        label += f", from {row['train_dataset']}"
+    return _shortened(label.strip())
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= 42 else text[:41] + "…"
+def _shortened(text: str) -> str:
+    if len(text) <= MAX_LABEL:
+        return text
+    return text[: MAX_LABEL - 1] + "…"

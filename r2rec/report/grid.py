@@ -1,17 +1,17 @@
-"""The page of a grid: all arms beside the published figures, who differs from whom, and each job's own page."""
+"""The page of a sweep: all arms beside published figures, their differences, links to its jobs."""
 
 from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
-from r2rec.report import forest, tables
+from r2rec.report import forest
 from r2rec.report.page import render_page, results
-from r2rec.report.tables import Record
+from r2rec.report.records import Record, Row, published_rows
 
-MOST = 30  # differences in the figure; the table has all
-SURE = 0.05  # of a Holm-adjusted p
+MAX_DIFFERENCES = 30  # in the figure; the table has all
+SIGNIFICANCE = 0.05  # of a Holm-adjusted p
+UNKNOWN = "–"  # of a number that was not measured
 
 
 def write_grid_page(
@@ -25,60 +25,81 @@ def write_grid_page(
     title: str | None = None,
     notes: Sequence[str] = (),
 ) -> None:
-    """Write report.html at the grid's root, and its figures into plots/, where a reward_curve.svg is shown as well.
+    """Write report.html into a sweep's folder, and its figures into plots/.
 
-    `differences` and `variations` are rows of `join`. `jobs` maps a job's folder name to what sets it apart, perhaps
-    nothing; those with a report.html of their own are linked.
+    A plots/reward_curve.svg that is there already is shown as well.
+
+    Args:
+        differences: Of `compare.paired_differences`.
+        variations: Of `compare.variations`.
+        jobs: Folder name of a job -> its label. Those with a report.html of their own are linked.
+        work: The line of `folders.work_summary`.
+        title: Default: the name of the folder above.
     """
     datasets = list(dict.fromkeys(record["dataset"] for record in records))
+    seeds = sorted({record["seed"] for record in records})
+    facts = {
+        "jobs": str(len(jobs)),
+        "data sets": ", ".join(datasets),
+        "seeds": ", ".join(map(str, seeds)),
+    }
+    if work:
+        facts["work"] = work.removeprefix("work: ")
+    published = []
+    for dataset in datasets:
+        published += published_rows(dataset)
+    job_links = []
+    for name, label in jobs.items():
+        job_links.append(_job(folder, name, label))
     render_page(
         folder / "report.html",
         "grid",
         title=title or folder.resolve().parent.name,
-        facts={
-            "jobs": str(len(jobs)),
-            "data sets": ", ".join(datasets),
-            "seeds": ", ".join(
-                str(seed) for seed in sorted({record["seed"] for record in records})
-            ),
-        }
-        | ({"work": work.removeprefix("work: ")} if work else {}),
+        facts=facts,
         notes=notes,
         figures=_figures(folder, records, differences),
-        differences=[_difference(row) for row in differences],
-        variations=[_variation(row) for row in variations],
-        jobs=[_job(folder, name, label) for name, label in jobs.items()],
-        **results(records, [row for dataset in datasets for row in tables.published(dataset)]),
+        differences=list(map(_difference, differences)),
+        variations=list(map(_variation, variations)),
+        jobs=job_links,
+        **results(records, published),
     )
 
 
 def _figures(
     folder: Path, records: Sequence[Record], differences: Sequence[Record]
 ) -> dict[str, str]:
-    (folder / "plots").mkdir(parents=True, exist_ok=True)
-    drawn = {}
+    plots = folder / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    figures = {}
     if records:
-        drawn["HitRatio@1 with 95% bootstrap intervals over users"] = forest.forest(
-            records, folder / "plots"
-        )
+        caption = "HitRatio@1 with 95% bootstrap intervals over users"
+        figures[caption] = forest.forest(records, plots)
     if differences:
-        ours = [row for row in differences if row["method"].startswith("R2Rec")]
-        shown = differences if len(differences) <= MOST else (ours or differences)[:MOST]
-        part = (
-            ""
-            if len(shown) == len(differences)
-            else f" ({len(shown)} of {len(differences)}; the table has all)"
+        caption = (
+            f"Paired differences in HitRatio@1; filled: Holm-adjusted p below {SIGNIFICANCE:g}"
         )
-        caption = f"Paired differences in HitRatio@1; filled: Holm-adjusted p below {SURE:g}{part}"
-        drawn[caption] = forest.differences_figure(shown, SURE, folder / "plots")
-    if (curve := folder / "plots" / "reward_curve.svg").exists():
-        drawn["GRPO with and without SFT before it, step by step (Figure 5)"] = curve.read_text(
-            "utf-8"
-        )
-    return drawn
+        shown = _most_relevant(differences)
+        if len(shown) < len(differences):
+            caption += f" ({len(shown)} of {len(differences)}; the table has all)"
+        figures[caption] = forest.differences_figure(shown, SIGNIFICANCE, plots)
+    reward_curve = plots / "reward_curve.svg"
+    if reward_curve.exists():
+        caption = "GRPO with and without SFT before it, step by step (Figure 5)"
+        figures[caption] = reward_curve.read_text("utf-8")
+    return figures
 
 
-def _difference(row: Record) -> dict[str, Any]:
+def _most_relevant(differences: Sequence[Record]) -> Sequence[Record]:
+    """All differences where they fit into the figure, else the first of R2Rec, else the first."""
+    if len(differences) <= MAX_DIFFERENCES:
+        return differences
+    ours = [row for row in differences if row["method"].startswith("R2Rec")]
+    if ours:
+        return ours[:MAX_DIFFERENCES]
+    return differences[:MAX_DIFFERENCES]
+
+
+def _difference(row: Record) -> Row:
     low, high = row["ci95"]
     return {
         "dataset": row["dataset"],
@@ -86,9 +107,9 @@ def _difference(row: Record) -> dict[str, Any]:
         "against": row["against"],
         "difference": _signed(row["difference"]),
         "interval": f"{_signed(low)} to {_signed(high)}",
-        "p": _p(row["p"]),
-        "p_holm": _p(row["p_holm"]),
-        "sure": row["p_holm"] < SURE,
+        "p": _p_value(row["p"]),
+        "p_holm": _p_value(row["p_holm"]),
+        "sure": row["p_holm"] < SIGNIFICANCE,
         "effect": _signed(row["effect"], 2),
         "detectable": _number(row["detectable"]),
         "pairs": f"{row['pairs']:,}",
@@ -96,23 +117,36 @@ def _difference(row: Record) -> dict[str, Any]:
     }
 
 
-def _variation(row: Record) -> dict[str, Any]:
-    sds = {name: _number(row[name]) for name in ("sd_users", "sd_seeds")}
-    return {name: row[name] for name in ("dataset", "method", "seeds")} | sds
+def _variation(row: Record) -> Row:
+    return {
+        "dataset": row["dataset"],
+        "method": row["method"],
+        "seeds": row["seeds"],
+        "sd_users": _number(row["sd_users"]),
+        "sd_seeds": _number(row["sd_seeds"]),
+    }
 
 
 def _job(folder: Path, name: str, label: str) -> dict[str, str]:
-    there = (folder / name / "report.html").exists()
-    return {"name": name, "label": label, "link": f"{quote(name)}/report.html" if there else ""}
+    link = ""
+    if (folder / name / "report.html").exists():
+        link = f"{quote(name)}/report.html"
+    return {"name": name, "label": label, "link": link}
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None or not isfinite(value) else f"{value:.3f}"
+    if value is None or not isfinite(value):
+        return UNKNOWN
+    return f"{value:.3f}"
 
 
 def _signed(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None or not isfinite(value) else f"{value:+.{digits}f}".replace("-", "−")
+    if value is None or not isfinite(value):
+        return UNKNOWN
+    return f"{value:+.{digits}f}".replace("-", "−")
 
 
-def _p(value: float) -> str:
-    return f"{value:.4f}" if value >= 0.0001 else "< 0.0001"
+def _p_value(value: float) -> str:
+    if value < 0.0001:
+        return "< 0.0001"
+    return f"{value:.4f}"

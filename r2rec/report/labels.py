@@ -1,47 +1,60 @@
-"""What sets the jobs of a sweep apart, in the words of an override."""
+"""Labels for the jobs of a sweep: in what each differs from the first, written as overrides."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-ASIDE = ("seed", "name", "until", "force", "artefacts", "hardware", "logger", "dataset")
-"""Choices that are no variant of a method: seeds and data sets have columns of their own, the rest changes nothing."""
+Choices = Mapping[str, Any]  # a configuration as its config.yaml has it
+
+NOT_A_VARIANT = "seed name until force artefacts hardware logger dataset".split()
+"""Seeds and data sets have columns of their own in every table; the others change no result."""
 
 
-def labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """For each job what it has otherwise than the first, "" where nothing: "noise=flip, noise.params.share=0.2".
+def labels(configs: Sequence[Choices]) -> list[str]:
+    """What each job has otherwise than the first: "noise=flip, noise.params.share=0.2", or "".
 
-    A group with another member is named by it, with those of its values that vary among the jobs with this member.
+    A group with another member is named by the member, and by those of its values that vary among
+    the jobs with this member.
     """
-    return [", ".join(_differing(config, configs)) for config in configs]
+    return [", ".join(_differences(config, configs)) for config in configs]
 
 
-def _differing(config: Mapping[str, Any], configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    found = []
-    for group in config:
-        own, first = flat(config[group], group), flat(configs[0].get(group), group)
-        if group in ASIDE or own == first:
-            continue
-        member = f"{group}.name"
-        if own.get(member) == first.get(member):
-            found += [f"{key}={own[key]}" for key in own if own[key] != first.get(key)]
-            continue
-        found.append(f"{group}={own[member]}")
-        alike = [flat(c.get(group), group) for c in configs]
-        alike = [values for values in alike if values.get(member) == own[member]]
-        found += [
-            f"{key}={own[key]}"
-            for key in own
-            if len({str(values.get(key)) for values in alike}) > 1
-        ]
-    return found
-
-
-def flat(value: Any, where: str) -> dict[str, Any]:
-    """Leaves of a nested mapping by their dotted key."""
+def flat(value: Any, path: str) -> dict[str, Any]:
+    """The leaves of a nested mapping by their dotted key, which starts with `path`."""
     if not isinstance(value, Mapping):
-        return {where: value}
-    return {
-        key: leaf
-        for name, part in value.items()
-        for key, leaf in flat(part, f"{where}.{name}").items()
-    }
+        return {path: value}
+    leaves: dict[str, Any] = {}
+    for name, part in value.items():
+        leaves |= flat(part, f"{path}.{name}")
+    return leaves
+
+
+def _differences(config: Choices, configs: Sequence[Choices]) -> list[str]:
+    words = []
+    for group in config:
+        if group not in NOT_A_VARIANT:
+            words += _group_differences(group, config, configs)
+    return words
+
+
+def _group_differences(group: str, config: Choices, configs: Sequence[Choices]) -> list[str]:
+    values = flat(config[group], group)
+    first = flat(configs[0].get(group), group)
+    if values == first:
+        return []
+    member = f"{group}.name"
+    words = []
+    if values.get(member) == first.get(member):
+        for key, value in values.items():
+            if value != first.get(key):
+                words.append(f"{key}={value}")
+        return words
+    words.append(f"{group}={values[member]}")
+    same_member = []
+    for other in configs:
+        others = flat(other.get(group), group)
+        if others.get(member) == values[member]:
+            same_member.append(others)
+    for key, value in values.items():
+        if len({str(others.get(key)) for others in same_member}) > 1:
+            words.append(f"{key}={value}")
+    return words

@@ -1,28 +1,55 @@
-"""The pages of runs and grids: self-contained HTML, readable on a phone, on paper, by day and by night.
+"""The pages of runs and sweeps: self-contained HTML for phones, screens, dark themes and paper.
 
-Titles, profiles and model texts are untrusted. The templates escape all of them; a page carries no script, and its
-Content-Security-Policy forbids scripts and any request to a network.
+Titles, profiles and model texts are untrusted. The templates escape all of them. A page carries no
+script, and its Content-Security-Policy forbids scripts and any request to a network.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from r2rec.base.errors import R2RecError
 from r2rec.prompts.cases import LABELS
 from r2rec.report.cases import Browser
-from r2rec.report.tables import DAGGER, FOOTNOTE, METRICS, Record, over_seeds, write_text
+from r2rec.report.records import (
+    DAGGER,
+    FOOTNOTE,
+    METRICS,
+    Record,
+    Row,
+    over_seeds,
+    published_method,
+    trained_elsewhere,
+)
+from r2rec.report.tables import write_text
 
-OURS = {
-    "stage:no_rl": ("R2Rec without RL", ""),
-    "stage:no_sft": ("R2Rec without SFT", ""),
-    "prompt:full": ("backbone", ""),
-    "prompt:no_reasoning": ("backbone", "prompt=no_reasoning"),
-    "prompt:no_chain": ("backbone", "prompt=no_chain"),
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+class OurName(NamedTuple):
+    """What we call a published row: its method, and what its variant ends with."""
+
+    method: str
+    variant: str
+
+
+OUR_NAMES = {  # rows of Table 2; other rows have their method's name
+    "stage:no_rl": OurName("R2Rec without RL", ""),
+    "stage:no_sft": OurName("R2Rec without SFT", ""),
+    "prompt:full": OurName("backbone", ""),
+    "prompt:no_reasoning": OurName("backbone", "prompt=no_reasoning"),
+    "prompt:no_chain": OurName("backbone", "prompt=no_chain"),
 }
-"""Published rows of Table 2 that have another name here, and what their variant ends with."""
+
+
+class Results(TypedDict):
+    """The tables of results of a page, as its template wants them."""
+
+    groups: list[Row]  # by data set and number of users
+    footnote: str  # to rows with a dagger; "" where there are none
 
 
 def write_page(
@@ -38,110 +65,135 @@ def write_page(
 ) -> None:
     """Write a run's page to `path`, replaced as a whole.
 
-    `records` are those of metrics.json; `published` rows come from `tables.published` and stand beside the
-    data set they belong to. `figures` maps captions to SVGs made by `plots`, the only markup taken as it is;
-    they, `facts` and `notes` are shown in the order given. Raises R2RecError where a figure is no SVG.
+    Args:
+        records: Those of metrics.json.
+        published: Of `records.published_rows`; they stand beside the data set they belong to.
+        figures: Caption -> SVG made by `plots`, the only markup that is not escaped.
+        facts: Shown in the order given, like figures and notes.
+
+    Raises:
+        R2RecError: A figure is not an SVG.
     """
-    told = results(records, published)
     render_page(
-        path, "run", title=title, figures=figures, browser=browser, facts=facts, notes=notes, **told
+        path,
+        "run",
+        title=title,
+        figures=figures,
+        browser=browser,
+        facts=facts,
+        notes=notes,
+        **results(records, published),
     )
 
 
-def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: Any) -> None:
-    """Write the page of a template, which extends page.html.j2."""
+def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: object) -> None:
+    """Write the page of template `name`, which extends page.html.j2.
+
+    Raises:
+        R2RecError: A figure is not an SVG.
+    """
     from markupsafe import Markup
 
-    if any(not svg.startswith("<svg") for svg in figures.values()):
-        raise R2RecError(
-            f"report {path}: a figure is not an SVG; pass what r2rec.report.plots returns"
+    markup = {}
+    for caption, svg in figures.items():
+        if not svg.startswith("<svg"):
+            raise R2RecError(
+                f"report {path}: figure {caption!r} is not an SVG; draw it with r2rec.report.plots"
+            )
+        markup[caption] = Markup(svg)
+    template = _templates().get_template(f"{name}.html.j2")
+    write_text(path, template.render(figures=markup, labels=LABELS, **values))
+
+
+def results(records: Sequence[Record], published: Sequence[Record]) -> Results:
+    """Rows of our tables by data set and number of users, with the published rows beside them.
+
+    Published rows stand beside the first group of their data set, with our difference to them.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in over_seeds(records):
+        groups.setdefault((row["dataset"], row["users"]), []).append(row)
+    references: dict[str, list[Record]] = {}
+    for reference in published:
+        references.setdefault(reference["test_dataset"], []).append(reference)
+
+    shown = []
+    footnote = ""
+    for (dataset, users), group in groups.items():
+        beside = references.pop(dataset, [])
+        if any(published_method(row).endswith(DAGGER) for row in beside):
+            footnote = FOOTNOTE
+        shown.append(
+            {
+                "dataset": dataset,
+                "users": users,
+                "rows": list(map(_result_cells, group)),
+                "reference": [_published_cells(row, group) for row in beside],
+            }
         )
-    drawn = {caption: Markup(svg) for caption, svg in figures.items()}
-    html = (
-        _templates().get_template(f"{name}.html.j2").render(figures=drawn, labels=LABELS, **values)
-    )
-    write_text(path, html)
+    return {"groups": shown, "footnote": footnote}
 
 
 @cache
-def _templates() -> Any:
+def _templates() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     return Environment(
         loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,  # by name it would pass over a template that ends in .j2
+        autoescape=True,  # chosen by file name it would leave out templates that end in .j2
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
 
 
-def results(records: Sequence[Record], published: Sequence[Record]) -> dict[str, Any]:
-    """`groups` of table rows by data set and number of users, and the `footnote` that they need.
-
-    Published rows stand beside the first group of their data set, with what ours are above them.
-    """
-    groups: dict[tuple[str, str], list[Record]] = {}
-    for record in over_seeds(records):
-        groups.setdefault((record["dataset"], record["users"]), []).append(record)
-    reference: dict[str, list[Record]] = {}
-    for row in published:
-        reference.setdefault(row["test_dataset"], []).append(row)
-    made: list[dict[str, Any]] = [
-        {
-            "dataset": dataset,
-            "users": users,
-            "rows": [_row(record) for record in group],
-            "reference": [_reference(row, group) for row in reference.pop(dataset, [])],
-        }
-        for (dataset, users), group in groups.items()
-    ]
-    marked = any(row["method"].endswith(DAGGER) for group in made for row in group["reference"])
-    return {"groups": made, "footnote": FOOTNOTE if marked else ""}
-
-
-def _figures(record: Record) -> dict[str, str]:
-    return {name: f"{record[name]:.3f}" for name in METRICS}
-
-
-def _row(record: Record) -> dict[str, Any]:
-    source = (
-        f"trained on {record['train_dataset']}"
-        if record["train_dataset"] != record["dataset"]
-        else ""
-    )
-    seeds = f"mean of {record['seeds']} seeds" if record["seeds"] > 1 else ""
-    low, high = record["ci95"]["hr@1"]
+def _result_cells(row: Record) -> Row:
+    about = []
+    if row["variant"]:
+        about.append(row["variant"])
+    if trained_elsewhere(row):
+        about.append(f"trained on {row['train_dataset']}")
+    if row["seeds"] > 1:
+        about.append(f"mean of {row['seeds']} seeds")
+    low, high = row["ci95"]["hr@1"]
     return {
-        "method": record["method"],
-        "about": ", ".join(filter(None, (record["variant"], source, seeds))),
+        "method": row["method"],
+        "about": ", ".join(about),
         "interval": f"{low:.3f}–{high:.3f}",
-        "valid": f"{record['valid_ratio']:.1%}",
-        **_figures(record),
+        "valid": f"{row['valid_ratio']:.1%}",
+        **_figures(row),
     }
 
 
-def _reference(row: Record, group: Sequence[Record]) -> dict[str, Any]:
-    """A published row, with what the first of ours by its name and training data is above it."""
-    source = (
-        f"trained on {row['train_dataset']}" if row["train_dataset"] != row["test_dataset"] else ""
-    )
-    mark = f" {DAGGER}" if row["arithmetic"] == "infeasible" else ""
-    name, told = OURS.get(row["method"], (row["method"], ""))
-    of_data = [
-        r
-        for r in group
-        if r["train_dataset"] == row["train_dataset"] and r["variant"].endswith(told)
-    ]
-    ours = next((r for r in of_data if _plain(r["method"]) == _plain(name)), None)
-    above = (
-        {metric: f"{ours[metric] - row[metric]:+.3f}".replace("-", "−") for metric in METRICS}
-        if ours
-        else {}
-    )
-    return {"method": row["method"] + mark, "about": source, "above": above, **_figures(row)}
+def _published_cells(row: Record, group: Sequence[Record]) -> Row:
+    """A published row, with the difference of ours where we have the same method."""
+    about = ""
+    if row["train_dataset"] != row["test_dataset"]:
+        about = f"trained on {row['train_dataset']}"
+    above = {}
+    ours = _ours(row, group)
+    if ours is not None:
+        for metric in METRICS:
+            above[metric] = f"{ours[metric] - row[metric]:+.3f}".replace("-", "−")
+    return {"method": published_method(row), "about": about, "above": above, **_figures(row)}
 
 
-def _plain(name: str) -> str:
-    """GPT-4o-mini and gpt_4o_mini are one."""
+def _ours(published: Record, group: Sequence[Record]) -> Record | None:
+    """The first of our rows with the method and training data of a published row."""
+    name = published["method"]
+    wanted = OUR_NAMES.get(name, OurName(name, ""))
+    for row in group:
+        same_data = row["train_dataset"] == published["train_dataset"]
+        same_method = _letters(row["method"]) == _letters(wanted.method)
+        if same_data and same_method and row["variant"].endswith(wanted.variant):
+            return row
+    return None
+
+
+def _figures(row: Record) -> dict[str, str]:
+    return {name: f"{row[name]:.3f}" for name in METRICS}
+
+
+def _letters(name: str) -> str:
+    """A name without its punctuation: "GPT-4o-mini" and "gpt_4o_mini" are the same method."""
     return re.sub(r"\W|_", "", name.casefold())

@@ -1,84 +1,190 @@
-"""Stage `report`: rankings of all arms to metrics.json, tables, plots and a page, in the run's folder."""
+"""The report of a run: tables, figures, a page and metrics.json, from the artefacts of its jobs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-from omegaconf import DictConfig
 
-from r2rec.base.store import write_json
+from r2rec.base.files import write_json
+from r2rec.base.jobs import Finished
+from r2rec.config import Config
+from r2rec.config.slices import Arm
+from r2rec.data.split import evaluated
+from r2rec.evaluate.leakage import check_leakage
 from r2rec.evaluate.metrics import per_user, summarise
-from r2rec.evaluate.rank import read_rankings
-from r2rec.report import forest, plots, tables
+from r2rec.evaluate.rankings import read_rankings
 from r2rec.report.cases import browser
+from r2rec.report.curves import training_curves
+from r2rec.report.diagnosis import DiagnosisText, diagnosis
+from r2rec.report.forecast import forecast
+from r2rec.report.forest import forest
 from r2rec.report.page import write_page
+from r2rec.report.records import published_rows
+from r2rec.report.tables import results_table, write_tables
+from r2rec.train.card import about
+
+TRAIN_ON = "train_on/"  # names of jobs on a training data set that is not evaluated start with it
+PER_ARM = ("rank", "fuse", "diagnose")  # places of stages that have one job per arm
 
 
-class Row(NamedTuple):
-    """One row of the results: who ranked, and where its rankings are."""
+class Written(NamedTuple):
+    """A report."""
 
-    method: str
-    variant: str
-    rankings: Path
-    trained_on: str | None = None  # a data set other than this run's
+    records: list[dict[str, Any]]  # of metrics.json
+    text: str  # for the console
 
 
-def write_report(
-    cfg: DictConfig,
-    rows: Sequence[Row],
-    inputs: Mapping[str, Path],
-    folder: Path,
-    facts: Mapping[str, str],
-    notes: Sequence[str],
-    drawn: Mapping[str, str],
-) -> list[dict[str, Any]]:
-    """Write rankings.parquet, metrics.json, tables/, plots/ and report.html; return the records of metrics.json.
+class RankedArm(NamedTuple):
+    """An arm and its rankings, row by row as in the results."""
+
+    arm: Arm
+    rankings: pl.DataFrame
+
+
+def write_report(config: Config, finished: Sequence[Finished], folder: Path) -> Written:
+    """Write rankings.parquet, metrics.json, tables/, plots/ and report.html into `folder`.
 
     Args:
-        drawn: More figures for the page: caption -> SVG.
+        finished: All jobs of the run, in the order in which they ran.
+
+    Raises:
+        R2RecError: A held-out rating leaked, or rankings are of other users or candidates.
     """
-    rankings = [read_rankings(row.rankings, cfg, inputs["split"]) for row in rows]
-    pl.concat(rankings).write_parquet(folder / "rankings.parquet")
-    records = [
-        summarise(
-            per_user(table), method=row.method, variant=row.variant, dataset=cfg.dataset.name,
-            train_dataset=row.trained_on or cfg.dataset.name, seed=cfg.seed, resamples=cfg.evaluation.resamples,
-            rng_seed=cfg.seed,
-        )
-        for row, table in zip(rows, rankings, strict=True)
-    ]  # fmt: skip
+    training = _shared_folders(finished, on_training_data=True)
+    inputs = _shared_folders(finished, on_training_data=False)
+    leakage = check_leakage(inputs)
+    if training:
+        leakage = f"{check_leakage(training)}; {leakage}"
+
+    ranked = _ranked_arms(config, finished, inputs["split"])
+    rankings = {row.arm.method: row.rankings for row in ranked}
+    pl.concat([row.rankings for row in ranked]).write_parquet(folder / "rankings.parquet")
+    records = _records(config, ranked, _trained_elsewhere(finished))
     write_json(folder / "metrics.json", records)
-    tables.write_tables(records, folder / "tables")
-    named = {row.method: table for row, table in zip(rows, rankings, strict=True)}
+    write_tables(records, folder / "tables")
+
+    plots = folder / "plots"
+    plots.mkdir(parents=True, exist_ok=True)
+    diagnosed = _diagnosis(config, finished, folder)
+    figures = {"HitRatio@1 with 95% bootstrap intervals over users": forest(records, plots)}
+    figures |= training_curves(finished, plots)
+    figures |= diagnosed.figures
+    cases = None
+    if "chain" in inputs:
+        cases = browser(config, rankings, inputs)
+    page = folder / "report.html"
     write_page(
-        folder / "report.html",
-        title=f"{cfg.name}: {cfg.dataset.name}",
+        page,
+        title=f"{config.name}: {config.dataset.name}",
         records=records,
-        published=tables.published(cfg.dataset.name),
-        figures={**figures(records, inputs, folder / "plots"), **drawn},
-        browser=browser(cfg, named, inputs) if "chain" in inputs else None,
-        facts=facts,
-        notes=notes,
+        published=published_rows(config.dataset.name),
+        figures=figures,
+        browser=cases,
+        facts=_facts(config, leakage),
+        notes=_notes(finished),
     )
+
+    parts = [results_table(records)]
+    if diagnosed.text:
+        parts.append(diagnosed.text)
+    if config.forecast.enabled:
+        parts.append(forecast(config, finished))
+    parts.append(f"leakage check: {leakage}\n{page}")
+    return Written(records, "\n\n".join(parts))
+
+
+def _shared_folders(finished: Sequence[Finished], *, on_training_data: bool) -> dict[str, Path]:
+    """Place -> folder of the artefacts that arms share, of one of the two data sets of a run.
+
+    There is nothing on the training data where that is the evaluation data set too.
+    """
+    folders = {}
+    for done in finished:
+        place = done.job.stage.place
+        if place not in PER_ARM and done.job.name.startswith(TRAIN_ON) == on_training_data:
+            folders[place] = done.artefact.path
+    return folders
+
+
+def _ranked_arms(config: Config, finished: Sequence[Finished], split: Path) -> list[RankedArm]:
+    """All arms with their rankings: those that ranked alone, then the fused ones."""
+    candidates = evaluated(split, config.seed, config.evaluation.users)
+    rows = []
+    for place in ("rank", "fuse"):
+        for done in finished:
+            if done.job.stage.place == place and done.job.arm is not None:
+                rankings = read_rankings(done.artefact.path, candidates)
+                rows.append(RankedArm(done.job.arm, rankings))
+    return rows
+
+
+def _trained_elsewhere(finished: Sequence[Finished]) -> set[str]:
+    """Stages that were run on a training data set that is not evaluated."""
+    names = set()
+    for done in finished:
+        if done.job.name.startswith(TRAIN_ON):
+            names.add(done.job.name.removeprefix(TRAIN_ON))
+    return names
+
+
+def _records(
+    config: Config, ranked: Sequence[RankedArm], trained_elsewhere: Set[str]
+) -> list[dict[str, Any]]:
+    """The records of metrics.json, one per arm."""
+    records = []
+    for row in ranked:
+        record = summarise(
+            per_user(row.rankings),
+            method=row.arm.method,
+            variant=row.arm.variant,
+            dataset=config.dataset.name,
+            train_dataset=_train_dataset(config, row.arm, trained_elsewhere),
+            seed=config.seed,
+            resamples=config.evaluation.resamples,
+            rng_seed=config.seed,
+        )
+        records.append(record)
     return records
 
 
-def figures(
-    records: Sequence[dict[str, Any]], inputs: Mapping[str, Path], folder: Path
-) -> dict[str, str]:
-    """Caption -> SVG of what this run has to show."""
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = {"HitRatio@1 with 95% bootstrap intervals over users": forest.forest(records, folder)}
-    if "rl" in inputs:
-        drawn["GRPO, step by step"] = plots.reward_curve(
-            pl.read_parquet(inputs["rl"] / "log.parquet"), folder
-        )
-    if "sft" in inputs:
-        drawn["SFT loss on thought and answer"] = plots.loss_curve(
-            pl.read_parquet(inputs["sft"] / "log.parquet"), folder
-        )
-    if "fit" in inputs:
-        log = pl.read_parquet(inputs["fit"] / "log.parquet").rename({"epoch": "step"})
-        drawn["The baseline's training, a step an epoch"] = plots.loss_curve(log, folder)
-    return drawn
+def _train_dataset(config: Config, arm: Arm, trained_elsewhere: Set[str]) -> str:
+    """The data set that an arm was trained on."""
+    if arm.adapter in trained_elsewhere:
+        return config.train_on.name
+    if arm.method == "adapter":  # not trained in this run, but its card may tell
+        card = about(config.model.adapter)
+        if card.get("dataset"):
+            return card["dataset"]
+    return config.dataset.name
+
+
+def _diagnosis(config: Config, finished: Sequence[Finished], folder: Path) -> DiagnosisText:
+    artefacts = {}
+    for done in finished:
+        if done.job.stage.place == "diagnose" and done.job.arm is not None:
+            artefacts[done.job.arm.method] = done.artefact.path
+    if not artefacts:
+        return DiagnosisText("", {})
+    return diagnosis(config.diagnostic.name, artefacts, folder)
+
+
+def _facts(config: Config, leakage: str) -> dict[str, str]:
+    """What the head of the page tells of the run."""
+    return {
+        "data set": config.dataset.name,
+        "seed": str(config.seed),
+        "backbone": config.model.name,
+        "chains": config.chain_sampler.name,
+        "reward": config.reward.name,
+        "leakage": leakage,
+    }
+
+
+def _notes(finished: Sequence[Finished]) -> list[str]:
+    """What stages want a reader to know, except those on another training data set."""
+    notes: list[str] = []
+    for done in finished:
+        if not done.job.name.startswith(TRAIN_ON) and done.job.stage.place != "diagnose":
+            notes += done.artefact.facts.get("notes", [])
+    return notes

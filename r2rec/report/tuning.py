@@ -1,55 +1,86 @@
-"""What a tuning sweep found: its jobs, best validation first, beside the choices in which they differ."""
+"""The result of a tuning sweep: its jobs, best validation first, beside the choices that differ."""
 
-import csv
-import json
-from io import StringIO
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import yaml
 
+from r2rec.base.store import MANIFEST
+from r2rec.report.folders import files_of_jobs, stages_of
 from r2rec.report.labels import flat
-from r2rec.report.tables import aligned, write_text
+from r2rec.report.tables import aligned, csv_text, write_text
 
 FACTS = ("validation_ndcg", "validation_hr@1", "best_epoch", "seconds_per_epoch")
+TUNED = ("dataset", "baseline", "seed")  # groups that are looked at for differences
+
+
+class TunedJob(NamedTuple):
+    """A job that fitted a baseline."""
+
+    name: str
+    choices: dict[str, Any]  # by dotted key
+    facts: list[float]  # values of FACTS
 
 
 def tuning(folder: Path) -> str | None:
-    """Write tables/tuning.csv of the jobs in `folder` that fitted a baseline; return the table. None: no job did."""
-    jobs = []
-    for path in sorted(
-        folder.glob("*/manifest.json"), key=lambda path: (len(path.parent.name), path.parent.name)
-    ):
-        if fitted := json.loads(path.read_text())["stages"].get("fit"):
-            config = yaml.safe_load((path.parent / "config.yaml").read_text())
-            choices = {
-                k: v
-                for group in ("dataset", "baseline", "seed")
-                for k, v in flat(config[group], group).items()
-            }
-            jobs.append((path.parent.name, choices, [fitted[name] for name in FACTS]))
+    """Write tables/tuning.csv of a sweep's jobs that fitted a baseline, and return it as text.
+
+    Returns:
+        None where no job fitted one.
+    """
+    jobs = _tuned_jobs(folder)
     if not jobs:
         return None
-    jobs.sort(key=lambda job: -job[2][0])
-    varied = [
-        key for key in jobs[0][1] if len({str(choices.get(key)) for _, choices, _ in jobs}) > 1
-    ]
-    head = ["job", *varied, *FACTS]
-    rows = [
-        [name, *(str(choices.get(key)) for key in varied), *map(_short, facts)]
-        for name, choices, facts in jobs
-    ]
-    text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *rows])
-    write_text(folder / "tables" / "tuning.csv", text.getvalue())
-    return aligned([head, *rows], texts=1)
+    jobs.sort(key=lambda job: -job.facts[0])
+    varied = _varied_choices(jobs)
+    rows = [["job", *varied, *FACTS]]
+    for job in jobs:
+        row = [job.name]
+        for key in varied:
+            row.append(str(job.choices.get(key)))
+        for fact in job.facts:
+            row.append(_short(fact))
+        rows.append(row)
+    write_text(folder / "tables" / "tuning.csv", csv_text(rows))
+    return aligned(rows, texts=1)
 
 
 def sought(job: Path) -> float | None:
-    """Validation NDCG of the baseline that a finished job fitted; None: it fitted none."""
-    manifest = job / "manifest.json"
-    fitted = json.loads(manifest.read_text())["stages"].get("fit") if manifest.exists() else None
-    return fitted["validation_ndcg"] if fitted else None
+    """Validation NDCG of the baseline that a finished job fitted; None where it fitted none."""
+    fit = stages_of(job).get("fit")
+    if fit is None:
+        return None
+    ndcg: float = fit["validation_ndcg"]
+    return ndcg
+
+
+def _tuned_jobs(folder: Path) -> list[TunedJob]:
+    jobs = []
+    for manifest in files_of_jobs(folder, MANIFEST):
+        job = manifest.parent
+        fit = stages_of(job).get("fit")
+        if fit is None:
+            continue
+        config = yaml.safe_load((job / "config.yaml").read_text())
+        choices: dict[str, Any] = {}
+        for group in TUNED:
+            choices |= flat(config[group], group)
+        jobs.append(TunedJob(job.name, choices, [fit[name] for name in FACTS]))
+    return jobs
+
+
+def _varied_choices(jobs: Sequence[TunedJob]) -> list[str]:
+    """The keys whose values differ between jobs."""
+    varied = []
+    for key in jobs[0].choices:
+        values = {str(job.choices.get(key)) for job in jobs}
+        if len(values) > 1:
+            varied.append(key)
+    return varied
 
 
 def _short(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.4f}"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.4f}"

@@ -1,306 +1,207 @@
-"""One run at work: each stage gets the choices it declared and its parents' folders, and leaves an artefact."""
+"""One run at work: it walks the plan, and each job's artefact is reused or made."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from r2rec.base import cleanup as leftovers
-from r2rec.base import processes, provenance, store, tracking
+from r2rec.base import cleanup, processes, provenance, store, tracking
+from r2rec.base.code import changed_modules
+from r2rec.base.files import write_json
+from r2rec.base.jobs import Finished, Job
+from r2rec.base.workspace import Workspace
+from r2rec.config import Config
 from r2rec.llm import ledger
+from r2rec.run.keys import endpoints, job_code, key_inputs, keyed
+from r2rec.run.plan import TRAIN_ON
 
-EMPTY: Mapping[str, Any] = MappingProxyType({})
-MANNERS = (
-    "key",
-    "ceiling",
-    "concurrency",
-    "timeout",
-    "retries",
-    "backoff",
-    "replay",
-)  # of asking an endpoint
+RESPONSES = "responses"  # folder of the store with answers of endpoints
+MAX_CHANGED = 5  # changed modules that a note names
 
-
-class Stage(NamedTuple):
-    """A function `(cfg, input folders, folder) -> facts` of another file, and what its result depends on."""
-
-    name: str
-    run: str  # module:function, imported when the stage runs and not before
-    needs: tuple[str, ...] = ()  # stages whose artefacts it reads, where this run has them
-    choices: tuple[str, ...] = ()  # config keys it may read; they name its artefact
-    keeps: tuple[str, ...] = ()  # what an interrupted run leaves for the next
-    version: int = 1  # raised when the function's result changes
-    together: bool = False  # run by all processes of the run, where it has several
+Say = Callable[[str], None]
 
 
 class Run:
-    """A run's folder, its artefacts so far, and what it says on the way."""
+    """A run's folder, and the jobs that it has done so far."""
 
-    def __init__(self, cfg: DictConfig, folder: Path, say: Callable[[str], None]) -> None:
-        self.cfg, self.folder, self.say = cfg, folder, say
-        self.plain: dict[str, Any] = OmegaConf.to_container(cfg, resolve=True)  # type: ignore[assignment]
-        self.store = Path(cfg.artefacts).expanduser()
-        self.made: dict[str, store.Artefact] = {}
-        self.ranked: dict[str, store.Artefact] = {}
-        self.diagnosed: dict[str, store.Artefact] = {}
-        self.elsewhere: dict[
-            str, store.Artefact
-        ] = {}  # made on the data set that was trained on, if another
+    def __init__(self, config: Config, folder: Path, say: Say) -> None:
+        self.config = config
+        self.folder = folder
+        self.say = say
+        self.root = Path(config.artefacts).expanduser()
+        self.finished: dict[str, Finished] = {}
         ledger.begin()
         folder.mkdir(parents=True, exist_ok=True)
-        self.others = leftovers.clear(folder)  # files that are no results of a run
-        provenance.write_config(cfg, folder / "config.yaml")
-        self.provenance = provenance.collect(cfg)
+        self.foreign_files = cleanup.clear(folder)
+        provenance.write_config(asdict(config), folder / "config.yaml")
+        self.provenance = provenance.collect(config)
 
-    def make(self, stage: Stage, instead: Mapping[str, Any] = EMPTY) -> None:
-        """The artefact of a stage, reused or made.
-
-        Args:
-            instead: Groups of the configuration that the stage reads in place of this run's.
-        """
-        from r2rec.data.prepare import locate
-
-        dataset = OmegaConf.create(instead["dataset"]) if "dataset" in instead else self.cfg.dataset
-        raw = locate(dataset, self.store, self.say) if stage.name == "prepare" else {}
-        self.made[stage.name] = self._obtain(stage, stage.name, raw, instead=instead)
-        self.write_manifest()
-
-    def move(self) -> None:
-        """Go on to the data set that is ranked: what was made so far is of the one that was trained on."""
-        self.elsewhere, self.made = (
-            self.made,
-            {k: v for k, v in self.made.items() if k == "backbone"},
-        )
-
-    def rank(self, stage: Stage, arm: Any) -> None:
-        """The rankings of one arm (an `arms.Arm`), reused or made."""
-        self.ranked[arm.method] = self._obtain(stage, f"{stage.name} {arm.method}", {}, arm)
-        self.write_manifest()
-
-    def diagnose(self, stage: Stage, arm: Any) -> None:
-        """What the diagnostic finds of an arm that was ranked, reused or made."""
-        ranked = {"rank": self.ranked[arm.method]}
-        self.diagnosed[arm.method] = self._obtain(
-            stage, f"{stage.name} {arm.method}", {}, arm, more=ranked
-        )
-
-    def fuse(self, stage: Stage, arm: Any) -> Any:
-        """The arm that ranks as this one and baseline `fusion` together do, reused or made."""
-        fused = arm._replace(method=f"{arm.method} + {self.cfg.fusion.name}")
-        ranked = {"rank": self.ranked[arm.method]}
-        self.ranked[fused.method] = self._obtain(
-            stage, f"{stage.name} {arm.method}", {}, arm, more=ranked
-        )
-        self.write_manifest()
-        return fused
-
-    def _obtain(
-        self,
-        stage: Stage,
-        label: str,
-        raw: Mapping[str, Path],
-        arm: Any = None,
-        instead: Mapping[str, Any] = EMPTY,
-        more: Mapping[str, store.Artefact] = EMPTY,
-    ) -> store.Artefact:
-        parents = {name: self.made[name] for name in stage.needs if name in self.made} | dict(more)
-        if arm and arm.adapter:
-            parents["adapter"] = {**self.elsewhere, **self.made}[arm.adapter]
-        choices = pick({**self.plain, **instead}, stage.choices)
-        if arm:  # its variant is a word for readers: an adapter's folder, or what a card says
-            choices["arm"] = {
-                key: value for key, value in arm._asdict().items() if key != "variant"
-            }
-        inputs: dict[str, Any] = {
-            "version": stage.version,
-            "config": placeless(choices),
-            "parents": {name: artefact.key for name, artefact in parents.items()},
-            "raw": {name: store.checksum(path) for name, path in raw.items()}
-            | self._weights(choices),
-        }
-        # hardware changes where and how, never what: readable, and in no key
-        cfg = OmegaConf.create(choices | pick(self.plain, ("hardware",)))
-        OmegaConf.set_struct(
-            cfg, True
-        )  # a choice that was not declared cannot be read: no key would know of it
-        folders = {name: artefact.path for name, artefact in parents.items()} | dict(raw)
-        alone = not stage.together or OmegaConf.select(cfg, "generation.endpoint") is not None
-        perform = processes.run_here if alone else processes.run_in_all
-        paid = [ledger.of(server) for server in _endpoints(choices)]
-        before = sum(book.spent for book in paid)
-
-        def build(folder: Path) -> dict[str, Any]:
-            facts = perform(function(stage.run), cfg, folders, folder) or {}
-            dollars = round(sum(book.spent for book in paid) - before, 4)
-            return {**({"dollars": dollars} if dollars else {}), **facts}
-
-        artefact = store.obtain(
-            self.store,
-            stage.name,
-            store.key_of(stage.name, **inputs),
-            build,
-            inputs=provenance.scrubbed(inputs),
-            force=stage.name in self.cfg.force,
-            keeps=stage.keeps,
-            say=self.say,
-        )
-        for book in paid if not artefact.made else []:
-            book.reused += artefact.facts.get("dollars", 0.0)
-        self._tell(label, artefact)
-        tracking.log_stage(label, artefact.facts, artefact.path, artefact.made)
-        return artefact
-
-    def _weights(self, choices: Mapping[str, Any]) -> dict[str, str]:
-        """Checksums of local weights, where the stage reads any."""
-        found: dict[str, str] = {}
-        for where, model in _models(choices).items():
-            from r2rec.llm.load import fingerprint
-
-            whole = (
-                "path" in model
-            )  # the stage that makes a backbone reads what it starts from alone
-            parts = (
-                {"": model["path"], "adapter/": model["adapter"]}
-                if whole
-                else {"": model["tiny"]["start"]}
-            )
-            for part, path in parts.items():
-                found |= {
-                    f"{where}{part}{name}": digest for name, digest in fingerprint(path).items()
-                }
-        return found
-
-    def _tell(self, label: str, artefact: store.Artefact) -> None:
-        facts = ", ".join(f"{v} {k}" for k, v in artefact.facts.items() if type(v) is int)
-        how = f"{artefact.seconds:.1f} s" if artefact.made else "reused"
-        self.say(f"{label:<24} {how:>8}  {facts}")
-        for note in artefact.facts.get("notes", []):
-            self.say(f"  note: {note}")
-
-    def write_manifest(self) -> None:
-        """manifest.json of the run folder: revision, versions, seeds, and every stage's artefact."""
-        stages = {name: artefact.record() for name, artefact in self.made.items()}
-        stages |= {
-            f"train_on/{name}": artefact.record() for name, artefact in self.elsewhere.items()
-        }
-        if self.ranked:
-            rows = {name: artefact.record() for name, artefact in self.ranked.items()}
-            stages["rank"] = list(rows.values())[-1] | {"arms": rows}
-        if self.diagnosed:
-            rows = {name: artefact.record() for name, artefact in self.diagnosed.items()}
-            stages["diagnose"] = list(rows.values())[-1] | {"arms": rows}
-        results = sorted(leftovers.shown(self.folder) - self.others)
-        store.write_json(
-            self.folder / store.MANIFEST, self.provenance | {"stages": stages, "results": results}
-        )
-
-    def report(self, rows: Sequence[Any]) -> list[dict[str, Any]]:
-        """Tables, plots, page and metrics.json in the run folder, from the rankings of these arms."""
-        from r2rec.evaluate import leakage
-        from r2rec.report.report import Row, write_report
-        from r2rec.report.tables import results_table
-        from r2rec.train import card
-
-        begin = time.perf_counter()
-        folders = {name: artefact.path for name, artefact in self.made.items()}
-        trained = {name: artefact.path for name, artefact in self.elsewhere.items()}
-        artefacts = [*self.made.values(), *self.ranked.values()]
-        facts = {
-            "data set": self.cfg.dataset.name,
-            "seed": str(self.cfg.seed),
-            "backbone": self.cfg.model.name,
-            "chains": self.cfg.chain_sampler.name,
-            "reward": self.cfg.reward.name,
-            "leakage": "; ".join(
-                leakage.check_leakage(world) for world in (trained, folders) if world
-            ),
-        }
-        notes = [note for artefact in artefacts for note in artefact.facts.get("notes", [])]
-        given = card.about(self.cfg.model.adapter).get("dataset")
-        source = (
-            {"sft": self.cfg.train_on.name, "rl": self.cfg.train_on.name} if self.elsewhere else {}
-        )
-        ranked = [
-            Row(arm.method, arm.variant, self.ranked[arm.method].path,
-                given if arm.method == "adapter" else source.get(arm.adapter))
-            for arm in rows
-        ]  # fmt: skip
-        found: tuple[str, dict[str, str]] = ("", {})
-        if self.diagnosed:
-            from r2rec.report.diagnosis import diagnosis
-
-            artefacts_of = {method: artefact.path for method, artefact in self.diagnosed.items()}
-            found = diagnosis(self.cfg.diagnostic.name, artefacts_of, self.folder)
-        records = write_report(
-            self.cfg, ranked, {**trained, **folders}, self.folder, facts, notes, found[1]
-        )
-        tracking.log_results(records, self.folder / "rankings.parquet")
-        self.made["report"] = store.Artefact(
-            "report", "", self.folder, time.perf_counter() - begin, 0.0, True, {}
-        )
-        self.write_manifest()
-        self._tell("report", self.made["report"])
-        planned = ""
-        if self.cfg.forecast.enabled:
-            from r2rec.report.forecast import plan
-
-            planned = plan(self.cfg, {**self.elsewhere, **self.made}, self.ranked)
-        told = "\n\n".join(filter(None, [results_table(records), found[0], planned]))
-        self.say(f"\n{told}\n\nleakage check: {facts['leakage']}\n{self.folder / 'report.html'}")
+    def walk(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
+        """Do all jobs in order; the rows of metrics.json, [] where the plan has no report."""
+        records: list[dict[str, Any]] = []
+        for job in jobs:
+            if job.stage.name == "report":
+                records = self._report(job)
+            else:
+                artefact = self._obtain(job)
+                self._finish(job, artefact)
+        self._note_other_code()
         return records
 
+    def _obtain(self, job: Job) -> store.Artefact:
+        """A job's artefact, reused or made."""
+        parents = {role: self.finished[name].artefact for role, name in job.inputs.items()}
+        raw = self._raw_files(job)
+        inputs = key_inputs(job, parents, raw)
+        recipe = store.Recipe(
+            stage=job.stage.place,
+            key=store.key_of(job.stage.place, inputs),
+            inputs=provenance.scrubbed(inputs),
+            made_from={role: artefact.content for role, artefact in parents.items()},
+            code=job_code(job),
+            keeps=job.stage.keeps,
+        )
+        folders = {role: artefact.path for role, artefact in parents.items()} | raw
+        books = [ledger.of(endpoint) for endpoint in endpoints(job.choices)]
+        spent_before = sum(book.spent for book in books)
 
-def pick(plain: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
-    """The entries of a nested dict under these dotted keys, nested as before."""
-    part: dict[str, Any] = {}
-    for key in keys:
-        *path, name = key.split(".")
-        source, target = plain, part
-        for step in path:
-            source, target = source[step], target.setdefault(step, {})
-        target[name] = source[name]
-    return part
+        def build(folder: Path) -> dict[str, Any]:
+            facts = self._run_stage(job, folders, folder)
+            dollars = round(sum(book.spent for book in books) - spent_before, 4)
+            return {"dollars": dollars, **facts} if dollars else facts
 
+        artefact = store.obtain(
+            self.root,
+            recipe,
+            build,
+            force=job.stage.place in self.config.force,
+            say=self.say,
+        )
+        if not artefact.made:
+            for book in books:
+                book.reused += artefact.facts.get("dollars", 0.0)
+        return artefact
 
-def placeless(choices: Mapping[str, Any]) -> dict[str, Any]:
-    """The same choices with what makes the content alone.
+    def _raw_files(self, job: Job) -> dict[str, Path]:
+        """The raw data files of a job that reads a data set."""
+        if job.dataset is None:
+            return {}
+        from r2rec.data.prepare import locate
 
-    Without local folders: what lies in them names an artefact, by checksum, not where. And without how an endpoint is
-    asked: how fast, how often, for how much and with whose key changes no answer.
-    """
-    placed = deepcopy(dict(choices))
-    for model in _models(placed).values():
-        for part, key in ((model, "path"), (model, "adapter"), (model.get("tiny") or {}, "start")):
-            if part.get(key) and Path(part[key]).is_dir():
-                part[key] = "(folder)"
-    for endpoint in _endpoints(placed):
-        for key in MANNERS:
-            endpoint.pop(key, None)
-    return placed
+        return dict(locate(job.dataset, self.root, self.say))
 
+    def _run_stage(self, job: Job, folders: Mapping[str, Path], folder: Path) -> dict[str, Any]:
+        """Call the stage's function; what it reports of its result."""
+        work = Workspace(folder, self.config.hardware, self.root / RESPONSES)
+        asks_server = _asks_server(job.choices)
+        perform = processes.run_here
+        if job.stage.all_processes and not asks_server:
+            perform = processes.run_in_all
+        facts: dict[str, Any] = perform(function(job.stage.run), job.choices, folders, work) or {}
+        if job.stage.trains:
+            self._write_card(job, folders, folder, facts)
+        return facts
 
-def _models(choices: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The models that a stage may read, by what their files are called under: the run's own, and a teacher's."""
-    models = {"": choices.get("model"), "teacher/": (choices.get("teacher") or {}).get("model")}
-    return {where: model for where, model in models.items() if model}
+    def _write_card(
+        self, job: Job, folders: Mapping[str, Path], folder: Path, facts: Mapping[str, Any]
+    ) -> None:
+        """The model card of an adapter that a stage has trained."""
+        from r2rec.train.card import write_card
 
+        write_card(
+            folder,
+            stage=job.stage.name,
+            title=job.stage.title,
+            method=job.stage.method or job.choices.name,
+            choices=keyed(job.choices),
+            inputs=folders,
+            facts=facts,
+            base=job.choices.model,
+            seed=job.choices.seed,
+        )
 
-def _endpoints(choices: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The endpoints that a stage may ask: a baseline's, an engine's, a teacher's."""
-    groups = [
-        choices.get("baseline"),
-        choices.get("generation"),
-        (choices.get("teacher") or {}).get("generation"),
-    ]
-    return [group["endpoint"] for group in groups if group and group.get("endpoint")]
+    def _report(self, job: Job) -> list[dict[str, Any]]:
+        """Tables, plots, page and metrics.json in the run folder."""
+        from r2rec.report.report import write_report
+
+        begin = time.perf_counter()
+        written = write_report(self.config, list(self.finished.values()), self.folder)
+        seconds = time.perf_counter() - begin
+        tracking.log_results(written.records, self.folder / "rankings.parquet")
+        artefact = store.Artefact("report", "", self.folder, seconds, 0.0, made=True, facts={})
+        self._finish(job, artefact)
+        self.say(f"\n{written.text}")
+        return written.records
+
+    def _finish(self, job: Job, artefact: store.Artefact) -> None:
+        """Record a job that is done, and say so."""
+        self.finished[job.name] = Finished(job, artefact)
+        self.write_manifest()
+        counts = [f"{v} {name}" for name, v in artefact.facts.items() if type(v) is int]
+        how = f"{artefact.seconds:.1f} s" if artefact.made else "reused"
+        self.say(f"{_label(job):<24} {how:>8}  {', '.join(counts)}")
+        for note in artefact.facts.get("notes", []):
+            self.say(f"  note: {note}")
+        tracking.log_stage(_label(job), artefact.facts, artefact.path, made=artefact.made)
+
+    def _note_other_code(self) -> None:
+        """Say in one line what was reused although other code made it, and how to remake it."""
+        stages: dict[str, None] = {}
+        modules: set[str] = set()
+        for done in self.finished.values():
+            if not done.artefact.made:
+                changed = changed_modules(done.artefact.code, job_code(done.job))
+                if changed:
+                    stages[done.job.stage.place] = None
+                    modules.update(changed)
+        if not stages:
+            return
+        names = sorted(modules)
+        shown = ", ".join(names[:MAX_CHANGED])
+        if len(names) > MAX_CHANGED:
+            shown += f" and {len(names) - MAX_CHANGED} more"
+        self.say(
+            f"  note: reused although the code has changed since ({shown}): {', '.join(stages)}; "
+            f"to remake: force=[{','.join(stages)}]"
+        )
+
+    def write_manifest(self) -> None:
+        """manifest.json of the run: revision, versions, seeds, and every stage's artefact."""
+        stages: dict[str, Any] = {}
+        for done in self.finished.values():
+            name = _entry(done.job)
+            record = done.artefact.record()
+            if done.job.arm:
+                arms = stages.get(name, {}).get("arms", {}) | {done.job.arm.method: record}
+                record = record | {"arms": arms}
+            stages[name] = record
+        results = sorted(cleanup.shown(self.folder) - self.foreign_files)
+        manifest = self.provenance | {"stages": stages, "results": results}
+        write_json(self.folder / store.MANIFEST, manifest)
 
 
 def function(dotted: str) -> Callable[..., Any]:
-    """What `module:name` names."""
+    """What "module:name" names."""
     module, name = dotted.split(":")
-    return getattr(import_module(module), name)
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
+
+
+def _asks_server(choices: Any) -> bool:
+    """Whether another machine writes the answers, which one process asks."""
+    generation = getattr(choices, "generation", None)
+    return generation is not None and generation.endpoint is not None
+
+
+def _label(job: Job) -> str:
+    """How the console and trackers call a job: "rank R2Rec", "sft"."""
+    return job.name.removeprefix(TRAIN_ON)
+
+
+def _entry(job: Job) -> str:
+    """Where the run's manifest lists a job: "sft", "train_on/sft"; arms of fusions under "rank"."""
+    place = "rank" if job.stage.place == "fuse" else job.stage.place
+    prefix = TRAIN_ON if job.name.startswith(TRAIN_ON) else ""
+    return f"{prefix}{place}"

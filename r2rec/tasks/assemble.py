@@ -1,4 +1,4 @@
-"""From tables to cases: what a prompt shows of a user, at the moment it is asked."""
+"""From tables to cases: what a prompt shows of a user, at the moment the question is asked."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -6,21 +6,23 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 
 from r2rec.chains.graph import Graph
+from r2rec.config import Prompt
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 
 
 class Texts(NamedTuple):
-    """What the data says in words: by item id, and by user id."""
+    """The texts of a data set: items by item id, profiles by user id."""
 
     items: list[Item]
     profiles: list[str | None]
 
     def profile(self, user: int) -> str | None:
-        """Nothing is known of fake users, whose ids follow the real ones'."""
-        return self.profiles[user] if user < len(self.profiles) else None
+        """The profile of a user; None for fake users, whose ids follow those of the real ones."""
+        if user < len(self.profiles):
+            return self.profiles[user]
+        return None
 
 
 def load_texts(prepare: Path) -> Texts:
@@ -31,13 +33,18 @@ def load_texts(prepare: Path) -> Texts:
 
 
 def texts(items: pl.DataFrame, users: pl.DataFrame) -> Texts:
-    """The same from tables sorted by id."""
-    pairs = zip(items["title"], items["attributes"], strict=True)
-    return Texts([Item(t, tuple(a)) for t, a in pairs], users["profile"].to_list())
+    """Titles, attributes and profiles of tables that are sorted by id."""
+    shelf = []
+    for title, attributes in zip(items["title"], items["attributes"], strict=True):
+        shelf.append(Item(title, tuple(attributes)))
+    return Texts(shelf, users["profile"].to_list())
 
 
 class RankingQuestions(NamedTuple):
-    """Ranking questions, one per entry: user u, having done their first `length` ratings, among `candidates`."""
+    """Ranking questions: user q has given `length[q]` ratings so far and is shown `candidates[q]`.
+
+    Later ratings of the user are unknown to the question, for they would give away its answer.
+    """
 
     user: NDArray[np.int64]  # [q]
     length: NDArray[np.int64]  # [q]
@@ -45,50 +52,68 @@ class RankingQuestions(NamedTuple):
 
 
 def ranking_cases(
-    asked: RankingQuestions,
+    questions: RankingQuestions,
     chains: pl.DataFrame,
     graph: Graph,
-    known: Texts,
-    prompt: DictConfig,
+    texts: Texts,
+    prompt: Prompt,
     *,
     positive_above: float,
 ) -> list[RankingCase]:
-    """The case of each question: what a thought rests on, and is judged by, is what the prompt shows and no more.
+    """The case of each question. It holds what the prompt shows and no more.
+
+    Thoughts are audited against the case, so they too can rest on nothing but the prompt.
 
     Args:
-        chains: With a column `query`, the index into `asked`, sorted by it.
-        prompt: Group `prompt`: `history` is how many of the most recent liked items are shown, the latest last.
+        chains: Has a column `query`, the index into `questions`, and is sorted by it.
+        prompt: `history` is the number of recently liked items shown, the latest last.
+        positive_above: A rating above this is a like.
     """
-    of_query = chains.partition_by("query", as_dict=True) if prompt.chains else {}
+    chains_by_question = {}
+    if prompt.chains:
+        for key, rows in chains.partition_by("query", as_dict=True).items():
+            chains_by_question[key[0]] = tuple(chain_cases(rows, texts))
     cases = []
-    for q, (user, length) in enumerate(zip(asked.user, asked.length, strict=True)):
-        past = slice(graph.start[user], graph.start[user] + length)
-        items, ratings = graph.item[past], graph.rating[past]
-        liked = items[ratings > positive_above].tolist()
-        own = of_query.get((q,))
-        cases.append(
-            RankingCase(
-                known.profile(user) if prompt.profile else None,
-                tuple(known.items[i] for i in liked[max(0, len(liked) - prompt.history) :]),
-                tuple(chain_cases(own, known)) if own is not None else (),
-                tuple(known.items[i] for i in asked.candidates[q]),
-            )
+    pairs = zip(questions.user.tolist(), questions.length.tolist(), strict=True)
+    for question, (user, length) in enumerate(pairs):
+        liked = _recent_likes(graph, user, length, positive_above, prompt.history)
+        case = RankingCase(
+            profile=texts.profile(user) if prompt.profile else None,
+            history=tuple(texts.items[item] for item in liked),
+            chains=chains_by_question.get(question, ()),
+            candidates=tuple(texts.items[item] for item in questions.candidates[question]),
         )
+        cases.append(case)
     return cases
 
 
-def chain_cases(chains: pl.DataFrame, known: Texts) -> list[Chain]:
-    """Rows of a chains table as a prompt shows them: texts in place of ids, the neighbour without a name."""
+def _recent_likes(
+    graph: Graph, user: int, length: int, positive_above: float, limit: int
+) -> list[int]:
+    """Items that the user liked among their first `length` ratings: the last `limit`, in order."""
+    start = graph.start[user]
+    past = slice(start, start + length)
+    is_liked = graph.rating[past] > positive_above
+    liked: list[int] = graph.item[past][is_liked].tolist()
+    return liked[max(0, len(liked) - limit) :]
+
+
+def chain_cases(chains: pl.DataFrame, texts: Texts) -> list[Chain]:
+    """Rows of a chains table as a prompt shows them: item texts for ids, the neighbour unnamed."""
     columns = chains.select("item1", "rating_u1", "rating_v1", "rating_v2", "item2", "rating_u2")
-    return [
-        Chain(known.items[i1], u1, v1, v2, known.items[i2], u2)
-        for i1, u1, v1, v2, i2, u2 in columns.iter_rows()
-    ]
+    cases = []
+    for item1, rating_u1, rating_v1, rating_v2, item2, rating_u2 in columns.iter_rows():
+        chain = Chain(
+            texts.items[item1], rating_u1, rating_v1, rating_v2, texts.items[item2], rating_u2
+        )
+        cases.append(chain)
+    return cases
 
 
-def rating_cases(chains: pl.DataFrame, known: Texts, prompt: DictConfig) -> list[RatingCase]:
-    """The paper's question on one chain, for each row: what does the user rate item2?"""
-    pairs = zip(chains["user"], chain_cases(chains, known), strict=True)
-    return [
-        RatingCase(known.profile(user) if prompt.profile else None, case) for user, case in pairs
-    ]
+def rating_cases(chains: pl.DataFrame, texts: Texts, prompt: Prompt) -> list[RatingCase]:
+    """The paper's question (section 3.2.1) on the chain of each row: how does u rate item2?"""
+    cases = []
+    for user, chain in zip(chains["user"], chain_cases(chains, texts), strict=True):
+        profile = texts.profile(user) if prompt.profile else None
+        cases.append(RatingCase(profile, chain))
+    return cases

@@ -1,4 +1,7 @@
-"""Train-side ratings that training prompts ask about, as if they were still to come (method.md, Training)."""
+"""Training targets: likes of the train table that training prompts ask about as if still to come.
+
+The halves of SFT and RL are disjoint, as the paper's two training sets are (section 4.1.2).
+"""
 
 import numpy as np
 import polars as pl
@@ -7,30 +10,37 @@ import polars as pl
 def training_targets(
     train: pl.DataFrame, *, positive_above: float, min_history: int, rng: np.random.Generator
 ) -> pl.DataFrame:
-    """Every like with enough likes before it, in a seeded order: user, item, position (ratings of the user before it).
+    """Every like with at least `min_history` likes before it, in a seeded order.
 
-    The front half is SFT's and the back half RL's (`for_sft`, `for_rl`), so the two never share a sample and
-    neither depends on how many the other takes.
+    The front half is for SFT (`for_sft`) and the back half for RL (`for_rl`), so the two never
+    share a target, and neither depends on how many targets the other takes.
 
     Args:
         train: Sorted by user, then time.
+
+    Returns:
+        Columns user, item, and position: the number of the user's ratings before the target.
     """
+    is_like = pl.col("rating") > positive_above
     rows = train.select(
         "user",
         "item",
         position=pl.int_range(pl.len()).over("user"),
-        liked=pl.col("rating") > positive_above,
-        before=(pl.col("rating") > positive_above).cum_sum().over("user") - 1,
+        liked=is_like,
+        likes_before=is_like.cum_sum().over("user") - 1,
     )
-    pool = rows.filter("liked", pl.col("before") >= min_history).select("user", "item", "position")
+    enough = pl.col("likes_before") >= min_history
+    pool = rows.filter("liked", enough).select("user", "item", "position")
     return pool[rng.permutation(pool.height)]
 
 
 def for_sft(targets: pl.DataFrame, samples: int) -> pl.DataFrame:
-    """The first targets, from the half that is SFT's."""
-    return targets.head(targets.height // 2).head(samples)
+    """The first `samples` targets of the half that is for SFT."""
+    half = targets.height // 2
+    return targets.head(half).head(samples)
 
 
 def for_rl(targets: pl.DataFrame, samples: int) -> pl.DataFrame:
-    """The last targets, from the half that is RL's."""
-    return targets.tail(targets.height - targets.height // 2).tail(samples)
+    """The last `samples` targets of the half that is for RL."""
+    half = targets.height - targets.height // 2
+    return targets.tail(half).tail(samples)

@@ -1,133 +1,154 @@
-"""Training tasks: a case, what it is about, and the true answer. Shared by `think`, `rl` and the tiny backbone."""
+"""Training tasks: a case, what it is about, and its true answer.
 
+The stages `think`, `rl` and `adapt` make them from a data set, the tiny backbone from toy worlds.
+"""
+
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
-from omegaconf import DictConfig
 
 from r2rec.base import seeds
 from r2rec.chains.chain import load_graph, sample
 from r2rec.chains.graph import Graph, queries
+from r2rec.config.slices import CaseSlice, TargetSlice
 from r2rec.data import negatives
+from r2rec.data.candidates import Candidates
 from r2rec.prompts.cases import LABELS, RankingCase, RatingCase
 from r2rec.tasks.assemble import RankingQuestions, Texts, load_texts, ranking_cases, rating_cases
 from r2rec.tasks.targets import training_targets
+
+PAIRS = [("item1", "item2"), ("rating_u1", "rating_u2"), ("rating_v1", "rating_v2")]
+"""Columns of a chains table that change places when a closed chain is read the other way round."""
 
 
 class TaskSource(NamedTuple):
     """What tasks are made from."""
 
-    train: pl.DataFrame
+    train: pl.DataFrame  # train ratings, sorted by user, then time
     touched: NDArray[np.int64]  # `negatives.touched_keys` of all interactions
-    graph: Graph
-    known: Texts
+    graph: Graph  # of `train`
+    known: Texts  # titles, attributes and profiles
 
 
 class Task(NamedTuple):
+    """A question with its answer."""
+
     user: int
-    item: int  # the positive, or the chain's item2
+    item: int  # the positive of a RankingCase, item2 of a RatingCase
     case: RankingCase | RatingCase
-    truth: str  # the positive's label, or the rating's digit
+    truth: str  # the positive's label, or the rating of item2 as a digit
 
 
 def load_source(prepare: Path, split: Path) -> TaskSource:
-    """Tables of two artefacts."""
+    """The source that these two artefacts make."""
     graph = load_graph(prepare, split)
     interactions = pl.read_parquet(prepare / "interactions.parquet", columns=["user", "item"])
     train = pl.read_parquet(split / "train.parquet")
-    made_up = train.select("user", "item").join(
-        interactions, on=["user", "item"], how="anti"
-    )  # by noise
-    touched = negatives.touched_keys(pl.concat([interactions, made_up]), graph.n_items)
+    # Ratings that noise added are no interactions, but the user must not get them as negatives.
+    added = train.select("user", "item").join(interactions, on=["user", "item"], how="anti")
+    touched = negatives.touched_keys(pl.concat([interactions, added]), graph.n_items)
     return TaskSource(train, touched, graph, load_texts(prepare))
 
 
-def targets(source: TaskSource, cfg: DictConfig) -> pl.DataFrame:
-    """All training targets in their seeded order. `cfg` has `evaluation` and `seed`."""
-    protocol = cfg.evaluation
+def targets(source: TaskSource, choices: TargetSlice) -> pl.DataFrame:
+    """All training targets in their seeded order: user, item, position."""
     return training_targets(
         source.train,
-        positive_above=protocol.positive_above,
-        min_history=protocol.min_history,
-        rng=seeds.generator(cfg.seed, "targets"),
+        positive_above=choices.positive_above,
+        min_history=choices.min_history,
+        rng=seeds.generator(choices.seed, "targets"),
     )
 
 
 def ranking_tasks(
-    source: TaskSource, chosen: pl.DataFrame, cfg: DictConfig, rng: np.random.Generator
+    source: TaskSource, chosen: pl.DataFrame, choices: CaseSlice, rng: np.random.Generator
 ) -> list[Task]:
-    """Ranking tasks on these targets: history and chains from before the target, untouched items beside it."""
+    """Ranking tasks (section 4.1.2) about the chosen targets.
+
+    History and chains come from before the target; the other candidates are untouched items.
+    Targets whose users have too few untouched items are left out.
+    """
     graph = source.graph
-    chosen, drawn = with_negatives(source, chosen, cfg.evaluation.negatives, rng)
-    user, length = chosen["user"].to_numpy().astype(np.int64), chosen["position"].to_numpy()
+    chosen, drawn = with_negatives(source, chosen, choices.negatives, rng)
+    user = chosen["user"].to_numpy().astype(np.int64)
+    length = chosen["position"].to_numpy()
     positive = chosen["item"].to_numpy()
     shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
-    chains = sample(cfg.chain_sampler, graph, queries(graph, user, length, shown), rng)
+    chains = sample(choices.chain_sampler, graph, queries(graph, user, length, shown), rng)
     cases = ranking_cases(
-        RankingQuestions(user, length, shown), chains, graph, source.known, cfg.prompt,
-        positive_above=cfg.evaluation.positive_above,
-    )  # fmt: skip
-    place = (shown == positive[:, None]).argmax(1)
-    return [
-        Task(int(u), int(i), c, LABELS[k])
-        for u, i, c, k in zip(user, positive, cases, place, strict=True)
-    ]
+        RankingQuestions(user, length, shown),
+        chains,
+        graph,
+        source.known,
+        choices.prompt,
+        positive_above=choices.positive_above,
+    )
+    positive_index = Candidates(chosen["user"].to_numpy(), positive, shown).positive_index
+    tasks = []
+    for row, case in enumerate(cases):
+        label = LABELS[positive_index[row]]
+        tasks.append(Task(int(user[row]), int(positive[row]), case, label))
+    return tasks
 
 
 def with_negatives(
     source: TaskSource, chosen: pl.DataFrame, k: int, rng: np.random.Generator
 ) -> tuple[pl.DataFrame, NDArray[np.uint32]]:
-    """Those of the targets whose users have k untouched items left, and k of these each [n, k]."""
-    user, n_items = chosen["user"].to_numpy().astype(np.int64), source.graph.n_items
-    free = negatives.untouched_counts(source.touched, len(source.graph.start) - 1, n_items)
-    served = free[user] >= k
-    return chosen.filter(pl.lit(served)), negatives.draw_negatives(
-        user[served], source.touched, n_items, k, rng
-    )
+    """The targets whose users have k untouched items left, and k such items for each, [n, k]."""
+    user = chosen["user"].to_numpy().astype(np.int64)
+    n_users = len(source.graph.start) - 1
+    n_items = source.graph.n_items
+    untouched = negatives.untouched_counts(source.touched, n_users, n_items)
+    has_enough = untouched[user] >= k
+    kept = chosen.filter(pl.lit(has_enough))
+    drawn = negatives.draw_negatives(user[has_enough], source.touched, n_items, k, rng)
+    return kept, drawn
 
 
 def rating_tasks(
-    source: TaskSource, taken: pl.DataFrame, n: int, cfg: DictConfig, rng: np.random.Generator
+    source: TaskSource, taken: pl.DataFrame, n: int, choices: CaseSlice, rng: np.random.Generator
 ) -> list[Task]:
-    """The paper's question on one closed chain, its later rating asked for; never a rating in `taken`.
+    """At most n of the paper's questions (section 3.2.1), each on one closed chain.
+
+    A chain is turned so that item2 is what the user rated later; that rating is asked for.
 
     Args:
-        taken: user, item of targets that belong to someone else.
+        taken: Columns user, item: targets that belong to someone else and are never asked about.
     """
     graph = source.graph
-    users = np.flatnonzero(np.diff(graph.start) > 1)
-    asked = (
-        queries(graph, rng.choice(users, min(2 * n, 50 * len(users))))
-        if len(users)
-        else queries(graph, users)
-    )
-    one = cfg.chain_sampler.copy()
-    one.per_user = 1
-    chains = sample(one, graph, asked, rng).drop_nulls("rating_u2")
-    when = source.train.select("user", "item", when=pl.int_range(pl.len()))
+    users = np.flatnonzero(np.diff(graph.start) > 1)  # a closed chain needs two ratings
+    if len(users):
+        # Some chains are open or about a taken target, so twice as many as needed are drawn.
+        users = rng.choice(users, min(2 * n, 50 * len(users)))
+    one_each = replace(choices.chain_sampler, per_user=1)
+    chains = sample(one_each, graph, queries(graph, users), rng).drop_nulls("rating_u2")
+    chains = _with_later_item_last(chains, source.train)
+    taken_items = taken.rename({"item": "item2"})
+    chains = chains.join(taken_items, on=["user", "item2"], how="anti").head(n)
+    cases = rating_cases(chains, source.known, choices.prompt)
+    rows = zip(chains["user"], chains["item2"], cases, chains["rating_u2"], strict=True)
+    return [Task(user, item, case, f"{rating:.0f}") for user, item, case, rating in rows]
+
+
+def _with_later_item_last(chains: pl.DataFrame, train: pl.DataFrame) -> pl.DataFrame:
+    """The same closed chains, turned so that item2 is the item that the user rated later.
+
+    Args:
+        train: Sorted by user, then time, so a row's index says when its rating was given.
+    """
+    when = train.select("user", "item", when=pl.int_range(pl.len()))
     for role in ("item1", "item2"):
         renamed = when.rename({"item": role, "when": f"when_{role}"})
         chains = chains.join(renamed, on=["user", role], maintain_order="left")
-    chains = (
-        _later_last(chains)
-        .join(taken.rename({"item": "item2"}), on=["user", "item2"], how="anti")
-        .head(n)
-    )
-    cases = rating_cases(chains, source.known, cfg.prompt)
-    rows = zip(chains["user"], chains["item2"], cases, chains["rating_u2"], strict=True)
-    return [Task(u, i, case, f"{rating:.0f}") for u, i, case, rating in rows]
-
-
-def _later_last(chains: pl.DataFrame) -> pl.DataFrame:
-    """The same loops, turned so that item2 is what the user rated later."""
-    turn = pl.col("when_item1") > pl.col("when_item2")
-    pairs = [("item1", "item2"), ("rating_u1", "rating_u2"), ("rating_v1", "rating_v2")]
-    swapped = [
-        pl.when(turn).then(pl.col(theirs)).otherwise(pl.col(own)).alias(own)
-        for pair in pairs
-        for own, theirs in (pair, pair[::-1])
-    ]
-    return chains.with_columns(swapped)
+    must_turn = pl.col("when_item1") > pl.col("when_item2")
+    turned = []
+    for first, second in PAIRS:
+        turned.append(pl.when(must_turn).then(pl.col(second)).otherwise(pl.col(first)).alias(first))
+        turned.append(
+            pl.when(must_turn).then(pl.col(first)).otherwise(pl.col(second)).alias(second)
+        )
+    return chains.with_columns(turned)

@@ -1,34 +1,52 @@
-"""Ranking questions about validation positives: what a probe or a fusion may learn from, and no test answer."""
+"""Ranking questions about validation positives: a probe or a fusion may learn from these answers.
 
+Test answers are never among them.
+"""
+
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import polars as pl
-from omegaconf import DictConfig
 
 from r2rec.base import seeds
 from r2rec.chains.chain import load_graph, sample
 from r2rec.chains.graph import queries
+from r2rec.config.slices import CaseSlice
+from r2rec.data.candidates import Candidates
 from r2rec.prompts.cases import RankingCase
 from r2rec.tasks.assemble import RankingQuestions, load_texts, ranking_cases
 
 
 def validation(
-    cfg: DictConfig, inputs: dict[str, Path], users: int, purpose: str
+    choices: CaseSlice, inputs: Mapping[str, Path], users: int, purpose: str
 ) -> tuple[pl.DataFrame, list[RankingCase]]:
-    """Candidates and cases of so many validation positives, at most; which ones, the seed and the purpose say."""
+    """Candidates and cases of at most `users` validation positives.
+
+    Args:
+        inputs: Folders of the artefacts `prepare` and `split`.
+        purpose: Names the random stream: another purpose draws other users and other chains.
+
+    Returns:
+        The drawn rows of validation_candidates.parquet, in their order, and the case of each.
+    """
     table = pl.read_parquet(inputs["split"] / "validation_candidates.parquet")
-    rng = seeds.generator(cfg.seed, purpose)
-    table = table[np.sort(rng.permutation(table.height)[:users])]
+    rng = seeds.generator(choices.seed, purpose)
+    drawn = rng.permutation(table.height)[:users]
+    table = table[np.sort(drawn)]
+    candidates = Candidates.of(table)
+    user = candidates.users.astype(np.int64)
     graph = load_graph(inputs["prepare"], inputs["split"])
-    user, shown = (
-        table["user"].to_numpy().astype(np.int64),
-        np.array(table["items"].to_list(), np.uint32),
-    )
     length = np.diff(graph.start)[user]
-    chains = sample(cfg.chain_sampler, graph, queries(graph, user, length, shown), rng)
+    chains = sample(
+        choices.chain_sampler, graph, queries(graph, user, length, candidates.items), rng
+    )
     cases = ranking_cases(
-        RankingQuestions(user, length, shown), chains, graph, load_texts(inputs["prepare"]), cfg.prompt,
-        positive_above=cfg.evaluation.positive_above,
-    )  # fmt: skip
+        RankingQuestions(user, length, candidates.items),
+        chains,
+        graph,
+        load_texts(inputs["prepare"]),
+        choices.prompt,
+        positive_above=choices.positive_above,
+    )
     return table, cases

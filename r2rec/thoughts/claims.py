@@ -1,8 +1,9 @@
-"""What free text claims of items, ratings and attributes, wherever it does: each must be the case's own.
+"""What free text claims of items, ratings and attributes: each claim must be the case's own.
 
-Steps in the template teacher's form are compared whole (`statements`), and a chain's ratings are read hop by hop where
-the chain is read (`hops`). The rest is here, and is kept to what can be told without a vocabulary of the data set:
-names in quotation marks or beside a rating, ratings that somebody gave, common genres and decades.
+Steps in the template teacher's form are compared as a whole (`statements`), and a chain's ratings
+are followed where the chain is read (`hops`). This module has the rest, as far as it can be told
+without a vocabulary of the data set: names in quotation marks or beside a rating, ratings that
+somebody gave, common genres, and decades.
 """
 
 import re
@@ -11,40 +12,19 @@ from typing import NamedTuple
 
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 from r2rec.prompts.render import clean
-from r2rec.thoughts.hops import PREDICTS, cited, clauses
-from r2rec.thoughts.reading import Trace, places, read_thought, telling, titles
-from r2rec.thoughts.rules import first_mentions, mentions, named_candidates, stretches
+from r2rec.thoughts import lexicon
+from r2rec.thoughts.marks import items_by_position, marked_titles
+from r2rec.thoughts.phrases import (
+    cited_ratings,
+    clauses,
+    first_mentions,
+    mentions,
+    named_candidates,
+    stretches,
+)
+from r2rec.thoughts.reading import Trace, distinctive_words, read_thought
 
-_QUOTED = re.compile(r"[\"“]([^\"“”\n]{2,120})[\"”]")
-_NAME = re.compile(  # in the middle of a sentence, where a capital letter is no accident
-    r"(?<=[\w,;’\U000f0000-\U0010fffd] )[*_'‘]*([A-Z][\w'’-]+(?: (?:(?:of|the|and|in) )?[A-Z][\w'’-]+)*)"
-)
-_RATES = re.compile(
-    r"\b(?:gave|given|rated|rates|ratings?|stars?|(?:user|neighbour|neighbour \d|they|he|she)(?: \w+)? gives?)\b",
-    re.I,
-)
-_COUNTS = re.compile(
-    r"\b(?:averag\w*|mean|sums?|total|in all|counts?|mentions?|scores?|ranks?)\b", re.I
-)
-_BOUND = re.compile(
-    r"\b(?:above|below|over|under|than|at least|at most|up to) [1-5]\b|"
-    r"\b[1-5] (?:or|and) (?:[1-5]\b|more|less|above|below|better|worse|higher|lower|up)", re.I
-)  # fmt: skip
-_GENRE = re.compile(
-    r"\b(action|adventure|animat(?:ed|ion)|comed(?:y|ies)|crime|documentar(?:y|ies)|drama|fantasy|horror|"
-    r"musical(?! instr)|myster(?:y|ies)|noir|roman(?:ce|tic)|sci-?fi|science fiction|thriller|war|western)s?\b",
-    re.I,
-)
-_DECADE = re.compile(r"\b(?:1[89]|20)(\d)0s\b|\bthe [’']?(\d)0s\b")
-_YEAR = re.compile(r"\b(?:1[89]|20)(\d)\d\b")
-_DENIED = re.compile(
-    r"\b(?:no|not|none|nothing|never|neither|nor|without|lacks?|rather than|instead of|unlike)\b|n[’']t\b",
-    re.I,
-)
-_GENERAL = frozenset("""
-    movie movies film films book books product products genre genres title titles profile history recently latest
-    watched bought read interaction chains
-""".split())  # fmt: skip
+SHOWN_CHARACTERS = 60  # of a name in a reason, at most
 
 
 class Cited(NamedTuple):
@@ -54,135 +34,211 @@ class Cited(NamedTuple):
     ratings: list[bool]
 
 
-def names(trace: Trace, case: RankingCase | RatingCase) -> Iterator[str]:
+class RatingClaim(NamedTuple):
+    """A clause in a thought's own words that says what somebody gave."""
+
+    offset: int  # in the trace's text
+    clause: str
+    ratings: list[str]
+
+    @property
+    def end(self) -> int:
+        """The offset at which the clause ends."""
+        return self.offset + len(self.clause)
+
+
+def check_names(trace: Trace, case: RankingCase | RatingCase) -> Iterator[str]:
     """Items that are cited are the case's own."""
-    for at, name in _foreign(trace, case).items():
-        yield f'inconsistent: step {trace.at(at)} cites "{name[:60]}", which the question does not have'
-
-
-def attributes(trace: Trace, case: RankingCase | RatingCase) -> Iterator[str]:
-    """Genres and decades that are cited are of what was read by then; to say that there is none of a kind is free."""
-    known = {
-        *_kinds(
-            _words(case, [i for place, i in places(case) if place <= 2 * len(_chains(case))]),
-            years=True,
+    for offset, name in _foreign_names(trace, case).items():
+        yield (
+            f"inconsistent: step {trace.step_at(offset)} cites "
+            f'"{name[:SHOWN_CHARACTERS]}", which the question does not have'
         )
-    }
-    for n, step in enumerate(trace.steps):
-        text = trace.text[trace.starts[n] : trace.end(trace.starts[n])]
-        if isinstance(case, RankingCase) and (
-            "candidate" in text.lower() or named_candidates(text, case)
-        ):
-            known.update(_kinds(_words(case, case.candidates), years=True))
-        for _, clause in clauses(step) if trace.statements[n] is None else ():
-            unknown = [word for kind, word in _kinds(clause).items() if kind not in known]
-            if unknown and not _DENIED.search(clause):
-                yield f"inconsistent: step {n} cites {', '.join(unknown)}, which nothing read so far is"
+
+
+def check_attributes(trace: Trace, case: RankingCase | RatingCase) -> Iterator[str]:
+    """Genres and decades that are cited belong to something read by then.
+
+    A clause that denies something may name any: "it is no western".
+    """
+    n_chains = len(_chains(case))
+    read_first = []
+    for position, item in items_by_position(case):
+        if position <= 2 * n_chains:
+            read_first.append(item)
+    known = set(_genres_and_decades(_described(case, read_first), years=True))
+    for step, written in enumerate(trace.steps):
+        start = trace.starts[step]
+        text = trace.text[start : trace.step_end(start)]
+        if isinstance(case, RankingCase) and _speaks_of_candidates(text, case):
+            described = _described(case, case.candidates)
+            known.update(_genres_and_decades(described, years=True))
+        if trace.statements[step] is not None:
+            continue
+        for _, clause in clauses(written):
+            cited = _genres_and_decades(clause)
+            unknown = [word for kind, word in cited.items() if kind not in known]
+            if unknown and not lexicon.DENIAL.search(clause):
+                words = ", ".join(unknown)
+                yield f"inconsistent: step {step} cites {words}, which nothing read so far is"
+
+
+def _speaks_of_candidates(text: str, case: RankingCase) -> bool:
+    return "candidate" in text.lower() or bool(named_candidates(text, case))
 
 
 def check_ratings(trace: Trace, case: RankingCase) -> Iterator[str]:
     """Where no chain is read, a rating that somebody gave is one of a chain read before."""
-    first, never, spans = first_mentions(trace), len(trace.text), list(stretches(trace, case))
-    for at, clause, values in _rated(trace):
-        if any(start <= at < end for _, start, end in spans):
-            continue
-        meant = [(n, f"{rating:g}") for n, rating in _meant(case, clause, set())]
-        read_by_then = {value for n, value in meant if first.get(n, never) < at + len(clause)}
-        for value in values:
-            if value not in read_by_then:
-                rule = "masked" if value in {later for _, later in meant} else "inconsistent"
-                yield f"{rule}: step {trace.at(at)} cites a {value}"
+    first = first_mentions(trace)
+    never = len(trace.text)
+    chain_stretches = list(stretches(trace, len(case.chains)))
+    for claim in _rating_claims(trace):
+        if any(start <= claim.offset < end for _, start, end in chain_stretches):
+            continue  # `hops` has looked at it
+        meant = set()
+        read_by_then = set()
+        for n, rating in _meant_ratings(case, claim.clause, set()):
+            meant.add(rating)
+            if first.get(n, never) < claim.end:
+                read_by_then.add(rating)
+        for rating in claim.ratings:
+            if rating not in read_by_then:
+                rule = "masked" if rating in meant else "inconsistent"
+                yield f"{rule}: step {trace.step_at(claim.offset)} cites a {rating}"
 
 
 def checked(case: RankingCase | RatingCase, thought: str) -> Cited:
-    """What a thought cites in its own words, each with whether the case has it; order is not looked at."""
+    """What a thought cites in its own words, each with whether the case has it.
+
+    Order does not matter here.
+    """
     trace = read_thought(case, thought)
-    foreign, spans = (
-        _foreign(trace, case),
-        list(stretches(trace, case)) if isinstance(case, RankingCase) else [],
-    )
-    items = [True for at, _ in titles(trace.text) if trace.statements[trace.at(at)] is None]
-    had: list[bool] = []
-    for at, clause, values in _rated(trace):
-        of = {n for n, start, end in spans if start <= at < end}
-        meant = {f"{rating:g}" for _, rating in _meant(case, clause, of)}
-        known = not any(at <= place < at + len(clause) for place in foreign)
-        had += [known and value in meant for value in values]
-    return Cited(items + [False] * len(foreign), had)
+    foreign = _foreign_names(trace, case)
+    items = []
+    for offset, _ in marked_titles(trace.text):
+        if _is_free_text(trace, offset):
+            items.append(True)
+    items += [False] * len(foreign)
+    chain_stretches = []
+    if isinstance(case, RankingCase):
+        chain_stretches = list(stretches(trace, len(case.chains)))
+    ratings = []
+    for claim in _rating_claims(trace):
+        here = {n for n, start, end in chain_stretches if start <= claim.offset < end}
+        meant = {rating for _, rating in _meant_ratings(case, claim.clause, here)}
+        of_foreign_item = any(claim.offset <= offset < claim.end for offset in foreign)
+        for rating in claim.ratings:
+            ratings.append(not of_foreign_item and rating in meant)
+    return Cited(items, ratings)
 
 
-def _foreign(trace: Trace, case: RankingCase | RatingCase) -> dict[int, str]:
-    """Place -> name of an item that is cited and that the case has not."""
-    known = {
-        *re.findall(r"\w+", _words(case, [item for _, item in places(case)]).casefold()),
-        *_GENERAL,
-    }
-    found = {
-        m.start(1): m[1]
-        for m in _QUOTED.finditer(trace.text)
-        if m[1][0].isupper() and not any(titles(m[1]))
-    }
-    bare = _QUOTED.sub(lambda m: " " * len(m[0]), trace.text)
-    for at, clause, _ in _rated(trace):
-        found |= {m.start(1): m[1] for m in _NAME.finditer(bare, at, at + len(clause))}
-    return {
-        at: name
-        for at, name in sorted(found.items())
-        if trace.statements[trace.at(at)] is None and set(telling(name)) - known
-    }
+def _is_free_text(trace: Trace, offset: int) -> bool:
+    """Whether the step at an offset is in the thought's own words."""
+    return trace.statements[trace.step_at(offset)] is None
 
 
-def _rated(trace: Trace) -> Iterator[tuple[int, str, list[str]]]:
-    """Clauses of free steps that say what somebody gave: where they begin, and the ratings. Not what is expected."""
-    for at, clause in clauses(trace.text):
-        if trace.statements[trace.at(at)] is None and _RATES.search(clause):
-            values = cited(_BOUND.sub(" ", clause))
-            if values and not PREDICTS.search(clause) and not _COUNTS.search(clause):
-                yield at, clause, values
+def _foreign_names(trace: Trace, case: RankingCase | RatingCase) -> dict[int, str]:
+    """Offset -> name of each item that is cited and that the case does not have."""
+    names = {}
+    for match in lexicon.QUOTED.finditer(trace.text):
+        quotation = match[1]
+        if quotation[0].isupper() and not marked_titles(quotation):
+            names[match.start(1)] = quotation
+    unquoted = lexicon.QUOTED.sub(lambda match: " " * len(match[0]), trace.text)
+    for claim in _rating_claims(trace):
+        for match in lexicon.NAME.finditer(unquoted, claim.offset, claim.end):
+            names[match.start(1)] = match[1]
+    all_items = [item for _, item in items_by_position(case)]
+    known = set(re.findall(r"\w+", _described(case, all_items).casefold()))
+    known |= lexicon.GENERAL_WORDS
+    foreign = {}
+    for offset, name in sorted(names.items()):
+        unknown = set(distinctive_words(name)) - known
+        if unknown and _is_free_text(trace, offset):
+            foreign[offset] = name
+    return foreign
 
 
-def _meant(
-    case: RankingCase | RatingCase, clause: str, of: set[int]
-) -> Iterator[tuple[int, float]]:
-    """(chain, rating) of the hops that a clause can mean: by whom, on what and in which chain, as far as it says.
+def _rating_claims(trace: Trace) -> Iterator[RatingClaim]:
+    """Clauses that say what somebody gave; not what is expected, or added up."""
+    for offset, clause in clauses(trace.text):
+        if not _is_free_text(trace, offset) or not lexicon.RATES.search(clause):
+            continue
+        ratings = cited_ratings(lexicon.BOUND.sub(" ", clause))
+        is_guess = lexicon.PREDICTS.search(clause) or lexicon.COUNTS.search(clause)
+        if ratings and not is_guess:
+            yield RatingClaim(offset, clause, ratings)
+
+
+def _meant_ratings(
+    case: RankingCase | RatingCase, clause: str, here: set[int]
+) -> Iterator[tuple[int, str]]:
+    """(chain, rating) of the ratings that a clause can mean.
+
+    By whom, of what and in which chain: as far as the clause says.
 
     Args:
-        of: Chains that are meant where the clause names none; empty: any.
+        here: Chains that are meant if the clause names none; empty: any.
     """
-    items = {
-        item.title
-        for _, named_at in titles(clause)
-        for place, item in places(case)
-        if place == named_at
-    }
-    chains = {n for word, _, n in mentions(clause) if word != "step"} or of
-    whose = {who for who in ("user", "neighbour") if who in clause} or {"user", "neighbour"}
-    for n, c in enumerate(_chains(case), 1):
-        for who, item, rating in (
-            ("user", c.item1, c.rating_u1), ("neighbour", c.item1, c.rating_v1),
-            ("neighbour", c.item2, c.rating_v2), ("user", c.item2, c.rating_u2),
-        ):  # fmt: skip
-            said = who in whose and item.title in (items or {item.title}) and n in (chains or {n})
-            if said and rating is not None:
-                yield n, rating
+    titles = set()
+    named_positions = {position for _, position in marked_titles(clause)}
+    if named_positions:
+        for position, item in items_by_position(case):
+            if position in named_positions:
+                titles.add(item.title)
+    numbers = {mention.number for mention in mentions(clause) if mention.word != "step"} or here
+    people = {who for who in ("user", "neighbour") if who in clause}
+    for n, chain in enumerate(_chains(case), 1):
+        if numbers and n not in numbers:
+            continue
+        for who, item, rating in _rated_by(chain):
+            if people and who not in people:
+                continue
+            if titles and item.title not in titles:
+                continue
+            yield n, f"{rating:g}"
+
+
+def _rated_by(chain: Chain) -> list[tuple[str, Item, float]]:
+    """(who, item, rating) of the ratings of a chain, in reading order."""
+    ratings = [
+        ("user", chain.item1, chain.rating_u1),
+        ("neighbour", chain.item1, chain.rating_v1),
+        ("neighbour", chain.item2, chain.rating_v2),
+    ]
+    if chain.rating_u2 is not None:
+        ratings.append(("user", chain.item2, chain.rating_u2))
+    return ratings
 
 
 def _chains(case: RankingCase | RatingCase) -> tuple[Chain, ...]:
-    return case.chains if isinstance(case, RankingCase) else (case.chain,)
+    if isinstance(case, RatingCase):
+        return (case.chain,)
+    return case.chains
 
 
-def _words(case: RankingCase | RatingCase, items: Iterable[Item]) -> str:
-    """All that a prompt says of these items, and of the user."""
-    return " ".join(
-        [
-            clean(case.profile or ""),
-            *(clean(text) for i in items for text in (i.title, *i.attributes)),
-        ]
-    )
+def _described(case: RankingCase | RatingCase, items: Iterable[Item]) -> str:
+    """All that a prompt says of the user and of these items."""
+    described = [clean(case.profile or "")]
+    for item in items:
+        described.append(clean(item.title))
+        described += map(clean, item.attributes)
+    return " ".join(described)
 
 
-def _kinds(text: str, years: bool = False) -> dict[str, str]:
-    """Genres, by what their forms share, and decades, those of years too where asked for; with the words for them."""
-    genres = {m[1][:3].lower(): m[0] for m in _GENRE.finditer(text)}
-    decades = [m for pattern in (_DECADE, _YEAR)[: 1 + years] for m in pattern.finditer(text)]
-    return genres | {f"{m[m.lastindex or 0]}0s": m[0] for m in decades}
+def _genres_and_decades(text: str, years: bool = False) -> dict[str, str]:
+    """Kind -> the words for it. A kind is what a genre's forms share ("com"), or a decade ("90s").
+
+    Args:
+        years: A year counts as its decade.
+    """
+    kinds = {}
+    for match in lexicon.GENRE.finditer(text):
+        kinds[match[1][:3].lower()] = match[0]
+    decades = list(lexicon.DECADE.finditer(text))
+    if years:
+        decades += lexicon.YEAR.finditer(text)
+    for match in decades:
+        digit = match[match.lastindex or 0]
+        kinds[f"{digit}0s"] = match[0]
+    return kinds

@@ -1,86 +1,129 @@
-"""A language model as teacher: asked in rounds, and again where the audit turns a trace down."""
+"""A language model as teacher: asked in rounds, and again when the audit rejects a trace."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hydra.utils import get_method
-from omegaconf import DictConfig
 
 from r2rec.base import seeds
+from r2rec.base.workspace import Workspace
+from r2rec.config import Teacher
+from r2rec.config.slices import ThinkSlice
+from r2rec.llm.chat import Messages
 from r2rec.llm.engine import Engine, Question, Setup
 from r2rec.tasks.training import Task
-from r2rec.thoughts.audit import audit
+from r2rec.thoughts.audit import audit, broken_rules
 from r2rec.thoughts.teacher import again, read_reply
 
 WAIVED = ("masked", "progressive")  # rules that a prompt without them cannot be held to
 
 
 class TaughtTrace(NamedTuple):
+    """A trace and what the audit says of it."""
+
     thought: str
     answer: str
-    reasons: list[str]  # why the audit turns it down
+    reasons: list[str]  # why the audit rejects it; empty: it is accepted
 
 
-def start(cfg: DictConfig, inputs: dict[str, Path], responses: Path) -> Engine:
-    """The teacher's engine: on `teacher.model`, on the run's own where that is null, or behind an endpoint."""
-    spec, model = cfg.teacher.generation, cfg.teacher.model or cfg.get("model")
-    made = inputs.get("backbone")
-    return get_method(spec._target_)(Setup(spec, model, cfg.hardware, True, made, None, responses))
+@dataclass
+class LessonCost:
+    """What a teacher's replies cost."""
+
+    asked: int = 0  # replies
+    new_tokens: int = 0  # tokens of the replies
+    dollars: float = 0.0
+
+
+def start(choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace) -> Engine:
+    """The teacher's engine: on `teacher.model`, on the run's own model, or behind an endpoint."""
+    generation = choices.teacher.generation
+    assert generation is not None
+    setup = Setup(
+        generation=generation,
+        model=choices.teacher.model or choices.model,
+        hardware=work.hardware,
+        reasoning=True,
+        made=inputs.get("backbone"),
+        adapter=None,
+        responses=work.responses,
+    )
+    engine: Engine = get_method(generation._target_)(setup)
+    return engine
 
 
 def lessons(
-    tasks: list[Task], wanted: int, cfg: DictConfig, engine: Engine
-) -> tuple[dict[int, TaughtTrace], dict[str, Any]]:
+    tasks: list[Task], wanted: int, choices: ThinkSlice, engine: Engine
+) -> tuple[dict[int, TaughtTrace], LessonCost]:
     """Traces of the first tasks, by index, until `wanted` are accepted; and what they cost.
 
     A round asks for as many as are missing, and each task up to `teacher.attempts` times.
     """
     traces: dict[int, TaughtTrace] = {}
-    facts = {"asked": 0, "new_tokens": 0, "dollars": 0.0}
-    while (missing := wanted - sum(accepted(cfg, t.reasons) for t in traces.values())) > 0 and len(
-        traces
-    ) < len(tasks):
-        batch = {k: tasks[k] for k in range(len(tasks)) if k not in traces}
-        traces |= _taught(dict(list(batch.items())[:missing]), cfg, engine, facts)
-    return traces, facts
+    cost = LessonCost()
+    while len(traces) < len(tasks):
+        kept = [trace for trace in traces.values() if is_accepted(choices.teacher, trace.reasons)]
+        missing = wanted - len(kept)
+        if missing <= 0:
+            break
+        untried = [index for index in range(len(tasks)) if index not in traces]
+        batch = {index: tasks[index] for index in untried[:missing]}
+        traces |= _taught(batch, choices, engine, cost)
+    return traces, cost
 
 
-def accepted(cfg: DictConfig, reasons: list[str]) -> bool:
+def audited(task: Task, thought: str, answer: str) -> TaughtTrace:
+    """A trace about this task with the audit's reasons."""
+    return TaughtTrace(thought, answer, audit(task.case, thought, answer, task.truth))
+
+
+def is_accepted(teacher: Teacher, reasons: list[str]) -> bool:
     """Whether a trace keeps the rules that its writer was told."""
-    waived = [rule for rule in WAIVED if cfg.teacher.params.get(rule) is False]
-    return all(reason.partition(":")[0] in waived for reason in reasons)
+    waived = [rule for rule in WAIVED if teacher.params.get(rule) is False]
+    return all(rule in waived for rule in broken_rules(reasons))
 
 
 def _taught(
-    tasks: dict[int, Task], cfg: DictConfig, engine: Engine, facts: dict[str, Any]
+    tasks: dict[int, Task], choices: ThinkSlice, engine: Engine, cost: LessonCost
 ) -> dict[int, TaughtTrace]:
-    build, params = get_method(cfg.teacher._target_), cfg.teacher.params
-    talks = {
-        k: build(t.case, t.truth, cfg.prompt, cfg.dataset.words, **params) for k, t in tasks.items()
-    }
+    """The last trace of each task; what it took is added to `cost`."""
+    teacher = choices.teacher
+    openings = _openings(tasks, choices)
+    conversations = dict(openings)
     traces: dict[int, TaughtTrace] = {}
-    for attempt in range(cfg.teacher.attempts):
-        going = [k for k in tasks if k not in traces or not accepted(cfg, traces[k].reasons)]
-        answers = engine.write(
-            [Question(talks[k]) for k in going], seeds.integer(cfg.seed, f"think.teacher.{attempt}")
-        )
-        for k, answer in zip(going, answers, strict=True):
-            if (
-                answer is None
-            ):  # too long: the first time a trace of nothing, later what was there before
-                traces.setdefault(
-                    k, TaughtTrace("", "", ["malformed: the prompt leaves no room for a reply"])
-                )
+    for attempt in range(teacher.attempts):
+        open_tasks = []
+        for index in tasks:
+            if index not in traces or not is_accepted(teacher, traces[index].reasons):
+                open_tasks.append(index)
+        questions = [Question(conversations[index]) for index in open_tasks]
+        seed = seeds.integer(choices.seed, f"think.teacher.{attempt}")
+        replies = engine.write(questions, seed)
+        for index, reply in zip(open_tasks, replies, strict=True):
+            if reply is None:  # the prompt is too long: an earlier trace stays, if there is one
+                no_room = ["malformed: the prompt leaves no room for a reply"]
+                traces.setdefault(index, TaughtTrace("", "", no_room))
                 continue
-            facts["asked"] += 1
-            facts["new_tokens"] += answer.completion_tokens
-            facts["dollars"] = round(facts["dollars"] + answer.cost, 4)
-            thought, said = read_reply(answer.text, tasks[k].case)
-            traces[k] = TaughtTrace(
-                thought, said, audit(tasks[k].case, thought, said, tasks[k].truth)
-            )
-            talks[k] = [
-                *talks[k][:1],
-                *again(answer.text, traces[k].reasons, params.get("guided", True)),
-            ]
+            cost.asked += 1
+            cost.new_tokens += reply.completion_tokens
+            cost.dollars = round(cost.dollars + reply.cost, 4)
+            thought, answer = read_reply(reply.text, tasks[index].case)
+            trace = audited(tasks[index], thought, answer)
+            traces[index] = trace
+            retry = again(reply.text, trace.reasons, teacher.params.get("guided", True))
+            conversations[index] = [*openings[index], *retry]
     return traces
+
+
+def _openings(tasks: dict[int, Task], choices: ThinkSlice) -> dict[int, Messages]:
+    """The first message about each task."""
+    teacher = choices.teacher
+    build = get_method(teacher._target_)
+    messages = {}
+    for index, task in tasks.items():
+        messages[index] = build(
+            task.case, task.truth, choices.prompt, choices.words, **teacher.params
+        )
+    return messages

@@ -1,50 +1,25 @@
-"""Reading a thought: its steps, with one private character for each data text and one word for each thing."""
+"""Reading a thought: its steps, in words that the rules know.
+
+Each data text becomes one private character (`marks`), and each thing gets one word for it.
+"""
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Callable
 from typing import NamedTuple
 
-from r2rec.prompts.cases import LABELS, Item, RankingCase, RatingCase
+from r2rec.prompts.cases import LABELS, RankingCase, RatingCase
 from r2rec.prompts.render import clean
-from r2rec.thoughts import evidence
-from r2rec.thoughts.statements import MARKUP, Statement, mark, stated
+from r2rec.thoughts import evidence, lexicon
+from r2rec.thoughts.marks import MARK, items_by_position, mark, title_mark
+from r2rec.thoughts.statements import MARKUP, Statement, stated
 
-COMMON = frozenset(re.findall(r"\w+", """
-    the this that its her his our you who what and but for with not are was one two three four five first second
-    third last next final step chain hop user users target neighbour neighbor rating ratings rated rate rank ranking
-    answer candidate candidates item items liked like enjoyed loved disliked neutral lukewarm agrees differs then gave
-    best supported strongest taken together expect correct true positive shares nothing guide
-"""))  # fmt: skip
-"""Words a thought may use for itself: data texts made of nothing else are taken out in quotation marks alone."""
+NUMBERS = "one two three four five".split()
+ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
+DIGITS = {word: str(n) for n, word in enumerate(NUMBERS, 1)}
+PLACES = {word: n for n, word in enumerate(ORDINALS, 1)}
 
-_DATA = re.compile("[\U000f0000-\U0010fffd]")
-_STEP = re.compile(
-    r"^[ \t>#*_+•-]*+(?:step[ \t]++(\d{1,3})[*_]*+[ \t]*+[:.)–—-]|(\d{1,3})[.)](?![^\s*_]))",
-    re.I | re.M,
-)
-_ORDER = {
-    w: str(n % 5 + 1)
-    for n, w in enumerate("one two three four five first second third fourth fifth".split())
-}
-_NTH = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
-_TIDY = (  # free wording -> the words that the rules know
-    (re.compile(r"\b(first|second|third|fourth|fifth) (chain|neighbou?r)\b", re.I),
-     lambda m: f"{m[2]} {_ORDER[m[1].lower()]}"),
-    (re.compile(rf"\bthe (?:({'|'.join(_NTH)})|(\d\d?)(?:st|nd|rd|th)) candidate\b"
-                r"(?! (?:to|that|which)\b|,? (?-i:(?:is )?\(?[A-Z]\b))|"  # "the first candidate is C": no place
-                r"\bcandidate (?:number |no\. ?|#)?(\d\d?)\b", re.I),
-     lambda m: f"candidate {_lettered(_NTH.index(m[1].lower()) + 1 if m[1] else int(m[2] or m[3]))}"),
-    (re.compile(r"\bchain", re.I), "chain"),
-    (re.compile(r"\bneighbou?r|\b(?:other|another|second|similar) (?:user|viewer|reader)", re.I), "neighbour"),
-    (re.compile(r"\b(?:target )?(?:users?|viewer|reader|customer|buyer)\b", re.I), "user"),
-    (re.compile(r"\b(?:(?:second|the other) (?:item|movie|film|book|product|title)|item ?2|with the first)\b", re.I),
-     "item 2"),
-    (re.compile(r"(?: ?/ ?| out of )(?:5|five)\b|\b(?:1|one) ?(?:-|–|to) ?(?:5|five)\b|\b5-point", re.I), ""),
-    (re.compile(r"(?:(?<=\ba )|(?<=\bof )|(?<=\bit ))(one|two|three|four|five)(?=[.,;)]|$)|"
-                r"\b(one|two|three|four|five)(?=[ -]stars?\b)", re.I), lambda m: _ORDER[m[0].lower()]),
-)  # fmt: skip
+Replacement = str | Callable[[re.Match[str]], str]
 
 
 class Trace(NamedTuple):
@@ -52,97 +27,201 @@ class Trace(NamedTuple):
 
     numbers: list[int]  # of the steps
     steps: list[str]  # as written; what comes before step 1 stands first, perhaps empty
-    statements: list[Statement | None]  # of each of `steps`
-    text: str  # `steps` as the rules read them, one after the other
-    starts: list[int]  # where each begins in `text`
+    statements: list[Statement | None]  # what each of `steps` states in the template's form
+    text: str  # `steps` in the words that the rules know, one after the other
+    starts: list[int]  # where each of `steps` begins in `text`
 
-    def at(self, place: int) -> int:
-        """The step (0: before the first) at a place in `text`."""
-        return bisect_right(self.starts, place) - 1
+    def step_at(self, offset: int) -> int:
+        """The step at an offset into `text`; 0: before the first step."""
+        return bisect_right(self.starts, offset) - 1
 
-    def end(self, place: int) -> int:
-        """Where the step at a place in `text` ends."""
-        return [*self.starts, len(self.text)][self.at(place) + 1]
+    def step_end(self, offset: int) -> int:
+        """Where the step at an offset into `text` ends."""
+        following = self.step_at(offset) + 1
+        if following < len(self.starts):
+            return self.starts[following]
+        return len(self.text)
 
 
 def read_thought(case: RankingCase | RatingCase, thought: str) -> Trace:
-    """The steps of a thought. Where some lines begin "Step 1:", a line "1." is a list item and no step."""
-    thought = _DATA.sub("", thought)
-    heads = list(_STEP.finditer(thought))
-    heads = [h for h in heads if h[1]] or heads
-    ends = [h.start() for h in heads] + [len(thought)]
-    steps = [
-        thought[a:b].strip(MARKUP)
-        for a, b in zip([0] + [h.end() for h in heads], ends, strict=True)
-    ]
+    """The steps of a thought."""
+    thought = MARK.sub("", thought)
+    headings = _headings(thought)
+    numbers = [int(heading["step"] or heading["item"]) for heading in headings]
+    steps = _split(thought, headings)
     statements = stated(steps, case)
-    low = thought.lower()
-    marks = {text: m for text, m in _marks(case).items() if text in thought or text.lower() in low}
-    folded = {text.lower(): m for text, m in marks.items() if _in_any_case(text)}
-    forms = [_form(text) for text in sorted(marks, key=len, reverse=True)]
-    data = re.compile(rf"(?<!\w)(?:{'|'.join(forms) or '(?!)'})(?!\w)")
-    plains = [
-        _plain(
-            (s and s.plain)
-            or data.sub(lambda m: marks.get(m[0]) or folded.get(m[0].lower(), m[0]), step)
-        )
-        for step, s in zip(steps, statements, strict=True)
-    ]
-    starts = list(accumulate((len(p) + 1 for p in plains[:-1]), initial=0))
-    return Trace([int(h[1] or h[2]) for h in heads], steps, statements, "\n".join(plains), starts)
+    with_marks = _marking(case, thought)
+    plain_steps = []
+    starts = []
+    next_start = 0
+    for step, statement in zip(steps, statements, strict=True):
+        plain = statement.plain if statement else None
+        if not plain:
+            plain = with_marks(step)
+        plain = _in_known_words(plain)
+        plain_steps.append(plain)
+        starts.append(next_start)
+        next_start += len(plain) + len("\n")
+    return Trace(numbers, steps, statements, "\n".join(plain_steps), starts)
 
 
-def titles(text: str) -> Iterator[tuple[int, int]]:
-    """Where a text has titles of items, and the place where each is first read in the case."""
-    return (
-        (m.start(), (ord(m[0]) - ord(mark(0))) // 2) for m in _DATA.finditer(text) if ord(m[0]) % 2
-    )
+def _headings(thought: str) -> list[re.Match[str]]:
+    """Where steps begin. If some lines begin with "Step 1:", a line "1." is only a list item."""
+    headings = list(lexicon.STEP_HEADING.finditer(thought))
+    spelled_out = [heading for heading in headings if heading["step"]]
+    return spelled_out or headings
 
 
-def places(case: RankingCase | RatingCase) -> list[tuple[int, Item]]:
-    """Items by where they are read: history 0, chain n 2n - 1 and 2n, then the candidates."""
-    if isinstance(case, RatingCase):
-        return [(1, case.chain.item1), (2, case.chain.item2)]
-    in_chains = [item for chain in case.chains for item in (chain.item1, chain.item2)]
-    return [*((0, item) for item in case.history), *enumerate([*in_chains, *case.candidates], 1)]
+def _split(thought: str, headings: list[re.Match[str]]) -> list[str]:
+    """The texts before, between and after the headings."""
+    steps = []
+    start = 0
+    for heading in headings:
+        steps.append(thought[start : heading.start()].strip(MARKUP))
+        start = heading.end()
+    steps.append(thought[start:].strip(MARKUP))
+    return steps
+
+
+def _marking(case: RankingCase | RatingCase, thought: str) -> Callable[[str], str]:
+    """A function that puts marks for the data texts in a step of this thought."""
+    lower_thought = thought.lower()
+    marks = {}
+    in_lower_case = {}
+    for text, character in _marks(case).items():
+        if text in thought or text.lower() in lower_thought:
+            marks[text] = character
+            if _in_any_case(text):
+                in_lower_case[text.lower()] = character
+    longest_first = sorted(marks, key=len, reverse=True)
+    alternatives = "|".join(_form(text) for text in longest_first)
+    nothing = "(?!)"
+    data_text = re.compile(rf"(?<!\w)(?:{alternatives or nothing})(?!\w)")
+
+    def mark_of(match: re.Match[str]) -> str:
+        text = match[0]
+        return marks.get(text) or in_lower_case.get(text.lower(), text)
+
+    return lambda step: data_text.sub(mark_of, step)
 
 
 def _marks(case: RankingCase | RatingCase) -> dict[str, str]:
-    """Data text -> the character of the place where it is first read."""
+    """Data text -> the mark of the position where it is first read."""
     marks: dict[str, str] = {}
-    for place, item in places(case):
-        traits, title = evidence.traits(item), clean(item.title).removesuffix("...")
-        names = dict.fromkeys((title, re.sub(r" \([^()]*\)$", "", title)), mark(place, is_title=1))
-        lower = [t.lower() for t in traits] if item.attributes else []
-        for text, character in (
-            names | dict.fromkeys((", ".join(traits), *traits, *lower), mark(place))
-        ).items():
-            marks.setdefault(text if telling(text) else f'"{text}"', character)
-        marks |= {f'"{text}"': marks[text] for text in names if text in marks}
+    for position, item in items_by_position(case):
+        title = clean(item.title).removesuffix("...")
+        names = [title, _without_year(title)]
+        traits = evidence.traits(item)
+        descriptions = [", ".join(traits), *traits]
+        if item.attributes:
+            descriptions += [trait.lower() for trait in traits]
+        of_item = dict.fromkeys(names, title_mark(position))
+        of_item |= dict.fromkeys(descriptions, mark(position))
+        for text, character in of_item.items():
+            if distinctive_words(text):
+                marks.setdefault(text, character)
+            else:
+                marks.setdefault(f'"{text}"', character)
+        for name in names:
+            if name in marks:
+                marks[f'"{name}"'] = marks[name]
     return marks
 
 
-def telling(text: str) -> list[str]:
+def _without_year(title: str) -> str:
+    """The title without a bracket at its end: "Heat" of "Heat (1995)"."""
+    return re.sub(r" \([^()]*\)$", "", title)
+
+
+def distinctive_words(text: str) -> list[str]:
     """The words of a text that a thought would not use for itself, in lower case."""
-    words = re.findall(r"\w+", text.casefold())
-    return [w for w in words if len(w) > 2 and not w.isdigit() and w not in COMMON]
+    distinctive = []
+    for word in re.findall(r"\w+", text.casefold()):
+        if len(word) > 2 and not word.isdigit() and word not in lexicon.COMMON_WORDS:
+            distinctive.append(word)
+    return distinctive
 
 
 def _in_any_case(text: str) -> bool:
-    """Whether a text is known however it is capitalised: in quotation marks, or by words enough to be no accident."""
-    return text.startswith('"') or len(telling(text)) > 1
+    """Whether a data text counts in any case: it is quoted, or too long to be an accident."""
+    return text.startswith('"') or len(distinctive_words(text)) > 1
 
 
 def _form(text: str) -> str:
-    return f"(?i:{re.escape(text)})" if _in_any_case(text) else re.escape(text)
+    """A regular expression for a data text."""
+    escaped = re.escape(text)
+    if _in_any_case(text):
+        return f"(?i:{escaped})"
+    return escaped
 
 
-def _lettered(n: int) -> str:
-    return LABELS[n - 1] if 1 <= n <= len(LABELS) else str(n)
-
-
-def _plain(step: str) -> str:
+def _in_known_words(step: str) -> str:
     """A step in the words that the rules know."""
-    for pattern, word in _TIDY:
-        step = pattern.sub(word, step)
+    for pattern, replacement in _REWORDINGS:
+        step = pattern.sub(replacement, step)
     return step
+
+
+def _numbered(match: re.Match[str]) -> str:
+    """ "second chain" -> "chain 2"."""
+    return f"{match['thing']} {PLACES[match['ordinal'].lower()]}"
+
+
+def _lettered(match: re.Match[str]) -> str:
+    """ "the second candidate" -> "candidate B"; a place without a label stays a number."""
+    if match["word"]:
+        place = PLACES[match["word"].lower()]
+    else:
+        place = int(match["ordinal"] or match["number"])
+    if 1 <= place <= len(LABELS):
+        return f"candidate {LABELS[place - 1]}"
+    return f"candidate {place}"
+
+
+def _digit(match: re.Match[str]) -> str:
+    """ "four" -> "4"."""
+    return DIGITS[match[0].lower()]
+
+
+def _rewording(replacement: Replacement, *alternatives: str) -> tuple[re.Pattern[str], Replacement]:
+    return re.compile("|".join(alternatives), re.IGNORECASE), replacement
+
+
+_REWORDINGS = (  # free wording -> the words that the rules know, in this order
+    _rewording(
+        _numbered,  # "the first chain", "second neighbor"
+        r"\b(?P<ordinal>first|second|third|fourth|fifth) (?P<thing>chain|neighbou?r)\b",
+    ),
+    _rewording(
+        _lettered,
+        rf"\bthe (?:(?P<word>{'|'.join(ORDINALS)})|(?P<ordinal>\d\d?)(?:st|nd|rd|th)) candidate\b"
+        r"(?! (?:to|that|which)\b|,? (?-i:(?:is )?\(?[A-Z]\b))",  # not "the first candidate is C"
+        r"\bcandidate (?:number |no\. ?|#)?(?P<number>\d\d?)\b",  # "candidate 3", "candidate #3"
+    ),
+    _rewording("chain", r"\bchain"),  # "Chain"
+    _rewording(
+        "neighbour",
+        r"\bneighbou?r",  # "Neighbor"
+        r"\b(?:other|another|second|similar) (?:user|viewer|reader)",  # "a similar user"
+    ),
+    _rewording(
+        "user",  # "the target user", "viewer", "customer"
+        r"\b(?:target )?(?:users?|viewer|reader|customer|buyer)\b",
+    ),
+    _rewording(
+        "item 2",  # "the second film", "the other book"; "with the first": item 2 shares it
+        r"\b(?:(?:second|the other) (?:item|movie|film|book|product|title)|"
+        r"item ?2|with the first)\b",
+    ),
+    _rewording(
+        "",
+        r"(?: ?/ ?| out of )(?:5|five)\b",  # "4/5", "4 out of five"
+        r"\b(?:1|one) ?(?:-|–|to) ?(?:5|five)\b",  # "on a scale from 1 to 5"
+        r"\b5-point",  # "a 5-point scale"
+    ),
+    _rewording(
+        _digit,
+        r"(?:(?<=\ba )|(?<=\bof )|(?<=\bit ))(?:one|two|three|four|five)(?=[.,;)]|$)",  # "a four."
+        r"\b(?:one|two|three|four|five)(?=[ -]stars?\b)",  # "four stars"
+    ),
+)

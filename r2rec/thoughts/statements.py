@@ -1,138 +1,198 @@
-"""Statements in the template teacher's form: what is said in one must be what the case says.
+"""Statements in the template teacher's form: what one says must be what the case says.
 
-Data texts may read like anything, so statements are compared whole, before any rule reads a word of them.
+Data texts may read like anything, so statements are compared as a whole, before any rule reads a
+word of them.
 """
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
+from r2rec.prompts.cases import Chain, RankingCase, RatingCase
 from r2rec.thoughts import evidence
-from r2rec.thoughts.template import AGREES, BEST, VERDICT, counts, listed, summed
-
-_ALIKE = {other: one for one, other in (*VERDICT.values(), *AGREES.values(), BEST)}
-_OTHER = re.compile("|".join(sorted(_ALIKE, key=len, reverse=True)))
-_COUNTS = r"(?:-|[^,;]+ -?\d+(?:, [^,;]+ -?\d+)*)"
-_SUM = rf"[A-Z] {_COUNTS}(?: = -?\d+)?"
-_FORMS = {  # how statements look, true or not; each rests on those before it
-    RatingCase: (  # free text has articles and verbs beside an item
-        r"(?:(?!\b(?:is|was|are|were|an?|the|this)\b).)* (?:liked|neutral|disliked) by the user \([^()]*\)\.",
-        r"Neighbour \d+ gave it \S+ and (?:agrees|differs), so their taste is .*\.",
-        r"Neighbour \d+ gave .* a \S+; it shares .* with the first\.",
-    ),
-    RankingCase: (
-        rf"Liked \d+: {_COUNTS}(?:; Liked \d+: {_COUNTS})*\.",
-        r"Chain \d+: user \S+ (?:liked|neutral|disliked): .*; neighbour gave \S+, (?:agrees|differs); then .*\.",
-        rf"Candidates: {_SUM}(?:; {_SUM})*\.",
-        r"Best supported: (?:none|[A-Z] -?\d+(?:, [A-Z] -?\d+)*)\.",
-        r"First: [A-Z]\.",
-    ),
-}
-
+from r2rec.thoughts.marks import mark
+from r2rec.thoughts.template import AGREES, BEST, VERDICT, counts, listed, named_traits, summed
 
 MARKUP = "*_ \t\r\n"
-"""What may stand around a step and say nothing; a data text may begin or end with it as well."""
+"""What may stand around a step and say nothing. A data text may begin or end with it as well."""
 
 
 class Statement(NamedTuple):
-    stage: int  # its form's place among `_FORMS`
-    plain: str | None  # what the rules read instead; None: it is not what the case says
+    """What a step in one of the forms states."""
+
+    stage: int  # index of its form; a statement rests on those of earlier stages
+    plain: str | None  # what the rules read in its place; None: it is not what the case says
 
 
-def mark(place: int, is_title: int = 0) -> str:
-    """The private character that stands for a data text: where in the case it is first read, and if it is a title."""
-    return chr(0xF0000 + 2 * place + is_title)
+class Fact(NamedTuple):
+    """A statement that is true of a case."""
+
+    stage: int
+    text: str  # in the first wording
+    plain: str  # what the rules read in its place
+
+
+# --- How statements look, true or not ------------------------------------------------------------
+
+_COUNTS = r"(?:-|[^,;]+ -?\d+(?:, [^,;]+ -?\d+)*)"  # "Crime 2, Drama 1"
+_SUM = rf"[A-Z] {_COUNTS}(?: = -?\d+)?"  # "A Crime 2, Drama 1 = 3"
+_RATING_FORMS = (
+    # "Crime, 1990s liked by the user (5)."; free text has articles and verbs beside an item
+    r"(?:(?!\b(?:is|was|are|were|an?|the|this)\b).)* (?:liked|neutral|disliked) "
+    r"by the user \([^()]*\)\.",
+    # "Neighbour 1 gave it 4 and agrees, so their taste is a guide."
+    r"Neighbour \d+ gave it \S+ and (?:agrees|differs), so their taste is .*\.",
+    # "Neighbour 1 gave Horror a 3; it shares nothing with the first."
+    r"Neighbour \d+ gave .* a \S+; it shares .* with the first\.",
+)
+_RANKING_FORMS = (
+    # "Liked 1: Crime 1; Liked 2: Crime 2, Drama 1."
+    rf"Liked \d+: {_COUNTS}(?:; Liked \d+: {_COUNTS})*\.",
+    # "Chain 1: user 4 liked: Comedy 1; neighbour gave 5, agrees; then 2: Horror 0."
+    r"Chain \d+: user \S+ (?:liked|neutral|disliked): .*; "
+    r"neighbour gave \S+, (?:agrees|differs); then .*\.",
+    # "Candidates: A Drama 1 = 1; B Crime 2, Drama 1 = 3."
+    rf"Candidates: {_SUM}(?:; {_SUM})*\.",
+    # "Best supported: B 3, A 1."
+    r"Best supported: (?:none|[A-Z] -?\d+(?:, [A-Z] -?\d+)*)\.",
+    # "First: B."
+    r"First: [A-Z]\.",
+)
 
 
 def stated(steps: list[str], case: RankingCase | RatingCase) -> list[Statement | None]:
-    """What each step states, if it has one of the forms."""
+    """What each step states; None for a step that has none of the forms."""
     worded = [_in_one_wording(step) for step in steps]
-    true = _of_question(case.chain) if isinstance(case, RatingCase) else _of_ranking(case, worded)
-    known = {
-        _in_one_wording(text.strip(MARKUP)): Statement(stage, plain) for stage, text, plain in true
-    }
-    untrue = [
-        [Statement(n, None) for n, f in enumerate(_FORMS[type(case)]) if re.fullmatch(f, text)]
-        for text in worded
-    ]
-    return [
-        known.get(text) or next(iter(maybe), None)
-        for text, maybe in zip(worded, untrue, strict=True)
-    ]
+    forms: tuple[str, ...]
+    if isinstance(case, RatingCase):
+        forms = _RATING_FORMS
+        facts = _facts_of_rating(case.chain)
+    else:
+        forms = _RANKING_FORMS
+        facts = _facts_of_ranking(case, worded)
+    true = {}
+    for fact in facts:
+        text = _in_one_wording(fact.text.strip(MARKUP))
+        true[text] = Statement(fact.stage, fact.plain)
+    return [true.get(text) or _untrue(text, forms) for text in worded]
 
 
-def _of_question(c: Chain) -> Iterator[tuple[int, str, str]]:
-    """What can be stated about a chain whose last rating is asked for: stage, text, what the rules read."""
-    shared = (
-        ", ".join(t for t in evidence.traits(c.item2) if t in evidence.traits(c.item1)) or "nothing"
+def _untrue(text: str, forms: tuple[str, ...]) -> Statement | None:
+    """The statement of a text that has one of the forms and is not true."""
+    for stage, form in enumerate(forms):
+        if re.fullmatch(form, text):
+            return Statement(stage, None)
+    return None
+
+
+# --- What is true of a case ----------------------------------------------------------------------
+
+
+def _facts_of_rating(chain: Chain) -> Iterator[Fact]:
+    """What can be stated about a chain whose last rating is asked for."""
+    guide = "a guide" if evidence.tastes_agree(chain) else "a weak guide"
+    shared = ", ".join(evidence.shared_traits(chain)) or "nothing"
+    user = f"by the user ({chain.rating_u1:g})."
+    yield Fact(
+        stage=0,
+        text=f"{named_traits(chain.item1)} {_verdict(chain.rating_u1)} {user}",
+        plain=f"{mark(1)} {user}",
     )
-    user, gave, again = (
-        f"by the user ({c.rating_u1:g}).",
-        f"gave it {c.rating_v1:g}",
-        f"a {c.rating_v2:g}",
+    gave = f"gave it {chain.rating_v1:g}"
+    yield Fact(
+        stage=1,
+        text=f"Neighbour 1 {gave} and {_agreement(chain)}, so their taste is {guide}.",
+        plain=f"neighbour {gave}.",
     )
-    guide = "a guide" if _alike(c) else "a weak guide"
-    yield 0, f"{_named(c.item1)} {_liked(c.rating_u1)} {user}", f"{mark(1)} {user}"
-    yield (
-        1,
-        f"Neighbour 1 {gave} and {AGREES[_alike(c)][0]}, so their taste is {guide}.",
-        f"neighbour {gave}.",
+    rating = f"a {chain.rating_v2:g}"
+    yield Fact(
+        stage=2,
+        text=f"Neighbour 1 gave {named_traits(chain.item2)} {rating}; "
+        f"it shares {shared} with the first.",
+        plain=f"neighbour gave {mark(2)} {rating}.",
     )
-    text = f"Neighbour 1 gave {_named(c.item2)} {again}; it shares {shared} with the first."
-    yield 2, text, f"neighbour gave {mark(2)} {again}."
 
 
-def _of_ranking(case: RankingCase, worded: list[str]) -> Iterator[tuple[int, str, str]]:
+def _facts_of_ranking(case: RankingCase, worded: list[str]) -> Iterator[Fact]:
+    """What can be stated about a RankingCase.
+
+    Args:
+        worded: The steps of the thought: they decide whether candidates are counted with the traits
+            that they lack, as the teacher does, or without.
+    """
     counted = [counts(pairs) for pairs in evidence.running(evidence.verdicts(case))]
-    liked = "; ".join(f"Liked {n}: {counted[n - 1]}" for n, _ in enumerate(case.history, 1))
-    yield 0, f"{liked}.", "user."
-    for n, c in enumerate(case.chains, 1):
-        first, second = counted[len(case.history) + 2 * n - 2 :][:2]
-        user = f"user {c.rating_u1:g} {_liked(c.rating_u1)}: {first}"
-        neighbour = f"neighbour gave {c.rating_v1:g}, {AGREES[_alike(c)][0]}; then {c.rating_v2:g}"
-        again = "" if c.rating_u2 is None else f"; user {c.rating_u2:g} {_liked(c.rating_u2)}"
-        text = f"Chain {n}: {user}; {neighbour}{again}: {second}."
-        yield 1, text, f"chain {n}: user {mark(2 * n - 1)}, neighbour; then {mark(2 * n)}."
-        end = "" if c.rating_u2 is None else f"user {c.rating_u2:g} {_liked(c.rating_u2)}, "
-        text = (
-            f"Chain {n}: from its end {end}{second}; neighbour gave {c.rating_v2:g}; "
-            f"before it {c.rating_v1:g}, {AGREES[_alike(c)][0]}; {user}."
-        )
-        yield 1, text, f"chain {n}: {mark(2 * n)}, neighbour; {mark(2 * n - 1)}, user."
-    plain = evidence.support(case)
-    yield from _of_support(
-        plain if _in_one_wording(_candidates(plain)) in worded else evidence.filled(plain)
+    liked = []
+    for n, _ in enumerate(case.history, 1):
+        liked.append(f"Liked {n}: {counted[n - 1]}")
+    yield Fact(stage=0, text=f"{'; '.join(liked)}.", plain="user.")
+    for n, chain in enumerate(case.chains, 1):
+        index = len(case.history) + 2 * (n - 1)
+        yield from _facts_of_chain(n, chain, counted[index], counted[index + 1])
+    support = evidence.support(case)
+    if _in_one_wording(_candidates(support)) not in worded:
+        support = evidence.filled(support)
+    yield from _facts_of_support(support)
+
+
+def _facts_of_chain(n: int, chain: Chain, first: str, second: str) -> Iterator[Fact]:
+    """Chain n read hop by hop, and read from its end.
+
+    Args:
+        first: What the first item adds up to.
+        second: What the second item adds up to.
+    """
+    user = f"user {chain.rating_u1:g} {_verdict(chain.rating_u1)}: {first}"
+    agreement = _agreement(chain)
+    user_again = ""
+    if chain.rating_u2 is not None:
+        user_again = f"user {chain.rating_u2:g} {_verdict(chain.rating_u2)}"
+    end = f"; {user_again}" if user_again else ""
+    yield Fact(
+        stage=1,
+        text=f"Chain {n}: {user}; neighbour gave {chain.rating_v1:g}, {agreement}; "
+        f"then {chain.rating_v2:g}{end}: {second}.",
+        plain=f"chain {n}: user {mark(2 * n - 1)}, neighbour; then {mark(2 * n)}.",
+    )
+    end = f"{user_again}, " if user_again else ""
+    yield Fact(
+        stage=1,
+        text=f"Chain {n}: from its end {end}{second}; neighbour gave {chain.rating_v2:g}; "
+        f"before it {chain.rating_v1:g}, {agreement}; {user}.",
+        plain=f"chain {n}: {mark(2 * n)}, neighbour; {mark(2 * n - 1)}, user.",
     )
 
 
-def _of_support(support: dict[str, evidence.Counted]) -> Iterator[tuple[int, str, str]]:
-    """What follows from what speaks for the candidates: with what they have not, as the teacher counts, or without."""
+def _facts_of_support(support: dict[str, evidence.Counted]) -> Iterator[Fact]:
+    """What follows from the counts of the candidates."""
     score = evidence.trait_scores(support)
-    yield 2, _candidates(support), f"Candidates: {', '.join(support)}."
+    labels = ", ".join(support)
+    yield Fact(stage=2, text=_candidates(support), plain=f"Candidates: {labels}.")
     best = f"Best supported: {listed(score, evidence.best(score))}."
-    yield 3, best, best
+    yield Fact(stage=3, text=best, plain=best)
     for label in evidence.choices(score):
-        yield 4, f"First: {label}.", f"First: {label}."
+        first = f"First: {label}."
+        yield Fact(stage=4, text=first, plain=first)
 
 
 def _candidates(support: dict[str, evidence.Counted]) -> str:
-    return (
-        f"Candidates: {'; '.join(f'{label} {summed(pairs)}' for label, pairs in support.items())}."
-    )
+    counted = "; ".join(f"{label} {summed(pairs)}" for label, pairs in support.items())
+    return f"Candidates: {counted}."
+
+
+# --- Wordings ------------------------------------------------------------------------------------
+
+_FIRST_WORDING = {second: first for first, second in (*VERDICT.values(), *AGREES.values(), BEST)}
+_SECOND_WORDINGS = re.compile("|".join(sorted(_FIRST_WORDING, key=len, reverse=True)))
 
 
 def _in_one_wording(text: str) -> str:
-    return _OTHER.sub(lambda m: _ALIKE[m[0]], text)
+    """The text with the first of the teacher's two wordings throughout: "enjoyed" -> "liked"."""
+    return _SECOND_WORDINGS.sub(lambda match: _FIRST_WORDING[match[0]], text)
 
 
-def _named(item: Item) -> str:
-    return ", ".join(evidence.traits(item)) or "an item"
-
-
-def _liked(rating: float) -> str:
+def _verdict(rating: float) -> str:
     return VERDICT[evidence.sign(rating)][0]
 
 
-def _alike(chain: Chain) -> bool:
-    return evidence.sign(chain.rating_u1) == evidence.sign(chain.rating_v1)
+def _agreement(chain: Chain) -> str:
+    return AGREES[evidence.tastes_agree(chain)][0]

@@ -1,24 +1,31 @@
-"""What a language model that teaches is asked, and how its reply is read (3.2.2, A.1; the words are our own)."""
+"""What a language model that teaches is asked, and how its reply is read (3.2.2, A.1).
+
+The words of the prompt are our own.
+"""
 
 import re
 
-from omegaconf import DictConfig
-
+from r2rec.config import Prompt, Words
 from r2rec.llm.chat import Messages, user_turn
 from r2rec.prompts.answer import parse_ranking, render_ranking, split_thought, thought_steps
 from r2rec.prompts.cases import RankingCase, RatingCase
-from r2rec.prompts.render import plain, render_prompt
+from r2rec.prompts.render import render_prompt, render_template
+from r2rec.thoughts.audit import broken_rules
 
-_ANSWER = re.compile(
-    r"^[\s*_#>]*(?:final\s+)?(?:ranking|rating|answer)\b[^\n]*[:：]", re.IGNORECASE | re.MULTILINE
+SHOWN_REASONS = 3  # reasons of one rejection that the writer hears, at most
+
+# A line that begins the answer: "Ranking: B > A", "**Final ranking:** B, A", "Rating: 4"
+_ANSWER_LINE = re.compile(
+    r"^[\s*_#>]*(?:final\s+)?(?:ranking|rating|answer)\b[^\n]*[:：]",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
 def teacher_messages(
     case: RankingCase | RatingCase,
     answer: str,
-    prompt: DictConfig,
-    words: DictConfig,
+    prompt: Prompt,
+    words: Words,
     masked: bool = True,
     progressive: bool = True,
     guided: bool = True,
@@ -28,40 +35,55 @@ def teacher_messages(
     Args:
         answer: What the user did: the positive's label, or the rating as a digit.
         masked: While a hop is discussed, what comes after it may not be used.
-        progressive: A step rests on the steps before it alone.
+        progressive: A step rests on the steps before it and on nothing else.
         guided: The writer is told the answer, which must not show.
     """
-    chains = isinstance(case, RankingCase) and bool(case.chains)
-    return user_turn(plain(
-        "teacher", question=render_prompt(case, prompt, words, ask=False), answer=answer if guided else None, masked=masked,
-        progressive=progressive, ranking=isinstance(case, RankingCase), chains=chains,
-    ))  # fmt: skip
+    is_ranking = isinstance(case, RankingCase)
+    text = render_template(
+        "teacher",
+        question=render_prompt(case, prompt, words, ask=False),
+        answer=answer if guided else None,
+        masked=masked,
+        progressive=progressive,
+        ranking=is_ranking,
+        chains=isinstance(case, RankingCase) and bool(case.chains),
+    )
+    return user_turn(text)
 
 
 def again(reply: str, reasons: list[str], guided: bool) -> Messages:
-    """What a conversation goes on with after a reply that the audit turned down.
+    """How a conversation goes on after a reply that the audit rejected.
 
-    Reasons may name the answer: a writer who was not told it hears which rules were broken, and no more.
+    Reasons may name the answer. A writer who was not told it hears only which rules were broken.
     """
-    told = (
-        reasons if guided else list(dict.fromkeys(reason.partition(":")[0] for reason in reasons))
+    if not guided:
+        reasons = broken_rules(reasons)
+    shown = "; ".join(reasons[:SHOWN_REASONS])
+    text = (
+        f"This breaks the rules ({shown}). "
+        "Write all steps and the answer line anew, without a remark."
     )
-    text = f"This breaks the rules ({'; '.join(told[:3])}). Write all steps and the answer line anew, without a remark."
     return [{"role": "assistant", "content": reply}, {"role": "user", "content": text}]
 
 
 def read_reply(text: str, case: RankingCase | RatingCase) -> tuple[str, str]:
-    """(thought, answer) of a reply: its numbered steps, and the line after them.
+    """(thought, answer) of a reply: its numbered steps, and the last answer line with what follows.
 
-    What a reasoning model thinks for itself is not the trace, unless the steps are nowhere else.
+    What a reasoning model thinks between its own tags is not the trace, unless there are no steps
+    elsewhere.
     """
-    own, tail = split_thought(text, reasoned=False)
-    if own and not thought_steps(tail):
-        thought, answer = own, tail
+    inner_thought, tail = split_thought(text, reasoned=False)
+    if inner_thought and not thought_steps(tail):
+        thought = inner_thought
+        answer = tail
     else:
-        *_, at = [len(tail), *(m.start() for m in _ANSWER.finditer(tail))]
-        thought, answer = tail[:at], tail[at:]
+        answer_start = len(tail)
+        for match in _ANSWER_LINE.finditer(tail):
+            answer_start = match.start()
+        thought = tail[:answer_start]
+        answer = tail[answer_start:]
     if isinstance(case, RankingCase):
         labels = parse_ranking(answer, len(case.candidates), reasoned=False).labels
-        answer = render_ranking(labels) if labels else answer
+        if labels:
+            answer = render_ranking(labels)
     return thought.strip(), answer.strip()

@@ -1,118 +1,160 @@
-"""Stage `think`: a teacher turns training tasks into interaction-of-thoughts, and the audit accepts or rejects them."""
+"""Stage `think`: a teacher writes interaction-of-thoughts, and the audit accepts or rejects them.
 
-from collections import Counter
+Section 3.2.2 of the paper: progressively masked reasoning about interaction chains.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
+from polars.datatypes import DataType, DataTypeClass
 from hydra.utils import get_method
-from omegaconf import DictConfig
 
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
+from r2rec.base.workspace import Workspace
+from r2rec.config.slices import ThinkSlice
+from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.targets import for_rl, for_sft
 from r2rec.tasks.training import Task, load_source, ranking_tasks, rating_tasks, targets
-from r2rec.thoughts.audit import audit, rates
-from r2rec.thoughts.lesson import accepted, lessons, start
+from r2rec.thoughts.audit import rates
+from r2rec.thoughts.lesson import TaughtTrace, audited, is_accepted, lessons, start
 
 SHARES = {"ranking": (1.0, 0.0), "chain_rating": (0.0, 1.0), "mix": (0.5, 0.5)}
+"""`sft.task` -> shares of ranking tasks and of rating tasks."""
 
 
-def think(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
+class Taught(NamedTuple):
+    """What a teacher wrote."""
+
+    tasks: list[Task]
+    traces: list[TaughtTrace]  # of each task
+    facts: dict[str, Any]  # what it cost
+
+
+def think(choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
     """Write traces.parquet: user, item, task, prompt, thought, answer, accepted, reasons.
 
-    `sft.samples` accepted traces are wanted; up to `teacher.oversample` times as many tasks are tried. Rejected
-    ones stay in the table with their reasons.
+    `sft.samples` accepted traces are wanted; up to `teacher.oversample` times as many tasks are
+    tried. Rejected traces stay in the table with their reasons.
+
+    Raises:
+        R2RecError: There is no task, or the audit rejects all traces.
     """
-    tasks = training_tasks(cfg, inputs)
+    tasks = training_tasks(choices, inputs)
     if not tasks:
         raise R2RecError(
-            "no train rating has a history before it to make a training prompt of; give more data"
+            "think: no like in the train split has enough ratings before it to ask about; "
+            "give more data, or lower evaluation.min_history"
         )
-    facts: dict[str, Any] = {}
-    if cfg.teacher.generation:
-        tasks, written, reasons, facts = learned(
-            cfg, inputs, tasks, folder.parents[1] / "responses"
-        )
+    if choices.teacher.generation:
+        taught = _by_model(tasks, choices, inputs, work)
     else:
-        teacher, seed = get_method(cfg.teacher._target_), seeds.integer(cfg.seed, "think.teacher")
-        written = teacher(
-            [t.case for t in tasks], [t.truth for t in tasks], seed, **cfg.teacher.params
-        )
-        pairs = zip(tasks, written, strict=True)
-        reasons = [
-            audit(task.case, thought, answer, task.truth) for task, (thought, answer) in pairs
-        ]
-    traces = pl.DataFrame(
-        {
-            "user": [t.user for t in tasks],
-            "item": [t.item for t in tasks],
-            "task": [
-                "ranking" if len(t.truth) and t.truth.isalpha() else "chain_rating" for t in tasks
-            ],
-            "prompt": [render_prompt(t.case, cfg.prompt, cfg.dataset.words) for t in tasks],
-            "thought": [thought if cfg.prompt.reasoning else None for thought, _ in written],
-            "answer": [answer for _, answer in written],
-            "accepted": [accepted(cfg, r) for r in reasons],
-            "reasons": reasons,
-        },
-        schema_overrides={
-            "user": pl.UInt32,
-            "item": pl.UInt32,
-            "thought": pl.String,
-            "reasons": pl.List(pl.String),
-        },
-    )
-    traces.write_parquet(folder / "traces.parquet")
-    kept = int(traces["accepted"].sum())
-    if not kept:
+        taught = _by_program(tasks, choices)
+    table = _table(taught, choices)
+    table.write_parquet(work.folder / "traces.parquet")
+    reasons = [trace.reasons for trace in taught.traces]
+    kept = int(table["accepted"].sum())
+    if kept == 0:
         raise R2RecError(
-            f"the audit rejected all {len(tasks)} traces of teacher={cfg.teacher.name}: {reasons[0][0]}"
+            f"the audit rejected all {len(reasons)} traces of teacher={choices.teacher.name}; "
+            f"the first because: {reasons[0][0]}"
         )
     notes = []
-    if kept < cfg.sft.samples:
-        notes = [
-            f"only {kept} of sft.samples={cfg.sft.samples} traces were accepted; raise teacher.oversample"
-        ]
+    if kept < choices.samples:
+        notes.append(
+            f"only {kept} of sft.samples={choices.samples} traces were accepted; "
+            "raise teacher.oversample"
+        )
     return {
-        "traces": len(tasks),
+        "traces": table.height,
         "accepted": kept,
-        **facts,
+        **taught.facts,
         "rates": rates(reasons),
         "notes": notes,
     }
 
 
-def learned(
-    cfg: DictConfig, inputs: dict[str, Path], tasks: list[Task], responses: Path
-) -> tuple[list[Task], list[tuple[str, str]], list[list[str]], dict[str, Any]]:
-    """Tasks that a language model was asked for, (thought, answer) and audit's reasons of each, and what it cost."""
-    engine = start(cfg, inputs, responses)
-    kinds: dict[type, list[Task]] = {}
-    for task in tasks:
-        kinds.setdefault(type(task.case), []).append(task)
-    done, traces, facts = [], [], Counter[str]()
-    for some in kinds.values():
-        found, cost = lessons(some, -(-cfg.sft.samples // len(kinds)), cfg, engine)
-        done += [some[k] for k in sorted(found)]
-        traces += [found[k] for k in sorted(found)]
-        facts.update(cost)
-    return done, [(t.thought, t.answer) for t in traces], [t.reasons for t in traces], dict(facts)
-
-
-def training_tasks(cfg: DictConfig, inputs: dict[str, Path]) -> list[Task]:
-    """The tasks of SFT, disjoint from those of RL, oversampled."""
+def training_tasks(choices: ThinkSlice, inputs: Mapping[str, Path]) -> list[Task]:
+    """The tasks of SFT, disjoint from those of RL, `teacher.oversample` times `sft.samples`."""
     source = load_source(inputs["prepare"], inputs["split"])
-    pool = targets(source, cfg)
-    ranking, rating = (
-        int(share * cfg.sft.samples * cfg.teacher.oversample + 0.5)
-        for share in SHARES[cfg.sft.task]
-    )
-    rng = seeds.generator(cfg.seed, "think.tasks")
-    tasks = ranking_tasks(source, for_sft(pool, ranking), cfg, rng) if ranking else []
-    if rating:
-        tasks += rating_tasks(
-            source, for_rl(pool, pool.height).select("user", "item"), rating, cfg, rng
-        )
+    pool = targets(source, choices)
+    rng = seeds.generator(choices.seed, "think.tasks")
+    ranking_share, rating_share = SHARES[choices.task]
+    wanted = choices.samples * choices.teacher.oversample
+    n_ranking = int(ranking_share * wanted + 0.5)
+    n_rating = int(rating_share * wanted + 0.5)
+    tasks = []
+    if n_ranking:
+        tasks += ranking_tasks(source, for_sft(pool, n_ranking), choices, rng)
+    if n_rating:
+        reserved = for_rl(pool, pool.height).select("user", "item")
+        tasks += rating_tasks(source, reserved, n_rating, choices, rng)
     return tasks
+
+
+def _by_program(tasks: list[Task], choices: ThinkSlice) -> Taught:
+    """Traces of a teacher that is a plain function."""
+    teacher = get_method(choices.teacher._target_)
+    cases = [task.case for task in tasks]
+    truths = [task.truth for task in tasks]
+    seed = seeds.integer(choices.seed, "think.teacher")
+    written = teacher(cases, truths, seed, **choices.teacher.params)
+    traces = []
+    for task, (thought, answer) in zip(tasks, written, strict=True):
+        traces.append(audited(task, thought, answer))
+    return Taught(tasks, traces, {})
+
+
+def _by_model(
+    tasks: list[Task], choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace
+) -> Taught:
+    """Traces of a language model, asked until enough of each kind of task are accepted.
+
+    Tasks that it was not asked about are left out.
+    """
+    engine = start(choices, inputs, work)
+    by_kind: dict[type, list[Task]] = {}
+    for task in tasks:
+        by_kind.setdefault(type(task.case), []).append(task)
+    wanted = -(-choices.samples // len(by_kind))  # rounded up
+    taught = Taught([], [], {})
+    for tasks_of_kind in by_kind.values():
+        traces, cost = lessons(tasks_of_kind, wanted, choices, engine)
+        for index in sorted(traces):
+            taught.tasks.append(tasks_of_kind[index])
+            taught.traces.append(traces[index])
+        for name, value in asdict(cost).items():
+            taught.facts[name] = taught.facts.get(name, 0) + value
+    return taught
+
+
+def _table(taught: Taught, choices: ThinkSlice) -> pl.DataFrame:
+    """One row per trace."""
+    rows = []
+    for task, trace in zip(taught.tasks, taught.traces, strict=True):
+        row = {
+            "user": task.user,
+            "item": task.item,
+            "task": "ranking" if isinstance(task.case, RankingCase) else "chain_rating",
+            "prompt": render_prompt(task.case, choices.prompt, choices.words),
+            "thought": trace.thought if choices.prompt.reasoning else None,
+            "answer": trace.answer,
+            "accepted": is_accepted(choices.teacher, trace.reasons),
+            "reasons": trace.reasons,
+        }
+        rows.append(row)
+    schema: dict[str, DataTypeClass | DataType] = {
+        "user": pl.UInt32,
+        "item": pl.UInt32,
+        "task": pl.String,
+        "prompt": pl.String,
+        "thought": pl.String,
+        "answer": pl.String,
+        "accepted": pl.Boolean,
+        "reasons": pl.List(pl.String),
+    }
+    return pl.DataFrame(rows, schema=schema)

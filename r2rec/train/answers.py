@@ -1,7 +1,7 @@
-"""A training loop for closed questions: the loss is on the few tokens of the answer, so the head sees no others.
+"""A training loop for closed questions: the loss is on the few tokens of the answer.
 
-What a step learns from depends on the step alone, and its state is on disk every few steps: a killed run goes on
-exactly as it would have.
+The model's head sees no other tokens. What a step learns depends on the step alone, and the state
+is on disk every few steps, so a killed run goes on exactly as it would have.
 """
 
 import math
@@ -10,94 +10,165 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from omegaconf import DictConfig
 
-from r2rec.base import tracking
+from r2rec.base import signals, tracking
 from r2rec.base.checkpoint import load_state, save_state
+from r2rec.config import Adapt
 from r2rec.llm.scoring import length_batches, padded, parts
 
 Row = tuple[list[int], list[int]]  # token ids of a prompt, and of its answer
+Step = tuple[int, float, float]  # number, loss, learning rate
 STATE = "state.pt"
+MAX_GRADIENT_NORM = 1.0
+
+
+class AnswerTraining:
+    """The weights that learn, their optimiser, and the steps that are done."""
+
+    def __init__(self, model: Any, learning_rate: float) -> None:
+        import torch
+
+        self.model = model
+        self.trained = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                self.trained[name] = parameter
+        self.optimizer = torch.optim.AdamW(
+            self.trained.values(), lr=learning_rate, weight_decay=0.0
+        )
+        self.log: list[Step] = []
+
+    def restore(self, path: Path) -> None:
+        """Go on from a saved state, if there is one."""
+        saved = load_state(path, self.model.device)
+        if saved:
+            self.model.load_state_dict(saved["weights"], strict=False)
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.log = saved["log"]
+
+    def save(self, path: Path) -> None:
+        weights = {name: parameter.detach() for name, parameter in self.trained.items()}
+        state = {"weights": weights, "optimizer": self.optimizer.state_dict(), "log": self.log}
+        save_state(path, state)
+
+    def learn(self, rows: list[Row], rate: float, batch_tokens: int, pad: int, bf16: bool) -> float:
+        """One step of AdamW at this learning rate; the loss before it."""
+        import torch
+
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=bf16):
+            loss = _backward(self.model, rows, batch_tokens, pad)
+        torch.nn.utils.clip_grad_norm_(self.trained.values(), MAX_GRADIENT_NORM)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        return loss
 
 
 def train_on_answers(
-    model: Any, rows: Callable[[int], list[Row]], steps: int, spec: DictConfig, seed: int, pad: int, folder: Path,
+    model: Any,
+    rows: Callable[[int], list[Row]],
+    steps: int,
+    spec: Adapt,
+    seed: int,
+    pad: int,
+    folder: Path,
     bf16: bool = False,
-) -> pl.DataFrame:  # fmt: skip
-    """Train what asks for gradients, by AdamW; the log: step, loss (mean over answer tokens), learning rate.
+) -> pl.DataFrame:
+    """Train the weights that require gradients, by AdamW, in place.
 
     Args:
-        rows: What a step learns from.
-        spec: An `Adapt` of the configuration.
-        folder: Where the state is kept between `spec.save_steps`.
+        rows: What each step learns from.
+        pad: Token id for padding.
+        folder: Where the state is kept every `spec.save_steps`.
+        bf16: Compute in bfloat16 where autocast does.
+
+    Returns:
+        The log: step, loss (mean over answer tokens), learning_rate.
+
+    Raises:
+        Interrupted: A signal asked the run to end; the state after the last step is kept.
     """
     import torch
-    from tqdm import tqdm
 
-    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(trained.values(), lr=spec.learning_rate, weight_decay=0.0)
-    log: list[tuple[int, float, float]] = []
-    if saved := load_state(folder / STATE, model.device):
-        model.load_state_dict(saved["weights"], strict=False)
-        optimizer.load_state_dict(saved["optimizer"])
-        log = saved["log"]
+    training = AnswerTraining(model, spec.learning_rate)
+    training.restore(folder / STATE)
     model.train()
-    bar = tqdm(
-        range(len(log), steps),
-        total=steps,
-        initial=len(log),
-        desc="adapt",
-        leave=False,
-        disable=None,
-    )
-    for step in bar:
-        torch.manual_seed((seed + step) % 2**31)
-        rate = spec.learning_rate * warmup_cosine(step, steps, spec.warmup)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-        with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
-            loss = _backward(model, rows(step), spec.batch_tokens, pad)
-        torch.nn.utils.clip_grad_norm_(trained.values(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        log.append((step, loss, rate))
-        tracking.log_step("adapt", step, {"loss": loss, "learning_rate": rate})
-        bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
-        if (step + 1) % spec.save_steps == 0 and step + 1 < steps:
-            weights = {name: p.detach() for name, p in trained.items()}
-            save_state(
-                folder / STATE,
-                {"weights": weights, "optimizer": optimizer.state_dict(), "log": log},
-            )
+    bar = _progress_bar(len(training.log), steps)
+    with signals.deferred():
+        for step in bar:
+            torch.manual_seed((seed + step) % 2**31)
+            rate = spec.learning_rate * warmup_cosine(step, steps, spec.warmup)
+            loss = training.learn(rows(step), rate, spec.batch_tokens, pad, bf16)
+            training.log.append((step, loss, rate))
+            tracking.log_step("adapt", step, {"loss": loss, "learning_rate": rate})
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            is_interrupted = signals.pending() is not None
+            is_due = (step + 1) % spec.save_steps == 0 and step + 1 < steps
+            if is_due or is_interrupted:
+                training.save(folder / STATE)
+            if is_interrupted:
+                bar.close()
+                break
     model.eval()
-    return pl.DataFrame(log, schema=["step", "loss", "learning_rate"], orient="row")
+    return pl.DataFrame(training.log, schema=["step", "loss", "learning_rate"], orient="row")
 
 
 def warmup_cosine(step: int, steps: int, warmup: float) -> float:
-    """A line up over the first share of steps, then a cosine down to a hundredth."""
+    """Factor of the learning rate: linear up to 1, then a cosine down to a hundredth.
+
+    transformers' `cosine_warmup_with_min_lr` decays from one step later on and ends at the
+    hundredth exactly, so it would train other weights.
+
+    Args:
+        warmup: Share of the steps for the way up.
+    """
     warm = max(1, round(warmup * steps))
     if step < warm:
         return (step + 1) / warm
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    decayed = (step - warm) / max(1, steps - warm)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * decayed))
+
+
+def _progress_bar(done: int, steps: int) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(
+        range(done, steps), total=steps, initial=done, desc="adapt", leave=False, disable=None
+    )
 
 
 def _backward(model: Any, rows: list[Row], batch_tokens: int, pad: int) -> float:
-    """Add the gradient of the mean loss over all answer tokens, in as many passes as memory asks for; that loss."""
+    """Add up the gradient of the mean loss over all answer tokens; that loss.
+
+    Args:
+        batch_tokens: Tokens at once, padding included; more rows take more passes.
+    """
     import torch
 
     decoder, head = parts(model)
-    whole, count, total = [p + a for p, a in rows], sum(len(a) for _, a in rows), 0.0
-    for batch in length_batches([len(ids) for ids in whole], batch_tokens):
-        ids = padded([whole[i] for i in batch], pad, model.device)
-        place = [
-            (k, at) for k, i in enumerate(batch) for at in range(len(rows[i][0]), len(whole[i]))
-        ]
-        row, at = torch.tensor(place, device=model.device).T
-        hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state[row, at - 1]
-        loss = (
-            torch.nn.functional.cross_entropy(head(hidden).float(), ids[row, at], reduction="sum")
-            / count
+    sequences = [prompt + answer for prompt, answer in rows]
+    n_answer_tokens = sum(len(answer) for _, answer in rows)
+    total = 0.0
+    for batch in length_batches([len(ids) for ids in sequences], batch_tokens):
+        ids = padded([sequences[i] for i in batch], pad, model.device)
+        positions = _answer_positions([rows[i] for i in batch])
+        row, column = torch.tensor(positions, device=model.device).T
+        # the hidden state before a token predicts it
+        hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state[row, column - 1]
+        losses = torch.nn.functional.cross_entropy(
+            head(hidden).float(), ids[row, column], reduction="sum"
         )
-        loss.backward()
+        loss = losses / n_answer_tokens
+        torch.autograd.backward(loss)
         total += loss.item()
     return total
+
+
+def _answer_positions(rows: list[Row]) -> list[tuple[int, int]]:
+    """(row, column) of each answer token in the padded batch of these rows."""
+    positions = []
+    for row, (prompt, answer) in enumerate(rows):
+        for column in range(len(prompt), len(prompt) + len(answer)):
+            positions.append((row, column))
+    return positions

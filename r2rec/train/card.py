@@ -1,118 +1,172 @@
-"""The model card of an adapter, as the Hub reads it: what it was made of and from, what is known of it, its limits."""
+"""The model card of an adapter, README.md as the Hub reads it.
+
+It says what the adapter was made from and how, what its training measured, and its limits.
+"""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from r2rec.base.store import MANIFEST
+from r2rec.config import Model
 
 CARD = "README.md"
-LONGEST = 2**16  # characters of somebody's card that are read
-WHAT = {
-    "sft": "LoRA on reasoning traces about interaction chains (supervised fine-tuning)",
-    "rl": "LoRA trained with GRPO to reason over interaction chains and rank candidates",
-    "adapt": "LoRA on closed questions about a user and candidate items",
-}
+MAX_CHARACTERS_READ = 2**16  # of a card, which anybody may have written
+MAX_WORD = 60  # characters of a word that a card says about itself
+USE = """\
+```
+python -m r2rec model=<backbone> model.adapter=<this repository or folder> {methods} until=rank
+```
+"""
 LIMITS = """\
-It learned to rank items of the data above for users with several likes, from prompts of the form that r2rec writes;
-other prompts, other languages and other kinds of items are untested. Recommenders repeat the biases of the ratings
-they learn from: popular items and frequent tastes are served better. The numbers above are of training. They say
-nothing of held-out users: rank with it to know."""
+It learned to rank items of the data above for users with several likes, from prompts of the form
+that r2rec writes; other prompts, other languages and other kinds of items are untested.
+Recommenders repeat the biases of the ratings they learn from: popular items and frequent tastes are
+served better. The numbers above are of training. They say nothing of held-out users: rank with it
+to know.
+"""
 
 
 def write_card(
-    folder: Path, stage: str, cfg: DictConfig, inputs: Mapping[str, Path], facts: Mapping[str, Any]
+    folder: Path,
+    *,
+    stage: str,
+    title: str,
+    method: str,
+    choices: Mapping[str, Any],
+    inputs: Mapping[str, Path],
+    facts: Mapping[str, Any],
+    base: Model,
+    seed: int,
 ) -> None:
-    """README.md: YAML that the Hub indexes, then data, configuration, training figures and limits in words.
+    """Write README.md: front matter that the Hub indexes, then sections in words.
 
     Args:
-        cfg: The choices of the stage; only what made the adapter is told, never where things lie.
-        inputs: Folders of the stage's artefacts; what `prepare` and `split` say of themselves is told.
+        folder: The artefact with the adapter.
+        stage: The stage that trained it; "adapt" is a baseline's.
+        title: What that stage does, in words.
+        method: What results call a model with this adapter; a baseline's name for "adapt".
+        choices: Plain nested values, shown as YAML. They must name no local folder.
+        inputs: Folders of the stage's artefacts. The manifests of `prepare` and `split` are read.
+        facts: What the stage returned; numbers and notes are shown.
     """
-    prepare, split = (_manifest(inputs[name]) for name in ("prepare", "split"))
-    data = prepare.get("inputs", {}).get("config", {}).get("dataset", {}).get("name", "unknown")
-    base = backbone_name(cfg.model)
-    front = {
-        "library_name": "peft",
-        **(
-            {"base_model": base} if base != cfg.model.name else {}
-        ),  # the Hub refuses what is no id of its own
-        "pipeline_tag": "text-generation",
-        "tags": ["r2rec", "lora", "recommendation"],
-        "r2rec": {"stage": stage, "dataset": data, "seed": cfg.seed},
-    }
-    own = (
-        {"adapt": cfg.baseline.adapt}
-        if stage == "adapt"
-        else {stage: cfg[stage], "lora": cfg.model.lora}
-    )
-    choices = own | {"prompt": cfg.prompt, "max_length": cfg.model.max_length}
-    words = [
-        f"---\n{OmegaConf.to_yaml(OmegaConf.create(front))}---\n",
-        f"# {cfg.baseline.name if stage == 'adapt' else 'R2Rec'}: `{stage}` on {data}\n",
-        f"{WHAT[stage]}. Backbone: `{base}`. Made by r2rec, after the paper R2Rec.\n",
-        "## Use\n\n```\npython -m r2rec model=<backbone> model.adapter=<this repository or folder> "
-        f"{'baseline=' + cfg.baseline.name if stage == 'adapt' else 'sft=off rl=off'} until=rank\n```\n",
-        f"## Data\n\n{data}{_told(prepare)}; training part{_told(split)}. No held-out rating was learned from.\n",
-        f"## Configuration\n\n```yaml\n{OmegaConf.to_yaml(OmegaConf.create(choices))}```\n",
+    prepare = _manifest(inputs["prepare"])
+    split = _manifest(inputs["split"])
+    data = _dataset_name(prepare)
+    backbone = backbone_name(base)
+    if stage == "adapt":
+        methods = f"baseline={method}"
+    else:
+        methods = "sft=off rl=off"
+    sections = [
+        f"---\n{_yaml(_front_matter(stage, data, base, seed))}---\n",
+        f"# {method}: `{stage}` on {data}\n",
+        f"{title}. Backbone: `{backbone}`. Made by r2rec, after the paper R2Rec.\n",
+        f"## Use\n\n{USE.format(methods=methods)}",
+        f"## Data\n\n{data}{_counts(prepare)}; training part{_counts(split)}. "
+        "No held-out rating was learned from.\n",
+        f"## Configuration\n\n```yaml\n{_yaml(choices)}```\n",
         f"## Training figures\n\n{_table(facts)}\n",
-        f"## Limits\n\n{LIMITS}\n",
+        f"## Limits\n\n{LIMITS}",
     ]
-    (folder / CARD).write_text("\n".join(words), encoding="utf-8")
+    (folder / CARD).write_text("\n".join(sections), encoding="utf-8")
 
 
 def about(adapter: str | None) -> dict[str, str]:
-    """What the card in a local folder says of its making: stage, dataset, seed; nothing where there is no such card."""
-    if adapter is None or not (file := Path(adapter) / CARD).is_file():
+    """What the card in a local folder says about the adapter: stage, dataset and seed.
+
+    Empty for a hub id, and where there is no card or one that r2rec did not write. A card is
+    somebody else's text: it is read as plain YAML, and nothing in it is resolved or imported.
+    """
+    if adapter is None:
+        return {}
+    file = Path(adapter) / CARD
+    if not file.is_file():
         return {}
     import yaml
 
+    words = {}
     try:
         with file.open(encoding="utf-8") as stream:
-            front = stream.read(LONGEST).split("---\n")[1]
-        said = yaml.safe_load(front)[
-            "r2rec"
-        ]  # plain: OmegaConf would put variables of the environment into it
-        return {name: _word(said[name]) for name in ("stage", "dataset", "seed")}
-    except Exception:  # somebody else's card
+            front = stream.read(MAX_CHARACTERS_READ).split("---\n")[1]
+        entries = yaml.safe_load(front)["r2rec"]
+        for name in ("stage", "dataset", "seed"):
+            words[name] = _word(entries[name])
+    except Exception:  # any other front matter, or none
         return {}
+    return words
 
 
-def _word(said: Any) -> str:
-    """A text or a number on one line, at most 60 characters; ValueError for anything else."""
-    if not isinstance(said, (str, int)):
+def backbone_name(base: Model) -> str:
+    """A backbone's hub id if it has one, else its name in conf/model."""
+    if base.path is None or base.path.startswith("r2rec:") or Path(base.path).is_dir():
+        return base.name
+    return base.path
+
+
+def _front_matter(stage: str, data: str, base: Model, seed: int) -> dict[str, Any]:
+    """What the Hub indexes, and under `r2rec` what `about` reads."""
+    front: dict[str, Any] = {"library_name": "peft"}
+    backbone = backbone_name(base)
+    if backbone != base.name:
+        front["base_model"] = backbone  # the Hub refuses anything but one of its ids
+    front["pipeline_tag"] = "text-generation"
+    front["tags"] = ["r2rec", "lora", "recommendation"]
+    front["r2rec"] = {"stage": stage, "dataset": data, "seed": seed}
+    return front
+
+
+def _yaml(values: Mapping[str, Any]) -> str:
+    import yaml
+
+    text: str = yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _word(value: Any) -> str:
+    """A text or a number on one line, shortened.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if not isinstance(value, (str, int)):
         raise ValueError("neither text nor number")
-    return " ".join(str(said)[:60].split())
-
-
-def backbone_name(base: DictConfig) -> str:
-    """A backbone's hub id where it has one, else its name."""
-    return (
-        base.name
-        if base.path is None or base.path.startswith("r2rec:") or Path(base.path).is_dir()
-        else base.path
-    )
+    return " ".join(str(value)[:MAX_WORD].split())
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST
-    return json.loads(file.read_text()) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    manifest: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return manifest
 
 
-def _told(manifest: dict[str, Any]) -> str:
-    counts = [
-        f"{v:,} {k.replace('_', ' ')}"
-        for k, v in manifest.get("facts", {}).items()
-        if type(v) is int
-    ]
-    return f" ({', '.join(counts)})" if counts else ""
+def _dataset_name(prepare: Mapping[str, Any]) -> str:
+    """The data set's name, as the manifest of a `prepare` artefact has it."""
+    choices = prepare.get("inputs", {}).get("config", {})  # a `PrepareSlice`
+    name: str = choices.get("name", "unknown")
+    return name
+
+
+def _counts(manifest: Mapping[str, Any]) -> str:
+    """The counts among an artefact's facts, for example " (60 users, 80 items)"."""
+    counts = []
+    for name, value in manifest.get("facts", {}).items():
+        if type(value) is int:
+            counts.append(f"{value:,} {name.replace('_', ' ')}")
+    if not counts:
+        return ""
+    return f" ({', '.join(counts)})"
 
 
 def _table(facts: Mapping[str, Any]) -> str:
-    rows = [
-        f"| {k.replace('_', ' ')} | {v} |" for k, v in facts.items() if isinstance(v, (int, float))
-    ]
-    return "\n".join(["| | |", "|-|-|", *rows, *(f"\n{note}" for note in facts.get("notes", []))])
+    """The numbers among the facts as a markdown table, then the notes."""
+    lines = ["| | |", "|-|-|"]
+    for name, value in facts.items():
+        if isinstance(value, (int, float)):
+            lines.append(f"| {name.replace('_', ' ')} | {value} |")
+    for note in facts.get("notes", []):
+        lines.append(f"\n{note}")
+    return "\n".join(lines)

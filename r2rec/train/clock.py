@@ -1,53 +1,59 @@
-"""Where a trainer's time goes: seconds of its parts, step by step, into its log."""
+"""Where a trainer's time goes: seconds of its parts, step by step, for its log."""
 
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from r2rec.llm.runtime import gpu_memory
+from tqdm import tqdm
 
-PARTS = {  # of GRPOTrainer, in the order of a step; an SFTTrainer has none of them
-    "_generate": "generation",
-    "_calculate_rewards": "rewards",
-    "_get_per_token_logps_and_entropies": "log_probabilities",
-}
+from r2rec.compat import trl as hooks
+from r2rec.llm.runtime import gpu_memory
 
 
 class Clock:
-    """Seconds of a trainer's parts since they were last asked for."""
+    """Measures the parts of a trainer's steps (`hooks.GRPO_PARTS`, and "backward")."""
 
     def __init__(self, trainer: Any) -> None:
-        self.spent: dict[str, float] = defaultdict(float)
-        for name, part in PARTS.items():
-            if hasattr(trainer, name):
-                setattr(trainer, name, self._clocked(part, getattr(trainer, name)))
-        trainer.accelerator.backward = self._clocked("backward", trainer.accelerator.backward)
-        self.begin = _now()
+        self._spent: dict[str, float] = defaultdict(float)  # seconds in this step, by part
+        missing = hooks.time_methods(trainer, self._timed)
+        for part in missing:
+            tqdm.write(
+                f"  note: the log has no seconds/{part}: TRL {hooks.trl_version()} does that part "
+                "under another name (r2rec/compat/trl.py)"
+            )
+        self._begin = _now()
 
     def start(self) -> None:
         """A step begins."""
-        self.spent.clear()
-        self.begin = _now()
+        self._spent.clear()
+        self._begin = _now()
 
-    def taken(self) -> dict[str, float]:
-        """Columns for the log: seconds of the step, of its parts, and on a GPU the most memory in use, in GB."""
-        parts = {f"seconds/{part}": n for part, n in self.spent.items()}
-        return {"seconds": _now() - self.begin} | parts | gpu_memory()
+    def read(self) -> dict[str, float]:
+        """Columns for the log of the step that began at `start`.
 
-    def _clocked(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **options: Any) -> Any:
+        Returns:
+            `seconds` of the step, `seconds/PART` of its parts, and on a GPU `memory_gb`, the most
+            memory in use.
+        """
+        columns = {"seconds": _now() - self._begin}
+        for part, seconds in self._spent.items():
+            columns[f"seconds/{part}"] = seconds
+        return columns | gpu_memory()
+
+    def _timed(self, part: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
             begin = _now()
             try:
-                return method(*args, **options)
+                return method(*arguments, **options)
             finally:
-                self.spent[part] += _now() - begin
+                self._spent[part] += _now() - begin
 
         return call
 
 
 def _now() -> float:
-    """Seconds, when all that was given to a GPU is done."""
+    """Seconds, once a GPU has done all the work that it was given."""
     import torch
 
     if torch.cuda.is_available():

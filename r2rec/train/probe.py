@@ -1,70 +1,135 @@
-"""The probe: HR@1 of a model in training on a fixed slice of validation positives, before, during and after.
+"""The probe: HR@1 on a fixed slice of validation positives before, during and after a training.
 
-It reads the same prompts each time, greedily, and leaves training's random numbers alone: a probed run learns
-what an unprobed one does.
+It asks the same prompts each time, greedily, and leaves the random numbers of the training alone:
+a run with a probe learns the same weights as one without.
 """
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig
 
-from r2rec.base import tracking
+from r2rec.base import signals, tracking
+from r2rec.config import Probe
+from r2rec.config.slices import RlSlice, SftSlice
+from r2rec.data.candidates import Candidates
 from r2rec.llm import chat, hf
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.validation import validation
 
-
-def validation_questions(cfg: DictConfig, inputs: dict[str, Path]) -> tuple[list[str], list[str]]:
-    """Ranking prompts of `probe.users` validation positives, and the labels of these."""
-    table, cases = validation(cfg, inputs, cfg.probe.users, "probe")
-    shown = np.array(table["items"].to_list())
-    place = (shown == table["positive"].to_numpy()[:, None]).argmax(1)
-    return [render_prompt(c, cfg.prompt, cfg.dataset.words) for c in cases], [
-        LABELS[k] for k in place
-    ]
+HIT_RATIO = "probe/hr@1"  # columns of the log
+VALID = "probe/valid"
 
 
-def probes(cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any, stage: str) -> list[Any]:
-    """The trainer callback that adds rows `probe/hr@1`, `probe/valid` to the log; none where no users are probed."""
-    if not cfg.probe.users:
-        return []
-    import torch
-    from transformers import TrainerCallback
+class ValidationProbe:
+    """Adds rows with `probe/hr@1` and `probe/valid` to the log of a trainer (`train.listeners`).
 
-    texts, positives = validation_questions(cfg, inputs)
-    prompts = [chat.encode(tokenizer, text, cfg.prompt.reasoning) for text in texts]
+    Args:
+        prompts: Token ids of ranking prompts.
+        positives: The right label of each prompt.
+        first_step: Steps of the stage before this training; trackers count from there.
+    """
 
-    class Probe(TrainerCallback):
-        def ask(self, state: Any, model: Any) -> None:
-            known = [row["step"] for row in state.log_history if "probe/hr@1" in row]
-            if state.global_step in known or not state.is_world_process_zero:
-                return
-            with torch.random.fork_rng():
-                written = hf.generate(model, tokenizer, prompts, cfg.probe, range(len(prompts)))
-            model.train()
-            answers = [
-                parse_ranking(text, cfg.evaluation.negatives + 1, cfg.prompt.reasoning)
-                for text in written
-            ]
-            hits = [a.labels[:1] == (label,) for a, label in zip(answers, positives, strict=True)]
-            valid = float(np.mean([a.valid for a in answers]))
-            row = {
-                "step": state.global_step,
-                "probe/hr@1": float(np.mean(hits)),
-                "probe/valid": valid,
-            }
-            state.log_history.append(row)
-            tracking.log_step(stage, state.global_step, row)
+    def __init__(
+        self,
+        spec: Probe,
+        stage: str,
+        tokenizer: Any,
+        prompts: list[list[int]],
+        positives: Sequence[str],
+        n_candidates: int,
+        reasoning: bool,
+        first_step: int,
+    ) -> None:
+        self.spec = spec
+        self.stage = stage
+        self.tokenizer = tokenizer
+        self.prompts = prompts
+        self.positives = positives
+        self.n_candidates = n_candidates
+        self.reasoning = reasoning
+        self.first_step = first_step
 
-        def on_train_begin(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
+        if state.global_step == 0:
+            is_due = self.first_step == 0  # else the training before this one has asked already
+        else:
+            is_due = self._is_due(state)  # an interrupted run may have stopped before it asked
+        if is_due:
             self.ask(state, model)
 
-        def on_step_end(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
-            if state.global_step % cfg.probe.every == 0 or state.global_step == state.max_steps:
-                self.ask(state, model)
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any, **_: Any) -> None:
+        if self._is_due(state) and signals.pending() is None:
+            self.ask(state, model)
 
-    return [Probe()]
+    def ask(self, state: Any, model: Any) -> None:
+        """Ask all questions, unless this step's answers are in the log already."""
+        asked = [row["step"] for row in state.log_history if HIT_RATIO in row]
+        if state.global_step in asked or not state.is_world_process_zero:
+            return
+        import torch
+
+        with torch.random.fork_rng():
+            texts = hf.generate(
+                model, self.tokenizer, self.prompts, self.spec, range(len(self.prompts))
+            )
+        model.train()
+        hits = []
+        valid = []
+        for text, positive in zip(texts, self.positives, strict=True):
+            answer = parse_ranking(text, self.n_candidates, self.reasoning)
+            hits.append(answer.labels[:1] == (positive,))
+            valid.append(answer.valid)
+        row = {
+            "step": state.global_step,
+            HIT_RATIO: float(np.mean(hits)),
+            VALID: float(np.mean(valid)),
+        }
+        state.log_history.append(row)
+        tracking.log_step(self.stage, self.first_step + state.global_step, row)
+
+    def _is_due(self, state: Any) -> bool:
+        step: int = state.global_step
+        return step == state.max_steps or step % self.spec.every == 0
+
+
+def validation_questions(
+    choices: SftSlice | RlSlice, inputs: Mapping[str, Path]
+) -> tuple[list[str], list[str]]:
+    """Ranking prompts about `probe.users` validation positives, and the positives' labels."""
+    table, cases = validation(choices, inputs, choices.probe.users, "probe")
+    prompts = [render_prompt(case, choices.prompt, choices.words) for case in cases]
+    labels = [LABELS[index] for index in Candidates.of(table).positive_index]
+    return prompts, labels
+
+
+def probes(
+    choices: SftSlice | RlSlice,
+    inputs: Mapping[str, Path],
+    tokenizer: Any,
+    stage: str,
+    first_step: int = 0,
+) -> list[ValidationProbe]:
+    """The listener that probes a training, in a list; an empty list if `probe.users` is 0.
+
+    Args:
+        first_step: Steps of the stage before this training.
+    """
+    if not choices.probe.users:
+        return []
+    texts, positives = validation_questions(choices, inputs)
+    reasoning = choices.prompt.reasoning
+    probe = ValidationProbe(
+        spec=choices.probe,
+        stage=stage,
+        tokenizer=tokenizer,
+        prompts=[chat.encode(tokenizer, text, reasoning) for text in texts],
+        positives=positives,
+        n_candidates=choices.negatives + 1,
+        reasoning=reasoning,
+        first_step=first_step,
+    )
+    return [probe]

@@ -1,11 +1,14 @@
-"""Put a trained adapter on the Hub: only where `push_to_hub` names a repository, and with a token from outside."""
+"""Upload a trained adapter to the Hugging Face Hub.
+
+Nothing is uploaded unless `push_to_hub` names a repository and the environment holds a token.
+"""
 
 import os
 from pathlib import Path
 
 from r2rec.base.errors import R2RecError
 
-TOKEN = "HF_TOKEN"
+TOKEN = "HF_TOKEN"  # environment variable
 FILES = [
     "README.md",
     "*.safetensors",
@@ -17,13 +20,16 @@ FILES = [
 
 
 def push(folder: Path, repository: str) -> str:
-    """Upload adapter, tokenizer and card of an artefact; a repository that is not there is made, private.
+    """Upload adapter, tokenizer and model card; a repository that does not exist is made, private.
+
+    Args:
+        folder: An artefact with an adapter; only `FILES` of it are uploaded.
 
     Returns:
-        Where it is now.
+        The address of the repository.
 
     Raises:
-        R2RecError: No token, or the Hub refused.
+        R2RecError: There is no token, or the Hub refused.
     """
     from huggingface_hub import HfApi
 
@@ -36,7 +42,9 @@ def push(folder: Path, repository: str) -> str:
     try:
         api.create_repo(repository, private=True, exist_ok=True)
         api.upload_folder(repo_id=repository, folder_path=str(folder), allow_patterns=FILES)
-    except Exception as error:  # of its transport too, which changes between releases
-        said = " ".join(str(error).split())[:200].replace(token, "***")
-        raise R2RecError(f"push_to_hub={repository}: {said}; the adapter is in {folder}") from error
+    except Exception as error:  # the transport's errors too, which change between releases
+        message = " ".join(str(error).split())[:200].replace(token, "***")
+        raise R2RecError(
+            f"push_to_hub={repository}: {message}; the adapter is in {folder}"
+        ) from error
     return f"https://huggingface.co/{repository}"

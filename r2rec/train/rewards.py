@@ -1,7 +1,8 @@
-"""Rewards of the reinforcement stage (section 3.3): 1 x reasoning step + 2 x ranking correctness.
+"""Rewards of reinforcement learning (section 3.3.2): 1 x reasoning steps + 2 x ranking correctness.
 
-Pure functions in the trainer's shape: a batch of completions and one column entry per completion in, one
-reward in [0, 1] per completion out. Rankings are read by the parser that the metrics use.
+Pure functions in the shape that trainers call: a batch of completions and one entry per completion
+of each column go in, one reward in [0, 1] per completion comes out. Rankings are read by the parser
+that the metrics use.
 """
 
 import math
@@ -11,16 +12,20 @@ from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps, un
 
 
 def step_reward(completions: Sequence[str], *, low: int, high: int) -> list[float]:
-    """1 for low..high steps in the thought, falling linearly to 0 at 0 and at 2 x high steps.
+    """1 for low to high steps in the thought, falling linearly to 0 at 0 and at 2 x high steps.
 
-    The paper gives the purpose, not the formula: method.md, "Training". A thought that never ends earns 0:
-    its steps lead to no answer, and counting them would pay for writing on until the limit.
+    The paper gives the purpose of this reward (A.2) and no formula; the shape is our decision. A
+    thought that never ends earns 0: it leads to no answer, and counting its steps would pay for
+    writing on until the limit.
+
+    Raises:
+        ValueError: `low` and `high` are no range of steps.
     """
     if not 0 <= low <= high or high < 1:
         raise ValueError(
             f"step reward needs 0 <= low <= high and high >= 1, got low={low}, high={high}"
         )
-    return [_step_shape(_n_steps(text), low, high) for text in completions]
+    return [_step_shape(_count_steps(text), low, high) for text in completions]
 
 
 def ranks(
@@ -29,15 +34,23 @@ def ranks(
     n_candidates: Sequence[int],
     reasoned: bool = True,
 ) -> list[int | None]:
-    """Rank (1 = best) of each positive label in its completion's answer; None if missing or invalid."""
-    answers = (
-        parse_ranking(text, n, reasoned).labels
-        for text, n in zip(completions, n_candidates, strict=True)
-    )
-    return [
-        labels.index(label) + 1 if label in labels else None
-        for labels, label in zip(answers, positive, strict=True)
-    ]
+    """Rank of each positive label in its completion's answer; None if missing or invalid.
+
+    The best rank is 1.
+
+    Args:
+        positive: [n] label of the held-out item.
+        n_candidates: [n] number of candidates in the prompt.
+        reasoned: Whether the prompt asked for a thought before the answer.
+    """
+    result: list[int | None] = []
+    for text, label, n in zip(completions, positive, n_candidates, strict=True):
+        labels = parse_ranking(text, n, reasoned).labels
+        if label in labels:
+            result.append(labels.index(label) + 1)
+        else:
+            result.append(None)
+    return result
 
 
 def linear_reward(
@@ -47,12 +60,20 @@ def linear_reward(
     n_candidates: Sequence[int],
     reasoned: bool = True,
 ) -> list[float]:
-    """(K - rank) / (K - 1) for K candidates, 1 for a found positive if K = 1; 0 if missing or invalid."""
-    found = ranks(completions, positive, n_candidates, reasoned)
-    return [
-        (k - r) / (k - 1) if r and k > 1 else float(r == 1)
-        for r, k in zip(found, n_candidates, strict=True)
-    ]
+    """(K - rank) / (K - 1) for K candidates; 0 if missing or invalid.
+
+    With one candidate it is 1 where the answer names it.
+    """
+    rewards = []
+    by_row = ranks(completions, positive, n_candidates, reasoned)
+    for rank, k in zip(by_row, n_candidates, strict=True):
+        if rank is None:
+            rewards.append(0.0)
+        elif k == 1:
+            rewards.append(1.0)
+        else:
+            rewards.append((k - rank) / (k - 1))
+    return rewards
 
 
 def reciprocal_reward(
@@ -63,9 +84,13 @@ def reciprocal_reward(
     reasoned: bool = True,
 ) -> list[float]:
     """1 / rank; 0 if missing or invalid."""
-    return [
-        1 / rank if rank else 0.0 for rank in ranks(completions, positive, n_candidates, reasoned)
-    ]
+    rewards = []
+    for rank in ranks(completions, positive, n_candidates, reasoned):
+        if rank is None:
+            rewards.append(0.0)
+        else:
+            rewards.append(1 / rank)
+    return rewards
 
 
 def ndcg_reward(
@@ -76,29 +101,36 @@ def ndcg_reward(
     reasoned: bool = True,
 ) -> list[float]:
     """1 / log2(rank + 1), the NDCG of one positive; 0 if missing or invalid."""
-    return [
-        1 / math.log2(rank + 1) if rank else 0.0
-        for rank in ranks(completions, positive, n_candidates, reasoned)
-    ]
+    rewards = []
+    for rank in ranks(completions, positive, n_candidates, reasoned):
+        if rank is None:
+            rewards.append(0.0)
+        else:
+            rewards.append(1 / math.log2(rank + 1))
+    return rewards
 
 
 def complete(
     completions: Sequence[str], *, n_candidates: Sequence[int], reasoned: bool = True
 ) -> list[float]:
-    """1 where the answer names every candidate, each once; 0 for any other."""
-    answers = (
-        parse_ranking(text, n, reasoned).labels
-        for text, n in zip(completions, n_candidates, strict=True)
-    )
-    return [float(len(labels) == n) for labels, n in zip(answers, n_candidates, strict=True)]
+    """1 where the answer names every candidate exactly once, else 0."""
+    rewards = []
+    for text, n in zip(completions, n_candidates, strict=True):
+        labels = parse_ranking(text, n, reasoned).labels  # without duplicates, or empty
+        rewards.append(float(len(labels) == n))
+    return rewards
 
 
-def _n_steps(completion: str) -> int:
+def _count_steps(completion: str) -> int:
+    """Steps of a finished thought; 0 without one."""
     thought, _ = split_thought(completion, reasoned=True)
-    return 0 if thought is None or unfinished(completion) else len(thought_steps(thought))
+    if thought is None or unfinished(completion):
+        return 0
+    return len(thought_steps(thought))
 
 
 def _step_shape(n: int, low: int, high: int) -> float:
+    """The reward of n steps: up to 1 at `low`, flat, then down to 0 at 2 x `high`."""
     if n < low:
         return n / low
     return min(1.0, max(0.0, (2 * high - n) / high))

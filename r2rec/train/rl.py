@@ -1,162 +1,271 @@
-"""Stage `rl`: GRPO on ranking prompts (section 3.3.2, equation 4), from the policy as SFT left it."""
+"""Stage `rl`: GRPO on ranking prompts (section 3.3.2, equation 4), starting from the SFT policy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from hydra.utils import get_method
-from omegaconf import DictConfig
+from numpy.typing import NDArray
 
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
+from r2rec.base.workspace import Workspace
+from r2rec.compat import trl as hooks
+from r2rec.config import Hardware, Reward, RewardPart
+from r2rec.config.slices import RlSlice
 from r2rec.llm import chat, load, runtime
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.targets import for_rl
-from r2rec.tasks.training import Task, ranking_tasks, targets
-from r2rec.tasks.training import load_source as load_source
-from r2rec.train import card
+from r2rec.tasks.training import load_source, ranking_tasks, targets
 from r2rec.train.common import (
     common_arguments,
-    forgotten,
-    gathered,
     lora,
     per_device,
     run_trainer,
     save_adapter,
+    trainer_released,
 )
 from r2rec.train.probe import probes
 
-KL_AT_START = (
-    1e-3  # nats a token; above it the reference is not the policy that training starts from
-)
+MAX_KL_AT_START = 1e-3  # nats a token; the reference is not the starting policy above it
+MAX_SILENT_SHARE = 0.5  # of groups whose rollouts all have the same reward; a note above it
+SILENT = "frac_reward_zero_std"  # TRL's column: the share of groups with equal rewards
+MEANS = (SILENT, "completions/clipped_ratio", "kl")  # columns whose means are facts
+
+RewardFunction = Callable[..., list[float]]
 
 
-@forgotten()
-def rl(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
-    """Write the adapter and log.parquet: per step reward and parts, lengths, clipped and zero-variance shares, KL.
+@trainer_released()
+def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
+    """Train by GRPO; write the adapter and log.parquet.
 
-    With an SFT adapter, TRL freezes a copy of it as the reference: the KL at the first step is about 0, or it is the
-    last (`_reference`).
+    The log has per step the reward and its parts, lengths, the shares of cut-off completions and of
+    groups with equal rewards, and the KL. A killed run goes on from its newest checkpoint.
+
+    With an SFT adapter, TRL keeps a frozen copy of it as the reference, so the KL of the first step
+    is about 0 (`ReferenceCheck`).
+
+    Returns:
+        prompts, steps, and what `summary` gives.
+
+    Raises:
+        R2RecError: Too few prompts fit, or the reference is not the starting policy.
     """
-    runtime.settle(cfg.hardware)
+    runtime.settle(work.hardware)
     from datasets import Dataset
+    from trl import GRPOTrainer
 
-    from r2rec.train.shared_prompt import SharedPromptGRPO
+    from r2rec.train.shared_prompt import share_prompts
 
-    made, adapter = inputs.get("backbone"), inputs.get("sft")
-    tokenizer = load.tokenizer(cfg.model, made)
-    tasks, notes = _tasks(cfg, inputs, tokenizer)
-    rows = [
-        {
-            "prompt": chat.user_turn(render_prompt(t.case, cfg.prompt, cfg.dataset.words)),
-            "positive": t.truth,
-            "n_candidates": n,
-        }
-        for t in tasks
-        if (n := cfg.evaluation.negatives + 1)
-    ]
-    args = _arguments(
-        cfg, folder
-    )  # before the weights: under ZeRO-3 these are then loaded in parts
-    trainer = SharedPromptGRPO(
-        model=load.weights(cfg.model, made, adapter, train=True),
-        reward_funcs=[
-            reward_function(name, part, cfg.prompt.reasoning)
-            for name, part in cfg.reward.parts.items()
-        ],
+    backbone = inputs.get("backbone")
+    adapter = inputs.get("sft")
+    tokenizer = load.tokenizer(choices.model, backbone)
+    rows, notes = rl_prompts(choices, inputs, tokenizer)
+    peft_config = None
+    if adapter is None and choices.model.adapter is None:
+        peft_config = lora(choices.model.lora)
+    args = _arguments(choices, work)  # before the weights: ZeRO-3 settings make them load in parts
+    trainer = GRPOTrainer(
+        model=load.weights(choices.model, backbone, adapter, train=True),
+        reward_funcs=reward_functions(choices.reward, choices.prompt.reasoning),
         args=args,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
-        peft_config=None if adapter or cfg.model.adapter else lora(cfg.model.lora),
+        peft_config=peft_config,
     )
-    log = run_trainer(trainer, "rl", folder, [_reference(), *probes(cfg, inputs, tokenizer, "rl")])
-    save_adapter(trainer.model, tokenizer, folder, cfg.model, gathered(trainer))
-    facts = {
+    share_prompts(trainer)
+    listeners = [ReferenceCheck(), *probes(choices, inputs, tokenizer, "rl")]
+    log = run_trainer(trainer, "rl", work.folder, listeners)
+    weights = hooks.whole_weights(trainer)
+    save_adapter(trainer.model, tokenizer, work.folder, choices.model, weights)
+    return {
         "prompts": len(rows),
         "steps": trainer.state.global_step,
         **summary(log),
         "notes": notes + warnings(log),
     }
-    card.write_card(folder, "rl", cfg, inputs, facts)
-    return facts
 
 
-def _tasks(
-    cfg: DictConfig, inputs: dict[str, Path], tokenizer: Any
-) -> tuple[list[Task], list[str]]:
+def rl_prompts(
+    choices: RlSlice, inputs: Mapping[str, Path], tokenizer: Any
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """The prompts that a policy answers and is rewarded on, and notes on what was left out.
+
+    Returns:
+        Rows with `prompt` (a conversation), and the columns that rewards read: `positive`, the
+        label of the held-out item, and `n_candidates`.
+
+    Raises:
+        R2RecError: Fewer prompts fit into the model than a step takes.
+    """
     source = load_source(inputs["prepare"], inputs["split"])
-    pool = targets(source, cfg)
-    per_step = cfg.rl.prompts_per_step
-    tasks = ranking_tasks(
-        source, for_rl(pool, cfg.rl.samples), cfg, seeds.generator(cfg.seed, "rl.tasks")
+    chosen = for_rl(targets(source, choices), choices.rl.samples)
+    tasks = ranking_tasks(source, chosen, choices, seeds.generator(choices.seed, "rl.tasks"))
+    texts = [render_prompt(task.case, choices.prompt, choices.words) for task in tasks]
+    fits = chat.fits(
+        tokenizer,
+        texts,
+        choices.model.max_length,
+        choices.rl.max_new_tokens,
+        choices.prompt.reasoning,
     )
-    prompts = [render_prompt(t.case, cfg.prompt, cfg.dataset.words) for t in tasks]
-    fits = chat.fits(tokenizer, prompts, cfg, cfg.rl.max_new_tokens)
-    kept = [t for t, fit in zip(tasks, fits, strict=True) if fit]
-    notes = [f"{len(tasks) - len(kept)} prompts too long for model.max_length were left out"] * (
-        len(kept) < len(tasks)
-    )
-    if len(kept) < per_step:
+    rows = []
+    for task, text, is_short in zip(tasks, texts, fits, strict=True):
+        if is_short:
+            row = {
+                "prompt": chat.user_turn(text),
+                "positive": task.truth,
+                "n_candidates": choices.negatives + 1,
+            }
+            rows.append(row)
+    per_step = choices.rl.prompts_per_step
+    if len(rows) < per_step:
         raise R2RecError(
-            f"only {len(kept)} RL prompts fit, rl.prompts_per_step={per_step}; raise model.max_length or give more data"
+            f"only {len(rows)} RL prompts fit, rl.prompts_per_step={per_step}; "
+            "raise model.max_length or give more data"
         )
-    return kept, notes
+    notes = []
+    n_left_out = len(tasks) - len(rows)
+    if n_left_out:
+        notes.append(f"{n_left_out} prompts too long for model.max_length were left out")
+    return rows, notes
 
 
-def reward_function(name: str, part: DictConfig, reasoned: bool) -> Callable[..., list[float]]:
-    """A reward part as TRL calls it: messages in, one number each out; the columns it names are passed on."""
+def reward_functions(reward: Reward, reasoned: bool) -> list[RewardFunction]:
+    """The parts of a reward as trainers call them, in their order."""
+    return [reward_function(name, part, reasoned) for name, part in reward.parts.items()]
+
+
+def reward_function(name: str, part: RewardPart, reasoned: bool) -> RewardFunction:
+    """A part of a reward as trainers call it: conversations in, one number each out.
+
+    The part gets the texts, its own params, and of all columns those that it names.
+
+    Args:
+        reasoned: Whether prompts ask for a thought; a part that names `reasoned` gets it.
+    """
     reward = get_method(part._target_)
     wanted = set(signature(reward).parameters) - {"completions"}
 
-    def named(completions: list[chat.Messages], **columns: Any) -> list[float]:
-        known = columns | {"reasoned": reasoned} | dict(part.params)
-        return reward(
-            [c[-1]["content"] for c in completions],
-            **{k: v for k, v in known.items() if k in wanted},
-        )
+    def named(completions: Sequence[chat.Messages], **columns: Any) -> list[float]:
+        available = {**columns, "reasoned": reasoned, **part.params}
+        options = {key: value for key, value in available.items() if key in wanted}
+        texts = [messages[-1]["content"] for messages in completions]
+        rewards: list[float] = reward(texts, **options)
+        return rewards
 
-    named.__name__ = name  # what TRL's logs call it
+    named.__name__ = name  # TRL's logs call it by that
     return named
 
 
-def _arguments(cfg: DictConfig, folder: Path) -> Any:
+def weighted_rewards(
+    texts: list[list[str]], rows: list[dict[str, Any]], reward: Reward, reasoned: bool
+) -> NDArray[np.float64]:
+    """The weighted sum of a reward's parts for each answer, [n, group].
+
+    Args:
+        texts: [n][group] answers to the prompts in `rows`.
+        rows: As `rl_prompts` gives them.
+    """
+    conversations = []
+    columns: dict[str, list[Any]] = {name: [] for name in rows[0]}
+    for row, group in zip(rows, texts, strict=True):
+        for text in group:
+            conversations.append([{"role": "assistant", "content": text}])
+            for name, value in row.items():
+                columns[name].append(value)
+    columns["prompts"] = columns.pop("prompt")  # what GRPOTrainer calls them
+    total = np.zeros(len(conversations))
+    functions = reward_functions(reward, reasoned)
+    for function, part in zip(functions, reward.parts.values(), strict=True):
+        total += part.weight * np.array(function(completions=conversations, **columns))
+    return total.reshape(len(texts), -1)
+
+
+class ReferenceCheck:
+    """Ends a training after its first step if its reference is not the policy it starts from.
+
+    A listener (`train.listeners`). Both are the same model then, so a KL other than 0 says that
+    TRL's reference is another one, and the whole training would be pulled towards that.
+    """
+
+    def on_log(
+        self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **_: Any
+    ) -> None:
+        kl = logs.get("kl", 0.0)
+        is_small = abs(kl) <= MAX_KL_AT_START  # False for NaN too
+        if state.global_step == 1 and not is_small:
+            raise R2RecError(
+                f"rl: the KL of the first step is {kl:.4f}: the reference is not the policy that "
+                "training starts from; rl.beta=0 trains without one"
+            )
+
+
+def summary(log: pl.DataFrame) -> dict[str, float]:
+    """Mean reward of the first and the last fifth of the steps, and the means of `MEANS`."""
+    reward = log["reward"].drop_nulls()
+    fifth = max(1, len(reward) // 5)
+    means = {
+        "reward_first": reward.head(fifth).mean(),
+        "reward_last": reward.tail(fifth).mean(),
+    }
+    for column in MEANS:
+        if column in log.columns:
+            means[column] = log[column].drop_nulls().mean()
+    return {name: round(float(value), 5) for name, value in means.items()}  # type: ignore[arg-type]
+
+
+def warnings(log: pl.DataFrame) -> list[str]:
+    """Notes on what a user should know about this training."""
+    silent = summary(log).get(SILENT, 0.0)
+    if silent <= MAX_SILENT_SHARE:
+        return []
+    return [
+        f"{silent:.0%} of groups had equal rewards and taught nothing; "
+        "raise rl.group_size or rl.temperature"
+    ]
+
+
+def _arguments(choices: RlSlice, work: Workspace) -> Any:
     from trl import GRPOConfig
 
-    group = cfg.rl
-    rollouts = group.prompts_per_step * group.group_size
-    at_once, times = per_device(rollouts, group.micro_batch_size, cfg.hardware.processes)
+    spec = choices.rl
+    rollouts = spec.prompts_per_step * spec.group_size
+    at_once, times = per_device(rollouts, spec.micro_batch_size, work.hardware.processes)
+    schedule = spec.schedule
+    if schedule == "constant":
+        schedule = "constant_with_warmup"
+    seed = seeds.integer(choices.seed, "rl")
     return GRPOConfig(
-        **common_arguments(cfg, folder, seeds.integer(cfg.seed, "rl")),
-        **_rollouts(cfg),
-        num_train_epochs=group.epochs,
-        learning_rate=group.learning_rate,
-        lr_scheduler_type="constant_with_warmup"
-        if group.schedule == "constant"
-        else group.schedule,
-        warmup_steps=group.warmup,
+        **common_arguments(work.hardware, work.folder, seed),
+        **_rollout_arguments(work.hardware, choices.model.max_length),
+        num_train_epochs=spec.epochs,
+        learning_rate=spec.learning_rate,
+        lr_scheduler_type=schedule,
+        warmup_steps=spec.warmup,
         per_device_train_batch_size=at_once,
         gradient_accumulation_steps=times,
-        num_generations=group.group_size,
-        max_completion_length=group.max_new_tokens,
-        temperature=group.temperature,
-        top_p=group.top_p,
-        loss_type=group.loss,
-        beta=group.beta,
-        epsilon=group.epsilon,
-        scale_rewards=group.scale_rewards,
-        reward_weights=[part.weight for part in cfg.reward.parts.values()],
+        num_generations=spec.group_size,
+        max_completion_length=spec.max_new_tokens,
+        temperature=spec.temperature,
+        top_p=spec.top_p,
+        loss_type=spec.loss,
+        beta=spec.beta,
+        epsilon=spec.epsilon,
+        scale_rewards=spec.scale_rewards,
+        reward_weights=[part.weight for part in choices.reward.parts.values()],
         num_iterations=1,
         mask_truncated_completions=False,
-        disable_dropout=True,  # what the policy drops the reference does not, and the KL would count that
-        save_steps=group.save_steps,
+        disable_dropout=True,  # the reference has none, and the KL would count the difference
+        save_steps=spec.save_steps,
     )
 
 
-def _rollouts(cfg: DictConfig) -> dict[str, Any]:
-    """TRL's settings for who writes the rollouts; vLLM gets the adapter anew before each step."""
-    hardware = cfg.hardware
+def _rollout_arguments(hardware: Hardware, max_length: int) -> dict[str, Any]:
+    """TRL's settings for who writes the rollouts; it gives vLLM the adapter before each step."""
     if hardware.rollouts == "hf":
         return {}
     if hardware.rollouts == "server":
@@ -168,44 +277,8 @@ def _rollouts(cfg: DictConfig) -> dict[str, Any]:
     return {
         "use_vllm": True,
         "vllm_mode": "colocate",
-        "vllm_max_model_length": cfg.model.max_length,  # or vLLM makes room for the longest that the model can read
+        # else vLLM reserves memory for the longest text that the model can read
+        "vllm_max_model_length": max_length,
         "vllm_gpu_memory_utilization": hardware.vllm_memory,
         "vllm_enable_sleep_mode": True,
     }
-
-
-def _reference() -> Any:
-    """The trainer callback that ends a training at its first step, where its reference is not what it starts from."""
-    from transformers import TrainerCallback
-
-    class Reference(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            kl = (logs or {}).get("kl", 0.0)
-            if state.global_step == 1 and not abs(kl) <= KL_AT_START:  # nor where it is no number
-                why = "the reference is not the policy that training starts from"
-                raise R2RecError(
-                    f"rl: the KL of the first step is {kl:.4f}: {why}; rl.beta=0 trains without one"
-                )
-
-    return Reference()
-
-
-def summary(log: pl.DataFrame) -> dict[str, float]:
-    """First and last fifth of the rewards, and what kept groups from teaching."""
-    reward = log["reward"].drop_nulls()
-    fifth = max(1, len(reward) // 5)
-    facts = {"reward_first": reward.head(fifth).mean(), "reward_last": reward.tail(fifth).mean()}
-    for column in ("frac_reward_zero_std", "completions/clipped_ratio", "kl"):
-        if column in log.columns:
-            facts[column] = log[column].drop_nulls().mean()
-    return {name: round(float(value), 5) for name, value in facts.items()}  # type: ignore[arg-type]
-
-
-def warnings(log: pl.DataFrame) -> list[str]:
-    """What a user should know of the run, in words."""
-    silent = summary(log).get("frac_reward_zero_std", 0.0)
-    if silent <= 0.5:
-        return []
-    return [
-        f"{silent:.0%} of groups had equal rewards and taught nothing; raise rl.group_size or rl.temperature"
-    ]

@@ -1,133 +1,176 @@
-"""Stage `sft`: LoRA on accepted traces, the loss on thought and answer alone (section 3.3.1, equation 3)."""
+"""Stage `sft`: LoRA on accepted traces (section 3.3.1, equation 3).
 
-from collections.abc import Callable
+The loss is on thought and answer alone, not on the prompt.
+"""
+
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from omegaconf import DictConfig
 
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
+from r2rec.base.workspace import Workspace
+from r2rec.compat import trl as hooks
+from r2rec.config import Model
+from r2rec.config.slices import SftSlice
 from r2rec.llm import chat, load, runtime
-from r2rec.train import card
 from r2rec.train.common import (
     common_arguments,
-    forgotten,
-    gathered,
     lora,
     per_device,
     run_trainer,
     save_adapter,
+    trainer_released,
 )
 from r2rec.train.probe import probes
 
+Example = dict[str, chat.Messages]  # "prompt" and "completion", as TRL reads them
 
-@forgotten()
-def sft(cfg: DictConfig, inputs: dict[str, Path], folder: Path) -> dict[str, Any]:
-    """Write the adapter and log.parquet (step, loss, ...). Goes on from a checkpoint that a killed run left."""
-    runtime.settle(cfg.hardware)
+
+@trainer_released()
+def sft(choices: SftSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
+    """Train on accepted traces; write the adapter and log.parquet (step, loss, ...).
+
+    A killed run goes on from its newest checkpoint.
+
+    Returns:
+        samples, tokens (of all samples), steps, and the first and last loss.
+
+    Raises:
+        R2RecError: No trace fits into the model.
+    """
+    runtime.settle(work.hardware)
     from datasets import Dataset
     from trl import SFTTrainer
 
-    made = inputs.get("backbone")
-    tokenizer = load.tokenizer(cfg.model, made)
-    rows = sft_examples(pl.read_parquet(inputs["think"] / "traces.parquet"), cfg.sft.samples)
-    plain = [row for row in rows if not chat.spelled(tokenizer, row["prompt"] + row["completion"])]
-    lengths = [_length(tokenizer, row) for row in plain]
-    short = [
-        row for row, length in zip(plain, lengths, strict=True) if length <= cfg.model.max_length
-    ]
-    if not short:
-        raise R2RecError(
-            f"no trace fits into model.max_length={cfg.model.max_length} tokens; raise it"
-        )
-    args = _arguments(
-        cfg, folder
-    )  # before the weights: under ZeRO-3 these are then loaded in parts
+    backbone = inputs.get("backbone")
+    tokenizer = load.tokenizer(choices.model, backbone)
+    traces = pl.read_parquet(inputs["think"] / "traces.parquet")
+    examples = sft_examples(traces, choices.sft.samples)
+    kept, tokens, notes = _that_fit(examples, tokenizer, choices.model)
+    peft_config = None
+    if choices.model.adapter is None:
+        peft_config = lora(choices.model.lora)
+    args = _arguments(choices, work)  # before the weights: ZeRO-3 settings make them load in parts
     trainer = SFTTrainer(
-        model=load.weights(cfg.model, made, train=True),
+        model=load.weights(choices.model, backbone, train=True),
         args=args,
-        train_dataset=Dataset.from_list(short),
+        train_dataset=Dataset.from_list(kept),
         processing_class=tokenizer,
         data_collator=unmasked(tokenizer.pad_token_id),
-        peft_config=None if cfg.model.adapter else lora(cfg.model.lora),
+        peft_config=peft_config,
     )
-    log = run_trainer(trainer, "sft", folder, probes(cfg, inputs, tokenizer, "sft"))
-    save_adapter(trainer.model, tokenizer, folder, cfg.model, gathered(trainer))
+    listeners = probes(choices, inputs, tokenizer, "sft")
+    log = run_trainer(trainer, "sft", work.folder, listeners)
+    weights = hooks.whole_weights(trainer)
+    save_adapter(trainer.model, tokenizer, work.folder, choices.model, weights)
     losses = log["loss"].drop_nulls()
-    left_out = {
-        "traces longer than model.max_length": len(plain) - len(short),
-        "traces that spell a control token of this model": len(rows) - len(plain),
-    }
-    facts = {
-        "samples": len(short),
-        "tokens": sum(length for length in lengths if length <= cfg.model.max_length),
+    return {
+        "samples": len(kept),
+        "tokens": tokens,
         "steps": trainer.state.global_step,
         "loss_first": losses[0],
         "loss_last": losses[-1],
-        "notes": [f"{count} {what} were left out" for what, count in left_out.items() if count],
+        "notes": notes,
     }
-    card.write_card(folder, "sft", cfg, inputs, facts)
-    return facts
 
 
-def sft_examples(traces: pl.DataFrame, samples: int) -> list[dict[str, chat.Messages]]:
-    """The first accepted traces of each task, as TRL's prompt and completion conversations."""
+def sft_examples(traces: pl.DataFrame, samples: int) -> list[Example]:
+    """The first accepted traces, as TRL's prompt and completion conversations.
+
+    Each kind of task (column `task`) gets the same share of the samples.
+    """
     accepted = traces.filter("accepted")
     tasks = accepted["task"].unique(maintain_order=True)
-    share = -(-samples // max(1, len(tasks)))
-    taken = pl.concat([accepted.filter(pl.col("task") == t).head(share) for t in tasks]).head(
-        samples
-    )
-    return [
-        {"prompt": chat.user_turn(prompt), "completion": chat.assistant_turn(thought, answer)}
-        for prompt, thought, answer in taken.select("prompt", "thought", "answer").iter_rows()
-    ]
+    share = -(-samples // max(1, len(tasks)))  # rounded up
+    parts = [accepted.filter(pl.col("task") == task).head(share) for task in tasks]
+    taken = pl.concat(parts).head(samples)
+    examples = []
+    for prompt, thought, answer in taken.select("prompt", "thought", "answer").iter_rows():
+        example = {
+            "prompt": chat.user_turn(prompt),
+            "completion": chat.assistant_turn(thought, answer),
+        }
+        examples.append(example)
+    return examples
+
+
+def _that_fit(
+    examples: list[Example], tokenizer: Any, model: Model
+) -> tuple[list[Example], int, list[str]]:
+    """The examples to train on, the number of their tokens, and notes on those left out.
+
+    Raises:
+        R2RecError: None is short enough.
+    """
+    kept = []
+    tokens = 0
+    n_spelled = 0
+    n_long = 0
+    for example in examples:
+        if chat.spelled(tokenizer, example["prompt"] + example["completion"]):
+            n_spelled += 1
+            continue
+        length = _count_tokens(tokenizer, example)
+        if length > model.max_length:
+            n_long += 1
+            continue
+        kept.append(example)
+        tokens += length
+    if not kept:
+        raise R2RecError(f"no trace fits into model.max_length={model.max_length} tokens; raise it")
+    notes = []
+    if n_long:
+        notes.append(f"{n_long} traces longer than model.max_length were left out")
+    if n_spelled:
+        notes.append(f"{n_spelled} traces that spell a control token of this model were left out")
+    return kept, tokens, notes
+
+
+def _count_tokens(tokenizer: Any, example: Example) -> int:
+    conversation = example["prompt"] + example["completion"]
+    text = tokenizer.apply_chat_template(conversation, tokenize=False)
+    return len(tokenizer.encode(text, add_special_tokens=False))
 
 
 def unmasked(pad_token_id: int) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
-    """TRL's collator with positions in place of the attention mask.
+    """TRL's collator with positions in the place of the attention mask.
 
-    Padding stands on the right, where a causal model's earlier tokens don't see it, and the loss skips it. Without a
-    mask attention runs its causal kernel, which does half the work.
+    Padding is on the right, where earlier tokens of a causal model do not see it, and the loss
+    skips it. Without a mask attention runs its causal kernel, which does half the work.
     """
     import torch
-    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-    padded = DataCollatorForLanguageModeling(pad_token_id=pad_token_id)
+    padded = hooks.completion_collator(pad_token_id)
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = padded(rows)
         shape = batch.pop("attention_mask").shape
-        positions = (
-            torch.arange(shape[1]).expand(shape).contiguous()
-        )  # memory that rows share can't be pinned
-        return batch | {"position_ids": positions}
+        positions = torch.arange(shape[1]).expand(shape)
+        # rows of their own: memory that rows share cannot be pinned
+        return {**batch, "position_ids": positions.contiguous()}
 
     return collate
 
 
-def _length(tokenizer: Any, row: dict[str, chat.Messages]) -> int:
-    text = tokenizer.apply_chat_template(row["prompt"] + row["completion"], tokenize=False)
-    return len(tokenizer.encode(text, add_special_tokens=False))
-
-
-def _arguments(cfg: DictConfig, folder: Path) -> Any:
+def _arguments(choices: SftSlice, work: Workspace) -> Any:
     from trl import SFTConfig
 
-    group = cfg.sft
-    at_once, times = per_device(group.batch_size, group.micro_batch_size, cfg.hardware.processes)
+    spec = choices.sft
+    at_once, times = per_device(spec.batch_size, spec.micro_batch_size, work.hardware.processes)
+    seed = seeds.integer(choices.seed, "sft")
     return SFTConfig(
-        **common_arguments(cfg, folder, seeds.integer(cfg.seed, "sft")),
-        num_train_epochs=group.epochs,
-        learning_rate=group.learning_rate,
+        **common_arguments(work.hardware, work.folder, seed),
+        num_train_epochs=spec.epochs,
+        learning_rate=spec.learning_rate,
         lr_scheduler_type="cosine",
-        warmup_steps=group.warmup,
+        warmup_steps=spec.warmup,
         per_device_train_batch_size=at_once,
         gradient_accumulation_steps=times,
-        save_steps=group.save_steps,
-        max_length=cfg.model.max_length,
+        save_steps=spec.save_steps,
+        max_length=choices.model.max_length,
         packing=False,
         completion_only_loss=True,
         dataset_num_proc=None,

@@ -1,122 +1,134 @@
-"""GRPO that reads each prompt once: the rollouts of a group share it, and most of their tokens are its.
+"""GRPO that reads each prompt once: all rollouts of a group share it.
 
-A ranking prompt is three times as long as its answer, and TRL reads it again for every rollout, in the policy and in
-the reference. Here the rows of a batch that have the same prompt attend to one copy of its keys and values; the
-gradient adds up in that copy. Same numbers, fewer tokens.
+A ranking prompt is three times as long as its answer, and TRL reads it again for every rollout, in
+the policy and in the reference. Here the rows of a batch that have the same prompt attend to one
+copy of its keys and values, and the gradients of all rows add up in that copy. The numbers are the
+same, from fewer tokens.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from transformers import DynamicCache
-from trl import GRPOTrainer
 
+from r2rec.compat import trl as hooks
 from r2rec.llm.hf import drawing
 from r2rec.llm.sharing import sharing
 
+IGNORED = -100  # a label that the loss skips
 
-class SharedPromptGRPO(GRPOTrainer):
-    """`GRPOTrainer` that reads a prompt once where it can, and as TRL does elsewhere.
 
-    Its rollouts depend on the seed, the step and their place in the batch: not on how many processes share that, nor
-    on what was drawn before a resumed step.
+def share_prompts(trainer: Any) -> None:
+    """Have a GRPOTrainer read each prompt once where it can, and as TRL does elsewhere.
+
+    Its rollouts then depend on the seed, the step and their place in the batch: not on how many
+    processes share the batch, nor on what was drawn before a resumed step.
     """
 
-    def _generate_single_turn(self, *args: Any, **others: Any) -> Any:
-        """Token ids of the rollouts, as TRL's, drawn by our own chance where a model here writes them."""
-        if self.use_vllm:
-            return super()._generate_single_turn(*args, **others)
-        plain = {
-            "do_sample": False,
-            "temperature": None,
-            "top_p": None,
-            "top_k": None,
-        }  # of greedy decoding
-        self.generation_config.update(**plain)
-        model = self.accelerator.unwrap_model(self.model_wrapped)
-        own, usual = model.__dict__.get("generate"), model.generate  # FSDP's own, where it has one
-        draw = drawing(self.temperature, self.top_p, self._chance())
-
-        def shared(input_ids: torch.Tensor, attention_mask: torch.Tensor, **words: Any) -> Any:
-            with sharing(model, input_ids, attention_mask) as cache:
-                return usual(
-                    input_ids=input_ids,
-                    attention_mask=attention_mask,
-                    logits_processor=[draw],
-                    **cache,
-                    **words,
-                )
-
-        model.generate = shared
-        try:
-            return super()._generate_single_turn(*args, **others)
-        finally:
-            del model.generate  # the instance's; the class's is back
-            if own is not None:
-                model.generate = own
-
-    def _chance(self) -> Any:
-        """A number for each of this process's rows at each token; every process draws all rows', from one seed."""
-        draw = torch.Generator().manual_seed((self.args.seed << 20) + self.state.global_step)
-        own, n = self.accelerator.process_index, self.accelerator.num_processes
-
-        def chance(rows: int) -> torch.Tensor:
-            return torch.rand(n, rows, generator=draw)[own].to(self.accelerator.device)
-
-        return chance
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        compute_entropy: bool = False,
-        **others: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        """Log-probabilities and entropies [n, logits_to_keep] of the completions in rows [n, prompt + completion]."""
-        last = (
-            input_ids.shape[1] - logits_to_keep - 1
-        )  # place of the prompt's last token, which answers begin from
-        prompts = torch.cat([input_ids[:, : last + 1], attention_mask[:, : last + 1]], 1)
-        alone = len(prompts.unique(dim=0)) == len(prompts)
-        if (
-            alone
-            or last < 1
-            or any(v is not None and v is not False for v in others.values())
-            or not self._whole(model)
-        ):
-            return super()._get_per_token_logps_and_entropies(
-                model,
-                input_ids,
-                attention_mask,
-                logits_to_keep,
-                batch_size,
-                compute_entropy,
-                **others,
+    def write(
+        model: Any, usual: hooks.Method, input_ids: Tensor, attention_mask: Tensor, **options: Any
+    ) -> Any:
+        draw = drawing(trainer.temperature, trainer.top_p, _uniform_numbers(trainer))
+        with sharing(model, input_ids, attention_mask) as cache:
+            return usual(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                logits_processor=[draw],
+                **cache,
+                **options,
             )
-        logps, entropies = [], []
-        for rows in torch.arange(len(prompts), device=prompts.device).split(
-            batch_size or len(prompts)
-        ):
-            ids, mask = input_ids[rows], attention_mask[rows]
-            _, owner = prompts[rows].unique(dim=0, return_inverse=True)
-            first = torch.stack([(owner == n).nonzero()[0, 0] for n in range(int(owner.max()) + 1)])
-            labels = ids[:, last:].masked_fill(mask[:, last:] == 0, -100)
-            labels[:, 0] = -100
-            cache = DynamicCache(config=model.config)
-            with self.accelerator.autocast():
-                model(input_ids=ids[first, :last], attention_mask=mask[first, :last], past_key_values=cache,
-                      logits_to_keep=1)  # fmt: skip
-                cache.batch_select_indices(owner)
-                read = model(input_ids=ids[:, last:], attention_mask=mask, past_key_values=cache, labels=labels,
-                             fused_lm_head=True)  # fmt: skip
-            logps.append(read.log_probs)
-            entropies.append(read.entropy)
-        return torch.cat(logps), torch.cat(entropies) if compute_entropy else None, None
 
-    def _whole(self, model: Any) -> bool:
-        """Whether the model may be called twice for one backward, and keeps what it read."""
-        forgets = torch.is_grad_enabled() and getattr(model, "is_gradient_checkpointing", False)
-        return not forgets and self.accelerator.unwrap_model(model) is model
+    def read(
+        model: Any, input_ids: Tensor, attention_mask: Tensor, completion_length: int, rows: int
+    ) -> tuple[Tensor, Tensor] | None:
+        if not _can_share(trainer, model):
+            return None
+        return _read_shared(
+            trainer.accelerator, model, input_ids, attention_mask, completion_length, rows
+        )
+
+    hooks.replace_rollouts(trainer, write)
+    hooks.replace_log_probabilities(trainer, read)
+
+
+def _uniform_numbers(trainer: Any) -> Callable[[int], Tensor]:
+    """For `drawing`: a number in [0, 1) for each of this process's rows, at each token.
+
+    Every process draws the numbers of all processes from one seed, and takes its own.
+    """
+    seed = (trainer.args.seed << 20) + trainer.state.global_step
+    generator = torch.Generator().manual_seed(seed)
+    accelerator = trainer.accelerator
+
+    def numbers(rows: int) -> Tensor:
+        of_all = torch.rand(accelerator.num_processes, rows, generator=generator)
+        return of_all[accelerator.process_index].to(accelerator.device)
+
+    return numbers
+
+
+def _can_share(trainer: Any, model: Any) -> bool:
+    """Whether the model may be called twice for one backward, and keeps what it has read."""
+    is_wrapped = trainer.accelerator.unwrap_model(model) is not model
+    return not is_wrapped and not hooks.recomputes_activations(model)
+
+
+def _read_shared(
+    accelerator: Any,
+    model: Any,
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    completion_length: int,
+    rows: int,
+) -> tuple[Tensor, Tensor] | None:
+    """Log-probabilities and entropies [n, completion_length]; None where no rows share a prompt.
+
+    Args:
+        input_ids: [n, prompt + completion], as is `attention_mask`.
+        rows: At most so many rows are read at once.
+    """
+    # The prompt's last token predicts the first of the completion, so it is read with that.
+    last = input_ids.shape[1] - completion_length - 1
+    prompts = torch.cat([input_ids[:, : last + 1], attention_mask[:, : last + 1]], 1)
+    n_distinct = len(torch.unique(prompts, dim=0))
+    if n_distinct == len(prompts) or last < 1:
+        return None
+    log_probs = []
+    entropies = []
+    all_rows = torch.arange(len(prompts), device=prompts.device)
+    for chunk in torch.split(all_rows, rows):
+        _, prompt_index = torch.unique(prompts[chunk], dim=0, return_inverse=True)
+        with accelerator.autocast():
+            scores = _read_chunk(model, input_ids[chunk], attention_mask[chunk], last, prompt_index)
+        log_probs.append(scores[0])
+        entropies.append(scores[1])
+    return torch.cat(log_probs), torch.cat(entropies)
+
+
+def _read_chunk(
+    model: Any, ids: Tensor, mask: Tensor, last: int, prompt_index: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities and entropies of rows whose prompts are read once each.
+
+    Args:
+        last: Index of the prompts' last token.
+        prompt_index: [rows] which distinct prompt each row has.
+    """
+    n_prompts = int(prompt_index.max()) + 1
+    first_rows = [(prompt_index == n).nonzero()[0, 0] for n in range(n_prompts)]
+    first = torch.stack(first_rows)
+    labels = ids[:, last:].masked_fill(mask[:, last:] == 0, IGNORED)
+    labels[:, 0] = IGNORED
+    cache = DynamicCache(config=model.config)
+    model(
+        input_ids=ids[first, :last],
+        attention_mask=mask[first, :last],
+        past_key_values=cache,
+        logits_to_keep=1,
+    )
+    cache.batch_select_indices(prompt_index)
+    return hooks.fused_log_probabilities(
+        model, labels, input_ids=ids[:, last:], attention_mask=mask, past_key_values=cache
+    )

@@ -7,7 +7,7 @@ import pytest
 
 from r2rec.base import cleanup as leftovers
 from r2rec.base.errors import R2RecError
-from r2rec.pipeline import run
+from r2rec.run.entry import run
 from tests.small import composed
 from tests.test_main import call
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from r2rec.base.errors import R2RecError
-from r2rec.pipeline import run
+from r2rec.run.entry import run
 from tests.small import composed, go
 
 QUICK = ("baseline=popularity", "evaluation.resamples=20")

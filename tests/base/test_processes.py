@@ -17,10 +17,9 @@ from safetensors.torch import load_file
 
 from r2rec.base import processes
 from r2rec.base.errors import R2RecError
-from r2rec.pipeline import NAMES
 from r2rec.run import launch
-from r2rec.run.rules import check
-from tests.small import composed
+from r2rec.run.rules import checked
+from tests.small import composed, typed
 from tests.test_main import SOURCE, call
 
 TWO = ("hardware=ddp", "hardware.device=cpu")
@@ -213,10 +212,11 @@ def test_accelerate_reads_what_it_is_given(name, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "r2rec.llm.runtime.device", lambda hardware: hardware.device if name != "ddp" else "cpu"
     )
-    hardware = composed(
+    hardware = typed(
         f"hardware={name}", "hardware.processes=4", "hardware.nodes=2", "hardware.node=1"
     ).hardware
-    OmegaConf.save(OmegaConf.create(launch.settings(hardware, 29500)), tmp_path / "accelerate.yaml")
+    settings = OmegaConf.create(launch.accelerate_settings(hardware, 29500))
+    OmegaConf.save(settings, tmp_path / "accelerate.yaml")
     read = load_config_from_file(str(tmp_path / "accelerate.yaml"))
     assert (read.num_processes, read.num_machines, read.machine_rank, read.main_process_port) == (
         4,
@@ -246,7 +246,7 @@ def test_accelerate_reads_what_it_is_given(name, tmp_path, monkeypatch):
 )
 def test_what_cannot_be_shared_out_is_refused(words, why):
     with pytest.raises(R2RecError, match=why):
-        check(composed(*words), NAMES)
+        checked(composed(*words))
 
 
 def test_one_process_does_it_all(monkeypatch):

@@ -46,7 +46,7 @@ WORDS = {
 
 
 def test_the_written_config_hides_secrets_and_keeps_the_rest(tmp_path: Path) -> None:
-    cfg = OmegaConf.merge(SECRETS, PLAIN)
+    cfg = OmegaConf.to_container(OmegaConf.merge(SECRETS, PLAIN))
     provenance.write_config(cfg, tmp_path / "config.yaml")
     text = (tmp_path / "config.yaml").read_text()
     assert "letmein" not in text
@@ -56,7 +56,7 @@ def test_the_written_config_hides_secrets_and_keeps_the_rest(tmp_path: Path) -> 
     assert (written.seed, written.dataset.root) == (3, "/data/ml_1m")
     assert written.dataset.downloads[0].url.endswith("example.org/x.zip")
     assert written.baseline.endpoint.key == "(hidden)"
-    assert cfg.teacher.api_key == "letmein"  # what runs is untouched
+    assert cfg["teacher"]["api_key"] == "letmein"  # what runs is untouched
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -88,22 +88,22 @@ def test_the_revision_is_that_of_this_project_alone(tmp_path: Path) -> None:
 
     package = tmp_path / "r2rec"
     (package / "deep" / "r2rec").mkdir(parents=True)
-    assert provenance.git_revision(package) is None  # no repository
+    assert provenance.git_state(package) is None  # no repository
     git("init")
-    assert provenance.git_revision(package) is None  # no commit
+    assert provenance.git_state(package) is None  # no commit
     (package / "a.py").write_text("1")
     git("add", ".")
     git("commit", "-m", "one")
-    assert provenance.git_revision(package) == {
+    assert provenance.git_state(package) == {
         "revision": git("rev-parse", "HEAD"),
         "dirty": False,
     }
     (package / "a.py").write_text("2")
-    assert provenance.git_revision(package) == {"revision": git("rev-parse", "HEAD"), "dirty": True}
+    assert provenance.git_state(package) == {"revision": git("rev-parse", "HEAD"), "dirty": True}
     assert (
-        provenance.git_revision(package / "deep" / "r2rec") is None
+        provenance.git_state(package / "deep" / "r2rec") is None
     )  # installed inside another project's checkout
-    assert provenance.git_revision(tmp_path / "nowhere") is None
+    assert provenance.git_state(tmp_path / "nowhere") is None
 
 
 def test_a_secret_of_the_environment_is_hidden_wherever_it_stands(
@@ -112,7 +112,8 @@ def test_a_secret_of_the_environment_is_hidden_wherever_it_stands(
     monkeypatch.setenv("MY_SERVICE_TOKEN", "grey squirrel, blue door")
     monkeypatch.setenv("SHORT_KEY", "full")  # as common words are: not hidden
     cfg = OmegaConf.create({"name": "run of ${oc.env:MY_SERVICE_TOKEN}!", "prompt": "full", "n": 3})
-    provenance.write_config(cfg, tmp_path / "config.yaml")
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    provenance.write_config(plain, tmp_path / "config.yaml")
     written = OmegaConf.load(tmp_path / "config.yaml")
     assert written == {"name": "run of (hidden)!", "prompt": "full", "n": 3}
     assert provenance.hidden("see grey squirrel, blue door") == "see (hidden)"

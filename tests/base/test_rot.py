@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from r2rec.base.store import MANIFEST, obtain
+from r2rec.base.store import MANIFEST, Recipe, obtain
 from tests.small import Done
 
 STAGES = ("prepare", "split", "chain", "backbone", "think", "sft", "rl", "rank")
@@ -18,6 +18,10 @@ class Remade(Exception):  # noqa: N818
     """An artefact was not used."""
 
 
+def recipe(folder: Path) -> Recipe:
+    return Recipe(folder.parent.name, folder.name, {}, {}, {})
+
+
 def refused(folder: Path) -> str:
     """What is said of an artefact's folder `root/stage/key`, which must not be used."""
     said: list[str] = []
@@ -26,9 +30,7 @@ def refused(folder: Path) -> str:
         raise Remade
 
     with pytest.raises(Remade):
-        obtain(
-            folder.parents[1], folder.parent.name, folder.name, build, inputs={}, say=said.append
-        )
+        obtain(folder.parents[1], recipe(folder), build, say=said.append)
     (line,) = said
     assert "\n" not in line
     return line
@@ -50,14 +52,10 @@ def files(artefact: Path) -> list[Path]:
 
 
 def test_an_untouched_one_is_used(artefact: Path) -> None:
-    got = obtain(
-        artefact.parents[1],
-        artefact.parent.name,
-        artefact.name,
-        lambda _: 1 / 0,
-        inputs={},
-        say=pytest.fail,
-    )  # type: ignore[arg-type,return-value]
+    def build(_: Path) -> None:
+        raise Remade
+
+    got = obtain(artefact.parents[1], recipe(artefact), build, say=pytest.fail)
     assert not got.made
 
 

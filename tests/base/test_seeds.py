@@ -43,7 +43,7 @@ def test_integers_fit_into_31_bits_and_differ():
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_every_process_draws_the_same(hash_seed):
     drawn = "seeds.integer(7, 'chain'), seeds.generator(7, 'chain').integers(10**9)"
-    code = f"from r2rec import seeds; print({drawn})"
+    code = f"from r2rec.base import seeds; print({drawn})"
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=Path(r2rec.__file__).parent.parent, check=True, capture_output=True,
         env={**os.environ, "PYTHONHASHSEED": hash_seed}, text=True,

@@ -1,9 +1,11 @@
+import fcntl
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import polars as pl
@@ -11,7 +13,7 @@ import pytest
 
 import r2rec
 from r2rec.base.errors import R2RecError
-from r2rec.base.store import MANIFEST, obtain
+from r2rec.base.store import MANIFEST, Recipe, obtain
 
 SOURCE = Path(r2rec.__file__).parent.parent
 KEY = "0123456789abcdef"
@@ -31,9 +33,9 @@ class Store:
         (folder / "deep" / "er" / "table.txt").write_text("two")
         return {"rows": 2}
 
-    def obtain(self, build=None, **more):
-        arguments = {"inputs": {"a": 1}, "say": self.said.append, **more}
-        return obtain(self.root, "stage", KEY, build or self.build, **arguments)
+    def obtain(self, build=None, *, keeps=(), made_from=None, force=False):
+        recipe = Recipe("stage", KEY, {"a": 1}, made_from or {}, {"digest": "c0de"}, keeps)
+        return obtain(self.root, recipe, build or self.build, force=force, say=self.said.append)
 
     def whole(self):
         files = {str(p.relative_to(self.final)) for p in self.final.rglob("*") if p.is_file()}
@@ -116,7 +118,7 @@ def test_a_damaged_artefact_is_noticed_and_made_again(store, damage):
 
 def test_a_manifest_copied_from_another_artefact_is_no_excuse(store):
     store.obtain()
-    obtain(store.root, "stage", KEY[::-1], store.build, inputs={})
+    obtain(store.root, Recipe("stage", KEY[::-1], {}, {}, {}), store.build)
     shutil.copy(store.final.with_name(KEY[::-1]) / MANIFEST, store.final / MANIFEST)
     assert store.obtain().made
 
@@ -157,12 +159,10 @@ def test_kept_names_survive_a_failure_and_are_gone_at_the_end(store):
         )
         return store.build(folder)
 
-    def keeps():
-        return iter(("checkpoint", "step", "never written"))
-
+    keeps = ("checkpoint", "step", "never written")
     with pytest.raises(ZeroDivisionError):
-        store.obtain(begin, keeps=keeps())
-    assert store.obtain(resume, keeps=keeps()).made
+        store.obtain(begin, keeps=keeps)
+    assert store.obtain(resume, keeps=keeps).made
     assert store.whole()
 
 
@@ -188,7 +188,7 @@ BLOCKED = {
 def test_a_store_that_cannot_be_written_is_one_line(store, block):
     block(store)
     with pytest.raises(
-        R2RecError, match=r"^cannot write artefact .+; free it or set artefacts=FOLDER$"
+        R2RecError, match=r"^cannot write artefact .+; free some space or set artefacts=FOLDER$"
     ):
         store.obtain()
     assert not store.builds
@@ -228,7 +228,9 @@ def test_a_library_s_own_oserror_is_not_blamed_on_the_disk(store):
 
 
 def process(code, *arguments):
-    head = "import sys, time\nfrom pathlib import Path\nfrom r2rec.base.store import obtain\n"
+    head = (
+        "import sys, time\nfrom pathlib import Path\nfrom r2rec.base.store import Recipe, obtain\n"
+    )
     command = [sys.executable, "-c", head + code, *map(str, arguments)]
     return subprocess.Popen(command, cwd=SOURCE, stdout=subprocess.PIPE, text=True)
 
@@ -241,7 +243,8 @@ def build(folder):
     time.sleep(0.5)
     (folder / "a").write_text("a")
 
-print(obtain(Path(sys.argv[1]), "stage", sys.argv[2], build, inputs={}).made)
+recipe = Recipe("stage", sys.argv[2], {}, {}, {})
+print(obtain(Path(sys.argv[1]), recipe, build, say=lambda line: None).made)
 """
     both = [process(code, store.root, KEY, tmp_path / "log") for _ in range(2)]
     assert sorted(p.communicate(timeout=60)[0] for p in both) == ["False\n", "True\n"]
@@ -256,7 +259,7 @@ def build(folder):
     print("halfway", flush=True)
     time.sleep(60)
 
-obtain(Path(sys.argv[1]), "stage", sys.argv[2], build, inputs={}, keeps=["checkpoint"])
+obtain(Path(sys.argv[1]), Recipe("stage", sys.argv[2], {}, {}, {}, ["checkpoint"]), build)
 """
     with process(code, store.root, KEY) as killed:
         assert killed.stdout.readline() == "halfway\n"
@@ -271,10 +274,78 @@ obtain(Path(sys.argv[1]), "stage", sys.argv[2], build, inputs={}, keeps=["checkp
     assert store.whole()
 
 
+def test_finding_an_artefact_writes_nothing(store):
+    """So a complete store may be read-only: no lock, no new file, no time that changes."""
+    store.obtain()
+    for path in store.root.rglob("*.lock"):
+        path.unlink()
+
+    def state():
+        return {path: path.stat().st_mtime_ns for path in [store.root, *store.root.rglob("*")]}
+
+    before = state()
+    assert not store.obtain().made
+    assert state() == before
+
+
+def test_an_artefact_made_from_other_parents_is_made_again(store):
+    store.obtain(made_from={"sft": "aa", "split": "bb"})
+    assert not store.obtain(made_from={"sft": "aa", "split": "bb"}).made
+    assert store.obtain(made_from={"sft": "cc", "split": "bb"}).made
+    (line,) = store.said
+    assert "was made from another sft, made again" in line
+
+
+def test_content_ignores_logs_but_no_result(store):
+    def logged(text, result="1"):
+        def build(folder):
+            (folder / "log.parquet").write_text(text)
+            (folder / "adapter").write_text(result)
+
+        return store.obtain(build, force=True).content
+
+    assert logged("12 s") == logged("13 s") != logged("12 s", result="2")
+
+
+def test_a_link_in_place_of_an_unfinished_folder_is_not_followed(store, tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("mine")
+    part = store.final.with_suffix(".part")
+    part.parent.mkdir(parents=True)
+    part.symlink_to(precious)
+    assert store.obtain().made
+    assert (precious / "file").read_text() == "mine"
+    assert store.whole()
+
+
+def test_waiting_for_another_run_is_said_once(store):
+    store.final.parent.mkdir(parents=True)
+    with store.final.with_name(f"{KEY}.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        release = threading.Timer(0.5, lambda: fcntl.flock(held, fcntl.LOCK_UN))
+        release.start()
+        assert store.obtain().made
+    assert store.said == [f"stage: another run is making {KEY}; waiting for it"]
+
+
+def test_a_missing_file_of_the_user_is_not_blamed_on_the_disk(store, tmp_path):
+    missing = tmp_path / "vectors.npy"
+    with pytest.raises(R2RecError, match=r"^stage stage needs .*vectors\.npy: No such file"):
+        store.obtain(lambda folder: missing.read_bytes())
+
+
+def test_a_manifest_says_which_code_made_it(store):
+    artefact = store.obtain()
+    manifest = json.loads((store.final / MANIFEST).read_text())
+    assert manifest["code"] == artefact.code == {"digest": "c0de"}
+    assert artefact.record()["code"] == "c0de"
+
+
 WRITE = """
 import sys
 from pathlib import Path
-from r2rec.base.store import write_json
+from r2rec.base.files import write_json
 for n in range(150):
     write_json(Path(sys.argv[1]), {"who": sys.argv[2], "text": sys.argv[2] * 20000})
 """

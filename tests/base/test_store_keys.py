@@ -4,9 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2rec.base.store import key_of
+from r2rec.base import store
 
 KEY = "0123456789abcdef"
+
+
+def key_of(stage, version, config, parents, raw):
+    inputs = {"version": version, "config": config, "parents": parents, "raw": raw}
+    return store.key_of(stage, inputs)
+
 
 scalars = st.none() | st.booleans() | st.integers(-2, 2) | st.floats(-2, 2) | st.text(max_size=3)
 values = st.recursive(

@@ -13,7 +13,8 @@ import pytest
 
 from r2rec.base import tracking
 from r2rec.base.errors import R2RecError
-from tests.small import PLANTED, SECRET, composed, go
+from r2rec.run.entry import CURVES
+from tests.small import PLANTED, SECRET, composed, go, typed
 
 
 def records(data: bytes) -> Iterator[bytes]:
@@ -60,7 +61,7 @@ def read(folder: Path) -> tuple[dict[str, dict[int, dict]], dict, dict]:
             summary["_logged"] = summary.get("_logged", set()) | {
                 key.partition(".")[0] for key in row
             }
-            for stage in tracking.STEPPED:
+            for stage in CURVES:
                 if f"{stage}/step" in row:
                     history.setdefault(stage, {}).setdefault(row[f"{stage}/step"], {}).update(row)
         elif kind == "run":
@@ -121,9 +122,9 @@ def test_a_run_that_fails_is_finished_and_says_so(
     def broken(*_):
         raise R2RecError("planted")
 
-    monkeypatch.setattr(rank, "rank_by_baseline", broken)
+    monkeypatch.setattr(rank, "rank_by_scorer", broken)
     folder = store.parent / "failed"
-    from r2rec.pipeline import run
+    from r2rec.run.entry import run
 
     with pytest.raises(R2RecError, match="planted"):
         run(
@@ -159,7 +160,7 @@ def test_a_tracker_that_breaks_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_
         raise OSError("disk of the dashboard is full")
 
     broken = tracking.Sink("bad", bad, bad, bad, bad)
-    monkeypatch.setitem(tracking.SINKS, "wandb", lambda *_: broken)  # type: ignore[arg-type]
+    monkeypatch.setitem(tracking.OPENERS, "wandb", lambda *_: broken)
     done = go(tmp_path / "store", "logger=wandb", "baseline=popularity")
     assert done.records
     assert [
@@ -180,12 +181,12 @@ def test_a_tracker_that_cannot_open_leaves_no_other_unfinished(
     def missing(*_: object) -> tracking.Sink:
         raise R2RecError("not installed")
 
-    monkeypatch.setattr(tracking, "SINKS", {"tensorboard": lambda *_: fine, "wandb": missing})
+    openers = {"tensorboard": lambda *_: fine, "wandb": missing}
+    monkeypatch.setattr(tracking, "OPENERS", openers)
+    logger = typed("logger.report_to=[tensorboard,wandb]").logger
     with (
         pytest.raises(R2RecError, match="not installed"),
-        tracking.trackers_open(
-            composed("logger.report_to=[tensorboard,wandb]"), {}, tmp_path, print
-        ),
+        tracking.trackers_open(logger, {}, tmp_path, (), print),
     ):
         pass
     assert told == ["finished: False"]
@@ -207,3 +208,14 @@ def test_tensorboard_has_every_step(store: Path) -> None:
 def test_no_tracker_costs_nothing() -> None:
     tracking.log_step("rl", 1, {"loss": 1.0})
     tracking.log_stage("rl", {}, Path("nowhere"), made=False)
+
+
+def test_trackers_named_here_are_those_of_accelerate() -> None:
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+    assert set(tracking.TRACKERS) == {str(name) for name in LOGGER_TYPE_TO_CLASS}
+
+
+def test_a_tracker_that_is_not_installed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(R2RecError, match=r"logger aim is not installed: pip install aim"):
+        go(tmp_path / "store", "logger.report_to=[aim]", "until=prepare")

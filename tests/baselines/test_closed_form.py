@@ -17,15 +17,15 @@ def dense():
 EVERYTHING = np.tile(np.arange(ITEMS), (USERS, 1))
 
 
-def test_ease_is_ridge_regression_without_oneself():
+def test_ease_is_ridge_regression():
     """Each item by least squares from all others; equation 8 says the same in one inverse."""
-    x, penalty = dense(), 3.0
+    x = dense()
+    penalty = 3.0
     expected = np.zeros((USERS, ITEMS))
     for item in range(ITEMS):
         others = np.delete(x, item, axis=1)
-        weights = np.linalg.solve(
-            others.T @ others + penalty * np.eye(ITEMS - 1), others.T @ x[:, item]
-        )
+        gram = others.T @ others + penalty * np.eye(ITEMS - 1)
+        weights = np.linalg.solve(gram, others.T @ x[:, item])
         expected[:, item] = others @ weights
     scores = ease.ease_scores(
         table(), np.arange(USERS), EVERYTHING, np.random.default_rng(0), regularisation=penalty
@@ -34,13 +34,15 @@ def test_ease_is_ridge_regression_without_oneself():
 
 
 @pytest.mark.parametrize("neighbours", [2, ITEMS])
-def test_item_knn_sums_the_cosines_of_the_nearest(neighbours):
-    x, shrink = dense(), 1.5
+def test_item_knn_sums_nearest_cosines(neighbours):
+    x = dense()
+    shrink = 1.5
     expected = np.zeros((USERS, ITEMS))
     for item in range(ITEMS):
         near = []
         for other in range(ITEMS):
-            common, norm = x[:, item] @ x[:, other], np.sqrt(x[:, item].sum() * x[:, other].sum())
+            common = x[:, item] @ x[:, other]
+            norm = np.sqrt(x[:, item].sum() * x[:, other].sum())
             near.append(0.0 if other == item else common / (norm + shrink))
         least = sorted(near)[-min(neighbours, ITEMS)]
         for user in range(USERS):
@@ -55,6 +57,7 @@ def test_item_knn_sums_the_cosines_of_the_nearest(neighbours):
 
 
 @pytest.mark.parametrize("score", [ease.ease_scores, item_knn.item_knn_scores])
-def test_nothing_is_known_of_new_users_and_items(score):
-    users, shown = np.array([3, USERS + 4]), np.array([[0, 1, ITEMS + 5]] * 2)
-    assert (score(table(), users, shown, np.random.default_rng(0)) == 0).all()
+def test_new_users_and_items_score_zero(score):
+    users = np.array([3, USERS + 4])
+    candidates = np.array([[0, 1, ITEMS + 5]] * 2)
+    assert (score(table(), users, candidates, np.random.default_rng(0)) == 0).all()

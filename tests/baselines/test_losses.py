@@ -13,15 +13,15 @@ def sigmoid(x):
 
 
 def test_pairwise_losses_are_their_formulas():
-    positive, negative = torch.tensor([1.0, -0.5]), torch.tensor([[0.3, 2.0], [-1.0, 0.0]])
+    positive = torch.tensor([1.0, -0.5])
+    negative = torch.tensor([[0.3, 2.0], [-1.0, 0.0]])
     pairs = [(1.0, 0.3), (1.0, 2.0), (-0.5, -1.0), (-0.5, 0.0)]
-    assert bpr(positive, negative, 9).item() == pytest.approx(
-        -sum(math.log(sigmoid(p - n)) for p, n in pairs) / 4
-    )
-    ones = sum(math.log(sigmoid(p)) for p in (1.0, -0.5)) + sum(
-        math.log(sigmoid(-n)) for _, n in pairs
-    )
-    assert bce(positive, negative, 9).item() == pytest.approx(-ones / 2)
+    of_pairs = sum(math.log(sigmoid(p - n)) for p, n in pairs)
+    assert bpr(positive, negative, 9).item() == pytest.approx(-of_pairs / 4)
+    of_positives = sum(math.log(sigmoid(p)) for p in (1.0, -0.5))
+    of_negatives = sum(math.log(sigmoid(-n)) for _, n in pairs)
+    expected = -(of_positives + of_negatives) / 2
+    assert bce(positive, negative, 9).item() == pytest.approx(expected)
 
 
 def test_softmax_over_every_other_item_is_cross_entropy():

@@ -1,4 +1,4 @@
-"""Sequence models: no place sees what comes after it, padding says nothing, and scores are those of a full pass."""
+"""Sequence models: states depend on earlier items alone, and scores are those of a full pass."""
 
 import numpy as np
 import pytest
@@ -20,44 +20,49 @@ def made(kind, **params):
 
 @every
 @given(changed=st.integers(1, 8), seed=st.integers(0, 50))
-def test_no_place_sees_what_comes_after_it(kind, changed, seed):
-    model, draw = made(kind), torch.Generator().manual_seed(seed)
-    items, users = torch.randint(ITEMS, (3, 9), generator=draw), torch.arange(3)
+def test_states_are_causal(kind, changed, seed):
+    model = made(kind)
+    draw = torch.Generator().manual_seed(seed)
+    items = torch.randint(ITEMS, (3, 9), generator=draw)
+    users = torch.arange(3)
     other = items.clone()
     other[:, changed:] = torch.randint(ITEMS, other[:, changed:].shape, generator=draw)
-    one, two = model.states(users, items), model.states(users, other)
+    one = model.states(users, items)
+    two = model.states(users, other)
     torch.testing.assert_close(one[:, :changed], two[:, :changed])
     if not torch.equal(items[:, changed], other[:, changed]):
         assert not torch.allclose(one[:, changed], two[:, changed])
 
 
 @every
-def test_padding_behind_says_nothing(kind):
-    model, items = made(kind), torch.randint(ITEMS, (3, 6))
+def test_padding_changes_nothing(kind):
+    model = made(kind)
+    users = torch.arange(3)
+    items = torch.randint(ITEMS, (3, 6))
     padded = torch.cat([items, torch.full((3, 4), ITEMS)], 1)
-    torch.testing.assert_close(
-        model.states(torch.arange(3), padded)[:, :6], model.states(torch.arange(3), items)
-    )
+    torch.testing.assert_close(model.states(users, padded)[:, :6], model.states(users, items))
 
 
 @every
-def test_scores_are_those_of_the_last_state(kind):
+def test_scores_come_from_the_last_state(kind):
     """One user at a time, all items scored, then looked up: as slow as can be."""
-    model, loaded = made(kind), data()
+    model = made(kind)
+    loaded = data()
     users = np.arange(USERS)
-    shown = np.random.default_rng(0).integers(0, ITEMS, (USERS, 5))
-    for user, scored in zip(users, model.scores(users, shown), strict=True):
+    candidates = np.random.default_rng(0).integers(0, ITEMS, (USERS, 5))
+    for user, scored in zip(users, model.scores(users, candidates), strict=True):
         items = loaded.item[loaded.start[user] : loaded.start[user + 1]][-10:]
         if not len(items):
             assert (scored == 0).all()
             continue
         state = model.states(torch.tensor([user]), torch.from_numpy(items)[None])[0, -1]
         full = model.targets.weight[:ITEMS] @ state
-        np.testing.assert_allclose(scored, full[shown[user]].detach().numpy(), rtol=1e-4, atol=1e-5)
+        expected = full[candidates[user]].detach().numpy()
+        np.testing.assert_allclose(scored, expected, rtol=1e-4, atol=1e-5)
 
 
 @given(seed=st.integers(0, 100), length=st.integers(1, 20), size=st.integers(1, 9))
-def test_an_epoch_reads_one_window_of_everyone_with_two_items(seed, length, size):
+def test_epoch_reads_one_window_of_each_user(seed, length, size):
     loaded = train_ratings(table(seed), USERS, ITEMS)
     model = SASRec(loaded, dim=4, length=length, blocks=1)
     seen = []
@@ -69,13 +74,14 @@ def test_an_epoch_reads_one_window_of_everyone_with_two_items(seed, length, size
             whole = loaded.item[loaded.start[user] : loaded.start[user + 1]].tolist()
             assert len(window) == min(len(whole), length + 1)
             assert row == window + [ITEMS] * (len(row) - len(window))
-            assert window in [whole[at : at + len(window)] for at in range(len(whole))]
+            starts = range(len(whole))
+            assert window in [whole[start : start + len(window)] for start in starts]
             seen.append(user)
     assert sorted(seen) == np.flatnonzero(np.diff(loaded.start) > 1).tolist()
 
 
 @every
-def test_the_loss_over_all_items_is_the_mean_over_places(kind):
+def test_loss_over_all_items_is_a_mean(kind):
     model = made(kind)
     batch = next(iter(model.batches(4, np.random.default_rng(0))))
     users, items = batch

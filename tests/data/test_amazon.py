@@ -180,8 +180,8 @@ def test_a_cut_archive_is_an_error(tmp_path: Path, keep: int) -> None:
 def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filler: bytes, packed: bool
 ) -> None:
-    monkeypatch.setattr(amazon, "LINE_BYTES", 1_000)
-    monkeypatch.setattr(amazon, "_parsed", lambda *_: pytest.fail("was parsed"))
+    monkeypatch.setattr(amazon, "MAX_LINE_BYTES", 1_000)
+    monkeypatch.setattr(amazon, "_parse", lambda *_: pytest.fail("was parsed"))
     put(tmp_path, [RATING, RATING, b'{"user_id": "' + filler * 3_000], [ITEM], packed)
     with pytest.raises(
         R2RecError, match=r"/Toys\.jsonl(\.gz)?:3: a line of .* download the file again"

@@ -14,7 +14,7 @@ from tests.data.files import BODY, ETAG, MD5, SHA, Server, serving, zipped
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(download, "FIRST_PAUSE_S", 0)
+    monkeypatch.setattr(download, "FIRST_PAUSE_SECONDS", 0)
     monkeypatch.setattr(download, "BLOCK_BYTES", 4_096)
     monkeypatch.setenv("no_proxy", "*")
     with serving() as running:
@@ -192,7 +192,7 @@ def test_a_hostile_archive_is_refused(
     wanted: list[str],
     message: str,
 ) -> None:
-    monkeypatch.setattr(download, "MEMBER_BYTES", 10_000)
+    monkeypatch.setattr(download, "MAX_MEMBER_BYTES", 10_000)
     with pytest.raises(R2RecError, match=message):
         unpack(zipped(tmp_path, *members, link=link), tmp_path / "out", wanted)
     assert list((tmp_path / "out").iterdir()) == []

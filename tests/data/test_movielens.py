@@ -122,7 +122,7 @@ def test_numbers_are_read_at_once_only_where_text_would_say_the_same(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ratings.dat"
         path.write_text("\n".join(map(separator.join, [["1"] * 3, *lines])) + end, newline="")
-        numbers = movielens._numbers(path, separator, ["a", "b", "c"])
+        numbers = movielens._numeric_table(path, separator, ["a", "b", "c"])
         plain = all(
             len(fields) == 3 and all(f in {"1", "2", "10", "30"} for f in fields)
             for fields in lines
@@ -130,7 +130,7 @@ def test_numbers_are_read_at_once_only_where_text_would_say_the_same(
         if plain and end == "\n":
             assert numbers is not None
         if numbers is not None:
-            text = movielens._table(path, separator, ["a", "b", "c"])
+            text = movielens._text_table(path, separator, ["a", "b", "c"])
             assert numbers.cast(pl.String).equals(text)
 
 

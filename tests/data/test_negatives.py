@@ -35,7 +35,7 @@ def test_negatives_are_distinct_and_untouched(data):
     k = data.draw(st.integers(0, min((n_items - len(touched[u]) for u in users), default=3)))
     cells = data.draw(st.sampled_from([1, 50, 4_000_000]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(negatives, "CELLS", cells)
+        patch.setattr(negatives, "MAX_CELLS", cells)
         drawn = negatives.draw_negatives(
             users, keys(touched, n_items), n_items, k, np.random.default_rng(0)
         )
@@ -51,7 +51,7 @@ def test_negatives_are_distinct_and_untouched(data):
     ids=["by rejection", "by shuffle", "by shuffle in blocks"],
 )
 def test_every_ordered_draw_is_equally_likely(monkeypatch, n_items, cells, blocks):
-    monkeypatch.setattr(negatives, "CELLS", cells)
+    monkeypatch.setattr(negatives, "MAX_CELLS", cells)
     free = np.array([1, 3, 4, 6, 7])  # the other user is there to be told apart from
     touched = [set(range(n_items)) - set(free.tolist()), {2, 5}]
     users, rng = np.zeros(12_000, int), Watched(np.random.PCG64(0))
@@ -78,7 +78,7 @@ def test_blocks_change_no_draw(monkeypatch):
     users = np.tile(np.arange(4), 50)
     drawn = []
     for cells in (100, 4_000_000):
-        monkeypatch.setattr(negatives, "CELLS", cells)
+        monkeypatch.setattr(negatives, "MAX_CELLS", cells)
         drawn.append(
             negatives.draw_negatives(
                 users, keys(touched, 100), 100, 5, np.random.default_rng(2)

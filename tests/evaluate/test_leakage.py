@@ -1,4 +1,4 @@
-"""The guard of every run: it passes what the pipeline makes, and finds a leak wherever one is planted."""
+"""The leakage check passes what the pipeline makes, and finds every planted leak."""
 
 import shutil
 from pathlib import Path
@@ -19,22 +19,20 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Done:
 @pytest.fixture
 def folders(clean: Done, tmp_path: Path) -> dict[str, Path]:
     """A copy of the artefacts, to plant in."""
-    return {
-        name: Path(shutil.copytree(folder, tmp_path / name))
-        for name, folder in clean.folders().items()
-    }
+    copies = {}
+    for name, folder in clean.folders().items():
+        copies[name] = Path(shutil.copytree(folder, tmp_path / name))
+    return copies
 
 
-def test_a_clean_run_is_told_what_was_looked_at(clean: Done) -> None:
-    said = leakage.check_leakage(clean.folders())
+def test_clean_run_reports_what_was_checked(clean: Done) -> None:
+    line = leakage.check_leakage(clean.folders())
     pairs = clean.table("split", "heldout").height
-    assert (
-        said
-        == f"none of {pairs} held-out ratings is in train, chains (item 1), chains (item 2), training targets"
-    )
+    tables = "train, chains (item 1), chains (item 2), training targets"
+    assert line == f"none of {pairs} held-out ratings is in {tables}"
 
 
-def test_a_baseline_has_neither_chains_nor_targets(clean: Done) -> None:
+def test_baseline_run_checks_train_alone(clean: Done) -> None:
     assert leakage.check_leakage({"split": clean.folders()["split"]}).endswith("is in train")
 
 
@@ -48,7 +46,7 @@ PLACES = {
 
 @pytest.mark.parametrize("role", ["valid", "test"])
 @pytest.mark.parametrize("place", PLACES)
-def test_a_planted_rating_is_found(folders: dict[str, Path], place: str, role: str) -> None:
+def test_planted_rating_is_found(folders: dict[str, Path], place: str, role: str) -> None:
     stage, name, column = PLACES[place]
     path = folders[stage] / f"{name}.parquet"
     table = pl.read_parquet(path)
@@ -56,16 +54,15 @@ def test_a_planted_rating_is_found(folders: dict[str, Path], place: str, role: s
     user = table["user"][-1]
     item = held.filter(pl.col("user") == user)["item"][0]
     last = pl.int_range(pl.len()) == pl.len() - 1
-    table.with_columns(
-        pl.when(last).then(pl.lit(item, pl.UInt32)).otherwise(column).alias(column)
-    ).write_parquet(path)
+    planted = pl.when(last).then(pl.lit(item, pl.UInt32)).otherwise(column)
+    table.with_columns(planted.alias(column)).write_parquet(path)
     with pytest.raises(R2RecError, match=r"leakage: 1 held-out") as caught:
         leakage.check_leakage(folders)
     assert f"in {place} of" in str(caught.value)
 
 
 def test_another_users_rating_is_no_leak(folders: dict[str, Path]) -> None:
-    """Item 2 of an open chain is what a neighbour rated: the user's rating of it is not shown, nor known."""
+    """Item 2 of an open chain shows a neighbour's rating, and none of the user's."""
     held = pl.read_parquet(folders["split"] / "heldout.parquet")
     path = folders["chain"] / "chains.parquet"
     chains = pl.read_parquet(path).filter(pl.col("user") == held["user"][0])

@@ -17,7 +17,7 @@ Row = tuple[int, list[int], list[int], bool]
 
 @st.composite
 def rows(draw: st.DrawFn) -> list[Row]:
-    """Some users' (positive, candidates, ranking, valid): full, short, empty and invalid answers."""
+    """Some users' (positive, candidates, ranking, valid): answers of every kind."""
 
     def one() -> Row:
         candidates = draw(st.permutations(range(10)))[:K]

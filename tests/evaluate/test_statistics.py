@@ -38,13 +38,11 @@ def test_no_spread_no_width() -> None:
     flat = {"ci95": [0.0, 0.0], "p": 1.0, "effect": None, "detectable": None}
     assert statistics.compare(gains(50, 0), gains(50, 0)) == {"difference": 0.0, **flat}
     assert statistics.compare([1.0], [0.0]) == {"difference": 1.0, **flat, "ci95": [1.0, 1.0]}
-    rounded = statistics.compare(
-        [0.2, 0.3, 0.4], [0.1, 0.2, 0.3]
-    )  # these differences are not quite equal
+    # In binary these differences are not quite equal.
+    rounded = statistics.compare([0.2, 0.3, 0.4], [0.1, 0.2, 0.3])
     assert (rounded["p"], rounded["effect"]) == (0.25, None)
-    again = statistics.compare(
-        [1.0, 1.0], [0.0, 0.0], users=[7, 7], seeds=[0, 1]
-    )  # one user, twice
+    # One user, twice.
+    again = statistics.compare([1.0, 1.0], [0.0, 0.0], users=[7, 7], seeds=[0, 1])
     assert again == {"difference": 1.0, **flat, "ci95": [1.0, 1.0]}
 
 
@@ -54,7 +52,7 @@ def test_blocks_cover_every_resample(monkeypatch: pytest.MonkeyPatch) -> None:
     assert statistics.bootstrap_ci(gains(40, 0), 101, 0) == pytest.approx(whole)
 
 
-def test_a_comparison_at_one_seed_agrees_with_scipy() -> None:
+def test_compare_at_one_seed_agrees_with_scipy() -> None:
     a, b = gains(300, 0), gains(300, 1) * 0.8
     reference = stats.bootstrap(
         (a, b),
@@ -64,15 +62,13 @@ def test_a_comparison_at_one_seed_agrees_with_scipy() -> None:
         method="percentile",
         rng=np.random.default_rng(0),
     )
-    found = statistics.compare(a, b)
-    assert found["difference"] == pytest.approx(float((a - b).mean()))
-    assert found["ci95"] == pytest.approx(list(reference.confidence_interval), abs=0.01)
-    assert found["p"] == statistics.paired_permutation(a, b)
-    assert found["p"] == pytest.approx(stats.ttest_rel(a, b).pvalue, abs=0.01)
-    few = [1.0] * 5 + [0.0] * 75
-    assert (
-        statistics.compare(few, np.zeros(80))["p"] == 1 / 16
-    )  # five users who differ: a bootstrap says 0.01
+    comparison = statistics.compare(a, b)
+    assert comparison["difference"] == pytest.approx(float((a - b).mean()))
+    assert comparison["ci95"] == pytest.approx(list(reference.confidence_interval), abs=0.01)
+    assert comparison["p"] == statistics.paired_permutation(a, b)
+    assert comparison["p"] == pytest.approx(stats.ttest_rel(a, b).pvalue, abs=0.01)
+    few = [1.0] * 5 + [0.0] * 75  # five users who differ: a bootstrap says 0.01
+    assert statistics.compare(few, np.zeros(80))["p"] == 1 / 16
 
 
 def scipy_sign_flip(a: np.ndarray, b: np.ndarray, resamples: float) -> float:
@@ -96,13 +92,13 @@ def test_sign_flip_is_exact_for_few_users(seed: int) -> None:
 
 def test_sign_flip_agrees_with_scipy_for_many_users() -> None:
     a, b = gains(150, 0), gains(150, 1) * 0.8
-    found = statistics.paired_permutation(a, b, 20_000, 0)
-    assert found == pytest.approx(scipy_sign_flip(a, b, 20_000), abs=0.01)
+    p = statistics.paired_permutation(a, b, 20_000, 0)
+    assert p == pytest.approx(scipy_sign_flip(a, b, 20_000), abs=0.01)
     assert statistics.paired_permutation(a + 1, b, 999) == pytest.approx(1 / 1000)
 
 
 @given(st.lists(st.tuples(st.sampled_from(GAINS), st.sampled_from(GAINS)), min_size=1, max_size=40))
-def test_sign_flip_does_not_care_who_is_first(pairs: list[tuple[float, float]]) -> None:
+def test_sign_flip_is_symmetric(pairs: list[tuple[float, float]]) -> None:
     a, b = map(list, zip(*pairs, strict=True))
     p = statistics.paired_permutation(a, b, 200)
     assert 0 < p <= 1
@@ -132,7 +128,7 @@ def test_holm_is_the_step_down_test(p: list[float]) -> None:
         assert {k for k, value in enumerate(adjusted) if value <= level} == rejected
 
 
-def test_what_is_called_detectable_is_detected_in_four_of_five_trials() -> None:
+def test_detectable_difference_has_80_percent_power() -> None:
     rng = np.random.default_rng(0)
     wanted = statistics.compare(rng.normal(size=400), np.zeros(400))["detectable"]
     assert wanted is not None
@@ -154,7 +150,7 @@ def drawn(
 
 
 @pytest.mark.parametrize("shared", [True, False])
-def test_seeds_and_users_vary_apart(shared: bool) -> None:
+def test_variation_separates_users_and_seeds(shared: bool) -> None:
     rng = np.random.default_rng(0)
     users, seeds = statistics.variation(*drawn(rng, 0.0, shared))
     assert users == pytest.approx(0.5 / USERS**0.5, rel=0.05)
@@ -165,22 +161,27 @@ def test_seeds_and_users_vary_apart(shared: bool) -> None:
 
 @pytest.mark.parametrize("shared", [True, False])
 @pytest.mark.parametrize(("of_seed", "most"), [(0.0, 0.08), (0.03, 0.13)])
-def test_a_seeds_luck_is_no_difference(shared: bool, of_seed: float, most: float) -> None:
-    """Three seeds of 500 users, and nothing to find; with pairs as independent draws a third would be false alarms."""
-    rng, alarms = np.random.default_rng(1), 0
+def test_compare_rejects_the_luck_of_a_seed(shared: bool, of_seed: float, most: float) -> None:
+    """Three seeds of 500 users without a difference.
+
+    With pairs as independent draws a third of the tests would be false alarms.
+    """
+    rng = np.random.default_rng(1)
+    alarms = 0
     for _ in range(300):
         values, user, seed = drawn(rng, of_seed, shared, seeds=3)
-        alarms += (
-            statistics.compare(values, np.zeros(len(values)), user, seed, resamples=400)["p"] < 0.05
-        )
+        zeros = np.zeros(len(values))
+        comparison = statistics.compare(values, zeros, user, seed, resamples=400)
+        alarms += comparison["p"] < 0.05
     assert alarms / 300 < most
 
 
-def test_the_same_answers_at_every_seed_are_one_draw_of_users() -> None:
+def test_compare_counts_repeated_answers_once() -> None:
     a, b = gains(200, 0), gains(200, 1) * 0.95
-    once, thrice = statistics.compare(a, b), statistics.compare(
-        np.tile(a, 3), np.tile(b, 3), np.tile(np.arange(200), 3), np.repeat([0, 1, 2], 200)
-    )  # fmt: skip
+    once = statistics.compare(a, b)
+    users = np.tile(np.arange(200), 3)
+    seeds = np.repeat([0, 1, 2], 200)
+    thrice = statistics.compare(np.tile(a, 3), np.tile(b, 3), users, seeds)
     assert thrice["difference"] == pytest.approx(once["difference"])
     assert thrice["p"] == pytest.approx(once["p"], abs=0.02)
     assert thrice["detectable"] == pytest.approx(once["detectable"])
@@ -188,14 +189,14 @@ def test_the_same_answers_at_every_seed_are_one_draw_of_users() -> None:
 
 
 @given(st.integers(0, 99))
-def test_who_comes_first_does_not_matter_to_a_comparison(seed: int) -> None:
+def test_compare_is_symmetric_and_ignores_row_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
     user, when = rng.integers(0, 9, 30), rng.integers(0, 3, 30)
     a, b = rng.choice(GAINS, 30), rng.choice(GAINS, 30)
-    there, back = statistics.compare(a, b, user, when), statistics.compare(b, a, user, when)
+    there = statistics.compare(a, b, user, when)
+    back = statistics.compare(b, a, user, when)
     assert there["difference"] == pytest.approx(-back["difference"])
     assert there["p"] == pytest.approx(back["p"])
     order = rng.permutation(30)
-    assert statistics.compare(a[order], b[order], user[order], when[order])["p"] == pytest.approx(
-        there["p"]
-    )
+    permuted = statistics.compare(a[order], b[order], user[order], when[order])
+    assert permuted["p"] == pytest.approx(there["p"])

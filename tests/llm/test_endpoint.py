@@ -1,24 +1,27 @@
-"""The endpoint client against a server that misbehaves: nothing lost, nothing asked twice once answered."""
+"""The endpoint client against a server that misbehaves: nothing is lost, nothing paid for twice."""
 
+import json
 import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import polars as pl
 import pytest
-from omegaconf import OmegaConf
 
 import r2rec
 from r2rec.base.errors import R2RecError
 from r2rec.baselines import chatrec
-from r2rec.llm import ledger
+from r2rec.config import Endpoint
+from r2rec.llm import ledger, transport
 from r2rec.llm.chat import user_turn
+from r2rec.llm.completions import estimated_tokens, read_completion
 from r2rec.llm.endpoint import answers
 from r2rec.prompts.cases import Item, RankingCase
-from tests.llm.faulty import FAULTS, KEY, Server
-from tests.small import composed, go
+from tests.llm.faulty import FAULTS, KEY, MALFORMED, NO_COUNTS, Server, reply
+from tests.small import go, typed
 
 pytest.importorskip("openai", reason="needs the openai extra")
 
@@ -26,158 +29,183 @@ pytest.importorskip("openai", reason="needs the openai extra")
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("R2REC_TEST_KEY", KEY)
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.02)
     ledger.begin()
     server = Server()
     yield server
     server.close()
 
 
-def spec(server, **changes):
-    return OmegaConf.create({
-        "model": "m", "base_url": server.url, "key": "R2REC_TEST_KEY", "options": {"max_completion_tokens": 200},
-        "concurrency": 3, "timeout": 0.8, "retries": 4, "backoff": 0.02, "ceiling": 5.0, "dollars_in": 1.0,
-        "dollars_out": 2.0, "replay": False, **changes,
-    })  # fmt: skip
+def endpoint(server, **changes):
+    usual = Endpoint(
+        model="m",
+        base_url=server.url,
+        key="R2REC_TEST_KEY",
+        options={"max_completion_tokens": 200},
+        concurrency=3,
+        timeout=0.8,
+        retries=4,
+        dollars_in=1.0,
+        dollars_out=2.0,
+    )
+    return replace(usual, **changes)
 
 
 def prompts(n):
     return [user_turn(f"q{k}") for k in range(n)]
 
 
-def test_every_fault_is_sat_out_and_nothing_is_asked_twice(server, tmp_path):
+def stored(folder):
+    return "".join(path.read_text() for path in folder.rglob("*") if path.is_file())
+
+
+def test_faults_are_sat_out_and_nothing_is_asked_twice(server, tmp_path):
     server.faults = {f"q{k}": [fault, fault] for k, fault in enumerate(FAULTS)}
-    got = answers(prompts(20), spec(server), tmp_path)
+    got = answers(prompts(20), endpoint(server), tmp_path)
     assert [a.text for a in got] == [f"echo: q{k}" for k in range(20)]
     assert got[0].cost == pytest.approx((1000 * 1.0 + 100 * 2.0) / 1e6)
     assert server.most <= 3
     asked = server.asked.copy()
-    assert answers(prompts(20), spec(server), tmp_path) == got
+    assert answers(prompts(20), endpoint(server), tmp_path) == got
     assert server.asked == asked
     assert all(n == 1 for prompt, n in server.answered.items() if server.asked[prompt] == 1)
 
 
-def test_the_same_question_is_asked_once(server, tmp_path):
-    got = answers(prompts(1) * 5, spec(server), tmp_path)
+def test_same_question_is_asked_once(server, tmp_path):
+    got = answers(prompts(1) * 5, endpoint(server), tmp_path)
     assert len(got) == 5
     assert server.asked == {"q0": 1}
 
 
-def test_an_answer_that_was_altered_or_swapped_is_noticed(server, tmp_path):
-    """It is paid for, so it is not thrown away unasked."""
-    got = answers(prompts(3), spec(server), tmp_path)
+def test_altered_or_swapped_answers_are_noticed(server, tmp_path):
+    """They are paid for, so they are not thrown away unasked."""
+    got = answers(prompts(3), endpoint(server), tmp_path)
     one, two, _ = files = sorted(tmp_path.glob("*.json"))
     whole = {path: path.read_bytes() for path in files}
     damage = {
-        "a letter": whole[one].replace(b"echo", b"Echo"), "a number": whole[one].replace(b"1000", b"9000"),
-        "swapped": whole[two], "cut": whole[one][:40], "empty": b"", "a list": b"[]", "deep": b"[" * 100_000,
+        "a letter": whole[one].replace(b"echo", b"Echo"),
+        "a number": whole[one].replace(b"1000", b"9000"),
+        "swapped": whole[two],
+        "cut": whole[one][:40],
+        "empty": b"",
+        "a list": b"[]",
+        "deep": b"[" * 100_000,
         "not text": b"\xff\xfe",
-    }  # fmt: skip
+        "a cost below zero": re.sub(rb'"seal": ".*"', b'"seal": null', whole[one]).replace(
+            b"0.0012", b"-30.0"
+        ),
+    }
     for name, content in damage.items():
         assert content != whole[one], name
         one.write_bytes(content)
-        with pytest.raises(
-            R2RecError, match=rf"^{re.escape(str(one))} holds no answer .*; delete it to ask again$"
-        ):
-            answers(prompts(3), spec(server), tmp_path)
+        message = rf"^{re.escape(str(one))} holds no answer .*; delete it to ask again$"
+        with pytest.raises(R2RecError, match=message):
+            answers(prompts(3), endpoint(server), tmp_path)
     one.unlink()
-    assert answers(prompts(3), spec(server), tmp_path) == got
+    assert answers(prompts(3), endpoint(server), tmp_path) == got
     assert sum(server.asked.values()) == 4
 
 
-def test_all_wait_when_told_to(server, tmp_path):
+def test_retry_after_is_honoured(server, tmp_path):
     server.faults = {"q0": [(429, {"Retry-After": "0.5"})]}
-    answers(prompts(12), spec(server, concurrency=1), tmp_path)
+    answers(prompts(12), endpoint(server, concurrency=1), tmp_path)
     gaps = [b - a for a, b in zip(server.times, server.times[1:], strict=False)]
     assert gaps[0] >= 0.5
 
 
-def test_a_stopped_run_goes_on_with_what_is_missing(server, tmp_path):
+def test_stopped_run_goes_on_with_what_is_missing(server, tmp_path):
     server.faults = {"q7": [(400, {})]}
-    with pytest.raises(R2RecError, match="fault 400") as told:
-        answers(prompts(10), spec(server), tmp_path)
-    assert KEY not in str(told.value)
+    with pytest.raises(R2RecError, match="fault 400") as caught:
+        answers(prompts(10), endpoint(server), tmp_path)
+    assert KEY not in str(caught.value)
     before = server.answered.copy()
     assert sum(before.values()) == len(list(tmp_path.glob("*.json"))) >= 7
-    answers(prompts(10), spec(server), tmp_path)
+    answers(prompts(10), endpoint(server), tmp_path)
     assert all(n == 1 for n in server.answered.values())
-    assert KEY not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert KEY not in stored(tmp_path)
 
 
 def test_replay_needs_no_server(server, tmp_path):
-    got = answers(prompts(3), spec(server), tmp_path)
-    offline = spec(server, replay=True)
+    got = answers(prompts(3), endpoint(server), tmp_path)
+    offline = endpoint(server, replay=True)
     server.http.shutdown()
     assert answers(prompts(3), offline, tmp_path) == got
     with pytest.raises(R2RecError, match="1 of 4 answers are not in"):
         answers(prompts(4), offline, tmp_path)
 
 
-def test_the_ceiling_holds_and_counts_what_is_kept(server, tmp_path):
+def test_ceiling_holds_and_counts_stored_answers(server, tmp_path):
     cost = (1000 + 200) / 1e6
+    limited = endpoint(server, ceiling=8.5 * cost)
     with pytest.raises(R2RecError, match="ceiling"):
-        answers(prompts(50), spec(server, ceiling=8.5 * cost), tmp_path)
+        answers(prompts(50), limited, tmp_path)
     paid = len(list(tmp_path.glob("*.json")))
     assert 5 <= paid <= 8
     with pytest.raises(R2RecError, match="ceiling"):
-        answers(prompts(50), spec(server, ceiling=8.5 * cost), tmp_path)
+        answers(prompts(50), limited, tmp_path)
     assert len(list(tmp_path.glob("*.json"))) <= 8
 
 
-def test_the_ceiling_is_the_runs_and_not_a_calls(server, tmp_path):
+def test_ceiling_is_of_the_run_not_of_a_call(server, tmp_path):
     """Each answer costs $1; what a run had before counts, whichever stage or round asked for it."""
-    dear = spec(server, ceiling=1.5, dollars_in=1000.0, dollars_out=0.0)
+    dear = endpoint(server, ceiling=1.5, dollars_in=1000.0, dollars_out=0.0)
     answers([user_turn("q0")], dear, tmp_path)
     for k in (1, 2, 3):
         with pytest.raises(R2RecError, match=r"\$1\.0000 are spent, .* ceiling of \$1\.5"):
             answers([user_turn(f"q{k}")], dear, tmp_path)
     assert server.asked == {"q0": 1}
-    answers([user_turn("q0")], dear, tmp_path)  # kept, and counted already
+    answers([user_turn("q0")], dear, tmp_path)  # stored, and counted already
     assert ledger.of(dear).spent == pytest.approx(1.0)
     ledger.begin()  # another run, which has no use for q0
     answers([user_turn("q1")], dear, tmp_path)
     assert server.asked == {"q0": 1, "q1": 1}
 
 
-def test_stages_of_a_run_share_its_ceiling_and_so_does_the_run_after_it(server, tmp_path):
-    """Ranking takes most of it: the diagnostic stops, now and in the next run, which uses the ranking again."""
+def test_stages_share_the_ceiling_and_so_does_the_next_run(server, tmp_path):
+    """Ranking takes most of it: the diagnostic stops, now and in the next run, which reuses it."""
     server.reply = lambda prompt: (
         "Ranking: " + " > ".join(re.findall(r"^- ([A-Z]): ", prompt, re.M))
     )
-    at = {"base_url": server.url, "key": "R2REC_TEST_KEY", "timeout": 5, "model": "m", "backoff": 0.05,
-          "dollars_in": 1000.0, "dollars_out": 0.0, "ceiling": 10.5}  # fmt: skip
-    words = [f"generation.endpoint.{key}={value}" for key, value in at.items()]
+    settings = {
+        "base_url": server.url,
+        "key": "R2REC_TEST_KEY",
+        "timeout": 5,
+        "model": "m",
+        "dollars_in": 1000.0,
+        "dollars_out": 0.0,
+        "ceiling": 10.5,
+    }
+    words = [f"generation.endpoint.{key}={value}" for key, value in settings.items()]
     words += ["generation=openai", "evaluation.arms=[base]", "diagnostic=consistency"]
+    message = r"spent, and the next answer may pass the ceiling of \$10\.5"
     for _ in range(2):
-        with pytest.raises(
-            R2RecError, match=r"spent, and the next answer may pass the ceiling of \$10\.5"
-        ):
+        with pytest.raises(R2RecError, match=message):
             go(tmp_path / "store", *words)
         assert sum(server.asked.values()) <= 10
-    assert (
-        len(list((tmp_path / "store" / "rank").glob("*/manifest.json"))) == 3
-    )  # random, popularity, backbone
+    ranked = list((tmp_path / "store" / "rank").glob("*/manifest.json"))
+    assert len(ranked) == 3  # random, popularity, backbone
 
 
 ASK = """
-import sys, time
+import json, sys, time
 from pathlib import Path
-from omegaconf import OmegaConf
-from r2rec.llm.chat import ask
+from r2rec.config import Endpoint
+from r2rec.llm.chat import user_turn
 from r2rec.llm.endpoint import answers
 folder, order = Path(sys.argv[1]), range(20)[:: int(sys.argv[2])]
-spec = OmegaConf.load(folder / "spec.yaml")
+endpoint = Endpoint(**json.loads((folder / "endpoint.json").read_text()))
 (folder / f"here{sys.argv[2]}").touch()
 while len(list(folder.glob("here*"))) < 2:
     time.sleep(0.01)
-got = answers([ask(f"q{k}") for k in order], spec, folder / "responses")
+got = answers([user_turn(f"q{k}") for k in order], endpoint, folder / "responses")
 assert [a.text for a in got] == [f"echo: q{k}" for k in order]
 """
 
 
-def test_two_runs_that_want_the_same_answers_pay_for_each_once(server, tmp_path):
+def test_two_runs_pay_for_each_answer_once(server, tmp_path):
     """One begins at the front, the other at the back; they meet in the middle."""
     server.delay = 0.1
-    OmegaConf.save(spec(server, timeout=10), tmp_path / "spec.yaml")
+    (tmp_path / "endpoint.json").write_text(json.dumps(asdict(endpoint(server, timeout=10))))
     env = os.environ | {"PYTHONPATH": str(Path(r2rec.__file__).parent.parent)}
     runs = [
         subprocess.Popen([sys.executable, "-c", ASK, tmp_path, step], env=env)
@@ -186,75 +214,242 @@ def test_two_runs_that_want_the_same_answers_pay_for_each_once(server, tmp_path)
     assert [run.wait(120) for run in runs] == [0, 0]
     assert server.asked == {f"q{k}": 1 for k in range(20)}
     assert server.most > 3  # both were at work at the same time
-    assert {path.suffix for path in (tmp_path / "responses").iterdir()} == {
-        ".json"
-    }  # no lock and no part is left
+    left = {path.suffix for path in (tmp_path / "responses").iterdir()}
+    assert left == {".json"}  # no lock, nothing unfinished
 
 
 @pytest.mark.parametrize(
-    ("changes", "faults", "said"),
+    ("changes", "faults", "message"),
     [
         ({"key": "R2REC_NO_SUCH_KEY"}, [], "set the environment variable R2REC_NO_SUCH_KEY"),
         ({}, [(404, {})], "fault 404"),
         ({}, [(401, {})], "fault 401"),
         ({"retries": 1}, [(500, {})] * 9, "2 times in a row"),
-        ({"base_url": "http://127.0.0.1:9/v1", "concurrency": 1}, [], "Connection error"),
+        ({"retries": 1}, ["slow"] * 9, r"timed out: .* within 0\.8 s, 2 times in a row"),
+        (
+            {"retries": 1},
+            ["html"] * 9,
+            r"not a chat completion \(JSONDecodeError\), 2 times in a row",
+        ),
+        (
+            {"base_url": "http://127.0.0.1:9/v1", "concurrency": 1},
+            [],
+            "Connection error: .*, 5 times in a row",
+        ),
+        ({"base_url": "http://[::1/v1"}, [], r"^m at http://\[::1/v1: "),
+        ({"base_url": "localhost/v1", "retries": 0}, [], r"^m at localhost/v1: "),
+        ({"options": {"no_such_option": 1}}, [], "no_such_option"),
     ],
 )
-def test_what_cannot_be_helped_is_one_line(server, tmp_path, changes, faults, said):
+def test_what_cannot_be_helped_is_one_line(server, tmp_path, changes, faults, message):
     server.faults = {f"q{k}": list(faults) for k in range(3)}
-    with pytest.raises(R2RecError, match=said) as told:
-        answers(prompts(3), spec(server, **changes), tmp_path)
-    assert "\n" not in str(told.value)
-    assert KEY not in str(told.value)
+    with pytest.raises(R2RecError, match=message) as caught:
+        answers(prompts(3), endpoint(server, **changes), tmp_path)
+    assert str(caught.value).isprintable()
+    assert KEY not in str(caught.value)
+
+
+def test_an_empty_account_is_not_asked_again(server, tmp_path):
+    body = json.dumps({"error": {"message": "no money", "code": "insufficient_quota"}}).encode()
+    server.faults = {"q0": [(429, {})]}
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(R2RecError, match="no money$"):
+        patch.setattr("tests.llm.faulty.error_body", lambda status: body)
+        answers(prompts(1), endpoint(server), tmp_path)
+    assert server.asked == {"q0": 1}
+
+
+def test_a_terminal_is_told_nothing_but_text(server, tmp_path):
+    body = json.dumps({"error": {"message": "\x1b[2J\x1b]0;gone\x07\r\nhello\u202e"}}).encode()
+    server.faults = {"q0": [(400, {})]}
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(R2RecError, match="hello$") as caught:
+        patch.setattr("tests.llm.faulty.error_body", lambda status: body)
+        answers(prompts(1), endpoint(server), tmp_path)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("fault", ["endless", "endless_redirect", "bomb"])
+def test_reply_without_end_is_cut_off(server, tmp_path, fault, monkeypatch):
+    monkeypatch.setattr(transport, "MAX_REPLY_BYTES", 4 * 2**20)
+    server.faults = {"q0": [fault] * 9}
+    with pytest.raises(R2RecError, match="larger than 4 MiB, 3 times in a row"):
+        answers(prompts(4), endpoint(server, retries=2, timeout=20), tmp_path)
+    assert server.asked["q0"] == 3
+    assert server.sent < 3 * 20 * 2**20  # with what the sockets hold
+    assert len(list(tmp_path.glob("*.json"))) >= 2  # the others' answers came in
+
+
+def test_limit_on_a_reply_is_far_above_any_answer():
+    assert transport.MAX_REPLY_BYTES == 16 * 2**20
+
+
+@pytest.mark.parametrize("fault", ["zipped", "moved"])
+def test_compressed_and_moved_replies_are_read(server, tmp_path, fault):
+    server.faults = {"q0": [fault]}
+    assert answers(prompts(1), endpoint(server, retries=0), tmp_path)[0].text == "echo: q0"
+
+
+def test_no_key_goes_to_another_server(server, tmp_path):
+    other = Server()
+    server.elsewhere = other.url
+    server.faults = {"q0": ["moved_away"]}
+    try:
+        assert answers(prompts(1), endpoint(server, retries=0), tmp_path)[0].text == "echo: q0"
+    finally:
+        other.close()
+    assert server.credentials == {f"Bearer {KEY}"}
+    assert other.credentials == {None}
+
+
+def test_a_circle_of_redirects_is_left(server, tmp_path):
+    server.faults = {"q0": ["moved"] * 99}
+    with pytest.raises(R2RecError, match="more than 5 redirects"):
+        answers(prompts(1), endpoint(server, retries=0), tmp_path)
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_reply_is_asked_again(server, tmp_path, name):
+    server.faults = {"q0": [MALFORMED[name]]}
+    got = answers(prompts(4), endpoint(server), tmp_path)
+    assert [a.text for a in got] == [f"echo: q{k}" for k in range(4)]
+    assert server.asked["q0"] == 2
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_reply_costs_no_other_answer(server, tmp_path, name):
+    """Whatever one reply holds, answers that are on their way are kept."""
+    server.faults = {"q0": [MALFORMED[name]]}
+    server.delay = 0.05
+    with pytest.raises(R2RecError, match="not a chat completion") as caught:
+        answers(prompts(3), endpoint(server, retries=0), tmp_path)
+    assert str(caught.value).isprintable()
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    assert server.answered == {"q1": 1, "q2": 1}
+
+
+def test_a_fault_of_the_disk_costs_no_other_answer(server, tmp_path, monkeypatch):
+    from r2rec.llm import endpoint as module
+
+    store = module.write_answer
+
+    def full(path, body, answer):
+        if answer.text == "echo: q0":
+            raise OSError(28, "No space left on device")
+        store(path, body, answer)
+
+    monkeypatch.setattr(module, "write_answer", full)
+    server.delay = 0.05
+    with pytest.raises(OSError, match="No space left"):
+        answers(prompts(3), endpoint(server), tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 2
+
+
+@pytest.mark.parametrize("usage", NO_COUNTS, ids=str)
+def test_tokens_are_estimated_where_the_server_does_not_count(server, tmp_path, usage):
+    text = "word " * 60
+    body = reply(text, usage).replace(b"Infinity", b"1e999")
+    server.faults = {"q0": [body]}
+    answer = answers(prompts(1), endpoint(server), tmp_path)[0]
+    assert answer.text == text
+    assert answer.prompt_tokens == 1
+    assert answer.completion_tokens == 100
+    assert answer.cost == pytest.approx((1 * 1.0 + 100 * 2.0) / 1e6)
+
+
+@pytest.mark.parametrize("usage", [None, {"prompt_tokens": -(10**9), "completion_tokens": 0}])
+def test_ceiling_holds_where_the_server_does_not_count(server, tmp_path, usage):
+    """An answer of 60,000 characters is taken for 20,000 tokens, at $1 each."""
+    server.faults = {f"q{k}": [reply("x" * 60_000, usage)] for k in range(9)}
+    dear = endpoint(server, ceiling=50_000.0, concurrency=1, dollars_out=1e6)
+    with pytest.raises(R2RecError, match=r"\$40000\.\d+ are spent, .* the ceiling of \$50000"):
+        answers(prompts(9), dear, tmp_path)
+    assert sum(server.asked.values()) == 2
+
+
+def test_token_estimates_are_rather_too_high():
+    assert estimated_tokens("") == 1
+    assert estimated_tokens("abcd") == 2
+    assert estimated_tokens("推荐系统") == 4  # about a token each
+    assert estimated_tokens("\ud800") == 1
+
+
+def test_a_key_in_an_answer_is_hidden(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("OTHER_API_KEY", "another-secret-value")
+    text = f"I was called with {KEY}, and know another-secret-value."
+    server.faults = {"q0": [reply(text, reasoning_content=f"Bearer {KEY}")]}
+    answer = answers(prompts(1), endpoint(server), tmp_path)[0]
+    assert "I was called with (hidden), and know (hidden)." in answer.text
+    assert KEY not in answer.text + stored(tmp_path)
+    assert "another-secret-value" not in stored(tmp_path)
+
+
+def test_a_dummy_key_is_a_word_like_any_other(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("R2REC_DUMMY", "EMPTY")
+    server.faults = {"q0": [reply("The shelf is EMPTY")]}
+    spec = endpoint(server, key="R2REC_DUMMY")
+    assert answers(prompts(1), spec, tmp_path)[0].text == "The shelf is EMPTY"
+
+
+def test_lone_surrogates_are_replaced(server, tmp_path):
+    server.faults = {"q0": [reply("half \ud83d, whole \ud83d\ude00")]}
+    got = answers(prompts(2), endpoint(server), tmp_path)
+    assert got[0].text == "half ?, whole 😀"
+    assert answers(prompts(2), endpoint(server), tmp_path) == got
 
 
 def test_thoughts_of_reasoning_models_are_kept(server, tmp_path):
-    server.faults = {"q0": ["thinks"]}
-    assert (
-        answers(prompts(1), spec(server), tmp_path)[0].text == "<think>\nwell\n</think>\necho: q0"
-    )
+    server.faults = {"q0": [reply("echo: q0", reasoning_content="well")]}
+    answer = answers(prompts(1), endpoint(server), tmp_path)[0]
+    assert answer.text == "<think>\nwell\n</think>\necho: q0"
 
 
-def test_a_spoilt_answer_is_named(server, tmp_path):
-    answers(prompts(1), spec(server), tmp_path)
-    (kept,) = tmp_path.glob("*.json")
-    kept.write_text("{")
-    with pytest.raises(R2RecError, match=kept.name):
-        answers(prompts(1), spec(server), tmp_path)
+@pytest.mark.parametrize("thought", [None, "", 5, ["a"], {"text": "a"}])
+def test_a_thought_that_is_no_text_is_left_out(thought):
+    assert read_completion(reply("hi", reasoning=thought)).text == "hi"
+
+
+def test_an_answer_without_text_is_an_answer():
+    """For example one that spent all of its tokens on a hidden thought."""
+    assert read_completion(reply(None)).text == ""
+
+
+def test_spoilt_answer_is_named(server, tmp_path):
+    answers(prompts(1), endpoint(server), tmp_path)
+    (path,) = tmp_path.glob("*.json")
+    path.write_text("{")
+    with pytest.raises(R2RecError, match=path.name):
+        answers(prompts(1), endpoint(server), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["gpt_4o_mini", "o4_mini", "chatrec"])
-def test_a_closed_model_ranks_as_any_other_method(server, tmp_path, name):
-    """Through the whole pipeline: valid answers, the server named in its row, asked once however often it is ranked."""
+def test_closed_model_ranks_as_any_other_method(server, tmp_path, name):
+    """Valid answers, the server named in its row, asked once however often it is ranked."""
     server.reply = lambda prompt: (
         "Ranking: " + " > ".join(sorted(re.findall(r"^- ([A-Z]): ", prompt, re.M), reverse=True))
     )
-    at = [f"baseline.endpoint.{key}={value}" for key, value in
-          {"base_url": server.url, "key": "R2REC_TEST_KEY", "timeout": 5, "backoff": 0.05}.items()]  # fmt: skip
-    done = go(tmp_path / "store", f"baseline={name}", *at)
+    settings = {"base_url": server.url, "key": "R2REC_TEST_KEY", "timeout": 5}
+    words = [f"baseline={name}"]
+    words += [f"baseline.endpoint.{key}={value}" for key, value in settings.items()]
+    done = go(tmp_path / "store", *words)
     row = done.by_method()[name]
     assert row["variant"] == f"zero-shot, {server.url.split('/')[2]}"
     assert row["valid_ratio"] == 1.0
     ranked = pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)
     assert (ranked["ranking"].list.reverse() == ranked["candidates"]).all()
     assert sum(server.asked.values()) == 8
-    patient = [
-        f"baseline.endpoint.{key}={value}" for key, value in {"retries": 1, "ceiling": 9}.items()
-    ]
-    assert go(tmp_path / "store", f"baseline={name}", *at, *patient).made() == set()
-    again = go(tmp_path / "store", f"baseline={name}", "force=[rank]", *at)
+    patient = ["baseline.endpoint.retries=1", "baseline.endpoint.ceiling=9"]
+    assert go(tmp_path / "store", *words, *patient).made() == set()
+    again = go(tmp_path / "store", *words, "force=[rank]")
     assert again.by_method()[name] == row
     assert sum(server.asked.values()) == 8
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not any(KEY.encode() in path.read_bytes() for path in files)
 
 
-def test_chatrec_says_what_is_known_and_what_is_asked():
+def test_chatrec_tells_the_history_and_asks_for_candidates():
     shelf = (Item("One", ("Drama",)), Item("Two", ("Crime",)))
     case = RankingCase("female, artist", (Item("Heat", ("Crime",)),), (), shelf)
-    cfg = composed()
-    told, asked = chatrec.chatrec_messages(case, cfg.prompt, cfg.dataset.words)
+    config = typed()
+    told, asked = chatrec.chatrec_messages(case, config.prompt, config.dataset.words)
     assert "female, artist" in told["content"]
     assert '[Crime] "Heat"' in told["content"]
     assert '- B: [Crime] "Two"' in asked["content"]

@@ -7,133 +7,146 @@ import numpy as np
 import pytest
 
 from r2rec.pretrain import naming
-from r2rec.pretrain.worlds import LEVELS, Level, world_examples
+from r2rec.pretrain.levels import LEVELS, Example, Level
+from r2rec.pretrain.worlds import world_examples
 from r2rec.prompts.answer import parse_ranking, parse_rating, split_thought, thought_steps
 from r2rec.prompts.cases import Chain, Item, RankingCase
 from r2rec.thoughts import evidence
 
-WHOLE = [level for level in LEVELS if not level.lines and not level.counted]
+WHOLE_TASKS = [level for level in LEVELS if not level.lines and not level.counted]
+LOOKUPS = [level for level in LEVELS if level.lines]
+SUM = re.compile(r"\b([A-T]) [^;]*?= (\d+)[;.]")  # "B" and "4" in "B Drama 3, Crime 1 = 4;"
+CHOSEN = re.compile(r"([A-T]) (\d+)")  # "B" and "4" in "Strongest: B 4, A 2."
 
 
-def drawn(level, n=20, seed=0):
-    return list(world_examples(np.random.default_rng(seed), level, n))
+def drawn(level: Level, n: int = 20, seed: int = 0) -> list[Example]:
+    return world_examples(np.random.default_rng(seed), level, n)
 
 
-@pytest.mark.parametrize("level", WHOLE, ids=str)
+def numbers(pattern: re.Pattern[str], text: str) -> dict[str, int]:
+    return {label: int(number) for label, number in pattern.findall(text)}
+
+
+@pytest.mark.parametrize("level", WHOLE_TASKS, ids=str)
 def test_whole_tasks_are_answered_in_form(level):
-    shown = set()
+    n_candidates = set()
     for prompt, completion, _ in drawn(level):
         reasoned = "First reason" in prompt
         if "Rank the candidates" in prompt:
             labels = re.findall(r"^- ([A-Z]): ", prompt, re.M)
             answer = parse_ranking(completion, len(labels), reasoned)
             assert sorted(answer.labels) == labels
-            shown.add(len(labels))
+            n_candidates.add(len(labels))
         else:
             assert parse_rating(completion, reasoned) in (2, 3, 4)
         if reasoned:
             assert thought_steps(split_thought(completion, True)[0])
-    assert max(shown) <= level.candidates
+    assert max(n_candidates) <= level.candidates
 
 
 @pytest.mark.parametrize(
-    ("change", "named"), [(0.0, ("Best supported", "Strongest")), (1.0, ("Newest",))]
+    ("change", "heads"), [(0.0, ("Best supported", "Strongest")), (1.0, ("Newest",))]
 )
-def test_conclusions_follow_what_was_read(change, named):
-    """Three with most, or with least, for them, each with its own sum; one of those close to the first comes first."""
-    favourites = []
+def test_conclusions_follow_what_was_read(change, heads):
+    """The thought names the three with most (or least) for them, each with its own sum.
+
+    One of those close to the first comes first.
+    """
+    is_favourite = []
     for prompt, completion, _ in drawn(Level(20, 3, 3, change=change)):
         if "Rank the candidates" not in prompt or "First reason" not in prompt:
             continue
-        told = thought_steps(split_thought(completion, True)[0])
-        counted = next(n for n, step in enumerate(told) if step.startswith("Candidates:"))
-        sums = {
-            label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*?= (\d+)[;.]", told[counted])
-        }
-        chosen = {label: int(n) for label, n in re.findall(r"([A-T]) (\d+)", told[counted + 1])}
-        assert told[counted + 1].split(":")[0].endswith(named)
+        steps = thought_steps(split_thought(completion, True)[0])
+        counted = next(n for n, step in enumerate(steps) if step.startswith("Candidates:"))
+        sums = numbers(SUM, steps[counted])
+        chosen = numbers(CHOSEN, steps[counted + 1])
+        assert steps[counted + 1].split(":")[0].endswith(heads)
         assert all(sums[label] == n for label, n in chosen.items())
         order = sorted(sums.values(), reverse=not change)
-        assert list(chosen.values()) == [n for n in order if n or change][: evidence.BEST]
+        candidates = [n for n in order if n or change]
+        assert list(chosen.values()) == candidates[: evidence.BEST]
         ranking = parse_ranking(completion, len(sums), True).labels
         if chosen:
-            assert told[counted + 2] == f"First: {ranking[0]}."
-            assert abs(chosen[ranking[0]] - order[0]) <= evidence.CLOSE
-            assert list(ranking[1 : len(chosen)]) == [
-                label for label in chosen if label != ranking[0]
-            ]
-            favourites.append(ranking[0] != next(iter(chosen)))
-        assert len(told) == counted + 2 + bool(chosen)
-    assert 0.05 < np.mean(favourites) < 0.5
+            first = ranking[0]
+            assert steps[counted + 2] == f"First: {first}."
+            assert abs(chosen[first] - order[0]) <= evidence.CLOSE
+            others = [label for label in chosen if label != first]
+            assert list(ranking[1 : len(chosen)]) == others
+            is_favourite.append(first != next(iter(chosen)))
+        assert len(steps) == counted + 2 + bool(chosen)
+    assert 0.05 < np.mean(is_favourite) < 0.5
 
 
-def test_drills_of_conclusions_give_the_counts_and_ask_for_what_follows():
-    twice = 0
+def test_conclusion_drills():
+    """They give the counts and ask for what follows; some name a label twice on purpose."""
+    n_repeated = 0
     for prompt, completion, given in drawn(Level(20, 0, 0, counted=True), 60):
         assert completion.startswith(given)
-        sums = {label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*? = (\d+)[;.]", given)}
+        sums = numbers(SUM, given)
         answer = parse_ranking(completion, len(sums), True)
         assert sorted(answer.labels) == sorted(sums)
-        best, named = max(sums.values()), re.findall(r"([A-T]) \d", given.split("\n")[-2])
+        best = max(sums.values())
         if "supported" in given or "Strongest" in given:
-            assert len(set(named)) < len(named)
-            assert set(answer.labels[: len(set(named))]) == set(named)
-            twice += 1
+            named = re.findall(r"([A-T]) \d", given.split("\n")[-2])
+            distinct = set(named)
+            assert len(distinct) < len(named)
+            assert set(answer.labels[: len(distinct)]) == distinct
+            n_repeated += 1
         else:
             assert best - sums[answer.labels[0]] <= evidence.CLOSE
             assert ("none" in completion[len(given) :]) == (best == 0)
         assert prompt.count("\n") == 0
-    assert 5 < twice < 30
+    assert 5 < n_repeated < 30
 
 
-def test_some_worlds_count_what_is_missing_and_most_do_not():
+def test_some_worlds_count_missing_traits():
     rng = np.random.default_rng(0)
-    counts = [
-        "other " in "".join(e.completion for e in world_examples(rng, Level(20, 2, 3), 2))
-        for _ in range(60)
-    ]
-    assert 2 <= sum(counts) <= 20
+    with_other = 0
+    for _ in range(60):
+        examples = world_examples(rng, Level(20, 2, 3), 2)
+        with_other += any("other " in example.completion for example in examples)
+    assert 2 <= with_other <= 20
 
 
-@pytest.mark.parametrize("level", [level for level in LEVELS if level.lines], ids=str)
-def test_lookups_say_what_their_lines_say(level):
+@pytest.mark.parametrize("level", LOOKUPS, ids=str)
+def test_lookups_read_their_lines(level):
     """Attributes and ratings of a fact stand in the line of its name, in that order."""
     for prompt, completion, _ in drawn(level, 5):
         lines = prompt.split("\n")[1:]
         assert 1 <= len(lines) <= level.lines
         for n, (line, fact) in enumerate(zip(lines, completion.split("\n"), strict=True), 1):
-            assert fact.startswith(f"Step {n}: ")
             name = re.match(r"- (Liked \d|Chain \d|[A-T]): ", line)[1]
             assert fact.startswith(f"Step {n}: {name}")
-            lists = re.findall(r"\[([^]]*)\]", line)
-            assert [", ".join(traits.split(", ")[:3]) in fact for traits in lists] == [True] * len(
-                lists
-            )
+            for traits in re.findall(r"\[([^]]*)\]", line):
+                assert ", ".join(traits.split(", ")[:3]) in fact
             if name.startswith("Chain"):
-                assert re.findall(r"gave(?: it)? (\d)", line) == re.findall(
-                    r"(?:user|gave|then) (\d)", fact
-                )
+                ratings = re.findall(r"gave(?: it)? (\d)", line)
+                assert re.findall(r"(?:user|gave|then) (\d)", fact) == ratings
 
 
-def test_a_seed_fixes_every_prompt_and_another_changes_it():
+def test_seed_fixes_every_prompt():
     assert drawn(Level(5, 2, 2)) == drawn(Level(5, 2, 2))
     assert drawn(Level(5, 2, 2)) != drawn(Level(5, 2, 2), seed=1)
 
 
 def test_prompts_of_one_world_share_no_names():
-    titles = [set(re.findall(r'\] "([^"\n]{9,})"', prompt)) for prompt, *_ in drawn(LEVELS[-1], 10)]
-    assert sum(len(a & b) for a in titles for b in titles if a is not b) < 0.02 * sum(
-        map(len, titles)
-    )
+    titles = []
+    for prompt, *_ in drawn(LEVELS[-1], 10):
+        titles.append(set(re.findall(r'\] "([^"\n]{9,})"', prompt)))
+    shared = sum(len(one & other) for one in titles for other in titles if one is not other)
+    assert shared < 0.02 * sum(map(len, titles))
 
 
-def test_naming_keeps_who_has_what():
-    one, other = Item("1", ("g1", "g2", "d3")), Item("2", ("g2", "d3"))
+def test_renaming_keeps_identity_and_attributes():
+    one = Item("1", ("g1", "g2", "d3"))
+    other = Item("2", ("g2", "d3"))
     case = RankingCase(None, (one,), (Chain(one, 5, 4, 3, other, 2),), (other, one))
     for seed in range(50):
-        got = naming.renamed(case, Random(seed))
-        assert got.history[0] == got.chains[0].item1 == got.candidates[1]
-        assert got.chains[0].item2 == got.candidates[0]
-        assert set(got.candidates[0].attributes) < set(got.candidates[1].attributes)
-        assert got.chains[0][1:4] == (5, 4, 3)
-        assert len(got.history[0].attributes) in (2, 3)
+        renamed = naming.renamed(case, Random(seed))
+        first, second = renamed.candidates
+        chain = renamed.chains[0]
+        assert renamed.history[0] == chain.item1 == second
+        assert chain.item2 == first
+        assert set(first.attributes) < set(second.attributes)
+        assert chain[1:4] == (5, 4, 3)
+        assert len(second.attributes) in (2, 3)

@@ -1,4 +1,4 @@
-"""The answer parser: inverse of the renderer, honest on real outputs, closed to text from the data."""
+"""The answer parser: inverse of the renderer, strict on real outputs, closed to data texts."""
 
 import pytest
 from hypothesis import given
@@ -22,8 +22,8 @@ ORDER = " > ".join(TWENTY)
 prefixes = st.permutations(TWENTY).flatmap(lambda p: st.integers(1, 20).map(lambda n: tuple(p[:n])))
 prose = st.text(max_size=60).filter(lambda t: "</think>" not in t)
 FRAGMENTS = (
-    "Ranking:~Answer: ~**Final answer:** ~\n~\n1. ~\n- ~ > ~, ~|~A~B~T~Z~I think~Heat~ ~<think>~</think>~"
-    '(~"~[~`~*~А~\u200b~\u200f~\0'
+    "Ranking:~Answer: ~**Final answer:** ~\n~\n1. ~\n- ~ > ~, ~|~A~B~T~Z~I think~Heat~ ~"
+    '<think>~</think>~(~"~[~`~*~А~\u200b~\u200f~\0'
 )
 hostile = st.lists(st.sampled_from(FRAGMENTS.split("~")), max_size=30).map("".join)
 titles = hostile.map(
@@ -137,9 +137,44 @@ OUTPUTS = [
 ]
 
 
+RATING_OUTPUTS = [
+    ("Rating: 4", 4),
+    ("**Rating:** 4", 4),
+    ("Rating: **4**", 4),
+    ("rating:5.", 5),
+    ("Rating: 4.0", 4),
+    ("Rating: 4/5", 4),
+    ("Rating: 4 out of 5", 4),
+    ("My rating: 3 stars", 3),
+    ("Final rating: 2", 2),
+    ("Answer: 1", 1),
+    ("Rating: 3\nRating: 2", 2),
+    ("Rating: 3\nRating: unsure", 3),
+    ("Rating: 4\n- 5 would be too much", 4),
+    ('Rating: 4\n"Rating: 1" is a film.', 4),
+    ("Rating: 6", None),
+    ("Rating: 0", None),
+    ("Rating: 45", None),
+    ("Rating: 4.5", None),
+    ("Rating: 4/10", None),
+    ("Rating: 4-5", None),
+    ("Rating: 3 or 4", None),
+    ("Rating: 3 to 4", None),
+    ("Rating: 3\nRating: 9", None),
+    ("Rating: ４", None),
+    ("Rating: four", None),
+    ("4", None),
+    ("", None),
+    ("Rating: 4.05", None),
+    ("Rating: 4/50", None),
+    ("Rating: 4th", None),
+    ("Rating: -1", None),
+]
+
+
 @pytest.mark.parametrize(("tail", "expected"), OUTPUTS)
 @pytest.mark.parametrize("thought", [None, "Step 1: Ranking: Q > R\nStep 2: so be it."])
-def test_realistic_outputs(tail, expected, thought):
+def test_parse_ranking_reads_realistic_outputs(tail, expected, thought):
     answer = parse_ranking(render_completion(thought, tail), 20, reasoned=thought is not None)
     valid = set(expected) <= set(TWENTY)
     assert answer == (tuple(expected) if valid else (), valid, None if valid else expected)
@@ -163,25 +198,25 @@ def test_realistic_outputs(tail, expected, thought):
         ("", True, THOUGHT),
     ],
 )
-def test_only_what_follows_the_thought_is_read(text, reasoned, expected):
+def test_parse_ranking_ignores_thoughts(text, reasoned, expected):
     answer = parse_ranking(text, 20, reasoned)
     assert (answer.problem or "".join(answer.labels)) == expected
 
 
 @given(prefixes, st.none() | st.text())
-def test_ranking_is_inverse_of_render(labels, thought):
+def test_parse_ranking_inverts_render(labels, thought):
     text = render_completion(thought, render_ranking(labels))
     assert parse_ranking(text, 20, reasoned=thought is not None) == (labels, True, None)
 
 
 @given(st.sampled_from([1, 2, 3, 4, 5, 1.0, 5.0, "4"]), st.none() | st.text())
-def test_rating_is_inverse_of_render(rating, thought):
+def test_parse_rating_inverts_render(rating, thought):
     text = render_completion(thought, render_rating(rating))
     assert parse_rating(text, reasoned=thought is not None) == int(rating)
 
 
 @given(st.none() | st.text(), prose)
-def test_split_is_inverse_of_render_completion(thought, answer):
+def test_split_thought_inverts_render_completion(thought, answer):
     if thought is None:
         assert split_thought(answer, reasoned=False) == (None, answer) or "<think>" in answer
     elif "<think>" not in answer:
@@ -189,7 +224,7 @@ def test_split_is_inverse_of_render_completion(thought, answer):
 
 
 @given(prefixes, prose | hostile, prose | hostile)
-def test_a_thought_never_leaks(labels, before, after):
+def test_thought_never_leaks_into_answer(labels, before, after):
     thought = f"{before}\nRanking: Q > R > S\n{after}"
     assert (
         parse_ranking(f"<think>\n{thought}\n</think>\n{render_ranking(labels)}", 20).labels
@@ -202,7 +237,7 @@ def test_a_thought_never_leaks(labels, before, after):
 
 
 @given(st.text() | hostile, st.integers(0, 26), st.booleans())
-def test_any_text_gives_a_lawful_answer(text, n, reasoned):
+def test_any_text_parses_to_valid_result(text, n, reasoned):
     answer = parse_ranking(text, n, reasoned)
     assert set(answer.labels) <= set(LABELS[:n])
     assert len(set(answer.labels)) == len(answer.labels)
@@ -213,13 +248,13 @@ def test_any_text_gives_a_lawful_answer(text, n, reasoned):
 
 
 @given(prefixes, titles, st.sampled_from('"(['))
-def test_a_quoted_title_never_changes_an_answer(labels, title, quote):
+def test_quoted_title_never_changes_answer(labels, title, quote):
     text = f"{render_ranking(labels)}\nThe last one, {quote}{title}, is weak."
     assert parse_ranking(text, 20, reasoned=False).labels == labels
 
 
 @given(prefixes, st.lists(titles, min_size=20, max_size=20))
-def test_titles_in_a_list_are_never_read(labels, shown):
+def test_titles_in_list_are_ignored(labels, shown):
     lines = [
         f"{n}. {label}: {t}" for n, (label, t) in enumerate(zip(labels, shown, strict=False), 1)
     ]
@@ -228,24 +263,12 @@ def test_titles_in_a_list_are_never_read(labels, shown):
 
 
 @given(prefixes, st.sampled_from([" > ", ">", ", ", "; ", "|", "\n", " ", "**, **"]))
-def test_every_separator_reads_the_same(labels, separator):
+def test_separators_are_equivalent(labels, separator):
     assert parse_ranking("Ranking: " + separator.join(labels), 20, reasoned=False).labels == labels
 
 
-@pytest.mark.parametrize(
-    ("tail", "expected"),
-    [
-        ("Rating: 4", 4), ("**Rating:** 4", 4), ("Rating: **4**", 4), ("rating:5.", 5), ("Rating: 4.0", 4),
-        ("Rating: 4/5", 4), ("Rating: 4 out of 5", 4), ("My rating: 3 stars", 3), ("Final rating: 2", 2),
-        ("Answer: 1", 1), ("Rating: 3\nRating: 2", 2), ("Rating: 3\nRating: unsure", 3),
-        ("Rating: 4\n- 5 would be too much", 4), ('Rating: 4\n"Rating: 1" is a film.', 4),
-        ("Rating: 6", None), ("Rating: 0", None), ("Rating: 45", None), ("Rating: 4.5", None),
-        ("Rating: 4/10", None), ("Rating: 4-5", None), ("Rating: 3 or 4", None), ("Rating: 3 to 4", None),
-        ("Rating: 3\nRating: 9", None), ("Rating: ４", None), ("Rating: four", None), ("4", None), ("", None),
-        ("Rating: 4.05", None), ("Rating: 4/50", None), ("Rating: 4th", None), ("Rating: -1", None),
-    ],
-)  # fmt: skip
-def test_ratings(tail, expected):
+@pytest.mark.parametrize(("tail", "expected"), RATING_OUTPUTS)
+def test_parse_rating(tail, expected):
     assert parse_rating(f"so\n</think>\n{tail}") == expected
     assert parse_rating(tail, reasoned=False) == expected
     assert parse_rating(tail) is None
@@ -253,7 +276,7 @@ def test_ratings(tail, expected):
 
 
 @pytest.mark.parametrize("rating", [0, 6, 3.5, "good", float("nan"), ""])
-def test_a_rating_off_the_scale_is_not_rendered(rating):
+def test_render_rating_rejects_off_scale(rating):
     with pytest.raises(ValueError, match="not one of 1, 2, 3, 4, 5"):
         render_rating(rating)
 
@@ -276,14 +299,14 @@ def test_thought_steps(thought, steps):
 
 
 UNITS = (
-    "Ranking: ~Ranking: A > B\n~Ranking: C, I think\n~Ranking:\n1. C\n   ~Ranking: ```\n~Ranking: A good ~"
-    "\nRanking: A good~Answer: I\n   ~A > ~A ~*~ ~\n~\0~(~- ~> ~1.~1. C\n~final ~Step 1: a\n~Rating: 4 ~"
-    '"ranking~<think></think>~</think>'
+    "Ranking: ~Ranking: A > B\n~Ranking: C, I think\n~Ranking:\n1. C\n   ~Ranking: ```\n~"
+    "Ranking: A good ~\nRanking: A good~Answer: I\n   ~A > ~A ~*~ ~\n~\0~(~- ~> ~1.~1. C\n~"
+    'final ~Step 1: a\n~Rating: 4 ~"ranking~<think></think>~</think>'
 )
 
 
 @pytest.mark.parametrize("unit", UNITS.split("~"))
-def test_half_a_megabyte_is_read_in_linear_time(unit):
+def test_long_text_takes_linear_time(unit):
     """No clock: quadratic work on so much text takes hours, so to finish at all is to pass."""
     text = unit * (500_000 // len(unit))
     for tail in (text + "Z", "Ranking: A" + text):

@@ -1,64 +1,176 @@
-"""What names an artefact: all that makes its content, and nothing of where it lies or how it was come by."""
+"""What names an artefact: all that makes its content, and nothing about where that lies."""
 
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
-from omegaconf import DictConfig, OmegaConf
 
-from r2rec.pipeline import ASK, DIAGNOSE, FUSE, STAGES
-from r2rec.run.runner import Stage, pick, placeless
-from tests.small import composed
+from r2rec.config.slices import (
+    Arm,
+    AskSlice,
+    DiagnoseSlice,
+    FuseSlice,
+    PrepareSlice,
+    RankSlice,
+    ScoreSlice,
+    ThinkSlice,
+)
+from r2rec.run.keys import job_code, key_inputs, keyed, targets
+from r2rec.run.methods import stage
+from r2rec.run.plan import plan
+from r2rec.run.rules import checked
+from tests.small import choices, composed, go
 
-RANK, THINK = (next(stage for stage in STAGES if stage.name == name) for name in ("rank", "think"))
-SERVED = ("generation=openai", "teacher=openai", "baseline=gpt_4o_mini")
-OF = {
-    "generation.endpoint": (RANK, DIAGNOSE, FUSE),
-    "teacher.generation.endpoint": (THINK,),
-    "baseline.endpoint": (ASK,),
+SERVED = ("generation=openai", "teacher=openai", "baseline=gpt_4o_mini", "evaluation.arms=[base]")
+ENDPOINTS = {
+    "generation.endpoint": (RankSlice, DiagnoseSlice, FuseSlice),
+    "teacher.generation.endpoint": (ThinkSlice,),
+    "baseline.endpoint": (AskSlice,),
 }
-MANNERS = {
+TRANSPORT = {
     "key": "MINE",
-    "ceiling": 1.0,
-    "concurrency": 1,
-    "timeout": 9.0,
-    "retries": 0,
-    "backoff": 9.0,
-    "replay": True,
+    "ceiling": "1.0",
+    "concurrency": "1",
+    "timeout": "9.0",
+    "retries": "0",
+    "replay": "true",
 }
-CONTENT = {"model": "other", "base_url": "http://other/v1", "options": {"top_k": 3}}
+CONTENT = {"model": "other", "base_url": "'http://other/v1'", "options": "{top_k:3}"}
 
 
-def named(stage: Stage, cfg: DictConfig) -> dict:
-    """What of the configuration enters the key of a stage's artefact."""
-    return placeless(pick(OmegaConf.to_container(cfg, resolve=True), stage.choices))  # type: ignore[arg-type]
+def keyed_slice(kind: type, *overrides: str) -> object:
+    return keyed(choices(kind, *overrides, arm=Arm("method")))
 
 
-@pytest.mark.parametrize("where", OF)
-def test_how_an_endpoint_is_asked_is_in_no_key_and_what_it_is_asked_is(where: str) -> None:
-    cfg = composed(*SERVED)
-    for stage in OF[where]:
-        before = named(stage, cfg)
-        for key, value in (MANNERS | CONTENT).items():
-            other = cfg.copy()
-            OmegaConf.update(other, f"{where}.{key}", value, force_add=True)
-            assert (named(stage, other) == before) == (key in MANNERS), (stage.name, key)
+@pytest.mark.parametrize("where", ENDPOINTS)
+def test_key_has_what_an_endpoint_is_asked_but_not_how(where: str) -> None:
+    for kind in ENDPOINTS[where]:
+        before = keyed_slice(kind, *SERVED)
+        for name, value in (TRANSPORT | CONTENT).items():
+            after = keyed_slice(kind, *SERVED, f"++{where}.{name}={value}")
+            assert (after == before) == (name in TRANSPORT), (kind, name)
 
 
 @pytest.mark.parametrize("where", ["path", "adapter", "tiny.start"])
-def test_no_key_has_a_local_folder(where: str, tmp_path: Path) -> None:
-    def placed(folder: Path) -> dict:
-        return named(RANK, composed(f"model.{where}={folder}"))
+def test_key_has_no_local_folder(where: str, tmp_path: Path) -> None:
+    def placed(path: Path) -> object:
+        return keyed_slice(RankSlice, f"model.{where}={path}")
 
     (tmp_path / "here").mkdir()
     shutil.copytree(tmp_path / "here", tmp_path / "there")
     assert placed(tmp_path / "here") == placed(tmp_path / "there")
-    assert placed(Path("some/hub-id")) != placed(
-        Path("another/hub-id")
-    )  # no folder: an id, which is all there is
+    assert placed(Path("some/hub-id")) != placed(Path("another/hub-id"))
 
 
-def test_the_choices_themselves_stay_as_they_are() -> None:
-    plain = pick(OmegaConf.to_container(composed(*SERVED), resolve=True), RANK.choices)  # type: ignore[arg-type]
-    placeless(plain)
-    assert plain["generation"]["endpoint"]["concurrency"] == 8
+def test_key_has_no_hardware_logger_or_variant() -> None:
+    assert keyed(Arm("a", variant="x")) == keyed(Arm("a", variant="y"))
+    before = keyed_slice(RankSlice)
+    assert keyed_slice(RankSlice, "hardware.threads=1", "logger.project=other") == before
+
+
+def test_every_stage_is_keyed_by_all_that_it_can_read() -> None:
+    """A slice holds the fields that it declares, and reading anything else fails."""
+    for job in plan(checked(composed("baseline@fusion=ease", "diagnostic=position"))):
+        assert type(job.choices) is job.stage.slice
+        with pytest.raises(AttributeError):
+            _ = job.choices.hardware
+
+
+READER = """
+from r2rec.data.toy import read_toy
+from helper import SEED
+
+def read(root, category, **params):
+    return read_toy(root, category, **{**params, "seed": SEED})
+"""
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's own reader, in a folder on the path, with a helper module beside it."""
+    (tmp_path / "mine.py").write_text(READER)
+    (tmp_path / "helper.py").write_text("SEED = 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    return tmp_path
+
+
+def fresh_modules() -> None:
+    """As if each run were a process of its own."""
+    from r2rec.base import code
+
+    for name in ("mine", "helper"):
+        sys.modules.pop(name, None)
+    for cached in (code._closure, code._imports, code._source, code._installed, code._digest):
+        cached.cache_clear()
+
+
+OWN = (
+    "dataset._target_=mine.read",
+    "dataset.params={users:60,items:60,ratings_per_user:12}",
+    "until=prepare",
+)
+
+
+@pytest.mark.parametrize("file", ["mine.py", "helper.py"])
+def test_editing_a_users_reader_makes_its_data_anew(reader: Path, file: str) -> None:
+    store = reader / "store"
+    fresh_modules()
+    first = go(store, *OWN)
+    assert first.made() == {"prepare"}
+    assert go(store, *OWN).made() == set()
+    text = (reader / file).read_text()
+    (reader / file).write_text(f"{text}\n# edited\n")
+    fresh_modules()
+    assert go(store, *OWN).made() == {"prepare"}
+
+
+def test_a_users_scorer_enters_the_key_by_its_source(reader: Path) -> None:
+    def inputs() -> dict:
+        fresh_modules()
+        arm = Arm("own", target="mine.score", params={})
+        job = plan(checked(composed("baseline=popularity")))[2]
+        return key_inputs(replaced(job, choices(ScoreSlice, arm=arm)), {}, {})
+
+    before = inputs()
+    assert set(before["code"]) == {"mine", "helper"}
+    (reader / "mine.py").write_text(READER + "\nSIGN = -1\n")
+    assert inputs()["code"]["mine"] != before["code"]["mine"]
+
+
+def replaced(job, new_choices):  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    return replace(job, choices=new_choices, stage=stage("score"))
+
+
+def test_files_that_params_name_enter_the_key(tmp_path: Path) -> None:
+    file = tmp_path / "table.csv"
+    file.write_text("a")
+    job = plan(checked(composed("until=prepare")))[0]
+    own = choices(PrepareSlice, f"++dataset.params.file={file}")
+    before = key_inputs(with_choices(job, own), {}, {})
+    file.write_text("b")
+    assert key_inputs(with_choices(job, own), {}, {}) != before
+
+
+def with_choices(job, new_choices):  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    return replace(job, choices=new_choices)
+
+
+def test_prompt_and_chat_templates_enter_the_key() -> None:
+    job = next(j for j in plan(checked(composed())) if j.name == "sft")
+    templates = key_inputs(job, {}, {})["templates"]
+    assert {"prompts/ranking.j2", "chat/tiny.jinja"} <= set(templates)
+
+
+def test_package_code_of_a_job_follows_its_imports_and_targets() -> None:
+    jobs = {job.name: job for job in plan(checked(composed()))}
+    assert "r2rec.thoughts.template" in job_code(jobs["think"])["modules"]  # named by teacher
+    prepared = job_code(jobs["prepare"])["modules"]
+    assert "r2rec.data.toy" in prepared
+    assert "r2rec.train.rl" not in prepared
+    assert targets(jobs["rl"].choices) == sorted(targets(jobs["rl"].choices))

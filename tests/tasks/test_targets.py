@@ -24,9 +24,7 @@ def targets(train: list[list[int]], min_history: int = 2, seed: int = 0) -> pl.D
 
 
 @given(trains, st.integers(0, 4))
-def test_targets_are_the_likes_with_enough_likes_before_them(
-    train: list[list[int]], min_history: int
-) -> None:
+def test_targets_are_likes_with_enough_history(train: list[list[int]], min_history: int) -> None:
     expected = {
         (user, item, item)  # items are numbered in time order, so a target's position is its item
         for user, ratings in enumerate(train)
@@ -39,9 +37,7 @@ def test_targets_are_the_likes_with_enough_likes_before_them(
 
 
 @given(trains, st.integers(0, 30), st.integers(0, 30))
-def test_sft_and_rl_never_share_a_target_however_many_they_take(
-    train: list[list[int]], sft: int, rl: int
-) -> None:
+def test_sft_and_rl_targets_are_disjoint(train: list[list[int]], sft: int, rl: int) -> None:
     pool = targets(train, 1)
     first, last = for_sft(pool, sft), for_rl(pool, rl)
     assert not set(first.iter_rows()) & set(last.iter_rows())
@@ -50,20 +46,18 @@ def test_sft_and_rl_never_share_a_target_however_many_they_take(
 
 
 @given(trains, st.integers(0, 30), st.integers(0, 30))
-def test_a_smaller_draw_is_part_of_a_larger_one(
-    train: list[list[int]], few: int, more: int
-) -> None:
+def test_smaller_draw_is_part_of_larger(train: list[list[int]], few: int, more: int) -> None:
     pool = targets(train, 1)
     for take in (for_sft, for_rl):
         assert set(take(pool, few).iter_rows()) <= set(take(pool, few + more).iter_rows())
 
 
-def test_a_seed_fixes_the_order_and_another_changes_it() -> None:
+def test_seed_fixes_the_order() -> None:
     train = [[5] * 9] * 9
     assert targets(train).equals(targets(train))
     assert not targets(train, seed=1).equals(targets(train))
     assert targets(train, seed=1).sort("user", "item").equals(targets(train).sort("user", "item"))
 
 
-def test_no_like_no_target() -> None:
+def test_no_likes_no_targets() -> None:
     assert targets([[1, 2, 3], []]).is_empty()

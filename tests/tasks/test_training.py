@@ -1,27 +1,38 @@
-"""Training tasks: nothing after the target is shown, nothing untouched is rated, and each truth is the right one."""
+"""Training tasks: no later rating is shown, candidates are untouched, truths are right."""
+
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
+from r2rec.config.slices import TaskSlice, ThinkSlice
 from r2rec.prompts.cases import LABELS, RankingCase, RatingCase
 from r2rec.tasks.targets import for_rl, for_sft
 from r2rec.tasks.training import Task, TaskSource, load_source, ranking_tasks, rating_tasks, targets
 from r2rec.thoughts.think import training_tasks
-from tests.small import Done, composed, go
+from tests.small import Done, choices, go
 
 WORLD = [
     "dataset.params.users=120",
     "dataset.params.items=120",
     "dataset.params.ratings_per_user=24",
     "seed=3",
+    "evaluation.negatives=9",
+    "sft.samples=40",
+    "sft.task=mix",
+    "chain_sampler.per_user=3",
 ]
-WORLD += ["evaluation.negatives=9", "sft.samples=40", "sft.task=mix", "chain_sampler.per_user=3"]
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return go(tmp_path_factory.mktemp("tasks") / "store", *WORLD, "until=split")
+
+
+@pytest.fixture(scope="module")
+def task_choices() -> TaskSlice:
+    return choices(TaskSlice, *WORLD)
 
 
 @pytest.fixture(scope="module")
@@ -40,23 +51,22 @@ def ids(world: Done) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def past(world: Done) -> dict[int, dict[int, float]]:
     """Train ratings by user, in time order."""
-    table: dict[int, dict[int, float]] = {}
-    for user, item, rating in (
-        world.table("split", "train").select("user", "item", "rating").iter_rows()
-    ):
-        table.setdefault(user, {})[item] = rating
-    return table
+    by_user: dict[int, dict[int, float]] = {}
+    ratings = world.table("split", "train").select("user", "item", "rating")
+    for user, item, rating in ratings.iter_rows():
+        by_user.setdefault(user, {})[item] = rating
+    return by_user
 
 
 @pytest.fixture(scope="module")
-def ranking(source: TaskSource) -> list[Task]:
-    cfg = composed(*WORLD)
-    tasks = ranking_tasks(source, targets(source, cfg), cfg, np.random.default_rng(0))
+def ranking(source: TaskSource, task_choices: TaskSlice) -> list[Task]:
+    pool = targets(source, task_choices)
+    tasks = ranking_tasks(source, pool, task_choices, np.random.default_rng(0))
     assert len(tasks) > 300
     return tasks
 
 
-def test_nothing_after_the_target_is_shown(
+def test_ranking_tasks_show_only_the_past(
     ranking: list[Task], past: dict[int, dict[int, float]], ids: dict[str, int]
 ) -> None:
     for user, target, case, _ in ranking:
@@ -71,38 +81,41 @@ def test_nothing_after_the_target_is_shown(
             assert before[ids[chain.item2.title]] == chain.rating_u2
 
 
-def test_the_target_stands_among_untouched_items_under_its_label(
+def test_ranking_tasks_label_the_target_among_untouched_items(
     ranking: list[Task], world: Done, ids: dict[str, int]
 ) -> None:
     touched = set(world.table("prepare", "interactions").select("user", "item").iter_rows())
-    places = []
+    positions = []
     for user, target, case, truth in ranking:
         assert isinstance(case, RankingCase)
         shown = [ids[item.title] for item in case.candidates]
         assert shown[LABELS.index(truth)] == target
         assert len(shown) == len(set(shown)) == 10
         assert [item for item in shown if (user, item) in touched] == [target]
-        places.append(LABELS.index(truth))
-    assert (
-        np.bincount(places, minlength=10).min() > 0.4 * len(places) / 10
-    )  # no label gives the answer away
+        positions.append(LABELS.index(truth))
+    # No label gives the answer away.
+    assert np.bincount(positions, minlength=10).min() > 0.4 * len(positions) / 10
 
 
 @pytest.fixture(scope="module")
-def rating(source: TaskSource) -> list[Task]:
-    cfg = composed(*WORLD)
-    taken = for_rl(targets(source, cfg), 200).select("user", "item")
-    tasks = rating_tasks(source, taken, 60, cfg, np.random.default_rng(0))
+def taken(source: TaskSource, task_choices: TaskSlice) -> pl.DataFrame:
+    return for_rl(targets(source, task_choices), 200).select("user", "item")
+
+
+@pytest.fixture(scope="module")
+def rating(source: TaskSource, taken: pl.DataFrame, task_choices: TaskSlice) -> list[Task]:
+    tasks = rating_tasks(source, taken, 60, task_choices, np.random.default_rng(0))
     assert len(tasks) == 60
     return tasks
 
 
-def test_a_rating_question_asks_about_the_later_item(
+def test_rating_tasks_ask_about_the_later_item(
     rating: list[Task], past: dict[int, dict[int, float]], ids: dict[str, int]
 ) -> None:
     for user, item, case, truth in rating:
         assert isinstance(case, RatingCase)
-        order, chain = list(past[user]), case.chain
+        order = list(past[user])
+        chain = case.chain
         assert ids[chain.item2.title] == item
         assert order.index(ids[chain.item1.title]) < order.index(item)
         assert past[user][ids[chain.item1.title]] == chain.rating_u1
@@ -115,43 +128,38 @@ def test_a_rating_question_asks_about_the_later_item(
         )
 
 
-def test_a_rating_question_is_never_about_what_rl_asks(
-    rating: list[Task], source: TaskSource
+def test_rating_tasks_leave_out_taken_targets(rating: list[Task], taken: pl.DataFrame) -> None:
+    assert not {(task.user, task.item) for task in rating} & set(taken.iter_rows())
+
+
+def test_sft_and_rl_share_no_rating(
+    world: Done, source: TaskSource, task_choices: TaskSlice
 ) -> None:
-    taken = for_rl(targets(source, composed(*WORLD)), 200)
-    assert not {(task.user, task.item) for task in rating} & set(
-        taken.select("user", "item").iter_rows()
-    )
-
-
-def test_tasks_of_sft_and_rl_share_no_rating(world: Done, source: TaskSource) -> None:
-    cfg = composed(*WORLD)
-    sft = training_tasks(
-        cfg, {name: folder for name, folder in world.folders().items() if name != "chain"}
-    )
-    pool = targets(source, cfg)
-    rl = ranking_tasks(source, for_rl(pool, pool.height), cfg, np.random.default_rng(0))
+    folders = world.folders()
+    inputs = {name: folders[name] for name in ("prepare", "split")}
+    sft = training_tasks(choices(ThinkSlice, *WORLD), inputs)
+    pool = targets(source, task_choices)
+    rl = ranking_tasks(source, for_rl(pool, pool.height), task_choices, np.random.default_rng(0))
     assert {type(task.case) for task in sft} == {RankingCase, RatingCase}
     assert not {(t.user, t.item) for t in sft} & {(t.user, t.item) for t in rl}
 
 
-def test_no_task_is_about_a_heldout_rating(
+def test_tasks_leave_out_heldout_ratings(
     world: Done, ranking: list[Task], rating: list[Task]
 ) -> None:
     held = set(world.table("split", "heldout").select("user", "item").iter_rows())
     assert not {(task.user, task.item) for task in [*ranking, *rating]} & held
 
 
-def test_users_without_enough_untouched_items_are_left_out(source: TaskSource) -> None:
-    cfg = composed(*WORLD)
-    cfg.evaluation.negatives = 98  # 120 items less 24 touched leave 96
-    assert (
-        ranking_tasks(source, for_sft(targets(source, cfg), 50), cfg, np.random.default_rng(0))
-        == []
-    )
+def test_ranking_tasks_leave_out_users_with_too_few_untouched_items(
+    source: TaskSource, task_choices: TaskSlice
+) -> None:
+    many = replace(task_choices, negatives=98)  # 120 items less 24 touched leave 96
+    chosen = for_sft(targets(source, many), 50)
+    assert ranking_tasks(source, chosen, many, np.random.default_rng(0)) == []
 
 
-def test_without_chains_there_is_no_rating_question(source: TaskSource) -> None:
-    cfg = composed("chain_sampler=none")
+def test_rating_tasks_need_chains(source: TaskSource) -> None:
+    without_chains = choices(TaskSlice, "chain_sampler=none")
     nothing = pl.DataFrame(schema={"user": pl.UInt32, "item": pl.UInt32})
-    assert rating_tasks(source, nothing, 5, cfg, np.random.default_rng(0)) == []
+    assert rating_tasks(source, nothing, 5, without_chains, np.random.default_rng(0)) == []

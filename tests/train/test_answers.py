@@ -1,12 +1,14 @@
-"""The loop for closed questions: it learns, it goes on where it was killed, and memory changes nothing it learns."""
+"""The loop for closed questions: it learns, resumes exactly, and batching changes nothing."""
 
+import os
 import shutil
+import signal
 
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 
+from r2rec.base import signals
 from r2rec.config import Adapt
 from r2rec.llm.scoring import option_logprobs
 from r2rec.train import answers
@@ -22,14 +24,13 @@ def questions(seed, n):
     return [(p, [*(YES if p[-1] > 23 else NO), END]) for p in prompts]
 
 
-def trained(folder, steps=40, **spec):
+def spec(**given):
+    return Adapt(**{"learning_rate": 1e-2, "batch_tokens": 4096, **given})
+
+
+def trained(folder, steps=40, rows=lambda step: questions(step, 16), **given):
     model = llama()
-    whole = OmegaConf.merge(
-        OmegaConf.structured(Adapt), {"learning_rate": 1e-2, "batch_tokens": 4096, **spec}
-    )
-    log = answers.train_on_answers(
-        model, lambda step: questions(step, 16), steps, whole, 0, 0, folder
-    )
+    log = answers.train_on_answers(model, rows, steps, spec(**given), 0, 0, folder)
     return model, log
 
 
@@ -38,7 +39,7 @@ def same(one, other, tolerance=0.0):
     return all(torch.allclose(a, b, rtol=0, atol=tolerance) for a, b in pairs)
 
 
-def test_what_is_learned_answers_new_questions(tmp_path):
+def test_training_answers_new_questions(tmp_path):
     model, log = trained(tmp_path, 200)
     assert log["loss"].tail(5).mean() < 0.3 * log["loss"].head(5).mean()
     new = questions(1_000, 200)
@@ -47,28 +48,52 @@ def test_what_is_learned_answers_new_questions(tmp_path):
     assert right.mean() > 0.9
 
 
-def test_a_killed_run_goes_on_as_it_would_have(tmp_path):
+def test_killed_run_resumes_exactly(tmp_path):
     whole, log = trained(tmp_path / "whole", 12, save_steps=5)
-    calls = []
 
     def until_seven(step):
-        calls.append(step)
         if step == 7:
             raise KeyboardInterrupt
         return questions(step, 16)
 
-    spec = OmegaConf.merge(
-        OmegaConf.structured(Adapt), {"learning_rate": 1e-2, "batch_tokens": 4096, "save_steps": 5}
-    )
     with pytest.raises(KeyboardInterrupt):
-        answers.train_on_answers(llama(), until_seven, 12, spec, 0, 0, tmp_path / "killed")
+        trained(tmp_path / "killed", 12, until_seven, save_steps=5)
     shutil.copytree(tmp_path / "killed", tmp_path / "rest")
     rest, log2 = trained(tmp_path / "rest", 12, save_steps=5)
     assert log2.equals(log)
     assert same(whole, rest)
 
 
-def test_the_loss_is_a_mean_over_answer_tokens_whatever_the_memory():
+@pytest.mark.parametrize("last", [3, 7])
+def test_signal_keeps_the_state_of_its_step(tmp_path, monkeypatch, last):
+    """Also where checkpoints are further apart than the training is long, and in the last step."""
+    old = {name: signal.getsignal(getattr(signal, name)) for name in signals.SIGNALS}
+    signals.install()
+    whole, log = trained(tmp_path / "whole", 8, save_steps=50)
+    steps = []
+
+    def rows(step):
+        steps.append(step)
+        if step == last:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return questions(step, 16)
+
+    try:
+        with pytest.raises(signals.Interrupted) as stopped:
+            trained(tmp_path / "stopped", 8, rows, save_steps=50)
+        assert (stopped.value.status, steps) == (143, list(range(last + 1)))
+        last = None
+        rest, log2 = trained(tmp_path / "stopped", 8, rows, save_steps=50)
+    finally:
+        for name, handler in old.items():
+            signal.signal(getattr(signal, name), handler)
+    assert steps == list(range(8))
+    assert log2.equals(log)
+    assert same(whole, rest)
+
+
+def test_loss_is_a_mean_over_answer_tokens():
+    """Whatever the memory, so however many passes a step takes."""
     rows, losses, gradients = questions(0, 9), [], []
     for batch_tokens in (1, 20, 10_000):
         model = llama()
@@ -85,7 +110,7 @@ def test_the_loss_is_a_mean_over_answer_tokens_whatever_the_memory():
         torch.testing.assert_close(gradient, gradients[0], rtol=1e-3, atol=1e-6)
 
 
-def test_the_rate_rises_then_falls_to_a_hundredth():
+def test_learning_rate_rises_then_falls_to_a_hundredth():
     rates = [answers.warmup_cosine(step, 100, 0.1) for step in range(100)]
     assert rates[9] == 1.0
     assert rates[:10] == sorted(rates[:10])

@@ -1,12 +1,15 @@
-"""The probe: before, during and after, on validation positives alone, and without a trace in what is learned."""
+"""The probe: before, during and after, on validation positives alone, without changing training."""
+
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
 from safetensors.torch import load_file
 
+from r2rec.config.slices import RlSlice
 from r2rec.prompts.cases import LABELS
-from r2rec.train.probe import probes, validation_questions
-from tests.small import composed, go
+from r2rec.train.probe import ValidationProbe, probes, validation_questions
+from tests.small import choices, go
 
 
 def log(done, stage):
@@ -14,7 +17,7 @@ def log(done, stage):
 
 
 @pytest.mark.parametrize("stage", ["sft", "rl"])
-def test_it_asks_before_and_after(smoke, stage):
+def test_probe_asks_before_and_after(smoke, stage):
     table = log(smoke, stage)
     rows = table.drop_nulls("probe/hr@1")
     assert rows["step"].to_list() == [0, table["step"].max()]
@@ -24,25 +27,57 @@ def test_it_asks_before_and_after(smoke, stage):
     )
 
 
-def test_it_asks_about_validation_positives(smoke):
-    cfg, folders = composed(), smoke.folders()
-    prompts, labels = validation_questions(cfg, folders)
-    assert (len(prompts), prompts) == (cfg.probe.users, validation_questions(cfg, folders)[0])
-    known = pl.read_parquet(folders["split"] / "validation_candidates.parquet")
+def test_probe_asks_about_validation_positives(smoke):
+    asked, folders = choices(RlSlice), smoke.folders()
+    prompts, labels = validation_questions(asked, folders)
+    assert (len(prompts), prompts) == (asked.probe.users, validation_questions(asked, folders)[0])
+    positives = pl.read_parquet(folders["split"] / "validation_candidates.parquet")["positive"]
     titles = pl.read_parquet(folders["prepare"] / "items.parquet")["title"]
-    told = {titles[item] for item in known["positive"]}
+    expected = {titles[item] for item in positives}
     for prompt, label in zip(prompts, labels, strict=True):
         (line,) = (text for text in prompt.split("\n") if text.startswith(f"- {label}: "))
         assert label in LABELS
-        assert line.split('"')[1] in told
+        assert line.split('"')[1] in expected
 
 
-def test_no_users_no_probe(smoke):
-    assert probes(composed("probe.users=0"), smoke.folders(), None, "rl") == []
+def test_no_probe_without_users(smoke):
+    assert probes(choices(RlSlice, "probe.users=0"), smoke.folders(), None, "rl") == []
+
+
+@pytest.mark.parametrize(
+    ("begin", "pending", "first_step", "expected"),
+    [
+        (0, None, 0, [0, 4, 8, 10]),
+        (0, None, 20, [4, 8, 10]),  # a later round: the one before it asked at its end
+        (4, None, 0, [8, 10]),  # resumed, and the log has step 4
+        (8, None, 0, [8, 10]),  # resumed after a stop at step 8, which was not asked any more
+        (7, None, 0, [8, 10]),
+        (0, 15, 0, [0]),  # a signal waits: no time for questions
+    ],
+)
+def test_probe_asks_at_its_steps(monkeypatch, begin, pending, first_step, expected):
+    probe = ValidationProbe(SimpleNamespace(every=4), "rft", None, [], [], 5, True, first_step)
+    state = SimpleNamespace(
+        global_step=begin, max_steps=10, log_history=[], is_world_process_zero=True
+    )
+    if begin:
+        state.log_history.append({"step": 4, "probe/hr@1": 0.5, "probe/valid": 1.0})
+    asked = []
+    monkeypatch.setattr("r2rec.train.probe.signals.pending", lambda: pending)
+    monkeypatch.setattr(
+        "r2rec.train.probe.hf.generate", lambda *_: asked.append(state.global_step) or []
+    )
+    monkeypatch.setattr("r2rec.train.probe.np.mean", lambda values: 0.0)
+    model = SimpleNamespace(train=lambda: None)
+    probe.on_train_begin(None, state, None, model)
+    for step in range(begin + 1, 11):
+        state.global_step = step
+        probe.on_step_end(None, state, None, model)
+    assert asked == expected
 
 
 @pytest.mark.slow
-def test_a_probed_run_learns_the_same(smoke):
+def test_probed_run_learns_the_same(smoke):
     plain = go(smoke.folder.parent / "store", "probe.users=0", "until=rl")
     for stage in ("sft", "rl"):
         assert "probe/hr@1" not in log(plain, stage).columns

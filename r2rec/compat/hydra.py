@@ -1,0 +1,115 @@
+"""All that leans on the inside of Hydra, OmegaConf and submitit: hooks, and the wording of errors.
+
+Checked on hydra-core 1.3, omegaconf 2.3 and submitit 1.5; tests/compat/test_hydra.py says what
+breaks when one of them changes.
+"""
+
+import re
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from r2rec.base.errors import R2RecError, one_line
+from r2rec.base.provenance import scrubbed
+
+# Lines of an error's text that only make sense to Hydra's developers.
+NOISE = (
+    "To append to your config",
+    "reference_type",
+    "object_type",
+    "Config search path",
+    "provider=",
+)
+# "Could not find 'hydra/launcher/ray'"
+MISSING_PLUGIN = re.compile(r"Could not find 'hydra/\w+/(ray|optuna)'")
+# "error: ..." in the log of a job that a launcher ran elsewhere
+JOB_ERROR = re.compile(r"^error: (.*)$", re.MULTILINE)
+# "full_key: baseline.endpoint ... reference_type=Optional[Endpoint]"
+NULL_GROUP = re.compile(r"full_key: (\S+)\s+reference_type=Optional")
+# An override that sets a group to a value: "dataset=null", "baseline@fusion=3"
+VALUE_OVERRIDE = re.compile(r"\+{0,2}(\w+)(@[\w.]+)?=(null|true|false|[-+.\d]+)", re.IGNORECASE)
+
+
+def share_config_store() -> None:
+    """Let Hydra copy its store of schemas by reference.
+
+    Hydra deep-copies the store, a singleton, for every group that it lists: 120 copies for one
+    `--help`. Nothing writes to a copy.
+    """
+    ConfigStore.__deepcopy__ = lambda store, memo: store  # type: ignore[attr-defined]
+
+
+def composition_error(error: Exception) -> str | None:
+    """One line for a mistake in an override or a configuration; None for any other error."""
+    if isinstance(error, R2RecError):
+        return one_line(error)
+    if not isinstance(error, (HydraException, OmegaConfBaseException)):
+        return None
+    override = getattr(error, "override", None)  # set where Hydra's parser gave up
+    if override:
+        text = " ".join(scrubbed(override).split())
+        name = text.partition("=")[0]
+        return f"cannot read the override {text}: put the value in quotes, e.g. \"{name}='...'\""
+    plugin = MISSING_PLUGIN.search(str(error))
+    hint = f"; pip install 'r2rec[{plugin[1]}]'" if plugin else ""
+    return _joined(error) + hint
+
+
+def run_error(error: Exception, words: Sequence[str], conf: Path) -> str | None:
+    """One line for a user's mistake that Hydra or a launcher reports in its own way; else None.
+
+    Args:
+        words: The command line.
+        conf: The folder of configuration groups.
+    """
+    text = str(error)
+    job_error = JOB_ERROR.search(text)
+    if job_error and type(error).__module__.startswith("submitit."):
+        return job_error[1]
+    if text.startswith("Only one of --run"):
+        return text
+    if text.startswith("Config group override must be"):
+        names = _memberless(words, conf)
+        return f"{names} names no member of a group; write GROUP=MEMBER: --help lists them"
+    null_group = NULL_GROUP.search(text)
+    if null_group:
+        return (
+            f"{null_group[1]} is null here, and takes no table of keys: "
+            "choose the member of the group that has it"
+        )
+    if 'Could not detect "srun"' in text:
+        return (
+            "no srun here: +launcher=slurm goes where jobs can be sent to SLURM; "
+            "+launcher=local is its stand-in"
+        )
+    return None
+
+
+def raised_in(error: BaseException, function_name: str) -> bool:
+    """Whether an error came out of the function with this name."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.name == function_name for frame in frames)
+
+
+def _joined(error: Exception) -> str:
+    """A message and that of its cause, on one line, without noise and repetition."""
+    lines: dict[str, None] = {}
+    for text in (str(error), str(error.__cause__ or "")):
+        for line in text.splitlines():
+            if line.strip() and not line.strip().startswith(NOISE):
+                lines[line.strip()] = None
+    return "; ".join(lines)
+
+
+def _memberless(words: Sequence[str], conf: Path) -> str:
+    """The words of a command line that set a group to a value."""
+    found = []
+    for word in words:
+        match = VALUE_OVERRIDE.fullmatch(word)
+        if match and (conf / match[1]).is_dir():
+            found.append(word)
+    return ", ".join(found) or "an override"

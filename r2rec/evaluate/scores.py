@@ -1,0 +1,38 @@
+"""Scores of candidates by a scorer function, or by the weights of a fitted baseline."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from hydra.utils import get_method
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from r2rec.baselines import fit
+from r2rec.data.candidates import Candidates
+
+
+def score_candidates(
+    target: str | None,
+    params: Mapping[str, Any],
+    fitted: Path | None,
+    inputs: Mapping[str, Path],
+    candidates: pl.DataFrame,
+    rng: Generator,
+) -> NDArray[Any]:
+    """Scores [n, k] of the candidates [n, k]; higher is better.
+
+    Args:
+        target: Dotted path of a scorer `(train, users, candidates, rng, **params) -> scores`.
+        fitted: A `fit` artefact; where it is given, its weights score, and not `target`.
+        inputs: Artefacts `prepare` and `split`.
+    """
+    table = Candidates.of(candidates)
+    if fitted is not None:
+        return fit.scores_by_fitted_model(
+            fitted, inputs["prepare"], inputs["split"], table.users, table.items
+        )
+    scorer: Callable[..., NDArray[Any]] = get_method(str(target))
+    train = pl.read_parquet(inputs["split"] / "train.parquet")
+    return scorer(train, table.users, table.items, rng, **params)

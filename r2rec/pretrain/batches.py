@@ -1,0 +1,99 @@
+"""Generated prompts as batches of token ids."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from r2rec.base import seeds
+from r2rec.config import TinySpec
+from r2rec.llm import load
+from r2rec.pretrain.levels import Example, level_at
+from r2rec.pretrain.worlds import world_examples
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WORLDS_PER_POOL = 8
+
+Encoded = tuple[list[int], int]  # token ids of a conversation, and where its completion starts
+
+
+class TokenBatch(NamedTuple):
+    """One optimiser step."""
+
+    pool: int  # the first step of the pool it was cut from
+    tokens: "Tensor"  # [n, length], padding (0) on the right
+    starts: "Tensor"  # [n] where each completion starts
+
+
+def token_batches(tokenizer: Any, spec: TinySpec, step: int = 0) -> Iterator[TokenBatch]:
+    """Batches of about `spec.batch_tokens` tokens, padding included, without end.
+
+    Batches are cut from pools sorted by length. A pool depends on its first step alone, so training
+    goes on from a pool as if it had never stopped.
+
+    Args:
+        step: The first step of a pool.
+    """
+    # Weights to start from enter by their content, wherever they lie.
+    start = spec.start or ""
+    checksums = load.fingerprint(spec.start).values()
+    if checksums:
+        start = "-".join(checksums)
+    while True:
+        first_step = step
+        rng = seeds.generator(0, f"backbone.{start}{first_step}")
+        progress = 1.0
+        if not spec.start:
+            progress = first_step / spec.steps
+        pool = _encoded_pool(tokenizer, spec.prompts_per_world, progress, rng)
+        groups = _cut(pool, spec.batch_tokens)
+        for index in rng.permutation(len(groups)):
+            yield _padded_batch(first_step, groups[index])
+            step += 1
+
+
+def _encoded_pool(
+    tokenizer: Any, prompts_per_world: int, progress: float, rng: np.random.Generator
+) -> list[Encoded]:
+    """The examples of a few worlds, shortest first."""
+    pool = []
+    for _ in range(WORLDS_PER_POOL):
+        level = level_at(progress, rng)
+        for example in world_examples(rng, level, prompts_per_world):
+            pool.append(encode_example(tokenizer, example))
+    pool.sort(key=lambda encoded: len(encoded[0]))
+    return pool
+
+
+def _cut(pool: list[Encoded], batch_tokens: int) -> list[list[Encoded]]:
+    """Runs of the sorted pool that fit into `batch_tokens`; a longer example stands alone."""
+    groups: list[list[Encoded]] = [[]]
+    for encoded in pool:
+        group = groups[-1]
+        padded_tokens = (len(group) + 1) * len(encoded[0])
+        if group and padded_tokens > batch_tokens:
+            group = []
+            groups.append(group)
+        group.append(encoded)
+    return groups
+
+
+def _padded_batch(pool: int, group: list[Encoded]) -> TokenBatch:
+    import torch
+
+    longest = len(group[-1][0])
+    tokens = torch.zeros(len(group), longest, dtype=torch.long)
+    for row, (ids, _) in enumerate(group):
+        tokens[row, : len(ids)] = torch.tensor(ids)
+    starts = torch.tensor([start for _, start in group])
+    return TokenBatch(pool, tokens, starts)
+
+
+def encode_example(tokenizer: Any, example: Example) -> Encoded:
+    """Token ids of a whole conversation, and where the part that is trained on starts."""
+    learned = example.completion[len(example.given) :]
+    head = tokenizer.encode(f"<|user|>{example.prompt}<|assistant|>{example.given}")
+    tail = tokenizer.encode(f"{learned}<|end|>")
+    return head + tail, len(head)

@@ -1,0 +1,140 @@
+"""The arms of a sweep: one entry per method, setting and seed, collected from its jobs."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from r2rec.report.folders import files_of_jobs, stages_of
+from r2rec.report.labels import Choices, labels
+from r2rec.report.records import Record, arm_of
+
+
+class JoinedArm(NamedTuple):
+    """One arm at one seed, as a job of the sweep ranked it."""
+
+    record: Record  # of metrics.json
+    rankings: Path  # the table that the record was computed from
+    label: str  # in what its setting differs from the first job's; "" where nothing differs
+    job: str  # label of its job
+    key: str  # of the artefact of its rankings; "" where the job's manifest does not tell
+
+    @property
+    def arm(self) -> tuple[str, ...]:
+        """What it has in common with its other seeds and settings."""
+        return arm_of(self.record)
+
+    def same_result(self, other: "JoinedArm") -> bool:
+        """Whether this is the very same result, not another one with equal figures."""
+        return self.record == other.record and self.key == other.key
+
+
+def collected_arms(folder: Path) -> list[JoinedArm]:
+    """All arms of all finished jobs in a sweep's folder, in their order.
+
+    An arm that several jobs share, such as a baseline or the bare backbone, is listed once. Arms
+    of one name with different results keep their label, which is added to their `variant`.
+    """
+    arms = _without_repeats(_arms_of_jobs(folder))
+    settings = _distinct_settings(arms)
+    collected = []
+    for arm in arms:
+        kept = settings[arm.arm]
+        if arm.label not in kept:
+            continue
+        if len(kept) == 1:
+            arm = arm._replace(label="")  # one result in every setting: no label is needed
+        collected.append(_with_label_in_variant(arm))
+    return collected
+
+
+def _arms_of_jobs(folder: Path) -> list[JoinedArm]:
+    """Every record of every job."""
+    jobs = [file.parent for file in files_of_jobs(folder, "metrics.json")]
+    job_labels = labels(list(map(_config, jobs)))
+    arms = []
+    for job, label in zip(jobs, job_labels, strict=True):
+        keys = _ranking_keys(job)
+        for record in json.loads((job / "metrics.json").read_text()):
+            arm = JoinedArm(
+                record=record,
+                rankings=job / "rankings.parquet",
+                label=label,
+                job=label,
+                key=keys.get(record["method"], ""),
+            )
+            arms.append(arm)
+    return arms
+
+
+def _config(job: Path) -> Choices:
+    file = job / "config.yaml"
+    if not file.exists():
+        return {}
+    config: Choices = yaml.safe_load(file.read_text())
+    return config
+
+
+def _ranking_keys(job: Path) -> dict[str, str]:
+    """Method -> key of the artefact of its rankings."""
+    rank = stages_of(job).get("rank", {})
+    keys = {}
+    for method, record in rank.get("arms", {}).items():
+        keys[method] = record["key"]
+    return keys
+
+
+def _without_repeats(arms: Iterable[JoinedArm]) -> list[JoinedArm]:
+    """The arms, each result once for one label and seed.
+
+    Where two jobs of one label and seed have different results, no choice of a method sets them
+    apart: the later one's label gets the number of its job.
+    """
+    first: dict[tuple[tuple[str, ...], str, int], JoinedArm] = {}
+    for arm in arms:
+        seed = arm.record["seed"]
+        earlier = first.setdefault((arm.arm, arm.label, seed), arm)
+        if not earlier.same_result(arm):
+            number = f"job {arm.rankings.parent.name}"
+            label = _joined_words(arm.label, number)
+            first.setdefault((arm.arm, label, seed), arm._replace(label=label))
+    return list(first.values())
+
+
+def _distinct_settings(arms: Iterable[JoinedArm]) -> dict[tuple[str, ...], list[str]]:
+    """The labels under which each arm has different results.
+
+    A label is left out where an earlier one has the same result at each of its seeds.
+    """
+    results: dict[tuple[str, ...], dict[str, list[JoinedArm]]] = {}
+    for arm in arms:
+        results.setdefault(arm.arm, {}).setdefault(arm.label, []).append(arm)
+    distinct: dict[tuple[str, ...], list[str]] = {}
+    for arm_name, by_label in results.items():
+        kept: dict[str, list[JoinedArm]] = {}
+        for label, seeds in by_label.items():
+            if not any(_covers(earlier, seeds) for earlier in kept.values()):
+                kept[label] = seeds
+        distinct[arm_name] = list(kept)
+    return distinct
+
+
+def _covers(results: Sequence[JoinedArm], others: Sequence[JoinedArm]) -> bool:
+    """Whether each of `others` has its result among `results`."""
+    return all(_is_among(other, results) for other in others)
+
+
+def _is_among(arm: JoinedArm, results: Sequence[JoinedArm]) -> bool:
+    return any(arm.same_result(result) for result in results)
+
+
+def _with_label_in_variant(arm: JoinedArm) -> JoinedArm:
+    variant = _joined_words(arm.record["variant"], arm.label)
+    return arm._replace(record={**arm.record, "variant": variant})
+
+
+def _joined_words(*words: str) -> str:
+    """The words that are not empty, separated by commas."""
+    return ", ".join(filter(None, words))

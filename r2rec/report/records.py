@@ -1,0 +1,115 @@
+"""Result records: one method at one seed, their means over seeds, and the paper's own figures.
+
+A record is an entry of `metrics.json`. The paper's figures (Tables 1-3) are shown beside ours where
+the test data are the same. They are a reference and never a target: some of them cannot all be true
+at once (see `FOOTNOTE`).
+"""
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+Record = Mapping[str, Any]
+Row = dict[str, Any]
+
+METRICS = {"hr@1": "HR@1", "hr@3": "HR@3", "ndcg@3": "NDCG@3"}
+ARM_KEYS = ("method", "variant", "dataset", "train_dataset")  # all that names an arm but its seed
+DAGGER = "†"
+FOOTNOTE = (
+    f"{DAGGER} Impossible for one positive per user, where HR@1 + (HR@3 - HR@1)/2 <= NDCG@3 <= "
+    "HR@1 + (HR@3 - HR@1)/log2(3): at least one of the three figures is wrong."
+)
+PUBLISHED = Path(__file__).parent / "published.csv"
+
+
+def over_seeds(records: Iterable[Record]) -> list[Row]:
+    """One row per arm: metrics averaged over its seeds, `seeds` (how many), and `users` as text.
+
+    The ends of intervals are averaged too. Seeds share their users, so this is the interval of the
+    mean as if seeds were fully correlated: never too narrow for the draw of users. Records that
+    repeat a seed are not seeds of one arm, and each stays a row of its own.
+    """
+    arms: dict[tuple[str, ...], list[Record]] = {}
+    for record in records:
+        arms.setdefault(arm_of(record), []).append(record)
+    rows = []
+    for group in arms.values():
+        seeds = {record["seed"] for record in group}
+        if len(seeds) == len(group):
+            rows.append(_mean(group))
+        else:
+            for record in group:
+                rows.append(_mean([record]))
+    return rows
+
+
+def arm_of(record: Record) -> tuple[str, ...]:
+    """The values of `ARM_KEYS`: equal for the seeds of one arm."""
+    return tuple(map(record.__getitem__, ARM_KEYS))
+
+
+def trained_elsewhere(record: Record) -> bool:
+    """Whether a record is of a method trained on another data set than it ranks (Table 3)."""
+    return bool(record["train_dataset"] != record["dataset"])
+
+
+def published_rows(dataset: str) -> list[Row]:
+    """The paper's figures with `dataset` as test data, each once; none for data it does not use.
+
+    Keys: table, method, train_dataset, test_dataset, hr@1, hr@3, ndcg@3, ndcg@3_min, ndcg@3_max,
+    and arithmetic ("infeasible" where NDCG@3 lies outside what the other two allow).
+    """
+    rows = []
+    with PUBLISHED.open(encoding="utf-8", newline="") as file:
+        for cells in csv.DictReader(file):
+            if cells["test_dataset"] == dataset and not _repeats_table1(cells):
+                rows.append(_with_numbers(cells))
+    return rows
+
+
+def published_method(row: Record) -> str:
+    """The method of a published row, with a dagger where its three figures cannot all be true."""
+    name: str = row["method"]
+    if row["arithmetic"] == "infeasible":
+        name += f" {DAGGER}"
+    return name
+
+
+def _repeats_table1(row: Mapping[str, str]) -> bool:
+    """The full method has the same figures in all three tables: Table 1 is enough."""
+    same_domain = row["table"] == "table3" and row["train_dataset"] == row["test_dataset"]
+    return same_domain or row["method"] == "stage:full"
+
+
+def _with_numbers(cells: Mapping[str, str]) -> Row:
+    row: Row = dict(cells)
+    for name, cell in cells.items():
+        if "@" in name:  # a metric, or a bound of one
+            row[name] = float(cell)
+    return row
+
+
+def _mean(group: Sequence[Record]) -> Row:
+    row: Row = dict(zip(ARM_KEYS, arm_of(group[0]), strict=True))
+    for name in (*METRICS, "valid_ratio"):
+        row[name] = fmean(record[name] for record in group)
+    row["ci95"] = {}
+    for name in METRICS:
+        intervals = [record["ci95"][name] for record in group]
+        lows, highs = zip(*intervals, strict=True)
+        row["ci95"][name] = [fmean(lows), fmean(highs)]
+    row["seeds"] = len(group)
+    row["users"] = _range_of_users(group)
+    return row
+
+
+def _range_of_users(group: Sequence[Record]) -> str:
+    """ "1,000", or "386 to 1,000": each seed draws its candidates anew, so users may differ."""
+    counts = sorted(record["n_users"] for record in group)
+    fewest = counts[0]
+    most = counts[-1]
+    if fewest == most:
+        return f"{fewest:,}"
+    return f"{fewest:,} to {most:,}"

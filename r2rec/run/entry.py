@@ -1,0 +1,81 @@
+"""Running one composed configuration, from checks to results."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from r2rec.base.claims import claimed
+from r2rec.base.errors import R2RecError
+from r2rec.base.jobs import Job
+from r2rec.base.provenance import public_config
+from r2rec.base.store import disk_error
+from r2rec.base.tracking import trackers_open
+from r2rec.config import Config
+from r2rec.pipeline import STAGES
+from r2rec.run.plan import plan
+from r2rec.run.preview import preview
+from r2rec.run.rules import checked
+from r2rec.run.runner import Run
+from r2rec.train.push import push
+
+CURVES = tuple(row.place for row in STAGES if row.curve)
+NEEDS_DEVICE = ("backbone", "sft", "rl", "fit", "adapt", "rank", "choose")  # stages that use torch
+
+Say = Callable[[str], None]
+
+
+def run(cfg: DictConfig, folder: Path, say: Say = print) -> list[dict[str, Any]]:
+    """Run every stage up to `cfg.until`; return the rows of metrics.json.
+
+    Args:
+        folder: The run's folder, which no other run may be using.
+        say: Called with each line for the console.
+
+    Raises:
+        R2RecError: The configuration, the data or the disk does not allow it.
+    """
+    config = checked(cfg)
+    jobs = plan(config)
+    if config.dry:
+        say(preview(config, jobs))
+        return []
+    _check_device(config, jobs)
+    try:
+        with claimed(folder, "hydra.run.dir"):
+            return _run_jobs(config, jobs, folder, say)
+    except Exception as error:
+        reason = disk_error(error)
+        if reason is None or isinstance(error, ConnectionError):
+            raise
+        where = getattr(error, "filename", None) or folder
+        raise R2RecError(
+            f"cannot write {where}: {reason}; free some space or set hydra.run.dir=FOLDER"
+        ) from error
+
+
+def _run_jobs(config: Config, jobs: Sequence[Job], folder: Path, say: Say) -> list[dict[str, Any]]:
+    this = Run(config, folder, say)
+    with trackers_open(config.logger, public_config(config), folder, CURVES, say):
+        records = this.walk(jobs)
+        if config.push_to_hub:
+            _push(this, config.push_to_hub, say)
+        return records
+
+
+def _check_device(config: Config, jobs: Sequence[Job]) -> None:
+    """Refuse a device that this machine lacks before cheap stages run for nothing."""
+    named = config.hardware.device not in ("auto", "cpu")
+    if named and any(job.stage.name in NEEDS_DEVICE for job in jobs):
+        from r2rec.llm.runtime import device
+
+        device(config.hardware)
+
+
+def _push(this: Run, repository: str, say: Say) -> None:
+    """Push the last adapter that the run has trained or reused to the Hub."""
+    trained = [done for done in this.finished.values() if done.job.stage.trains]
+    last = trained[-1]
+    address = push(last.artefact.path, repository)
+    say(f"pushed {last.job.stage.place} to {address}")

@@ -1,0 +1,155 @@
+"""From a configuration to the jobs of a run: a pure function, which reads model cards only."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from r2rec.base.jobs import Job, Stage
+from r2rec.config import Baseline, Config
+from r2rec.config.slices import Arm, FitSlice, ThinkSlice, cut
+from r2rec.pipeline import STAGES
+from r2rec.run.methods import arms, stage
+
+TRAIN_ON = "train_on/"  # before the names of jobs on the data set that is trained on
+PLACES = tuple(dict.fromkeys(row.place for row in STAGES))
+SHARED = ("backbone",)  # jobs that depend on no data set
+NEVER_ELSEWHERE = ("fit", "chain", "adapt")  # stages that only serve the evaluated data set
+
+
+def plan(config: Config) -> list[Job]:
+    """The jobs of a run, in an order in which each comes after those that it reads.
+
+    Where `train_on` names another data set, SFT and RL happen there: their jobs come first.
+    """
+    draft = _Draft(config)
+    rows = arms(config)
+    needed = _before_ranking(config, rows)
+    if config.train_on.name not in ("same", config.dataset.name):
+        elsewhere = replace(config, dataset=config.train_on)
+        for row in STAGES:
+            if row.name in needed and row.name not in NEVER_ELSEWHERE:
+                draft.add(row, elsewhere, prefix=TRAIN_ON)
+        needed = {name for name in needed if not (stage(name).trains or name == "think")}
+    for row in STAGES:
+        if row.name in needed:
+            draft.add(row, config)
+    for arm in rows:
+        draft.add(_ranking_stage(config, arm), config, arm=arm)
+    writing = [arm for arm in rows if arm.target is None]
+    for arm in writing:
+        if config.diagnostic._target_:
+            draft.add(stage("diagnose"), config, arm=arm)
+    for arm in writing:
+        if config.fusion._target_:
+            draft.add(stage("fuse"), config, arm=arm)
+    draft.add(stage("report"), config)
+    return [job for job in draft.jobs.values() if _is_reached(job, config.until)]
+
+
+def _is_reached(job: Job, until: str | None) -> bool:
+    """Whether a run that stops after `until` comes to this job."""
+    return until is None or PLACES.index(job.stage.place) <= PLACES.index(until)
+
+
+def _before_ranking(config: Config, rows: list[Arm]) -> set[str]:
+    """Names of the stages that these rows of the results need before they can rank."""
+    names = {"prepare", "split"}
+    baseline = config.baseline
+    writes = any(arm.target is None for arm in rows)
+    if writes or baseline.endpoint:
+        names.add("chain")
+    uses_weights = (writes and not config.generation.endpoint) or baseline.adapt is not None
+    if uses_weights and config.model.path is None:
+        names.add("backbone")
+    if baseline.vectors or config.fusion.fit:
+        names.add("fit")
+    trained = {arm.adapter for arm in rows if arm.adapter}
+    names |= trained
+    if config.sft.enabled and any(stage(name).place in ("sft", "rl") for name in trained):
+        names |= {"think", "sft"}
+    return names
+
+
+def _ranking_stage(config: Config, arm: Arm) -> Stage:
+    """The stage by which an arm ranks."""
+    if arm.target is None:
+        return stage("rank")
+    if arm.method == config.baseline.name and config.baseline.endpoint:
+        return stage("ask")
+    if arm.method == config.baseline.name and config.baseline.adapt:
+        return stage("choose")
+    return stage("score")
+
+
+class _Draft:
+    """The jobs of a plan so far, by name."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.jobs: dict[str, Job] = {}
+
+    def add(self, row: Stage, config: Config, *, prefix: str = "", arm: Arm | None = None) -> None:
+        """Add the job of a stage, unless it is there."""
+        name = row.name if row.name in SHARED else f"{prefix}{row.name}"
+        shown_arm = arm
+        if arm:
+            name = f"{row.place} {arm.method}"
+        if arm and row.name == "fuse":
+            shown_arm = replace(arm, method=f"{arm.method} + {config.fusion.name}")
+        if name in self.jobs:
+            return
+        self.jobs[name] = Job(
+            name,
+            row,
+            _choices(row, config, arm),
+            dict(self._inputs(row, config, prefix, arm)),
+            shown_arm,
+            config.dataset if row.name == "prepare" else None,
+        )
+
+    def _inputs(
+        self, row: Stage, config: Config, prefix: str, arm: Arm | None
+    ) -> Iterator[tuple[str, str]]:
+        """(role, name of the job that fills it) of all inputs that this plan has."""
+        for role in row.needs:
+            name = role if role in SHARED else f"{prefix}{role}"
+            if role == "adapter":
+                name = self._trained(arm)
+            elif role == "rank" and arm:
+                name = f"rank {arm.method}"
+            elif role == "backbone" and row.name == "think" and not _teacher_has_weights(config):
+                name = ""
+            if name in self.jobs:
+                yield role, name
+
+    def _trained(self, arm: Arm | None) -> str:
+        """The job whose weights an arm uses."""
+        if arm is None or arm.adapter is None:
+            return ""
+        elsewhere = f"{TRAIN_ON}{arm.adapter}"
+        return elsewhere if elsewhere in self.jobs else arm.adapter
+
+
+def _choices(row: Stage, config: Config, arm: Arm | None) -> Any:
+    """What a stage may depend on in this run."""
+    if row.slice is FitSlice:
+        return cut(FitSlice, replace(config, baseline=_fitted(config)))
+    if row.slice is ThinkSlice:
+        own = config.model if _teacher_has_weights(config) and not config.teacher.model else None
+        return cut(ThinkSlice, config, model=own)
+    given: dict[str, Any] = {"config": config}
+    if arm:
+        given["arm"] = arm
+    return cut(row.slice, config, **given)
+
+
+def _fitted(config: Config) -> Baseline:
+    """The baseline that stage `fit` trains: the run's own, its `vectors`, or the fusion's."""
+    chosen = config.fusion if config.fusion.fit else config.baseline
+    return chosen.vectors or chosen
+
+
+def _teacher_has_weights(config: Config) -> bool:
+    """Whether the teacher is a language model in this process."""
+    generation = config.teacher.generation
+    return generation is not None and generation.endpoint is None

@@ -1,0 +1,50 @@
+"""Private characters that stand for data texts, so that no rule takes a title for words.
+
+An item's *position* says where it is first read: history 0, items of chain n 2n - 1 and 2n, then
+the candidates. Each position has one character for traits and one for titles.
+"""
+
+import re
+
+from r2rec.prompts.cases import Item, RankingCase, RatingCase
+
+FIRST_MARK = 0xF0000  # start of a plane for private use
+MARK = re.compile("[\U000f0000-\U0010fffd]")
+
+
+def mark(position: int) -> str:
+    """The character for the traits of the item at a position."""
+    return chr(FIRST_MARK + 2 * position)
+
+
+def title_mark(position: int) -> str:
+    """The character for the title of the item at a position."""
+    return chr(FIRST_MARK + 2 * position + 1)
+
+
+def item_pattern(position: int) -> str:
+    """A regular expression for the item at a position: its traits or its title."""
+    return f"[{mark(position)}{title_mark(position)}]"
+
+
+def marked_titles(text: str) -> list[tuple[int, int]]:
+    """(offset, position) of each title in a text."""
+    titles = []
+    for match in MARK.finditer(text):
+        position, is_title = divmod(ord(match[0]) - FIRST_MARK, 2)
+        if is_title:
+            titles.append((match.start(), position))
+    return titles
+
+
+def items_by_position(case: RankingCase | RatingCase) -> list[tuple[int, Item]]:
+    """(position, item) of all items of a case, in the order in which a prompt shows them."""
+    if isinstance(case, RatingCase):
+        return [(1, case.chain.item1), (2, case.chain.item2)]
+    items = [(0, item) for item in case.history]
+    later: list[Item] = []
+    for chain in case.chains:
+        later += [chain.item1, chain.item2]
+    later += case.candidates
+    items += enumerate(later, 1)
+    return items

@@ -1,0 +1,103 @@
+"""Package code and `Stage.version`: whoever changes what a stage makes must raise its version.
+
+`versions.json` has, for each stage, what it makes of the smallest inputs: digests of tables, and
+numbers where a network is trained (their last digits differ between processors). After raising a
+version, `make record` writes the file anew.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from r2rec.pipeline import STAGES
+from tests.small import Done, go
+
+FILE = Path(__file__).with_name("versions.json")
+VERSIONS = {stage.name: stage.version for stage in STAGES if stage.name != "report"}
+RELATIVE = 0.02  # how far a trained number may be off
+TABLES = {
+    "prepare": ("interactions", "users", "items"),
+    "split": ("train", "heldout", "candidates", "validation_candidates"),
+    "chain": ("chains",),
+    "think": ("traces",),
+}
+NUMBERS = {
+    "backbone": ("parameters", "steps", "tokens", "loss_first"),
+    "sft": ("samples", "steps", "tokens", "loss_first"),
+    "rl": ("prompts", "steps", "reward_first"),
+    "rft": ("prompts", "rounds"),
+    "fit": ("parameters", "epochs", "validation_ndcg"),
+    "adapt": ("questions", "steps", "loss_first"),
+}
+
+
+def digest(folder: Path, name: str) -> str:
+    """Digest of a table's columns and rows, whatever release of Polars has written it."""
+    table = pl.read_parquet(folder / f"{name}.parquet")
+    text = f"{table.schema}\n{table.write_ndjson()}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.fixture(scope="module")
+def made(smoke: Done, store: Path) -> dict[str, dict[str, Any]]:
+    """What each stage makes here."""
+    runs = {
+        "fit": go(store, "baseline=sasrec", "baseline.fit.epochs=2"),
+        "adapt": go(store, "baseline=tallrec", "baseline.adapt.samples=16", "until=adapt"),
+        "rft": go(store, "rl=rft", "until=rl", "rl.params.rounds=1"),
+        "fuse": go(store, "baseline@fusion=ease", "rl=off"),
+        "diagnose": go(store, "diagnostic=memory", "rl=off"),
+    }
+    found: dict[str, dict[str, Any]] = {}
+    for stage, names in TABLES.items():
+        folder = Path(smoke.stages[stage]["path"])
+        found[stage] = {name: digest(folder, name) for name in names}
+    for stage, names in NUMBERS.items():
+        place = "rl" if stage == "rft" else stage
+        facts = runs.get(stage, smoke).stages[place]
+        found[stage] = {name: facts[name] for name in names}
+    arms = smoke.stages["rank"]["arms"]
+    found["score"] = {
+        name: digest(Path(arms[name]["path"]), "rankings") for name in ("random", "popularity")
+    }
+    found["rank"] = columns(Path(arms["R2Rec"]["path"]), "rankings")
+    fused = runs["fuse"].stages["rank"]["arms"]["backbone + ease"]
+    found["fuse"] = columns(Path(fused["path"]), "rankings")
+    asked = runs["diagnose"].stages["diagnose"]["arms"]["backbone"]
+    found["diagnose"] = columns(Path(asked["path"]), "diagnosis")
+    return found
+
+
+def columns(folder: Path, name: str) -> dict[str, Any]:
+    """Of a table that a language model's answers are in: its shape, not its content."""
+    table = pl.read_parquet(folder / f"{name}.parquet")
+    return {"columns": ", ".join(table.columns), "rows": table.height}
+
+
+NOT_HERE = ("choose", "ask")  # tested with models and servers of their own
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [name for name in VERSIONS if name not in NOT_HERE])
+def test_a_stage_that_makes_something_else_has_a_new_version(
+    stage: str, made: dict[str, dict[str, Any]]
+) -> None:
+    recorded = json.loads(FILE.read_text()) if FILE.exists() else {}
+    if os.environ.get("R2REC_RECORD"):
+        recorded[stage] = {"version": VERSIONS[stage], "makes": made[stage]}
+        FILE.write_text(json.dumps(recorded, indent=2, sort_keys=True) + "\n")
+        return
+    known = recorded.get(stage, {})
+    assert known.get("version") == VERSIONS[stage], "run `make record` and commit versions.json"
+    for name, value in known["makes"].items():
+        now = made[stage][name]
+        expected = pytest.approx(value, rel=RELATIVE) if isinstance(value, float) else value
+        assert now == expected, (
+            f"stage {stage} makes another {name} than before: raise its version in "
+            "r2rec/pipeline.py (old artefacts would be reused), then run `make record`"
+        )
