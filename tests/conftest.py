@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Before any test module imports torch, which reads them once. `make test` exports them too; here they hold
+# Before any test module imports torch, which reads them once. `make test` exports them too; here
+# they hold
 # for a bare `pytest` as well.
 for name, value in {
     "OMP_NUM_THREADS": "1",

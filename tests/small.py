@@ -1,4 +1,6 @@
-"""The whole method in seconds, for tests: `+experiment=smoke` in this process, one store for the session."""
+"""The whole method in seconds, for tests: `+experiment=smoke` in this process, one store for the
+session.
+"""
 
 import json
 from functools import cache
@@ -17,7 +19,8 @@ from r2rec.config.slices import Slice, cut
 from r2rec.run.entry import run
 
 SECRET = "correct-horse"
-PLANTED = f"dataset.downloads=[{{url: 'https://me:{SECRET}@example.org/x.zip'}}]"  # toy data: never fetched
+# Toy data have no downloads: this is never fetched.
+PLANTED = f"dataset.downloads=[{{url: 'https://me:{SECRET}@example.org/x.zip'}}]"
 
 
 class Done(NamedTuple):
@@ -72,7 +75,9 @@ def go(store: Path, *overrides: str, experiment: str = "smoke") -> Done:
 
 @cache
 def smoke_run(session: Path) -> Done:
-    """Made once, in the folder that pytest has for this session; its backbone takes most of the time."""
+    """Made once, in the folder that pytest has for this session; its backbone takes most of the
+    time.
+    """
     (session / "small").mkdir()
     return go(session / "small" / "store", PLANTED)
 

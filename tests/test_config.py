@@ -1,4 +1,6 @@
-"""The config tree: every file in it composes, and what cannot work is refused in a line that says what to change."""
+"""The config tree: every file in it composes, and what cannot work is refused in a line that says
+what to change.
+"""
 
 from functools import cache
 
@@ -13,7 +15,7 @@ from r2rec import config
 from r2rec.__main__ import CONF
 from r2rec.base.errors import R2RecError
 from r2rec.report.labels import flat
-from r2rec.run.rules import checked
+from r2rec.run.rules import checked_config
 
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MEMBERS = sorted(
@@ -45,9 +47,13 @@ def composed(*overrides: str) -> DictConfig:
 def changed(*overrides: str) -> DictConfig:
     """The same, quicker where values alone are set."""
     values = [
-        word for word in overrides
-        if word[0].islower() and word.partition("=")[0] not in GROUPS and "@" not in word and not word.endswith("=")
-    ]  # fmt: skip
+        word
+        for word in overrides
+        if word[0].islower()
+        and word.partition("=")[0] not in GROUPS
+        and "@" not in word
+        and not word.endswith("=")
+    ]
     cfg = composed(*(word for word in overrides if word not in values))
     cfg.merge_with_dotlist(values)
     return cfg
@@ -62,7 +68,7 @@ def test_the_folders_are_the_groups_of_the_schema() -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_experiments_compose_under_their_own_name(name: str) -> None:
     cfg = composed(f"+experiment={name}")
-    checked(cfg)
+    checked_config(cfg)
     assert cfg.name == name
     assert (
         f"+experiment={name}" in (CONF / "experiment" / f"{name}.yaml").read_text()
@@ -76,7 +82,7 @@ def test_members_compose_and_are_named_after_their_file(
     for module in ("hardware_rules", "rules"):  # as if every extra were installed
         monkeypatch.setattr(f"r2rec.run.{module}.find_spec", lambda name: object())
     cfg = composed(member, *NEEDS.get(member, []))
-    checked(cfg)
+    checked_config(cfg)
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     group, name = member.split("=")
     if member != "dataset=amazon":  # that one is named after its category
@@ -88,8 +94,8 @@ def test_an_engine_that_is_not_installed_is_refused_before_anything_is_trained(
 ) -> None:
     monkeypatch.setattr("r2rec.run.rules.find_spec", lambda name: None)
     with pytest.raises(R2RecError, match=r"generation=vllm needs pip install 'r2rec\[vllm\]'"):
-        checked(composed("generation=vllm"))
-    checked(composed("generation=vllm", "until=sft"))
+        checked_config(composed("generation=vllm"))
+    checked_config(composed("generation=vllm", "until=sft"))
 
 
 def test_variants_change_one_thing_and_the_ablation_has_them_all() -> None:
@@ -100,14 +106,16 @@ def test_variants_change_one_thing_and_the_ablation_has_them_all() -> None:
     assert sorted(swept.split(",")) == VARIANTS
     for name in VARIANTS:
         cfg = composed("+experiment=ablation", f"+variant={name}")
-        checked(cfg)
+        checked_config(cfg)
         changed = {
             key
             for key, value in flat(OmegaConf.to_container(cfg), "").items()
             if full.get(key) != value
         }
         assert len({key.split(".")[1] for key in changed}) == (name != "full"), (name, changed)
-        checked(composed("+experiment=ablation", f"+variant={name}", "sft=paper", "rl=paper"))
+        checked_config(
+            composed("+experiment=ablation", f"+variant={name}", "sft=paper", "rl=paper")
+        )
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -133,9 +141,15 @@ def test_one_seed_reaches_the_world() -> None:
 
 
 MISSPELT = [
-    "sedd=1", "dataset.rot=/x", "evaluation.user=3", "rl.group=4", "sft.sample=3", "model.lora.rank=4",
-    "reward.parts.step.wieght=1", "hardware.process=2",
-]  # fmt: skip
+    "sedd=1",
+    "dataset.rot=/x",
+    "evaluation.user=3",
+    "rl.group=4",
+    "sft.sample=3",
+    "model.lora.rank=4",
+    "reward.parts.step.wieght=1",
+    "hardware.process=2",
+]
 
 
 @pytest.mark.parametrize("override", MISSPELT)
@@ -145,10 +159,21 @@ def test_misspelt_keys_do_not_compose(override: str) -> None:
 
 
 WRONG = [
-    "seed=x", "seed=1.5", "seed=null", "until=[chain]", "force=split", "rl.enabled=perhaps", "sft.epochs=many",
-    "evaluation.users=ten", "evaluation.arms=sft", "model.lora=none", "dataset.params=3", "reward.parts.step.weight=x",
-    "logger.report_to=wandb", "hardware.threads=all",
-]  # fmt: skip
+    "seed=x",
+    "seed=1.5",
+    "seed=null",
+    "until=[chain]",
+    "force=split",
+    "rl.enabled=perhaps",
+    "sft.epochs=many",
+    "evaluation.users=ten",
+    "evaluation.arms=sft",
+    "model.lora=none",
+    "dataset.params=3",
+    "reward.parts.step.weight=x",
+    "logger.report_to=wandb",
+    "hardware.threads=all",
+]
 
 
 @pytest.mark.parametrize("override", WRONG)
@@ -183,7 +208,9 @@ REFUSED = {
     "model.lora.dropout=-0.1": "model.lora.dropout=-0.1",
     "baseline=tallrec baseline.adapt.lora.dropout=2": "baseline.adapt.lora.dropout=2",
     "baseline=tallrec baseline.adapt.lora.r=0": "baseline.adapt.lora.r=0",
-    "model=tiny_scratch model.tiny.hidden=33": "model.tiny.hidden=33 should be a multiple of 2 x model.tiny.heads=3",
+    "model=tiny_scratch model.tiny.hidden=33": (
+        "model.tiny.hidden=33 should be a multiple of 2 x model.tiny.heads=3"
+    ),
     "model=tiny_scratch model.tiny.heads=0": "model.tiny.heads=0",
     "model=tiny_scratch model.tiny.steps=0": "model.tiny.steps=0",
     "model=tiny_scratch model.tiny.vocabulary=9": "model.tiny.vocabulary=9 should be 263 or more",
@@ -196,7 +223,9 @@ REFUSED = {
     "baseline=item_knn baseline.params.shrink=-1": "baseline.params.shrink=-1",
     "baseline=ease baseline.params.regularisation=0": "baseline.params.regularisation=0",
     "baseline=sasrec baseline.params.dim=0": "baseline.params.dim=0",
-    "baseline=sasrec baseline.params.heads=3": "dim=64 should be a multiple of baseline.params.heads=3",
+    "baseline=sasrec baseline.params.heads=3": (
+        "dim=64 should be a multiple of baseline.params.heads=3"
+    ),
     "baseline=sasrec baseline.params.dropout=1": "baseline.params.dropout=1",
     "baseline=caser baseline.params.window=0": "baseline.params.window=0",
     "baseline=gru4rec baseline.params.hidden=0": "baseline.params.hidden=0",
@@ -207,9 +236,15 @@ REFUSED = {
     "baseline@fusion=ease fusion._target_=null": "that is baseline@fusion=none",
     "baseline=popularity baseline._target_=os.getcwd": "os.getcwd can't be called as a baseline is",
     "noise=random ~noise.params.kind": "can't be called as a noise is: missing a required .*kind",
-    "+evaluation.references.x=r2rec.baselines.sasrec.SASRec": "references.x._target_=r2rec.* is a class",
-    "dataset=amazon_books dataset.category=Office_Products": "Books; .*dataset=amazon dataset.category=Office_P",
-    "dataset@train_on=amazon_office train_on.category=Books": "dataset@train_on=amazon_office is Office_Products",
+    "+evaluation.references.x=r2rec.baselines.sasrec.SASRec": (
+        "references.x._target_=r2rec.* is a class"
+    ),
+    "dataset=amazon_books dataset.category=Office_Products": (
+        "Books; .*dataset=amazon dataset.category=Office_P"
+    ),
+    "dataset@train_on=amazon_office train_on.category=Books": (
+        "dataset@train_on=amazon_office is Office_Products"
+    ),
     "dataset.category=X": "dataset=toy has no categories; leave dataset.category out",
     "dataset=ml_100k dataset.category=X": "dataset=ml_100k has no categories",
     "dataset.root=/x": "dataset=toy reads no files, so dataset.root=/x has no effect",
@@ -227,8 +262,12 @@ REFUSED = {
     "evaluation.resamples=0": "evaluation.resamples",
     "evaluation.arms=[base,ppo]": "ppo",
     "evaluation.positive_above=nan": "evaluation.positive_above=nan",
-    "evaluation.arms=[] ~evaluation.references.random ~evaluation.references.popularity": "no methods to evaluate",
-    "+evaluation.references.x=r2rec.nope.score": r"evaluation.references.x._target_=r2rec.nope.score",
+    "evaluation.arms=[] ~evaluation.references.random ~evaluation.references.popularity": (
+        "no methods to evaluate"
+    ),
+    "+evaluation.references.x=r2rec.nope.score": (
+        r"evaluation.references.x._target_=r2rec.nope.score"
+    ),
     "sft.task=essay": "sft.task=essay",
     "sft.samples=0": "sft=off",
     "sft.task=mix chain_sampler=none": "chain_sampler=none",
@@ -246,7 +285,9 @@ REFUSED = {
     "rl.group_size=1": "rl.group_size",
     "rl.samples=1": "rl.samples=1",
     "rl.prompts_per_step=3": "rl.micro_batch_size=16",
-    "hardware=fsdp rl.group_size=4 rl.prompts_per_step=3 rl.micro_batch_size=3": "is 6 for each of 2",
+    "hardware=fsdp rl.group_size=4 rl.prompts_per_step=3 rl.micro_batch_size=3": (
+        "is 6 for each of 2"
+    ),
     "rl.micro_batch_size=0": "rl.micro_batch_size=0",
     "rl.max_new_tokens=2560": "rl.max_new_tokens=2560",
     "rl.temperature=0": "rl.temperature=0",
@@ -261,29 +302,45 @@ REFUSED = {
     "dataset.params.users=true": "dataset.params.users=True",
     "+teacher.params.tone=kind": "teacher.params.tone.*takes masked, progressive",
     "+reward.parts.step.params.hihg=3": "reward.parts.step.params.hihg",
-    "reward.parts.step.params.low=20": r"reward\.parts\.step\.params: step reward needs .* got low=20, high=12",
+    "reward.parts.step.params.low=20": (
+        r"reward\.parts\.step\.params: step reward needs .* got low=20, high=12"
+    ),
     "~reward.parts.step.params.high": r"reward\.parts\.step\.params: .*'high'",
     "diagnostic=calibration diagnostic.users=0": "diagnostic.users=0",
     "hardware.port=-1": "hardware.port=-1",
     "hardware.port=65536": "hardware.port=65536",
-    "baseline=random baseline._target_=r2rec.nope.score": "baseline._target_=r2rec.nope.score cannot be imported",
+    "baseline=random baseline._target_=r2rec.nope.score": (
+        "baseline._target_=r2rec.nope.score cannot be imported"
+    ),
     "teacher._target_=write": "teacher._target_=write",
     "generation._target_=r2rec.llm.hf.nope": "generation._target_",
     "generation.by=guess": "generation.by=guess",
     "generation.by=labels": "prompt=no_reasoning",
-    "generation.by=labels prompt=no_reasoning generation.constrained=true": "no answer to be constrained",
+    "generation.by=labels prompt=no_reasoning generation.constrained=true": (
+        "no answer to be constrained"
+    ),
     "generation.top_p=1.5": "generation.top_p=1.5",
     "generation=vllm hardware=ddp": "hardware.processes above 1 use hf",
     "generation=openai": r"no adapter trained here: add evaluation.arms=\[base\]",
-    "generation=openai evaluation.arms=[base] generation.constrained=true": "can't name each label once",
+    "generation=openai evaluation.arms=[base] generation.constrained=true": (
+        "can't name each label once"
+    ),
     "generation=openai evaluation.arms=[base] generation.by=labels": "no probabilities of labels",
-    "generation=openai evaluation.arms=[base] generation.endpoint.ceiling=0": "generation.endpoint.ceiling=0",
-    "teacher=openai teacher.generation.endpoint.retries=-1": "teacher.generation.endpoint.retries=-1",
-    "teacher=local teacher.generation.max_new_tokens=4000": "teacher.generation.max_new_tokens=4000",
+    "generation=openai evaluation.arms=[base] generation.endpoint.ceiling=0": (
+        "generation.endpoint.ceiling=0"
+    ),
+    "teacher=openai teacher.generation.endpoint.retries=-1": (
+        "teacher.generation.endpoint.retries=-1"
+    ),
+    "teacher=local teacher.generation.max_new_tokens=4000": (
+        "teacher.generation.max_new_tokens=4000"
+    ),
     "teacher=local teacher.generation.constrained=true": "a teacher writes freely",
     "teacher=local teacher.attempts=0": "teacher.attempts=0",
     "teacher=local +teacher.params.kind=true": "takes masked, progressive, guided",
-    "teacher=local teacher.params.masked=perhaps": "teacher.params.masked=perhaps should be of type bool",
+    "teacher=local teacher.params.masked=perhaps": (
+        "teacher.params.masked=perhaps should be of type bool"
+    ),
 }
 
 
@@ -293,29 +350,43 @@ def test_impossible_combinations_are_refused_in_one_line(
 ) -> None:
     cfg = changed(*overrides.split())
     with pytest.raises(R2RecError, match=REFUSED[overrides]) as caught:
-        checked(cfg)
+        checked_config(cfg)
     assert "\n" not in str(caught.value)
     assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("dataset", ["ml_1m", "ml_100k", "amazon_office"])
 def test_smoke_is_for_any_data_set(dataset: str) -> None:
-    checked(composed("+experiment=smoke", f"dataset={dataset}", "dataset.root=FOLDER"))
+    checked_config(composed("+experiment=smoke", f"dataset={dataset}", "dataset.root=FOLDER"))
 
 
 ALLOWED = [
-    "rl=off reward=none", "rl=off rl.group_size=1", "sft=off sft.task=mix chain_sampler=none",
-    "evaluation.negatives=25", "dataset.params.items=20", "generation.temperature=0", "prompt.history=0",
-    "baseline=random evaluation.arms=[]", "hardware=ddp probe=slice", "hardware=fsdp sft=off rl=off probe=slice",
+    "rl=off reward=none",
+    "rl=off rl.group_size=1",
+    "sft=off sft.task=mix chain_sampler=none",
+    "evaluation.negatives=25",
+    "dataset.params.items=20",
+    "generation.temperature=0",
+    "prompt.history=0",
+    "baseline=random evaluation.arms=[]",
+    "hardware=ddp probe=slice",
+    "hardware=fsdp sft=off rl=off probe=slice",
     "hardware=fsdp hardware.processes=4 rl.group_size=4 rl.prompts_per_step=4",
-    "hardware=fsdp hardware.processes=4 rl.group_size=4 rl.prompts_per_step=2 rl.micro_batch_size=2",
+    "hardware=fsdp hardware.processes=4 rl.group_size=4 rl.prompts_per_step=2 "
+    "rl.micro_batch_size=2",
     "hardware=ddp rl.group_size=4 rl.prompts_per_step=3 rl.micro_batch_size=3",
-    "force=[diagnose,fuse]", "until=diagnose", "hardware.threads=null", "prompt.title_length=4",
-    "noise=cold noise.params.kept=0", "dataset=amazon dataset.category=Books", "dataset=ml_1m dataset.root=/x",
-    "baseline=sasrec baseline.params.dim=66 baseline.params.heads=3", "model.lora.dropout=0",
-]  # fmt: skip
+    "force=[diagnose,fuse]",
+    "until=diagnose",
+    "hardware.threads=null",
+    "prompt.title_length=4",
+    "noise=cold noise.params.kept=0",
+    "dataset=amazon dataset.category=Books",
+    "dataset=ml_1m dataset.root=/x",
+    "baseline=sasrec baseline.params.dim=66 baseline.params.heads=3",
+    "model.lora.dropout=0",
+]
 
 
 @pytest.mark.parametrize("overrides", ALLOWED)
 def test_what_a_part_left_out_would_need_is_not_asked_for(overrides: str) -> None:
-    checked(changed(*overrides.split()))
+    checked_config(changed(*overrides.split()))

@@ -31,9 +31,14 @@ def call(
     """`python -m r2rec WORDS` in a folder; an environment variable of None is unset."""
     variables = os.environ | {"PYTHONPATH": str(SOURCE)} | env
     return subprocess.run(
-        [sys.executable, *python, "-m", "r2rec", *words], cwd=folder, capture_output=True, text=True, timeout=300,
-        env={name: value for name, value in variables.items() if value is not None}, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        [sys.executable, *python, "-m", "r2rec", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={name: value for name, value in variables.items() if value is not None},
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def test_a_sweep_ends_in_one_table(tmp_path: Path) -> None:
@@ -81,8 +86,12 @@ MISTAKES = {
     "dataset=ml_1m dataset.root=${nope}": "nope",
     "dataset=ml_1m dataset.root=${oc.env:R2REC_NOPE}": "R2REC_NOPE",
     "name=${nope}": "nope",
-    "seed=[1": r"cannot read the override seed=\[1: put the value in quotes, e\.g\. \"seed='\.\.\.'\"",
-    "dataset.root=/tmp/a=b": r"cannot read the override dataset.root=/tmp/a=b: .*\"dataset\.root='\.\.\.'\"",
+    "seed=[1": (
+        r"cannot read the override seed=\[1: put the value in quotes, e\.g\. \"seed='\.\.\.'\""
+    ),
+    "dataset.root=/tmp/a=b": (
+        r"cannot read the override dataset.root=/tmp/a=b: .*\"dataset\.root='\.\.\.'\""
+    ),
     "dataset.root=/tmp/é": r"cannot read the override dataset.root=/tmp/é: ",
     "dataset.root=/tmp/(x)": r"cannot read the override dataset.root=/tmp/\(x\): ",
     "-m seed=0,1 dataset.root=/tmp/a[b]": r"cannot read the override dataset.root=/tmp/a\[b\]: ",

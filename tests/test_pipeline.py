@@ -21,8 +21,14 @@ U32, F32, TEXT = pl.UInt32(), pl.Float32(), pl.String()
 def test_a_run_leaves_what_is_promised(smoke: Done) -> None:
     names = {path.name for path in smoke.folder.iterdir()}
     assert names == {
-        "config.yaml", "manifest.json", "metrics.json", "rankings.parquet", "report.html", "tables", "plots",
-    }  # fmt: skip
+        "config.yaml",
+        "manifest.json",
+        "metrics.json",
+        "rankings.parquet",
+        "report.html",
+        "tables",
+        "plots",
+    }
     manifest = json.loads((smoke.folder / "manifest.json").read_text())
     assert manifest["git"] is None or set(manifest["git"]) == {"revision", "dirty"}
     assert all(
@@ -94,9 +100,14 @@ def test_every_arm_ranks_the_same_candidates(smoke: Done) -> None:
     rankings = pl.read_parquet(smoke.folder / "rankings.parquet")
     items = pl.List(U32)
     assert rankings.schema == {
-        "method": TEXT, "user": U32, "positive": U32, "candidates": items, "ranking": items, "valid": pl.Boolean(),
+        "method": TEXT,
+        "user": U32,
+        "positive": U32,
+        "candidates": items,
+        "ranking": items,
+        "valid": pl.Boolean(),
         "completion": TEXT,
-    }  # fmt: skip
+    }
     shown = smoke.table("split", "candidates").rename({"items": "candidates"})
     for _, rows in rankings.partition_by("method", as_dict=True).items():
         assert rows.select(shown.columns).join(shown, on=shown.columns, how="semi").height == 8
@@ -114,14 +125,26 @@ TABLES = {
     "split/heldout": {"user": U32, "item": U32, "role": TEXT},
     "split/candidates": {"user": U32, "positive": U32, "items": pl.List(U32)},
     "chain/chains": {
-        "user": U32, "item1": U32, "rating_u1": F32, "neighbour": U32, "rating_v1": F32, "rating_v2": F32,
-        "item2": U32, "rating_u2": F32,
+        "user": U32,
+        "item1": U32,
+        "rating_u1": F32,
+        "neighbour": U32,
+        "rating_v1": F32,
+        "rating_v2": F32,
+        "item2": U32,
+        "rating_u2": F32,
     },
     "think/traces": {
-        "user": U32, "item": U32, "task": TEXT, "prompt": TEXT, "thought": TEXT, "answer": TEXT,
-        "accepted": pl.Boolean(), "reasons": pl.List(TEXT),
+        "user": U32,
+        "item": U32,
+        "task": TEXT,
+        "prompt": TEXT,
+        "thought": TEXT,
+        "answer": TEXT,
+        "accepted": pl.Boolean(),
+        "reasons": pl.List(TEXT),
     },
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", TABLES)

@@ -73,7 +73,8 @@ def test_no_symlink_and_no_large_file_is_committed(tracked: list[str]) -> None:
     assert [path for path in tracked if (ROOT / path).stat().st_size > 12_000_000] == []
 
 
-# Names the data sets ship under. Licences forbid passing them on; a few hand-written lines are fine.
+# Names the data sets ship under. Licences forbid passing them on; a few hand-written lines are
+# fine.
 DATA_FILE = re.compile(
     r"(^|/)(ratings\.(dat|csv)|movies\.(dat|csv)|users\.dat|u\.(data|item|user)|u[1-5ab]\.(base|test)|ml-[\w-]+\.zip"
     r"|(meta_|reviews_)?[A-Z]\w*\.(jsonl?|csv)(\.gz)?)$"

@@ -35,7 +35,7 @@ from r2rec.data.split import split
 from r2rec.evaluate.metrics import per_user, rank_by_score, summarise
 from r2rec.prompts.answer import parse_ranking, render_completion
 from r2rec.prompts.render import render_prompt
-from r2rec.run.rules import checked
+from r2rec.run.rules import checked_config
 from r2rec.tasks import training as tasks
 from r2rec.thoughts import template
 from r2rec.thoughts.audit import audit
@@ -319,7 +319,7 @@ def find_ratings(given: Path | None, users: int | None, folder: Path) -> tuple[P
 
 def configured(root: Path) -> Config:
     """The configuration for MovieLens-1M's files in `root`."""
-    return checked(composed("dataset=ml_1m", f"dataset.root={json.dumps(str(root))}"))
+    return checked_config(composed("dataset=ml_1m", f"dataset.root={json.dumps(str(root))}"))
 
 
 def parsed_arguments() -> argparse.Namespace:

@@ -1,8 +1,8 @@
 """Stage `chain`: interaction chains from all ratings before the held-out items (section 3.2.1).
 
-All users with train ratings get chains, so that a run that evaluates other users can reuse them.
-With more users than MAX_USERS_WITH_FULL_CHAINS that takes too long, and only the evaluated users
-get chains.
+All users with train ratings get chains, so that a user's chains do not depend on who else is
+evaluated. With more users than MAX_USERS_WITH_FULL_CHAINS that would take too long, and only the
+evaluated users get chains.
 """
 
 from collections.abc import Mapping

@@ -84,7 +84,7 @@ class Diagnostic:
     """Further questions to an arm that writes text."""
 
     name: str = MISSING
-    # (asked, rng, **params) -> r2rec.evaluate.diagnostics.Diagnosis; null: no diagnostic
+    # (arm, rng, **params) -> r2rec.evaluate.diagnostics.Diagnosis; null: no diagnostic
     _target_: str | None = None
     users: int = number(200, above=0)  # evaluated users who are asked, at most
     params: dict[str, Any] = field(default_factory=dict)

@@ -93,7 +93,7 @@ def _panels(canvas: "Figure", panels: Panels, line_inches: float) -> "Sequence[A
     heights = [len(panel) + 0.6 for panel in panels.values()]
     canvas.set_size_inches(WIDTH, 0.55 + line_inches * sum(heights))
     grid = canvas.subplots(len(panels), 1, sharex=True, squeeze=False, height_ratios=heights)
-    axes: Sequence[Axes] = grid[:, 0]
+    axes = list(grid[:, 0])
     for ax, (dataset, panel) in zip(axes, panels.items(), strict=True):
         _draw_intervals(ax, dataset, panel)
     return axes

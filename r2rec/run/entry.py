@@ -16,7 +16,7 @@ from r2rec.config import Config
 from r2rec.pipeline import STAGES
 from r2rec.run.plan import plan
 from r2rec.run.preview import preview
-from r2rec.run.rules import checked
+from r2rec.run.rules import checked_config
 from r2rec.run.runner import Run
 from r2rec.train.push import push
 
@@ -36,7 +36,7 @@ def run(cfg: DictConfig, folder: Path, say: Say = print) -> list[dict[str, Any]]
     Raises:
         R2RecError: The configuration, the data or the disk does not allow it.
     """
-    config = checked(cfg)
+    config = checked_config(cfg)
     jobs = plan(config)
     if config.dry:
         say(preview(config, jobs))

@@ -40,7 +40,7 @@ def key_inputs(
         "weights": _weights(job.choices),
         "templates": _templates(job.choices),
         "files": _named_files(job.choices),
-        "code": user_code(targets(job.choices)),
+        "code": user_code(named_targets(job.choices)),
     }
     inputs.update({name: digests for name, digests in optional.items() if digests})
     return inputs
@@ -49,7 +49,7 @@ def key_inputs(
 def job_code(job: Job) -> dict[str, Any]:
     """The package code that makes a job's artefact: digests of its modules, and the revision."""
     modules = [job.stage.run.partition(":")[0]]
-    for target in targets(job.choices):
+    for target in named_targets(job.choices):
         if target.startswith("r2rec."):
             modules.append(target.rpartition(".")[0])
     return described(package_code(modules), git_revision())
@@ -72,22 +72,22 @@ def keyed(value: Any) -> Any:
     return value
 
 
-def parts(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def walk_fields(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
     """(field name, content) of a slice, of the dataclasses in it, and so on down."""
     yield name, value
     if is_dataclass(value) and not isinstance(value, type):
         for spec in fields(value):
-            yield from parts(getattr(value, spec.name), spec.name)
+            yield from walk_fields(getattr(value, spec.name), spec.name)
     elif isinstance(value, Mapping):
         for key, content in value.items():
-            yield from parts(content, str(key))
+            yield from walk_fields(content, str(key))
 
 
-def targets(choices: Any) -> list[str]:
+def named_targets(choices: Any) -> list[str]:
     """Dotted paths of all functions that a slice names."""
     found = {
         content
-        for name, content in parts(choices)
+        for name, content in walk_fields(choices)
         if name in ("_target_", "target") and isinstance(content, str)
     }
     return sorted(found)
@@ -95,7 +95,7 @@ def targets(choices: Any) -> list[str]:
 
 def endpoints(choices: Any) -> list[Endpoint]:
     """The endpoints that a stage may ask."""
-    return [content for _, content in parts(choices) if isinstance(content, Endpoint)]
+    return [content for _, content in walk_fields(choices) if isinstance(content, Endpoint)]
 
 
 def _weights(choices: Any) -> dict[str, str]:
@@ -127,7 +127,7 @@ def _models(choices: Any) -> Iterator[tuple[str, Model]]:
 def _templates(choices: Any) -> dict[str, str]:
     """Checksums of the prompt templates and chat templates that a stage renders with."""
     digests = {}
-    if any(isinstance(content, Prompt) for _, content in parts(choices)):
+    if any(isinstance(content, Prompt) for _, content in walk_fields(choices)):
         for path in sorted(Path(str(files("r2rec.prompts"))).glob("templates/*.j2")):
             digests[f"prompts/{path.name}"] = checksum(path)
     for _, model in _models(choices):
@@ -150,7 +150,7 @@ def chat_template_file(name: str) -> Path | None:
 def _named_files(choices: Any) -> dict[str, str]:
     """Checksums of local files that a leaf's params name."""
     digests = {}
-    for name, content in parts(choices):
+    for name, content in walk_fields(choices):
         if name == "params" and isinstance(content, Mapping):
             for key, value in content.items():
                 if isinstance(value, str) and value and Path(value).is_file():

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from r2rec.base import processes
 from r2rec.base.errors import R2RecError
 from r2rec.config import Hardware
-from r2rec.run.rules import checked
+from r2rec.run.rules import checked_config
 
 DISTRIBUTED = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED"}
 FSDP = {
@@ -77,7 +77,7 @@ def launch(cfg: DictConfig, folder: Path) -> None:
     Raises:
         R2RecError: They cannot be started, or one of them met a user's mistake or was killed.
     """
-    hardware = checked(cfg).hardware
+    hardware = checked_config(cfg).hardware
     with TemporaryDirectory() as name:
         place = Path(name)
         frozen = OmegaConf.create({"cfg": OmegaConf.to_container(cfg, resolve=True)})

@@ -34,7 +34,7 @@ TRAINERS = tuple(stage.name for stage in STAGES if stage.place == "rl")
 Rules = Iterator[str]
 
 
-def checked(cfg: DictConfig) -> Config:
+def checked_config(cfg: DictConfig) -> Config:
     """A composed configuration as dataclasses, once it is known to make sense.
 
     Raises:

@@ -114,7 +114,7 @@ class Run:
             folder,
             stage=job.stage.name,
             title=job.stage.title,
-            method=job.stage.method or job.choices.name,
+            method="R2Rec" if job.stage.method else job.choices.name,
             choices=keyed(job.choices),
             inputs=folders,
             facts=facts,

@@ -1,4 +1,6 @@
-"""What an interrupted training goes on from: whole and as it was written, or not used, and that is said."""
+"""What an interrupted training goes on from: whole and as it was written, or not used, and that is
+said.
+"""
 
 import pickle
 import shutil

@@ -1,4 +1,6 @@
-"""Disks that fill up or go away: one line that says where, nothing broken left behind, and the next run finishes."""
+"""Disks that fill up or go away: one line that says where, nothing broken left behind, and the next
+run finishes.
+"""
 
 import resource
 import shutil
@@ -33,9 +35,17 @@ def calm(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-d
     }
 
 
-@pytest.mark.parametrize(("words", "size"), [
-    (QUICK, 100), (QUICK, 2_000), (QUICK, 6_000), (QUICK, 12_000), (NEURAL, 30_000), (NEURAL, 60_000),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        (QUICK, 100),
+        (QUICK, 2_000),
+        (QUICK, 6_000),
+        (QUICK, 12_000),
+        (NEURAL, 30_000),
+        (NEURAL, 60_000),
+    ],
+)
 def test_a_full_disk_is_one_line_and_the_next_run_is_as_if_undisturbed(
     calm, tmp_path, words, size
 ) -> None:  # type: ignore[no-untyped-def]

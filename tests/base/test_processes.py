@@ -1,4 +1,6 @@
-"""Several processes as one run: the same result as one, all of it, and an end for all when one of them dies."""
+"""Several processes as one run: the same result as one, all of it, and an end for all when one of
+them dies.
+"""
 
 import json
 import os
@@ -18,16 +20,23 @@ from safetensors.torch import load_file
 from r2rec.base import processes
 from r2rec.base.errors import R2RecError
 from r2rec.run import launch
-from r2rec.run.rules import checked
+from r2rec.run.rules import checked_config
 from tests.small import composed, typed
 from tests.test_main import SOURCE, call
 
 TWO = ("hardware=ddp", "hardware.device=cpu")
 TRAINING = (
-    "+experiment=smoke", "model=tiny", "dataset.params.users=60", "rl.samples=4", "rl.prompts_per_step=2",
-    "rl.micro_batch_size=4", "rl.max_new_tokens=320", "generation.max_new_tokens=200",
-    "reward=complete", "seed=1",
-)  # fmt: skip
+    "+experiment=smoke",
+    "model=tiny",
+    "dataset.params.users=60",
+    "rl.samples=4",
+    "rl.prompts_per_step=2",
+    "rl.micro_batch_size=4",
+    "rl.max_new_tokens=320",
+    "generation.max_new_tokens=200",
+    "reward=complete",
+    "seed=1",
+)
 
 
 def artefact(folder: Path, stage: str) -> Path:
@@ -40,8 +49,8 @@ def artefact(folder: Path, stage: str) -> Path:
 def runs(tmp_path_factory):
     """The same run in one process and in two; `sft` is SFT alone, in two.
 
-    RL goes on from one's SFT in both: a token drawn at the border of two makes another rollout of the last digit in
-    which adapters differ.
+    In both, RL starts from the SFT adapter that one process trained: adapters differ in their last
+    digits, and a token drawn at the border of two would make another rollout.
     """
     folders = {name: tmp_path_factory.mktemp(name) for name in ("one", "two", "sft")}
     for name, words in {"one": (), "two": TWO, "sft": (*TWO, "until=sft")}.items():
@@ -104,7 +113,9 @@ def wait_for(folder: Path, file: str, running: subprocess.Popen) -> None:
 
 
 def alive(folder: Path, variable: bytes = b"") -> list[int]:
-    """Processes that were given a file or folder under this one, and this variable of the environment."""
+    """Processes that were given a file or folder under this one, and this variable of the
+    environment.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -132,9 +143,13 @@ def test_a_killed_process_ends_the_run_and_one_alone_goes_on(tmp_path):
     ]
     ours = os.environ | {"PYTHONPATH": str(SOURCE), "MARK": str(tmp_path)}
     with subprocess.Popen(
-        [sys.executable, "-m", "r2rec", *words, *TWO], cwd=tmp_path, env=ours, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True,
-    ) as running:  # fmt: skip
+        [sys.executable, "-m", "r2rec", *words, *TWO],
+        cwd=tmp_path,
+        env=ours,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as running:
         wait_for(tmp_path, "store/sft/*/checkpoints/checkpoint-*/trainer_state.json", running)
         os.kill(alive(tmp_path, b"RANK=1\0")[0], signal.SIGKILL)
         begin = time.monotonic()
@@ -246,7 +261,7 @@ def test_accelerate_reads_what_it_is_given(name, tmp_path, monkeypatch):
 )
 def test_what_cannot_be_shared_out_is_refused(words, why):
     with pytest.raises(R2RecError, match=why):
-        checked(composed(*words))
+        checked_config(composed(*words))
 
 
 def test_one_process_does_it_all(monkeypatch):

@@ -32,10 +32,13 @@ WORDS = {
     "++token=letmein": "++token=(hidden)",
     "logger.WANDB_API_KEY=letmein": "logger.WANDB_API_KEY=(hidden)",
     "name=https://me:letmein@example.org/x": "name=https(hidden)example.org/x",
-    "teacher.params={api_key: letmein, tone: kind}": "teacher.params={api_key: (hidden), tone: kind}",
+    "teacher.params={api_key: letmein, tone: kind}": (
+        "teacher.params={api_key: (hidden), tone: kind}"
+    ),
     "teacher.params={tone: kind, token: 'letmein'}": "teacher.params={tone: kind, token: (hidden)}",
     "name=sk-abcdefghijklmnop": "name=(hidden)",
-    "baseline.endpoint.key=OPENAI_API_KEY": "baseline.endpoint.key=OPENAI_API_KEY",  # where it is, not what it is
+    # where it is, not what it is
+    "baseline.endpoint.key=OPENAI_API_KEY": ("baseline.endpoint.key=OPENAI_API_KEY"),
     "baseline.endpoint.key=letmein": "baseline.endpoint.key=(hidden)",
     "baseline.endpoint.key=LETMEIN42": "baseline.endpoint.key=(hidden)",
     "teacher.params.password=LET_ME_KEY": "teacher.params.password=(hidden)",

@@ -1,4 +1,6 @@
-"""Bit rot: every file of every kind of artefact altered, cut, swapped or gone is noticed before use, and said."""
+"""Bit rot: every file of every kind of artefact altered, cut, swapped or gone is noticed before
+use, and said.
+"""
 
 import random
 import shutil

@@ -1,4 +1,6 @@
-"""Planted secrets, looked for in everything that a run leaves: files of any kind, what is printed, dashboards."""
+"""Planted secrets, looked for in everything that a run leaves: files of any kind, what is printed,
+dashboards.
+"""
 
 import time
 from pathlib import Path
@@ -8,9 +10,11 @@ import pytest
 from tests.test_main import SMALL, call
 
 KEYS = {
-    "OPENAI_API_KEY": "planted-openai-9f3a61", "HF_TOKEN": "planted-hub-51c7e2",
-    "WANDB_API_KEY": "planted-" + "7d" * 20, "MY_PASSWORD": "planted-password-08b",
-}  # fmt: skip
+    "OPENAI_API_KEY": "planted-openai-9f3a61",
+    "HF_TOKEN": "planted-hub-51c7e2",
+    "WANDB_API_KEY": "planted-" + "7d" * 20,
+    "MY_PASSWORD": "planted-password-08b",
+}
 URL = "dataset.downloads=[{url: 'https://me:planted-in-a-url@example.org/x.zip'}]"
 NAMED = "+dataset.params.token=planted-by-name"  # no such option: the run ends in a line
 FROM_ENV = "hardware.name=on ${oc.env:MY_PASSWORD}"
@@ -34,14 +38,18 @@ def found(folder: Path, printed: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("words", [
-    (URL, FROM_ENV, "logger=wandb"),
-    (URL, FROM_ENV, "logger=tensorboard"),
-    ("-m", "seed=0,1", URL, FROM_ENV),
-    (NAMED,),
-    ("-m", "seed=0,1", NAMED),
-    ("dataset=ml_1m", URL.replace("https", "ftp")),
-], ids=["wandb", "tensorboard", "sweep", "refused", "refused sweep", "refused url"])  # fmt: skip
+@pytest.mark.parametrize(
+    "words",
+    [
+        (URL, FROM_ENV, "logger=wandb"),
+        (URL, FROM_ENV, "logger=tensorboard"),
+        ("-m", "seed=0,1", URL, FROM_ENV),
+        (NAMED,),
+        ("-m", "seed=0,1", NAMED),
+        ("dataset=ml_1m", URL.replace("https", "ftp")),
+    ],
+    ids=["wandb", "tensorboard", "sweep", "refused", "refused sweep", "refused url"],
+)
 def test_no_secret_is_left_anywhere(words: tuple[str, ...], tmp_path: Path) -> None:
     if "logger=wandb" in words:
         pytest.importorskip("wandb", reason="needs the wandb extra")

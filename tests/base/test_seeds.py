@@ -45,9 +45,13 @@ def test_every_process_draws_the_same(hash_seed):
     drawn = "seeds.integer(7, 'chain'), seeds.generator(7, 'chain').integers(10**9)"
     code = f"from r2rec.base import seeds; print({drawn})"
     out = subprocess.run(
-        [sys.executable, "-c", code], cwd=Path(r2rec.__file__).parent.parent, check=True, capture_output=True,
-        env={**os.environ, "PYTHONHASHSEED": hash_seed}, text=True,
-    ).stdout  # fmt: skip
+        [sys.executable, "-c", code],
+        cwd=Path(r2rec.__file__).parent.parent,
+        check=True,
+        capture_output=True,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        text=True,
+    ).stdout
     integer, drawn = map(int, out.split())
     assert integer == seeds.integer(7, "chain")
     assert drawn == seeds.generator(7, "chain").integers(10**9)

@@ -201,10 +201,14 @@ def test_a_store_that_vanishes_meanwhile_is_one_line_and_the_next_call_works(sto
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-@pytest.mark.parametrize("write", [
-    lambda: pl.DataFrame({"a": range(9)}).write_parquet("/dev/full"),
-    lambda: Path("/dev/full").write_text("a"),
-], ids=["polars", "python"])  # fmt: skip
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda: pl.DataFrame({"a": range(9)}).write_parquet("/dev/full"),
+        lambda: Path("/dev/full").write_text("a"),
+    ],
+    ids=["polars", "python"],
+)
 def test_a_full_disk_is_one_line(store, write):
     with pytest.raises(R2RecError, match=r"^cannot write artefact .*No space left on device; "):
         store.obtain(lambda folder: write())

@@ -59,14 +59,25 @@ def test_every_single_change_gives_another_key():
         base,
         ("chain", *base[1:]),
         ("split", 2, *base[2:]),
-        *((*base[:2], config, *base[3:]) for config in (
-            {}, {"a": {"b": 2}, "c": [1, 2]}, {"a": {"b": 1.0}, "c": [1, 2]}, {"a": {"b": True}, "c": [1, 2]},
-            {"a": {"b": "1"}, "c": [1, 2]}, {"a": {"b": None}, "c": [1, 2]}, {"a": {"b": 1}, "c": [2, 1]},
-        )),
-        *((*base[:3], parents, base[4]) for parents in ({}, {"prepare": KEY[::-1]}, {"split": KEY})),
+        *(
+            (*base[:2], config, *base[3:])
+            for config in (
+                {},
+                {"a": {"b": 2}, "c": [1, 2]},
+                {"a": {"b": 1.0}, "c": [1, 2]},
+                {"a": {"b": True}, "c": [1, 2]},
+                {"a": {"b": "1"}, "c": [1, 2]},
+                {"a": {"b": None}, "c": [1, 2]},
+                {"a": {"b": 1}, "c": [2, 1]},
+            )
+        ),
+        *(
+            (*base[:3], parents, base[4])
+            for parents in ({}, {"prepare": KEY[::-1]}, {"split": KEY})
+        ),
         *((*base[:4], raw) for raw in ({}, {"r.dat": "01"}, {"s.dat": "00"})),
         (*base[:3], base[4], base[3]),
-    ]  # fmt: skip
+    ]
     assert len({key_of(*c) for c in changed}) == len(changed)
 
 

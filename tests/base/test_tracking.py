@@ -18,7 +18,9 @@ from tests.small import PLANTED, SECRET, composed, go, typed
 
 
 def records(data: bytes) -> Iterator[bytes]:
-    """LevelDB's log format behind a header of 7 bytes: blocks of 32 KiB, records in one part or in several."""
+    """LevelDB's log format behind a header of 7 bytes: blocks of 32 KiB, records in one part or in
+    several.
+    """
     at, whole = 7, b""
     while at + 7 <= len(data):
         if 32768 - at % 32768 < 7:
@@ -136,20 +138,27 @@ def test_a_run_that_fails_is_finished_and_says_so(
 
 
 def test_without_a_network_it_goes_on_offline(store: Path) -> None:
-    """A server that is not there: a note, and the same run offline, in the time that `logger.patience` allows."""
+    """A server that is not there: a note, and the same run offline, in the time that
+    `logger.patience` allows.
+    """
     code = """
 from tests.small import go
 import sys
 from pathlib import Path
-done = go(Path(sys.argv[1]), "logger=wandb", "logger.mode=online", "logger.patience=2", "baseline=popularity")
+words = ("logger=wandb", "logger.mode=online", "logger.patience=2", "baseline=popularity")
+done = go(Path(sys.argv[1]), *words)
 print("\\n".join(done.lines)); print("FOLDER", done.folder)
 """
     env = {**os.environ, "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_API_KEY": "0" * 40}
     env.pop("WANDB_MODE", None)
     said = subprocess.run(
-        [sys.executable, "-c", code, str(store.parent / "online" / "store")], env=env, capture_output=True, text=True,
-        timeout=120, check=True,
-    ).stdout  # fmt: skip
+        [sys.executable, "-c", code, str(store.parent / "online" / "store")],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    ).stdout
     assert "wandb goes on offline" in said
     folder = Path(said.rpartition("FOLDER ")[2].strip())
     assert offline(folder)[2]["popularity/hr@1"] >= 0

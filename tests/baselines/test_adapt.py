@@ -21,7 +21,7 @@ from r2rec.config import Hardware
 from r2rec.config.slices import AdaptSlice, Arm, ChooseSlice
 from r2rec.llm import chat, load
 from r2rec.prompts.cases import Item
-from r2rec.run.rules import checked
+from r2rec.run.rules import checked_config
 from r2rec.tasks.assemble import Texts
 from r2rec.tasks.training import TaskSource, load_source
 from tests.small import Done, choices, composed, go, typed
@@ -246,7 +246,7 @@ REFUSED = {
 @pytest.mark.parametrize("overrides", REFUSED)
 def test_impossible_choices_are_refused(overrides: str) -> None:
     with pytest.raises(R2RecError, match=REFUSED[overrides]) as caught:
-        checked(composed(*overrides.split()))
+        checked_config(composed(*overrides.split()))
     assert "\n" not in str(caught.value)
 
 

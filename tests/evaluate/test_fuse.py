@@ -13,7 +13,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.baselines.fit import quality
 from r2rec.evaluate.arrays import Floats, Integers
 from r2rec.evaluate.fuse import WEIGHTS, learn_weight, reciprocal_ranks
-from r2rec.run.rules import checked
+from r2rec.run.rules import checked_config
 from tests.small import composed, go
 
 elements = st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 1.0])
@@ -80,4 +80,4 @@ def test_run_with_fusion_ranks_each_arm_once_more(store: Path) -> None:
 )
 def test_fusion_that_cannot_work_is_refused(words: str) -> None:
     with pytest.raises(R2RecError, match=r"fusion|validation_users"):
-        checked(composed(*words.split()))
+        checked_config(composed(*words.split()))

@@ -1,4 +1,4 @@
-"""A real OpenAI-compatible server on loopback: `transformers serve` with the backbone that ships with this package."""
+"""A real OpenAI-compatible server: `transformers serve` with the backbone that ships here."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ MODEL = "tiny"
 
 @contextmanager
 def serving(folder: Path, patience: float = 180.0) -> Iterator[str]:
-    """The address of a server of MODEL alone, up until the end of the block; its log goes to `folder`."""
+    """The address of a server of MODEL, up until the end of the block; its log goes to `folder`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

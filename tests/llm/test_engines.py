@@ -1,4 +1,4 @@
-"""The engines on weights here: one interface, the same greedy texts, answers that can be held to the labels."""
+"""The engines on weights here: one interface, the same greedy texts, constrained answers."""
 
 import sys
 from pathlib import Path
@@ -11,101 +11,106 @@ import torch
 from hydra.utils import get_method
 from hypothesis import given
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 from transformers import AutoTokenizer
 
 from r2rec.base.errors import R2RecError
-from r2rec.evaluate.rank import read_weights
+from r2rec.config import Endpoint
+from r2rec.config.slices import Arm, RankSlice
+from r2rec.evaluate.answers import read_weights
 from r2rec.llm import chat, constrain, load
 from r2rec.llm.engine import Question, Setup
+from r2rec.llm.remote import remote_engine, seeded_endpoint
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS, Item, RankingCase
 from r2rec.prompts.render import render_prompt
-from tests.small import composed, go
+from tests.small import choices, go, typed
 
 GENRES = ("Drama", "Comedy", "Crime", "Horror", "Western")
+GREEDY = "generation.temperature=0"
+LONG = (GREEDY, "generation.max_new_tokens=160")
 
 
 def setup(name, *overrides, reasoning=False, **changes):
-    cfg = composed(
+    config = typed(
         "model=tiny",
         f"generation={name}",
         "generation.max_new_tokens=24",
         "evaluation.arms=[base]",
+        f"prompt.reasoning={reasoning}",
         *overrides,
     )
-    cfg.prompt.reasoning = reasoning
-    return cfg, Setup(cfg.generation, cfg.model, cfg.hardware, reasoning, **changes)
+    return config, Setup(config.generation, config.model, config.hardware, reasoning, **changes)
 
 
-def questions(cfg, sizes=(3, 5, 2, 4, 6)):
+def questions(config, sizes=(3, 5, 2, 4, 6)):
     """Ranking prompts of several lengths."""
-    found = []
+    ranking = []
     for n in sizes:
         shelf = tuple(Item(f"Title {k}", (GENRES[(k + n) % 5],)) for k in range(n))
         case = RankingCase("female, artist", shelf[:1], (), shelf)
-        found.append(
-            Question(chat.user_turn(render_prompt(case, cfg.prompt, cfg.dataset.words)), n)
-        )
-    return found
+        prompt = render_prompt(case, config.prompt, config.dataset.words)
+        ranking.append(Question(chat.user_turn(prompt), n))
+    return ranking
 
 
 def engine(name, *overrides, **changes):
-    cfg, ready = setup(name, *overrides, **changes)
-    return get_method(cfg.generation._target_)(ready), questions(cfg)
+    config, ready = setup(name, *overrides, **changes)
+    return get_method(config.generation._target_)(ready), questions(config)
 
 
 @pytest.fixture(scope="module")
 def made():
     """Engines by what they were asked for; weights are small, but imports aren't."""
-    known = {}
-    return lambda *key, **changes: known.setdefault(
-        (key, *changes.items()), engine(*key, **changes)
-    )
+    engines = {}
+
+    def made(*overrides, **changes):
+        key = (overrides, *changes.items())
+        if key not in engines:
+            engines[key] = engine(*overrides, **changes)
+        return engines[key]
+
+    return made
 
 
 @pytest.mark.parametrize("overrides", [(), ("generation.constrained=true",)])
 def test_paged_writes_what_hf_writes(made, overrides):
-    greedy = ("generation.temperature=0", *overrides)
     texts = {}
     for name in ("hf", "paged"):
-        asks, asked = made(name, *greedy, "generation.batch_size=2")
+        asks, asked = made(name, GREEDY, *overrides, "generation.batch_size=2")
         texts[name] = [a.text for a in asks.write(asked, 0)]
     assert texts["hf"] == texts["paged"]
     assert len(set(texts["hf"])) > 1
 
 
 @pytest.mark.parametrize("name", ["hf", "paged"])
-def test_what_is_drawn_follows_from_the_seed(made, name):
+def test_draws_follow_from_the_seed(made, name):
     asks, asked = made(name, "generation.temperature=1.5", "generation.top_p=1.0")
     first, again, other = (tuple(a.text for a in asks.write(asked, seed)) for seed in (1, 1, 2))
     assert first == again
     assert first != other
 
 
-def test_what_is_drawn_for_a_prompt_does_not_depend_on_what_is_written_beside_it(made):
+def test_draws_do_not_depend_on_other_prompts(made):
     texts = []
     for size in (1, 3):
         asks, asked = made("hf", "generation.temperature=1.0", f"generation.batch_size={size}")
         texts.append([a.text for a in asks.write(asked, 1)])
     assert texts[0] == texts[1]
-    assert [a.text for a in asks.write([asked[0]] * 2, 1)] != [
-        texts[0][0]
-    ] * 2  # asked twice, drawn twice
+    twice = [a.text for a in asks.write([asked[0]] * 2, 1)]
+    assert twice != [texts[0][0]] * 2  # asked twice, drawn twice
 
 
 @pytest.mark.parametrize("name", ["hf", "paged"])
-def test_a_constrained_answer_names_each_label_once(made, name):
-    """Left alone, the backbone often leaves labels out; held to them, never, and it thinks as freely."""
+def test_constrained_answer_names_each_label_once(made, name):
+    """Left alone, the backbone often leaves labels out; constrained, never, and it still thinks."""
     named = {}
-    for held in (False, True):
-        asks, asked = made(name, f"generation.constrained={held}", "generation.temperature=0",
-                           "generation.max_new_tokens=160", "prompt.reasoning=true", reasoning=True)  # fmt: skip
-        read = [
-            parse_ranking(a.text, q.labels)
-            for a, q in zip(asks.write(asked, 0), asked, strict=True)
-        ]
-        named[held] = [len(set(answer.labels)) for answer in read]
+    for constrained in (False, True):
+        words = (f"generation.constrained={constrained}", *LONG)
+        asks, asked = made(name, *words, reasoning=True)
+        counts = []
+        for answer, question in zip(asks.write(asked, 0), asked, strict=True):
+            counts.append(len(set(parse_ranking(answer.text, question.labels).labels)))
+        named[constrained] = counts
     assert named[True] == [q.labels for q in asked]
     assert sum(named[False]) < sum(named[True])
 
@@ -113,11 +118,20 @@ def test_a_constrained_answer_names_each_label_once(made, name):
 @pytest.mark.parametrize(
     ("text", "n", "can_begin"),
     [
-        ("", 2, True), (" ", 2, True), (" B", 2, True), (" B >", 2, True), (" B > A", 2, True), (" B > B", 2, False),
-        (" C", 2, False), (" B > A >", 2, False), ("B", 2, False), (" B A", 2, False), (" B > A ", 2, False),
+        ("", 2, True),
+        (" ", 2, True),
+        (" B", 2, True),
+        (" B >", 2, True),
+        (" B > A", 2, True),
+        (" B > B", 2, False),
+        (" C", 2, False),
+        (" B > A >", 2, False),
+        ("B", 2, False),
+        (" B A", 2, False),
+        (" B > A ", 2, False),
     ],
-)  # fmt: skip
-def test_how_a_list_of_labels_can_begin(text, n, can_begin):
+)
+def test_begins(text, n, can_begin):
     assert constrain.begins(text, n) == can_begin
 
 
@@ -125,7 +139,7 @@ TOKENIZER = AutoTokenizer.from_pretrained(Path(load.__file__).parent / "weights"
 
 
 @given(data=st.data(), n=st.integers(1, 20), cut=st.integers(0, 80))
-def test_what_may_follow_is_what_a_list_can_go_on_with(data, n, cut):
+def test_grammar_allows_what_a_list_can_go_on_with(data, n, cut):
     grammar = constrain.Grammar(TOKENIZER, reasoned=False)
     named = data.draw(st.lists(st.sampled_from(LABELS[:n]), max_size=n, unique=True))
     tail = f" {' > '.join(named)}"[:cut] + data.draw(st.sampled_from(["", "", "", " ", "A", "x"]))
@@ -139,34 +153,34 @@ def test_only_an_answer_is_constrained():
     assert constrain.answer_tail("The ranking: B", False) is None
 
 
-def test_a_prompt_without_room_is_not_asked(made):
-    asks, asked = made("hf", "generation.temperature=0")
+def test_prompt_without_room_is_not_asked(made):
+    asks, asked = made("hf", GREEDY)
     long = Question(chat.user_turn("word " * 3000), 3)
     answers = asks.write([asked[0], long, asked[1]], 0)
     assert [a is None for a in answers] == [False, True, False]
     assert answers[0].prompt_tokens > 20
     assert [w is None for w in asks.weigh([long, asked[1]])] == [True, False]
+    assert asks.weigh([long]) == [None]
 
 
 def test_labels_are_weighed_alike_and_as_the_model_says(made):
-    (asks, asked), (other, _) = (
-        made(name, "generation.temperature=0", reasoning=False) for name in ("hf", "paged")
-    )
-    found = asks.weigh(asked)
-    assert [len(row) for row in found] == [q.labels for q in asked]
-    assert all(np.exp(row).sum() == pytest.approx(1) for row in found)
-    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(found, other.weigh(asked), strict=True))
-    cfg, _ = setup("hf")
-    tokenizer, model = load.tokenizer(cfg.model, None), load.weights(cfg.model, None)
-    ids = chat.encode(tokenizer, asked[0].messages, False) + tokenizer.encode(
-        "Ranking:", add_special_tokens=False
-    )
+    asks, asked = made("hf", GREEDY)
+    other, _ = made("paged", GREEDY)
+    weights = asks.weigh(asked)
+    assert [len(row) for row in weights] == [q.labels for q in asked]
+    assert all(np.exp(row).sum() == pytest.approx(1) for row in weights)
+    for row, other_row in zip(weights, other.weigh(asked), strict=True):
+        assert np.allclose(row, other_row, atol=1e-5)
+    config, _ = setup("hf")
+    tokenizer = load.tokenizer(config.model, None)
+    model = load.weights(config.model, None)
+    opening = tokenizer.encode("Ranking:", add_special_tokens=False)
+    ids = chat.encode(tokenizer, asked[0].messages, False) + opening
     with torch.inference_mode():
         after = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
-    want = after[
-        [tokenizer.encode(f" {x}", add_special_tokens=False)[0] for x in "ABC"]
-    ].log_softmax(-1)
-    assert np.allclose(found[0], want.numpy(), atol=1e-4)
+    labels = [tokenizer.encode(f" {x}", add_special_tokens=False)[0] for x in "ABC"]
+    expected = after[labels].log_softmax(-1)
+    assert np.allclose(weights[0], expected.numpy(), atol=1e-4)
 
 
 class Params:
@@ -180,59 +194,57 @@ class FakeVllm:
     """What the engine uses of vLLM, on transformers: greedy, one request at a time."""
 
     def __init__(self, source, **options):
-        cfg, _ = setup("hf")
-        self.model, self.tokenizer = (
-            load.weights(cfg.model, None).eval(),
-            load.tokenizer(cfg.model, None),
-        )
+        config, _ = setup("hf")
+        self.model = load.weights(config.model, None).eval()
+        self.tokenizer = load.tokenizer(config.model, None)
 
-    def generate(self, asked, params, lora_request, use_tqdm):
-        return [
-            SimpleNamespace(outputs=[self.one(a["prompt_token_ids"], p)])
-            for a, p in zip(asked, params, strict=True)
-        ]
+    def generate(self, requests, params, lora_request, use_tqdm):
+        results = []
+        for request, how in zip(requests, params, strict=True):
+            output = self.one(request["prompt_token_ids"], how)
+            results.append(SimpleNamespace(outputs=[output]))
+        return results
 
-    def one(self, ids, told):
-        if told.logprobs:
+    def one(self, ids, params):
+        allowed = params.allowed_token_ids
+        if params.logprobs:
             with torch.inference_mode():
                 after = self.model(torch.tensor([ids])).logits[0, -1]
             kept = torch.full_like(after, -torch.inf)
-            kept[told.allowed_token_ids] = after[told.allowed_token_ids]
-            found = {
-                i: SimpleNamespace(logprob=float(kept.log_softmax(-1)[i]))
-                for i in told.allowed_token_ids
-            }
-            return SimpleNamespace(logprobs=[found])
-        stops = {"stop_strings": told.stop, "tokenizer": self.tokenizer} if told.stop else {}
-        held = (
-            {"prefix_allowed_tokens_fn": lambda *_: told.allowed_token_ids}
-            if told.allowed_token_ids
-            else {}
-        )
+            kept[allowed] = after[allowed]
+            logprobs = kept.log_softmax(-1)
+            row = {i: SimpleNamespace(logprob=float(logprobs[i])) for i in allowed}
+            return SimpleNamespace(logprobs=[row])
+        options = {}
+        if params.stop:
+            options |= {"stop_strings": params.stop, "tokenizer": self.tokenizer}
+        if allowed:
+            options["prefix_allowed_tokens_fn"] = lambda *_: allowed
         output = self.model.generate(
-            torch.tensor([ids]), do_sample=False, max_new_tokens=told.max_tokens, **stops, **held,
-            pad_token_id=self.tokenizer.pad_token_id, eos_token_id=self.tokenizer.eos_token_id,
-        )[0, len(ids) :].tolist()  # fmt: skip
-        return SimpleNamespace(
-            text=self.tokenizer.decode(output, skip_special_tokens=True), token_ids=output
+            torch.tensor([ids]),
+            do_sample=False,
+            max_new_tokens=params.max_tokens,
+            pad_token_id=self.tokenizer.pad_token_id,
+            eos_token_id=self.tokenizer.eos_token_id,
+            **options,
         )
+        new = output[0, len(ids) :].tolist()
+        text = self.tokenizer.decode(new, skip_special_tokens=True)
+        return SimpleNamespace(text=text, token_ids=new)
 
 
-@pytest.mark.parametrize("held", [False, True])
-def test_vllm_is_asked_for_what_hf_does(made, monkeypatch, held):
-    """The engine's own part, on a stand-in for the library: stops, one label after the other, and their weights."""
+@pytest.mark.parametrize("constrained", [False, True])
+def test_vllm_is_asked_for_what_hf_does(made, monkeypatch, constrained):
+    """The engine's own part, on a stand-in for the library: stops, labels, and their weights."""
     stand_in = {"LLM": FakeVllm, "SamplingParams": Params}
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(**stand_in))
     monkeypatch.setitem(sys.modules, "vllm.lora.request", SimpleNamespace(LoRARequest=None))
-    words = (f"generation.constrained={held}", "generation.temperature=0", "generation.max_new_tokens=160",
-             "prompt.reasoning=true")  # fmt: skip
+    words = (f"generation.constrained={constrained}", *LONG)
     asks, asked = engine("vllm", *words, reasoning=True)
     other, _ = made("hf", *words, reasoning=True)
     assert [a.text for a in asks.write(asked[:3], 0)] == [a.text for a in other.write(asked[:3], 0)]
-    assert all(
-        np.allclose(a, b, atol=1e-4)
-        for a, b in zip(asks.weigh(asked), other.weigh(asked), strict=True)
-    )
+    for row, other_row in zip(asks.weigh(asked), other.weigh(asked), strict=True):
+        assert np.allclose(row, other_row, atol=1e-4)
 
 
 def test_users_are_ranked_by_the_weights_of_labels(tmp_path):
@@ -251,18 +263,36 @@ def test_users_are_ranked_by_the_weights_of_labels(tmp_path):
     assert (ranked["ranking"].list.sort() == ranked["candidates"].list.sort()).all()
 
 
-def test_the_likelier_label_comes_first_and_who_was_not_asked_ranks_nothing():
-    cfg = OmegaConf.create({"seed": 0, "arm": {"method": "m"}})
+def test_likelier_label_comes_first_and_who_was_not_asked_ranks_nothing():
+    rank = choices(RankSlice, "model=tiny", arm=Arm("m"))
     candidates = pl.DataFrame({"user": [1, 2], "positive": [7, 7], "items": [[7, 8, 9], [8, 7, 9]]})
-    table, facts = read_weights(cfg, candidates, [[-3.0, -0.1, -1.0], None])
+    table, facts = read_weights(rank, candidates, [[-3.0, -0.1, -1.0], None])
     assert table["ranking"].to_list() == [[8, 9, 7], []]
     assert table["valid"].to_list() == [True, False]
     assert facts == {"unasked": 1}
 
 
-def test_the_vllm_extra_is_asked_for_in_one_line(monkeypatch):
+def test_vllm_extra_is_asked_for_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "vllm", None)
-    cfg, ready = setup("vllm")
-    with pytest.raises(R2RecError, match=r"pip install 'r2rec\[vllm\]'") as told:
-        get_method(cfg.generation._target_)(ready)
-    assert "\n" not in str(told.value)
+    config, ready = setup("vllm")
+    with pytest.raises(R2RecError, match=r"pip install 'r2rec\[vllm\]'") as caught:
+        get_method(config.generation._target_)(ready)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["hf", "paged"])
+def test_an_engine_on_weights_needs_a_model(name):
+    config, ready = setup(name)
+    with pytest.raises(R2RecError, match=rf"^generation={name} needs the weights of a model"):
+        get_method(config.generation._target_)(ready._replace(model=None))
+
+
+def test_options_of_the_endpoint_win_and_null_leaves_one_out():
+    config, ready = setup("openai", "generation.temperature=0.5")
+    server = Endpoint(model="m", options={"top_p": 0.1, "temperature": None, "n": 1})
+    config.generation.endpoint = server
+    asked = seeded_endpoint(config.generation, 7)
+    assert asked.options == {"top_p": 0.1, "max_completion_tokens": 24, "seed": 7, "n": 1}
+    assert server.options == {"top_p": 0.1, "temperature": None, "n": 1}
+    with pytest.raises(ValueError, match=r"Setup\.responses"):
+        remote_engine(ready)

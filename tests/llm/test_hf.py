@@ -11,28 +11,28 @@ from r2rec.llm import hf
 @pytest.mark.parametrize("temperature", [0.1, 0.6, 1.0, 3.0])
 @pytest.mark.parametrize("top_p", [0.05, 0.5, 0.9, 0.999, 1.0])
 @pytest.mark.parametrize("spread", [0.01, 1.0, 8.0])
-def test_the_nucleus_is_what_transformers_keeps(temperature, top_p, spread):
+def test_nucleus_is_what_transformers_keeps(temperature, top_p, spread):
     scores = torch.randn(16, 700, generator=torch.Generator().manual_seed(0)) * spread
     want = TemperatureLogitsWarper(temperature)(None, scores)
     if top_p < 1:
         want = TopPLogitsWarper(top_p)(None, want)
-    kept, place = hf.nucleus(scores, temperature, top_p)
-    got = torch.full_like(scores, -torch.inf).scatter_(-1, place, kept)
+    kept, tokens = hf.nucleus(scores, temperature, top_p)
+    got = torch.full_like(scores, -torch.inf).scatter_(-1, tokens, kept)
     close = torch.isclose(got, want) | (got == want)
     assert (~close).sum() <= 1  # a token on the border may fall to either side by rounding
     assert (got > -torch.inf).any(-1).all()
 
 
-def test_fewer_tokens_than_are_looked_at():
-    kept, place = hf.nucleus(torch.tensor([[0.0, 5.0, 1.0]]), 1.0, 0.5)
-    assert place[kept > -torch.inf].tolist() == [1]
+def test_nucleus_of_a_small_vocabulary():
+    kept, tokens = hf.nucleus(torch.tensor([[0.0, 5.0, 1.0]]), 1.0, 0.5)
+    assert tokens[kept > -torch.inf].tolist() == [1]
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.9), (2.0, 0.7)])
 def test_tokens_are_drawn_by_their_probabilities(temperature, top_p):
     n, one = 20_000, torch.tensor([[2.0, 1.0, -1.0, 0.5, 1.5]])
-    kept, place = hf.nucleus(one, temperature, top_p)
-    wanted = torch.zeros(5).double().scatter_(0, place[0], kept[0].double().softmax(-1))
+    kept, tokens = hf.nucleus(one, temperature, top_p)
+    wanted = torch.zeros(5).double().scatter_(0, tokens[0], kept[0].double().softmax(-1))
     torch.manual_seed(0)
     left = hf.drawing(temperature, top_p, torch.rand)(None, one.expand(n, -1))
     assert (left == 0).sum(-1).eq(1).all()

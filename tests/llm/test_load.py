@@ -1,19 +1,22 @@
-"""Weights of others: safetensors alone, no code of theirs, no pickle, and one line where a folder is wrong."""
+"""Weights of others: safetensors alone, no code of theirs, no pickle; faults in one line."""
 
 import json
 import pickle
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from r2rec.base.errors import R2RecError
+from r2rec.config import Model
 from r2rec.llm import load
-from tests.small import Done, composed, go
+from tests.small import Done, go, typed
 
+Parts = tuple[Path, Path]  # folders of a backbone and an adapter
 REACHED: list[str] = []
 
 
@@ -31,7 +34,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Done:
 
 
 @pytest.fixture
-def parts(trained: Done, tmp_path: Path):  # type: ignore[no-untyped-def]
+def parts(trained: Done, tmp_path: Path) -> Parts:
     """Copies of a backbone and an adapter, to be tampered with."""
     for stage in ("backbone", "sft"):
         shutil.copytree(trained.stages[stage]["path"], tmp_path / stage)
@@ -39,9 +42,12 @@ def parts(trained: Done, tmp_path: Path):  # type: ignore[no-untyped-def]
     return tmp_path / "backbone", tmp_path / "sft"
 
 
-def weights(base: Path, adapter: Path | None = None):  # type: ignore[no-untyped-def]
-    model = OmegaConf.merge(composed().model, {"path": str(base), "tiny": None})
-    return load.weights(model, None, adapter)
+def model_in(folder: Path, **changes: object) -> Model:
+    return replace(typed().model, path=str(folder), tiny=None, **changes)
+
+
+def weights(base: Path, adapter: Path | None = None) -> Any:
+    return load.weights(model_in(base), None, adapter)
 
 
 def only_pickled(folder: Path, name: str) -> None:
@@ -67,78 +73,69 @@ def cut(path: Path) -> None:
 
 TAMPERED = {
     "pickled backbone": (lambda b, a: only_pickled(b, "pytorch_model.bin"), "cannot load model"),
-    "pickled adapter": (lambda b, a: only_pickled(a, "adapter_model.bin"), "no adapter_model.safetensors"),
-    "pickle named safetensors": (lambda b, a: only_pickled(a, "adapter_model.safetensors"), "does not load"),
+    "pickled adapter": (
+        lambda b, a: only_pickled(a, "adapter_model.bin"),
+        "no adapter_model.safetensors",
+    ),
+    "pickle named safetensors": (
+        lambda b, a: only_pickled(a, "adapter_model.safetensors"),
+        "does not load",
+    ),
     "adapter in the place of a model": (of_another, "holds an adapter"),
     "settings that import": (
-        lambda b, a: settings(a, megatron_config={}, megatron_core="antigravity"), "asks for megatron",
+        lambda b, a: settings(a, megatron_config={}, megatron_core="antigravity"),
+        "asks for megatron",
     ),
     "settings of no kind": (lambda b, a: settings(a, peft_type="NOPE"), "does not load"),
     "settings of another shape": (lambda b, a: settings(a, r=3), "does not load"),
     "no settings": (lambda b, a: (a / "adapter_config.json").unlink(), "cannot be read"),
-    "settings that are a list": (lambda b, a: (a / "adapter_config.json").write_text("[]"), "is none"),
+    "settings that are a list": (
+        lambda b, a: (a / "adapter_config.json").write_text("[]"),
+        "is not an object with settings",
+    ),
     "adapter cut off": (lambda b, a: cut(a / "adapter_model.safetensors"), "does not load"),
     "backbone cut off": (lambda b, a: cut(b / "model.safetensors"), "cannot load model"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("tampered", TAMPERED)
-def test_what_is_no_safetensors_is_refused_in_one_line(parts, tampered: str) -> None:  # type: ignore[no-untyped-def]
-    change, said = TAMPERED[tampered]
+def test_tampered_weights_are_refused(parts: Parts, tampered: str) -> None:
+    change, message = TAMPERED[tampered]
     change(*parts)
-    with pytest.raises(R2RecError, match=said) as told:
+    with pytest.raises(R2RecError, match=message) as caught:
         weights(*parts)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     assert not REACHED
     assert "antigravity" not in sys.modules
 
 
-def test_a_fair_folder_loads(parts) -> None:  # type: ignore[no-untyped-def]
+def test_a_fair_folder_loads(parts: Parts) -> None:
     model = weights(*parts)
     assert sum(p.numel() for name, p in model.named_parameters() if "lora" in name) > 0
 
 
-def test_a_folder_that_is_gone_is_no_hub_id(parts) -> None:  # type: ignore[no-untyped-def]
+def test_missing_folder_is_no_hub_id(parts: Parts) -> None:
     base, _ = parts
     shutil.rmtree(base)
-    with pytest.raises(
-        R2RecError,
-        match=r"cannot load model .*: No such file or directory; give model\.path=FOLDER",
-    ):
+    message = r"cannot load model .*: No such file or directory; give model\.path=FOLDER"
+    with pytest.raises(R2RecError, match=message):
         weights(base)
 
 
-@pytest.mark.parametrize("in_parts", [True, False])
-def test_under_zero3_an_adapter_has_the_backbones_type(parts, in_parts, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    monkeypatch.setattr(
-        "transformers.integrations.deepspeed.is_deepspeed_zero3_enabled", lambda: in_parts
-    )
-    base, adapter = parts
-    model = OmegaConf.merge(
-        composed().model, {"path": str(base), "tiny": None, "dtype": "bfloat16"}
-    )
-    found = {
-        p.dtype
-        for name, p in load.weights(model, None, adapter).named_parameters()
-        if "lora" in name
-    }
-    assert found == {torch.bfloat16 if in_parts else torch.float32}
-
-
-def test_code_beside_the_weights_is_not_run(parts) -> None:  # type: ignore[no-untyped-def]
+def test_code_beside_the_weights_is_not_run(parts: Parts) -> None:
     base, _ = parts
     (base / "theirs.py").write_text(
         "import pathlib; pathlib.Path('reached').touch()\nclass Model: ...\n"
     )
-    told = json.loads((base / "config.json").read_text())
-    told["auto_map"] = {"AutoModelForCausalLM": "theirs.Model", "AutoTokenizer": "theirs.Model"}
-    (base / "config.json").write_text(json.dumps(told))
+    settings = json.loads((base / "config.json").read_text())
+    settings["auto_map"] = {"AutoModelForCausalLM": "theirs.Model", "AutoTokenizer": "theirs.Model"}
+    (base / "config.json").write_text(json.dumps(settings))
     weights(base)
-    load.tokenizer(OmegaConf.merge(composed().model, {"path": str(base), "tiny": None}), None)
+    load.tokenizer(model_in(base), None)
     assert not Path("reached").exists()
     assert not [name for name in sys.modules if name.endswith("theirs")]
-    told["model_type"] = "theirs"  # known nowhere else: nothing is left but a line
-    (base / "config.json").write_text(json.dumps(told))
+    settings["model_type"] = "theirs"  # known nowhere else: nothing is left but a line
+    (base / "config.json").write_text(json.dumps(settings))
     with pytest.raises(R2RecError, match="cannot load model"):
         weights(base)
 
@@ -158,26 +155,26 @@ LORA = {
 
 
 @pytest.mark.parametrize("override", LORA)
-def test_lora_on_what_a_model_has_not_is_one_line(trained: Done, override: str) -> None:
-    with pytest.raises(R2RecError, match=LORA[override][1]) as told:
+def test_unknown_lora_targets_are_refused(trained: Done, override: str) -> None:
+    with pytest.raises(R2RecError, match=LORA[override][1]) as caught:
         go(trained.folder.parent / "store", override, LORA[override][0])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "targets", ["all-linear", "q_proj,v_proj", "embed_tokens", "self_attn.o_proj"]
 )
-def test_lora_on_what_a_model_has(parts, targets: str) -> None:  # type: ignore[no-untyped-def]
+def test_known_lora_targets_are_accepted(parts: Parts, targets: str) -> None:
     load.targeted(weights(parts[0]), targets, "model.lora")
 
 
-def test_a_start_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(R2RecError, match="cannot load model /nonexistent") as told:
+def test_missing_start_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(R2RecError, match="cannot load model /nonexistent") as caught:
         go(tmp_path / "store", "model.tiny.start=/nonexistent", "until=backbone")
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
-def test_a_tokenizers_text_files_name_it(tmp_path: Path) -> None:
+def test_fingerprint_reads_a_tokenizers_text_files(tmp_path: Path) -> None:
     for name in ("merges.txt", "vocab.txt"):
         (tmp_path / name).write_text("a b")
     before = load.fingerprint(str(tmp_path))
@@ -188,23 +185,21 @@ def test_a_tokenizers_text_files_name_it(tmp_path: Path) -> None:
         assert load.fingerprint(str(tmp_path))[name] != before[name]
 
 
-def test_weights_of_any_size_that_differ_in_one_layer_have_other_fingerprints(
-    tmp_path: Path,
-) -> None:
+def test_fingerprint_tells_one_changed_layer(tmp_path: Path) -> None:
     """Two fine-tunes of one model have the same size, head and end."""
     file, size = tmp_path / "model.safetensors", 100 * 2**20
     with file.open("wb") as stream:
         stream.truncate(size)  # sparse: nothing is written
-    found = {load.fingerprint(str(tmp_path))[file.name]}
+    fingerprints = {load.fingerprint(str(tmp_path))[file.name]}
     for layer in range(1, 31):  # of 32
         with file.open("r+b") as stream:
             stream.seek(size * layer // 32)
             stream.write(b"\1" * (size // 32))
-        found.add(load.fingerprint(str(tmp_path))[file.name])
+        fingerprints.add(load.fingerprint(str(tmp_path))[file.name])
         with file.open("r+b") as stream:
             stream.seek(size * layer // 32)
             stream.write(b"\0" * (size // 32))
-    assert len(found) == 31
+    assert len(fingerprints) == 31
 
 
 @pytest.mark.slow

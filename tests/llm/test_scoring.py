@@ -1,4 +1,4 @@
-"""Scores of options: those of a plain pass over each prompt alone, whatever the batching, and with little memory."""
+"""Scores of options are those of a plain pass over each prompt alone, with little memory."""
 
 from types import SimpleNamespace
 
@@ -50,7 +50,7 @@ OPTIONS = [[3], [7], [7, 4], [5, 6, 7], [0]]
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 50, 97, 10_000])
-def test_scores_are_those_of_each_prompt_alone(model, batch_tokens):
+def test_scores_do_not_depend_on_batching(model, batch_tokens):
     rng = np.random.default_rng(0)
     prompts = [rng.integers(0, VOCABULARY, n).tolist() for n in rng.integers(1, 30, 17)]
     found = scoring.option_logprobs(model, TOKENIZER, prompts, OPTIONS, batch_tokens)
@@ -73,7 +73,7 @@ def test_an_adapter_counts(model):
     )
 
 
-def test_the_head_sees_last_positions_alone(model):
+def test_head_sees_last_positions_alone(model):
     seen = []
     handle = model.lm_head.register_forward_hook(
         lambda _, given, __: seen.append(given[0].shape[:-1].numel())
@@ -81,7 +81,7 @@ def test_the_head_sees_last_positions_alone(model):
     scoring.option_logprobs(model, TOKENIZER, [[1] * 30] * 700, [[1], [2]], 10**6)
     handle.remove()
     assert sum(seen) == 700
-    assert max(seen) == scoring.ROWS
+    assert max(seen) == scoring.MAX_ROWS
 
 
 @given(lengths=st.lists(st.integers(1, 60), max_size=40), limit=st.integers(1, 300))

@@ -7,21 +7,32 @@ from types import MethodType
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig
+from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM
 
-from r2rec.llm.sharing import SHARED, sharing
+from r2rec.llm.cache import GrowingLayer
+from r2rec.llm.sharing import SHARED, SharedLayer, sharing
+
+SIZES = {
+    "vocab_size": 50,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.5,
+    "pad_token_id": 0,
+    "eos_token_id": 1,
+}
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    sizes = {"vocab_size": 50, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "initializer_range": 0.5}
-    return LlamaForCausalLM(LlamaConfig(**sizes, **heads, pad_token_id=0, eos_token_id=1)).eval()
+    return LlamaForCausalLM(LlamaConfig(**SIZES)).eval()
 
 
 def prompts(sizes, length=6):
-    """As many rows of each prompt as `sizes` says; all but the first have some padding at their left."""
+    """As many rows of each prompt as `sizes` says; all but the first have padding at their left."""
     ids = torch.randint(2, 50, (len(sizes), length), generator=torch.Generator().manual_seed(1))
     mask = torch.ones_like(ids)
     for n in range(len(sizes)):
@@ -39,13 +50,21 @@ def apart(_, scores):
 
 def written(model, ids, mask, **cache):
     with torch.no_grad():
-        out = model.generate(input_ids=ids, attention_mask=mask, max_new_tokens=40, do_sample=False, output_logits=True,
-                             return_dict_in_generate=True, logits_processor=[apart], **cache)  # fmt: skip
+        out = model.generate(
+            input_ids=ids,
+            attention_mask=mask,
+            max_new_tokens=40,
+            do_sample=False,
+            output_logits=True,
+            return_dict_in_generate=True,
+            logits_processor=[apart],
+            **cache,
+        )
     return out.sequences, torch.stack(out.logits)
 
 
 @pytest.mark.parametrize("sizes", [[1], [1, 1, 1], [4, 4], [2, 2, 2], [5], [3, 2]])
-def test_the_same_is_written(model, sizes):
+def test_sharing_writes_the_same(model, sizes):
     ids, mask = prompts(sizes)
     tokens, logits = written(model, ids, mask)
     assert tokens.shape[1] > ids.shape[1] + 20
@@ -55,21 +74,21 @@ def test_the_same_is_written(model, sizes):
     torch.testing.assert_close(got[1], logits, rtol=1e-4, atol=1e-4)
 
 
-def test_prompts_read_in_autocast_serve_a_model_that_writes_without_it(model, monkeypatch):
-    """accelerate wraps the forward of what it prepares, an adapter's model; its `generate` calls the one inside."""
+def test_prompts_read_in_autocast_serve_a_model_without_it(model, monkeypatch):
+    """accelerate wraps the forward of an adapter's model, whose `generate` calls the one inside."""
     adapted = get_peft_model(copy.deepcopy(model), LoraConfig(r=2, target_modules="all-linear"))
     ids, mask = prompts([4, 4])
     tokens, logits = written(model, ids, mask)
     forward = torch.autocast("cpu", torch.bfloat16)(type(adapted).forward)
     monkeypatch.setattr(adapted, "forward", MethodType(forward, adapted))
     with torch.no_grad(), sharing(adapted, ids, mask) as cache:
-        assert cache["past_key_values"].layers[0].prompt[1].dtype == torch.bfloat16
+        assert cache["past_key_values"].layers[0].prompt_values.dtype == torch.bfloat16
         got = written(adapted, ids, mask, **cache)
     assert torch.equal(got[0][:, : ids.shape[1] + 1], tokens[:, : ids.shape[1] + 1])
     torch.testing.assert_close(got[1][0], logits[0], rtol=0.05, atol=0.05)
 
 
-def test_a_prompt_is_read_and_kept_once(model, monkeypatch):
+def test_prompt_is_read_and_kept_once(model, monkeypatch):
     seen, forward = [], model.forward
 
     def watched(**words):
@@ -83,26 +102,38 @@ def test_a_prompt_is_read_and_kept_once(model, monkeypatch):
     assert seen[0] == (2, 5)
     assert set(seen[1:]) == {(8, 1)}
     layer = cache["past_key_values"].layers[0]
-    assert layer.prompt[0].shape[0] == 2
+    assert layer.prompt_keys.shape[0] == 2
     assert layer.get_seq_length() == 5 + len(seen) - 1
 
 
-def test_the_model_is_left_as_it_was(model):
+def test_model_is_left_as_it_was(model):
     usual = model.config._attn_implementation
-    with torch.no_grad(), suppress(KeyboardInterrupt), sharing(model, *prompts([2, 2])):
+    with torch.no_grad(), suppress(KeyboardInterrupt), sharing(model, *prompts([2, 2])) as cache:
         assert model.config._attn_implementation == SHARED
+        assert [type(layer) for layer in cache["past_key_values"].layers] == [SharedLayer] * 2
         raise KeyboardInterrupt
     assert model.config._attn_implementation == usual
 
 
-def test_a_model_that_keeps_something_else_goes_its_usual_way():
-    config = MistralConfig(vocab_size=50, hidden_size=8, intermediate_size=8, num_hidden_layers=1, sliding_window=4,
-                           num_attention_heads=1, num_key_value_heads=1)  # fmt: skip
-    with sharing(type("model", (), {"config": config}), *prompts([2, 2])) as cache:
+def test_model_that_keeps_something_else_goes_its_usual_way():
+    model = MistralForCausalLM(MistralConfig(**SIZES, sliding_window=4))
+    with sharing(model, *prompts([2, 2])) as cache:
+        assert cache == {}
+        assert model.config._attn_implementation != SHARED
+
+
+def test_model_without_a_cache_goes_its_usual_way():
+    model = LlamaForCausalLM(LlamaConfig(**SIZES))
+    model.generation_config.use_cache = False
+    with sharing(model, *prompts([2, 2])) as cache:
         assert cache == {}
 
 
 @pytest.mark.parametrize("sizes", [[1, 1, 1], [3, 2]])
-def test_rows_that_cannot_share_go_their_usual_way(model, sizes):
+def test_rows_that_cannot_share_get_an_empty_cache(model, sizes):
+    usual = model.config._attn_implementation
     with sharing(model, *prompts(sizes)) as cache:
-        assert cache == {}
+        layers = cache["past_key_values"].layers
+        assert [type(layer) for layer in layers] == [GrowingLayer] * 2
+        assert cache["past_key_values"].get_seq_length() == 0
+        assert model.config._attn_implementation == usual

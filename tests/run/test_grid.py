@@ -1,4 +1,6 @@
-"""A grid that is killed, twice, and started again: it finishes, makes nothing twice, and ends as if undisturbed."""
+"""A grid that is killed, twice, and started again: it finishes, makes nothing twice, and ends as if
+undisturbed.
+"""
 
 import json
 import os
@@ -36,9 +38,13 @@ def finished(folder: Path) -> dict[str, int]:
 def killed(folder: Path, when: Callable[[], bool]) -> None:
     """Start the grid and kill it, with all its children, as soon as that holds."""
     with subprocess.Popen(
-        [sys.executable, "-m", "r2rec", *GRID], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        env=os.environ | {"PYTHONPATH": str(SOURCE)}, start_new_session=True,
-    ) as running:  # fmt: skip
+        [sys.executable, "-m", "r2rec", *GRID],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        start_new_session=True,
+    ) as running:
         until = time.monotonic() + 300
         while not when():
             assert running.poll() is None, running.stderr.read() if running.stderr else ""

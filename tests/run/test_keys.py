@@ -16,10 +16,10 @@ from r2rec.config.slices import (
     ScoreSlice,
     ThinkSlice,
 )
-from r2rec.run.keys import job_code, key_inputs, keyed, targets
+from r2rec.run.keys import job_code, key_inputs, keyed, named_targets
 from r2rec.run.methods import stage
 from r2rec.run.plan import plan
-from r2rec.run.rules import checked
+from r2rec.run.rules import checked_config
 from tests.small import choices, composed, go
 
 SERVED = ("generation=openai", "teacher=openai", "baseline=gpt_4o_mini", "evaluation.arms=[base]")
@@ -71,7 +71,7 @@ def test_key_has_no_hardware_logger_or_variant() -> None:
 
 def test_every_stage_is_keyed_by_all_that_it_can_read() -> None:
     """A slice holds the fields that it declares, and reading anything else fails."""
-    for job in plan(checked(composed("baseline@fusion=ease", "diagnostic=position"))):
+    for job in plan(checked_config(composed("baseline@fusion=ease", "diagnostic=position"))):
         assert type(job.choices) is job.stage.slice
         with pytest.raises(AttributeError):
             _ = job.choices.hardware
@@ -130,7 +130,7 @@ def test_a_users_scorer_enters_the_key_by_its_source(reader: Path) -> None:
     def inputs() -> dict:
         fresh_modules()
         arm = Arm("own", target="mine.score", params={})
-        job = plan(checked(composed("baseline=popularity")))[2]
+        job = plan(checked_config(composed("baseline=popularity")))[2]
         return key_inputs(replaced(job, choices(ScoreSlice, arm=arm)), {}, {})
 
     before = inputs()
@@ -148,7 +148,7 @@ def replaced(job, new_choices):  # type: ignore[no-untyped-def]
 def test_files_that_params_name_enter_the_key(tmp_path: Path) -> None:
     file = tmp_path / "table.csv"
     file.write_text("a")
-    job = plan(checked(composed("until=prepare")))[0]
+    job = plan(checked_config(composed("until=prepare")))[0]
     own = choices(PrepareSlice, f"++dataset.params.file={file}")
     before = key_inputs(with_choices(job, own), {}, {})
     file.write_text("b")
@@ -162,15 +162,15 @@ def with_choices(job, new_choices):  # type: ignore[no-untyped-def]
 
 
 def test_prompt_and_chat_templates_enter_the_key() -> None:
-    job = next(j for j in plan(checked(composed())) if j.name == "sft")
+    job = next(j for j in plan(checked_config(composed())) if j.name == "sft")
     templates = key_inputs(job, {}, {})["templates"]
     assert {"prompts/ranking.j2", "chat/tiny.jinja"} <= set(templates)
 
 
 def test_package_code_of_a_job_follows_its_imports_and_targets() -> None:
-    jobs = {job.name: job for job in plan(checked(composed()))}
+    jobs = {job.name: job for job in plan(checked_config(composed()))}
     assert "r2rec.thoughts.template" in job_code(jobs["think"])["modules"]  # named by teacher
     prepared = job_code(jobs["prepare"])["modules"]
     assert "r2rec.data.toy" in prepared
     assert "r2rec.train.rl" not in prepared
-    assert targets(jobs["rl"].choices) == sorted(targets(jobs["rl"].choices))
+    assert named_targets(jobs["rl"].choices) == sorted(named_targets(jobs["rl"].choices))

@@ -1,4 +1,6 @@
-"""The harness of `experiments/trust`, briefly: runs killed with -9, then started again, end as one left alone."""
+"""The harness of `experiments/trust`, briefly: runs killed with -9, then started again, end as one
+left alone.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""Sweeps on launchers: the same joined table wherever the jobs ran, and a mistake still told in one line."""
+"""Sweeps on launchers: the same joined table wherever the jobs ran, and a mistake still told in one
+line.
+"""
 
 import json
 from pathlib import Path

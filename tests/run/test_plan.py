@@ -4,7 +4,7 @@ import pytest
 
 from r2rec.base.jobs import Job
 from r2rec.run.plan import plan
-from r2rec.run.rules import checked
+from r2rec.run.rules import checked_config
 from tests.small import composed, go
 
 CONFIGURATIONS = [
@@ -26,7 +26,7 @@ CONFIGURATIONS = [
 
 
 def jobs_of(words: str) -> dict[str, Job]:
-    jobs = plan(checked(composed(*words.split(), experiment="main")))
+    jobs = plan(checked_config(composed(*words.split(), experiment="main")))
     assert len({job.name for job in jobs}) == len(jobs)
     return {job.name: job for job in jobs}
 
@@ -57,7 +57,7 @@ def test_every_job_is_read_by_a_later_one_or_reported(words: str) -> None:
 
 
 def test_planning_is_pure() -> None:
-    config = checked(composed("diagnostic=memory"))
+    config = checked_config(composed("diagnostic=memory"))
     assert plan(config) == plan(config)
 
 

@@ -22,18 +22,30 @@ def test_free_text_is_accepted():
 @pytest.mark.parametrize(
     ("thought", "truth"),
     [
-        ("**Step 1:** Crime is liked by the user (5).\n\n**Step 2:** The other user gave it four stars, a match.\n\n"
-         "**Step 3:** The neighbour found Jaws average (3/5).\n\n**Step 4:** So a lukewarm reception is likely.", "3"),
-        ("1. The target user gave Heat a 5.\n2. A similar user gave it a 4, on a scale from 1 to 5.\n"
-         "3. That neighbor rated Jaws 3.\n4. As Jaws shares only 1 genre with Heat, the user would not enjoy it.", "2"),
-        ("Step 1: The user loved Heat, and neighbour 1 rated it 4.\nStep 2: Their tastes agree, as step 1 shows.\n"
-         "Step 3: Jaws got a 3 from neighbour 1, neither above 3 nor below 3.\n"
-         "Step 4: The neighbour was neutral, but I predict that the user will be satisfied.", "5"),
-        ("Step 1: Heat was rated 5 by the user.\nStep 2: It was rated 4 by neighbour 1 and 5 by the user, a match.\n"
-         "Step 3: In step 2, 4 was a like; now Jaws gets 3 stars of neighbour 1.\n"
-         "Step 4: The user will probably like it, since they rate higher than the neighbour.", "4"),
+        (
+            "**Step 1:** Crime is liked by the user (5).\n\n**Step 2:** The other user gave it four stars, a match.\n\n"
+            "**Step 3:** The neighbour found Jaws average (3/5).\n\n**Step 4:** So a lukewarm reception is likely.",
+            "3",
+        ),
+        (
+            "1. The target user gave Heat a 5.\n2. A similar user gave it a 4, on a scale from 1 to 5.\n"
+            "3. That neighbor rated Jaws 3.\n4. As Jaws shares only 1 genre with Heat, the user would not enjoy it.",
+            "2",
+        ),
+        (
+            "Step 1: The user loved Heat, and neighbour 1 rated it 4.\nStep 2: Their tastes agree, as step 1 shows.\n"
+            "Step 3: Jaws got a 3 from neighbour 1, neither above 3 nor below 3.\n"
+            "Step 4: The neighbour was neutral, but I predict that the user will be satisfied.",
+            "5",
+        ),
+        (
+            "Step 1: Heat was rated 5 by the user.\nStep 2: It was rated 4 by neighbour 1 and 5 by the user, a match.\n"
+            "Step 3: In step 2, 4 was a like; now Jaws gets 3 stars of neighbour 1.\n"
+            "Step 4: The user will probably like it, since they rate higher than the neighbour.",
+            "4",
+        ),
     ],
-)  # fmt: skip
+)
 def test_other_wordings_are_accepted(thought, truth):
     assert audit(RATING, thought, f"Rating: {truth}", truth) == []
 
@@ -91,10 +103,16 @@ RATING_PLANTS = {
         spoilt(TOLD, 3, "which is neutral", "and the user rated Jaws 5"),
     ],
     "malformed": [
-        "", "  \n ", "The user liked Heat, so they like Jaws.", "Step 1:\nStep 2: liked", "<think>\n" + steps(*TOLD),
-        steps(*TOLD) + "\n</think>", "Step one: liked", "Step 1: **\nStep 2: liked.",
+        "",
+        "  \n ",
+        "The user liked Heat, so they like Jaws.",
+        "Step 1:\nStep 2: liked",
+        "<think>\n" + steps(*TOLD),
+        steps(*TOLD) + "\n</think>",
+        "Step one: liked",
+        "Step 1: **\nStep 2: liked.",
     ],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -185,13 +203,25 @@ def test_wrong_ranking_answers(answer):
 
 def test_rates():
     assert rates([[], ["leak: a", "leak: b"], ["masked: a", "leak: c"], []]) == {
-        "accepted": 0.5, "malformed": 0, "progressive": 0, "masked": 0.25, "leak": 0.5, "inconsistent": 0,
-    }  # fmt: skip
+        "accepted": 0.5,
+        "malformed": 0,
+        "progressive": 0,
+        "masked": 0.25,
+        "leak": 0.5,
+        "inconsistent": 0,
+    }
     assert rates([]) == dict.fromkeys(("accepted", *RULES), 0)
 
 
-LONG = ["Step 1: " + "a " * 30_000, "Step 1: " + "Chain 1, " * 8_000, "Step 1: (4); " * 8_000, "Step 1: a\n" * 5_000,
-        "Chain 1: x liked (" * 5_000, "not " * 20_000, "1. Candidates: A a 1, " * 3_000]  # fmt: skip
+LONG = [
+    "Step 1: " + "a " * 30_000,
+    "Step 1: " + "Chain 1, " * 8_000,
+    "Step 1: (4); " * 8_000,
+    "Step 1: a\n" * 5_000,
+    "Chain 1: x liked (" * 5_000,
+    "not " * 20_000,
+    "1. Candidates: A a 1, " * 3_000,
+]
 
 
 @pytest.mark.parametrize("text", LONG)

@@ -65,21 +65,36 @@ def test_honest_rankings_are_accepted(thought):
 @pytest.mark.parametrize(
     ("thought", "truth"),
     [
-        (steps("The user is a writer and gave Heat a 5; they loved it.",
-               "The neighbour's 4 for Heat says that they know its worth, so their view should carry over.",
-               "Knowing the taste of both, turn to Jaws: horror and action of the 1970s, a 3 from the neighbour.",
-               "It is no comedy. In the end the user would be mildly pleased, I think: above average."), "4"),
-        (steps("With a 5 the user thought highly of the first movie, so they would enjoy action and crime.",
-               "Neighbour 1 gave the first movie a 4: close, as step 1 says.",
-               "The other movie has horror, and neighbour 1 gave it a 3.",
-               "We do not know the outcome, but the action in it speaks for it and the horror against it.",
-               "So I expect them to be neutral."), "3"),
-        (steps("Heat, from the 90s, got 5 stars from the user, who likely loves crime.",
-               "Neighbour 1 went on record with a 4 for it.",
-               "Neighbour 1 went on to give Jaws a 3.",
-               "They will probably like it a little less than Heat; I predict they liked it."), "5"),
+        (
+            steps(
+                "The user is a writer and gave Heat a 5; they loved it.",
+                "The neighbour's 4 for Heat says that they know its worth, so their view should carry over.",
+                "Knowing the taste of both, turn to Jaws: horror and action of the 1970s, a 3 from the neighbour.",
+                "It is no comedy. In the end the user would be mildly pleased, I think: above average.",
+            ),
+            "4",
+        ),
+        (
+            steps(
+                "With a 5 the user thought highly of the first movie, so they would enjoy action and crime.",
+                "Neighbour 1 gave the first movie a 4: close, as step 1 says.",
+                "The other movie has horror, and neighbour 1 gave it a 3.",
+                "We do not know the outcome, but the action in it speaks for it and the horror against it.",
+                "So I expect them to be neutral.",
+            ),
+            "3",
+        ),
+        (
+            steps(
+                "Heat, from the 90s, got 5 stars from the user, who likely loves crime.",
+                "Neighbour 1 went on record with a 4 for it.",
+                "Neighbour 1 went on to give Jaws a 3.",
+                "They will probably like it a little less than Heat; I predict they liked it.",
+            ),
+            "5",
+        ),
     ],
-)  # fmt: skip
+)
 def test_honest_ratings_are_accepted(thought, truth):
     assert audit(RATING, thought, f"Rating: {truth}", truth) == []
 
@@ -132,10 +147,13 @@ def test_a_rating_is_of_what_a_clause_speaks_of():
 @pytest.mark.parametrize(
     "text",
     [
-        "In the end they give it top marks.", "Knowing that the outcome is a maximum score, the taste is clear.",
-        "As told, they were thrilled by it.", "They will love it.", "The user ended up with a high score.",
+        "In the end they give it top marks.",
+        "Knowing that the outcome is a maximum score, the taste is clear.",
+        "As told, they were thrilled by it.",
+        "They will love it.",
+        "The user ended up with a high score.",
     ],
-)  # fmt: skip
+)
 def test_an_opinion_of_the_second_item_is_not_foretold(text):
     for thought in (added(TOLD, 1, text), steps(f"{text} {TOLD[0]}", *TOLD[1:])):
         assert "leak" in rules(RATING, thought, "Rating: 4", "4")
@@ -220,8 +238,13 @@ def test_what_is_cited_is_counted_whatever_its_order():
     )
 
 
-LONG = ["Step 1: " + "The user gave Titanic a 5. " * 3_000, 'Step 1: "A' * 9_000, "Step 1: (a) (b) " * 5_000,
-        "Step 1: the user rated A B Of The And In C 5 " * 2_000, "the second candidate " * 4_000]  # fmt: skip
+LONG = [
+    "Step 1: " + "The user gave Titanic a 5. " * 3_000,
+    'Step 1: "A' * 9_000,
+    "Step 1: (a) (b) " * 5_000,
+    "Step 1: the user rated A B Of The And In C 5 " * 2_000,
+    "the second candidate " * 4_000,
+]
 
 
 @pytest.mark.parametrize("text", LONG)

@@ -1,4 +1,4 @@
-"""An adapter as others find it: the card, ranking with it elsewhere, and the way to the Hub."""
+"""An adapter as others find it: its card, ranking with it elsewhere, its way to the Hub."""
 
 import json
 import shutil
@@ -10,10 +10,10 @@ from omegaconf import OmegaConf
 from safetensors.torch import load_file, save_file
 
 from r2rec.base.errors import R2RecError
-from r2rec.pipeline import NAMES
-from r2rec.run.rules import check
+from r2rec.config import Model
+from r2rec.run.rules import checked
 from r2rec.train import card
-from tests.small import Done, composed, go
+from tests.small import Done, composed, go, typed
 
 TOKEN = "hf_correcthorsebattery"
 
@@ -28,7 +28,7 @@ def front(folder: Path):
 
 
 @pytest.mark.parametrize("stage", ["sft", "rl"])
-def test_the_card_says_what_it_was_made_of(smoke: Done, stage: str) -> None:
+def test_card_describes_the_adapter(smoke: Done, stage: str) -> None:
     folder = smoke.folders()[stage]
     assert front(folder)["library_name"] == "peft"
     assert card.about(str(folder)) == {"stage": stage, "dataset": "toy_small", "seed": "0"}
@@ -48,37 +48,67 @@ def test_the_card_says_what_it_was_made_of(smoke: Done, stage: str) -> None:
     assert "base_model" not in front(folder)  # no id that the Hub knows
 
 
-def test_a_backbone_of_the_hub_is_named_by_its_id(tmp_path: Path) -> None:
-    cfg = composed("model=qwen3_4b", experiment="smoke")
+def write(folder: Path, stage: str, base: Model, method: str = "R2Rec") -> str:
     card.write_card(
-        tmp_path,
-        "sft",
-        cfg,
-        {"prepare": tmp_path, "split": tmp_path},
-        {"loss_last": 0.5, "notes": ["few"]},
+        folder,
+        stage=stage,
+        title="LoRA on traces",
+        method=method,
+        choices={"sft": {"epochs": 2.0, "name": "1e-5"}, "seed": 3},
+        inputs={"prepare": folder, "split": folder},
+        facts={"loss_last": 0.5, "steps": 7, "name": "x", "notes": ["few"]},
+        base=base,
+        seed=3,
     )
+    return (folder / card.CARD).read_text()
+
+
+def test_card_of_a_hub_backbone(tmp_path: Path) -> None:
+    base = typed("model=qwen3_4b").model
+    text = write(tmp_path, "sft", base)
     assert front(tmp_path).base_model == "Qwen/Qwen3-4B"
-    assert "| loss last | 0.5 |" in (tmp_path / card.CARD).read_text()
-    cfg.model.path = str(tmp_path)
-    assert card.backbone_name(cfg.model) == "qwen3_4b"
+    assert "\nLoRA on traces. Backbone: `Qwen/Qwen3-4B`." in text
+    assert "| loss last | 0.5 |\n| steps | 7 |\n\nfew\n" in text
+    assert "```yaml\nsft:\n  epochs: 2.0\n  name: 1e-5\nseed: 3\n```" in text
+    assert card.about(str(tmp_path)) == {"stage": "sft", "dataset": "unknown", "seed": "3"}
+    base.path = str(tmp_path)
+    assert card.backbone_name(base) == "qwen3_4b"
+
+
+@pytest.mark.parametrize(
+    ("stage", "method", "heading", "use"),
+    [
+        ("rft", "R2Rec", "# R2Rec: `rft` on unknown", "sft=off rl=off until=rank"),
+        ("adapt", "llara", "# llara: `adapt` on unknown", "baseline=llara until=rank"),
+    ],
+)
+def test_card_says_how_to_rank_with_it(
+    tmp_path: Path, stage: str, method: str, heading: str, use: str
+) -> None:
+    text = write(tmp_path, stage, typed().model, method)
+    assert heading in text.split("\n")
+    assert f"model.adapter=<this repository or folder> {use}" in text
 
 
 OTHERS = ["", "# no front matter", "---\n- a list\n---\n", "---\nr2rec: 3\n---\n", "---\n[\n---\n"]
 
 
 @pytest.mark.parametrize("text", OTHERS)
-def test_the_cards_of_others_say_nothing(tmp_path: Path, text: str) -> None:
+def test_foreign_card_says_nothing(tmp_path: Path, text: str) -> None:
     (tmp_path / card.CARD).write_text(text)
     assert card.about(str(tmp_path)) == {}
 
 
-def test_a_card_is_read_as_text(
+def test_card_is_read_as_plain_text(
     smoke: Done, adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it says is somebody else's: no variable of the environment, no file and no table comes in by it."""
+    """It is somebody else's: no variable of the environment, no file and no table comes in."""
     monkeypatch.setenv("MY_PASSWORD", "planted-password-08b")
     planted = shutil.copytree(adapter, tmp_path / "planted")
-    said = "---\nr2rec: {stage: '${oc.env:MY_PASSWORD}', dataset: \"a\\nb${oc.env:MY_PASSWORD}\", seed: 0}\n---\n"
+    said = (
+        "---\nr2rec: {stage: '${oc.env:MY_PASSWORD}', "
+        'dataset: "a\\nb${oc.env:MY_PASSWORD}", seed: 0}\n---\n'
+    )
     (planted / card.CARD).write_text(said)
     assert card.about(str(planted))["stage"] == "${oc.env:MY_PASSWORD}"
     done = go(smoke.folder.parent / "store", f"model.adapter={planted}", "sft=off", "rl=off")
@@ -97,7 +127,7 @@ def test_a_card_is_read_as_text(
     assert card.about(str(planted))["stage"] == "x" * 60
 
 
-def test_a_given_adapter_ranks_as_where_it_was_trained(smoke: Done, adapter: Path) -> None:
+def test_given_adapter_ranks_as_where_it_was_trained(smoke: Done, adapter: Path) -> None:
     done = go(
         smoke.folder.parent / "store",
         f"model.adapter={adapter}",
@@ -121,7 +151,7 @@ def test_a_given_adapter_ranks_as_where_it_was_trained(smoke: Done, adapter: Pat
     assert mine.equals(theirs)
 
 
-def test_its_weights_name_the_ranking_and_its_place_does_not(
+def test_ranking_key_has_the_weights_and_not_their_place(
     smoke: Done, adapter: Path, tmp_path: Path
 ) -> None:
     def ranked(folder: Path) -> str:
@@ -140,7 +170,7 @@ def test_its_weights_name_the_ranking_and_its_place_does_not(
     assert ranked(moved) != ranked(adapter)
 
 
-def test_no_adapter_there_is_one_line(smoke: Done, tmp_path: Path) -> None:
+def test_missing_adapter_is_one_line(smoke: Done, tmp_path: Path) -> None:
     with pytest.raises(R2RecError, match=r"no adapter_model\.safetensors"):
         go(
             smoke.folder.parent / "store",
@@ -178,12 +208,12 @@ def hub(monkeypatch: pytest.MonkeyPatch):
     return Hub
 
 
-def test_nothing_is_pushed_unasked(smoke: Done, hub) -> None:
+def test_nothing_is_pushed_by_default(smoke: Done, hub) -> None:
     go(smoke.folder.parent / "store", "until=rl")
     assert hub.calls == []
 
 
-def test_the_last_adapter_is_pushed_and_the_token_is_nowhere(
+def test_last_adapter_is_pushed_without_the_token(
     smoke: Done, adapter: Path, hub
 ) -> None:
     done = go(smoke.folder.parent / "store", "until=rl", "push_to_hub=me/x")
@@ -198,7 +228,7 @@ def test_the_last_adapter_is_pushed_and_the_token_is_nowhere(
     assert TOKEN not in str(caught.value)
 
 
-def test_artefact_books_stay_here(adapter: Path) -> None:
+def test_push_leaves_the_manifest_out(adapter: Path) -> None:
     from fnmatch import fnmatch
 
     from r2rec.train.push import FILES
@@ -213,16 +243,16 @@ def test_artefact_books_stay_here(adapter: Path) -> None:
     assert not sent & {"manifest.json", "log.parquet"}
 
 
-def test_what_cannot_be_pushed_is_told_before_anything_runs(
+def test_push_is_checked_before_anything_runs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(R2RecError, match="set the environment variable HF_TOKEN"):
-        check(composed("push_to_hub=me/x"), NAMES)
+        checked(composed("push_to_hub=me/x"))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    check(composed("push_to_hub=me/x"), NAMES)
+    checked(composed("push_to_hub=me/x"))
     for words in (["baseline=popularity"], ["sft=off", "rl=off"]):
         with pytest.raises(R2RecError, match="trains none"):
-            check(composed("push_to_hub=me/x", *words), NAMES)
+            checked(composed("push_to_hub=me/x", *words))
     with pytest.raises(R2RecError, match="until=rl or later"):
-        check(composed("push_to_hub=me/x", "until=think"), NAMES)
+        checked(composed("push_to_hub=me/x", "until=think"))
