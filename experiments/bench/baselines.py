@@ -1,8 +1,9 @@
-"""Seconds an epoch of every classical model, and SASRec and LightGCN beside their plain versions of the same sizes.
+"""Seconds per epoch of every classical model; SASRec and LightGCN also against plain versions.
 
-    python experiments/bench/baselines.py FOLDER [--epochs 3] [--threads 2]      # FOLDER: MovieLens-1M's files
+    python experiments/bench/baselines.py FOLDER [--epochs 3] [--threads 2]
 
-Ours and the plain version take turns. Ours includes drawing its batches; the plain one gets them ready made.
+FOLDER holds the files of MovieLens-1M. Ours and the plain version take turns, at the same sizes.
+Our time includes drawing the batches; the plain version gets ready-made ones.
 """
 
 import argparse
@@ -16,19 +17,25 @@ from typing import Any
 import numpy as np
 import plain_models as plain
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
+from composing import artefacts, composed
+from numpy.typing import NDArray
 
-from r2rec import config, pipeline
-from r2rec.__main__ import CONF
 from r2rec.baselines.fit import build_module
 from r2rec.baselines.ratings import Ratings, load_ratings
+from r2rec.config import Baseline
+from r2rec.run.rules import checked_config
+
+Epoch = Callable[[], None]
 
 MODELS = ("graphsage", "ngcf", "lightgcn", "caser", "gru4rec", "sasrec")
-SIZES = {  # where ours is compared: those of the published code
+PUBLISHED_SIZES = {  # params and batch size of the published code
     "sasrec": ({"dim": 50, "length": 200, "blocks": 2, "heads": 1, "dropout": 0.2}, 128),
     "lightgcn": ({"dim": 64, "layers": 3}, 2048),
 }
+SCORED_USERS = 1000
+CANDIDATES = 20
+SCORINGS = 3  # the fastest counts
+HEAVIEST = 3  # operations that are named
 
 
 def main() -> None:
@@ -38,97 +45,141 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as name:
-        data, shown = prepared(given.folder, Path(name))
+        data = train_ratings(args.folder, Path(name))
     print(
-        f"{len(data.item):,} train ratings, {data.n_users:,} users, {data.n_items:,} items; {given.threads} threads"
+        f"{len(data.item):,} train ratings, {data.n_users:,} users, {data.n_items:,} items; "
+        f"{args.threads} threads"
     )
     for name in MODELS:
-        cfg = composed(f"baseline={name}").baseline
-        params: Any = OmegaConf.to_container(cfg.params)
-        model, epoch = ours(data, cfg, params, cfg.fit.batch_size)
-        seconds = [timed(epoch) for _ in range(given.epochs)]
-        users = np.arange(len(shown))
-        scoring = min(timed(lambda m=model, u=users: m.eval().scores(u, shown)) for _ in range(3))
-        drawn = f"{cfg.fit.loss} with {cfg.fit.negatives or 'all'} negatives"
-        print(f"{name:10} {statistics.median(seconds):6.2f} s an epoch, batches of {cfg.fit.batch_size}, {drawn}; "
-              f"{scoring:.3f} s to score {len(shown):,} x 20; {heaviest(epoch)}", flush=True)  # fmt: skip
-    for name, (params, size) in SIZES.items():
-        _, epoch = ours(data, composed(f"baseline={name}").baseline, params, size)
-        reference = theirs(data, name, params, size)
-        pairs = [(timed(epoch), timed(reference)) for _ in range(given.epochs)]
-        ratio = statistics.median(b / a for a, b in pairs)
-        a, b = (statistics.median(side) for side in zip(*pairs, strict=True))
-        print(
-            f"{name:10} {a:6.2f} s an epoch at {params}, batches of {size}; plain {b:.2f} s: {ratio:.2f}x faster"
-        )
+        time_model(name, data, args.epochs)
+    for name, (params, batch_size) in PUBLISHED_SIZES.items():
+        compare_with_plain(name, data, params, batch_size, args.epochs)
 
 
-def prepared(folder: Path, aside: Path) -> tuple[Ratings, np.ndarray]:
-    """Train ratings, and 20 items for each of 1,000 users, or of all where there are fewer."""
-    cfg = composed("dataset=ml_1m", f"dataset.root={folder}", f"artefacts={aside}", "until=split")
-    pipeline.run(cfg, aside / "run", say=lambda line: None)
-    made = {path.parent.name: path for path in aside.glob("*/*") if path.is_dir()}
-    data = load_ratings(made["prepare"], made["split"])
-    return data, np.random.default_rng(0).integers(0, data.n_items, (min(1000, data.n_users), 20))
+def time_model(name: str, data: Ratings, epochs: int) -> None:
+    """Print seconds per epoch, seconds to score, and the heaviest operations."""
+    baseline = configured(name)
+    fit = baseline.fit
+    model, epoch = our_epoch(data, baseline, baseline.params, fit.batch_size)
+    seconds = [timed(epoch) for _ in range(epochs)]
+    candidates = random_candidates(data)
+    users = np.arange(len(candidates))
+
+    def score() -> None:
+        model.eval().scores(users, candidates)
+
+    scoring = min(timed(score) for _ in range(SCORINGS))
+    negatives = fit.negatives or "all"
+    print(
+        f"{name:10} {statistics.median(seconds):6.2f} s an epoch, batches of {fit.batch_size}, "
+        f"{fit.loss} with {negatives} negatives; {scoring:.3f} s to score "
+        f"{len(candidates):,} x {CANDIDATES}; {heaviest_operations(epoch)}",
+        flush=True,
+    )
 
 
-def composed(*overrides: str) -> Any:
-    config.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", list(overrides))
+def compare_with_plain(
+    name: str, data: Ratings, params: dict[str, Any], batch_size: int, epochs: int
+) -> None:
+    """Print seconds per epoch of our model and of the plain one, both with these sizes."""
+    _, ours = our_epoch(data, configured(name), params, batch_size)
+    reference = plain_epoch(data, name, params, batch_size)
+    our_seconds = []
+    plain_seconds = []
+    ratios = []
+    for _ in range(epochs):
+        our_seconds.append(timed(ours))
+        plain_seconds.append(timed(reference))
+        ratios.append(plain_seconds[-1] / our_seconds[-1])
+    print(
+        f"{name:10} {statistics.median(our_seconds):6.2f} s an epoch at {params}, "
+        f"batches of {batch_size}; plain {statistics.median(plain_seconds):.2f} s: "
+        f"{statistics.median(ratios):.2f}x faster"
+    )
 
 
-def ours(
-    data: Ratings, cfg: Any, params: dict[str, Any], size: int
-) -> tuple[Any, Callable[[], None]]:
-    model = build_module({"target": cfg._target_, "params": params}, data)
-    draw, rng = torch.Generator().manual_seed(0), np.random.default_rng(0)
-    step = stepped(model, lambda batch: model(batch, cfg.fit.loss, cfg.fit.negatives, draw))
-    return model, lambda: step(model.batches(size, rng))
+def train_ratings(raw: Path, folder: Path) -> Ratings:
+    """The train ratings of MovieLens-1M's files in `raw`."""
+    cfg = composed("dataset=ml_1m", f"dataset.root={raw}")
+    inputs = artefacts(cfg, folder / "store", folder / "run", until="split")
+    return load_ratings(inputs["prepare"], inputs["split"])
 
 
-def theirs(data: Ratings, name: str, params: dict[str, Any], size: int) -> Callable[[], None]:
+def random_candidates(data: Ratings) -> NDArray[np.int64]:
+    """20 random items for each of 1,000 users, or of all users if there are fewer."""
+    n_users = min(SCORED_USERS, data.n_users)
+    return np.random.default_rng(0).integers(0, data.n_items, (n_users, CANDIDATES))
+
+
+def configured(name: str) -> Baseline:
+    """The baseline as its YAML file has it."""
+    return checked_config(composed(f"baseline={name}")).baseline
+
+
+def our_epoch(
+    data: Ratings, baseline: Baseline, params: dict[str, Any], batch_size: int
+) -> tuple[Any, Epoch]:
+    """Our model, and a function that trains it for an epoch."""
+    model = build_module({"target": baseline._target_, "params": params}, data)
+    negative_generator = torch.Generator().manual_seed(0)
     rng = np.random.default_rng(0)
+    fit = baseline.fit
+
+    def loss(batch: Any) -> torch.Tensor:
+        return model(batch, fit.loss, fit.negatives, negative_generator)
+
+    train = trainer(model, loss)
+    return model, lambda: train(model.batches(batch_size, rng))
+
+
+def plain_epoch(data: Ratings, name: str, params: dict[str, Any], batch_size: int) -> Epoch:
+    """A function that trains the plain model for an epoch, always on the same batches."""
+    rng = np.random.default_rng(0)
+    model: torch.nn.Module
     if name == "sasrec":
-        model: torch.nn.Module = plain.PlainSASRec(data, **params)
-        batches: list = plain.sasrec_epoch(data, params["length"], size, rng)
+        model = plain.PlainSASRec(data, **params)
+        batches = plain.sasrec_epoch(data, params["length"], batch_size, rng)
     else:
-        model, batches = (
-            plain.PlainLightGCN(data, **params),
-            list(plain.lightgcn_epoch(data, size, rng)),
-        )
-    step = stepped(model, lambda batch: model(*batch))
-    return lambda: step(batches)
+        model = plain.PlainLightGCN(data, **params)
+        batches = list(plain.lightgcn_epoch(data, batch_size, rng))
+    train = trainer(model, lambda batch: model(*batch))
+    return lambda: train(batches)
 
 
-def stepped(model: torch.nn.Module, loss: Callable[[Any], Any]) -> Callable[[Iterable], None]:
+def trainer(
+    model: torch.nn.Module, loss: Callable[[Any], torch.Tensor]
+) -> Callable[[Iterable[Any]], None]:
+    """A function that trains `model` on batches."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
 
-    def epoch(batches: Iterable) -> None:
+    def train(batches: Iterable[Any]) -> None:
         model.train()
         for batch in batches:
             loss(batch).backward()
             optimizer.step()
             optimizer.zero_grad()
 
-    return epoch
+    return train
 
 
-def heaviest(call: Callable[[], None], n: int = 3) -> str:
-    """The operations that most of a call's time is spent in, with their shares."""
-    with torch.profiler.profile() as seen:
+def heaviest_operations(call: Callable[[], None]) -> str:
+    """The operations with the largest shares of a call's time, such as "addmm 20%"."""
+    with torch.profiler.profile() as profile:
         call()
-    by = sorted(seen.key_averages(), key=lambda op: -op.self_cpu_time_total)
-    whole = sum(op.self_cpu_time_total for op in by)
-    return ", ".join(
-        f"{op.key.removeprefix('aten::')} {op.self_cpu_time_total / whole:.0%}" for op in by[:n]
-    )
+    operations = sorted(profile.key_averages(), key=lambda op: -op.self_cpu_time_total)
+    total = sum(op.self_cpu_time_total for op in operations)
+    shares = []
+    for operation in operations[:HEAVIEST]:
+        name = operation.key.removeprefix("aten::")
+        shares.append(f"{name} {operation.self_cpu_time_total / total:.0%}")
+    return ", ".join(shares)
 
 
-def timed(call: Callable[[], Any]) -> float:
+def timed(call: Callable[[], None]) -> float:
+    """Seconds of a call."""
     begin = time.perf_counter()
     call()
     return time.perf_counter() - begin

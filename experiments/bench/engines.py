@@ -1,27 +1,58 @@
-"""Ranking prompts a second: `hf` beside `paged`, greedily, on the same weights; and whether they write the same.
+"""Prompts per second of the engines `hf` and `paged`, and whether they write the same texts.
 
-python experiments/bench/engines.py [--prompts 1000] [--block 100] [override ...]
+    python experiments/bench/engines.py [--prompts 1000] [--block 100] [override ...]
+
+Greedy decoding of ranking prompts, with the same weights.
 """
 
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-from hydra import compose, initialize_config_dir
+from composing import artefacts, composed
 
-from r2rec import config, pipeline
-from r2rec.__main__ import CONF
+from r2rec.base.workspace import Workspace
+from r2rec.config.slices import Arm, RankSlice, cut
 from r2rec.data.split import evaluated
-from r2rec.evaluate.rank import engine_of, evaluation_cases
-from r2rec.llm.chat import user_turn
-from r2rec.llm.engine import Question
-from r2rec.prompts.render import render_prompt
-from r2rec.run.runner import Run
+from r2rec.evaluate.answers import engine_of, evaluation_cases, ranking_questions
+from r2rec.llm.engine import Engine, Question
+from r2rec.llm.responses import Answer
+from r2rec.run.rules import checked_config
 
 ENGINES = ("hf", "paged")
+SPARE_USERS = 200  # users with too few likes are not evaluated
+WARM_UP = 2  # questions
+
+
+class Timed:
+    """An engine, its answers so far, and the seconds of each block."""
+
+    def __init__(self, name: str, engine: Engine) -> None:
+        self.name = name
+        self.engine = engine
+        self.answers: list[Answer | None] = []
+        self.seconds: list[float] = []
+
+    def answer(self, block: Sequence[Question]) -> None:
+        begin = time.perf_counter()
+        self.answers += self.engine.write(block, 0)
+        self.seconds.append(time.perf_counter() - begin)
+
+    def texts(self) -> list[str | None]:
+        return [answer.text if answer else None for answer in self.answers]
+
+    def show(self) -> None:
+        """Print the rates over all blocks."""
+        tokens = sum(answer.completion_tokens for answer in self.answers if answer)
+        total = sum(self.seconds)
+        count = len(self.answers)
+        print(
+            f"{self.name:6} {total:8.1f} s  {count / total:7.2f} prompts/s  "
+            f"{tokens / total:8.0f} tokens/s  {count} prompts, {tokens} new tokens"
+        )
 
 
 def main() -> None:
@@ -30,71 +61,62 @@ def main() -> None:
     )
     parser.add_argument("--prompts", type=int, default=1000)
     parser.add_argument(
-        "--block",
-        type=int,
-        default=100,
-        help="prompts that one engine answers before the other's turn",
+        "--block", type=int, default=100, help="prompts that each engine answers in its turn"
     )
     parser.add_argument(
         "overrides",
         nargs="*",
-        help="of the configuration; the toy world and the tiny backbone by default",
+        help="overrides of the configuration; the default is the toy world and the tiny backbone",
     )
-    given = parser.parse_args()
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        asked = [ready(Path(name), engine, given.prompts, given.overrides) for engine in ENGINES]
-        questions = asked[0][1]
-        blocks = [questions[at : at + given.block] for at in range(0, len(questions), given.block)]
-        answers: list[list[Any]] = [[] for _ in ENGINES]
-        seconds: list[list[float]] = [[] for _ in ENGINES]
-        for block in blocks:  # in turns: what else the machine does slows both
-            for n, (engine, _) in enumerate(asked):
-                begin = time.perf_counter()
-                answers[n] += engine.write(block, 0)
-                seconds[n].append(time.perf_counter() - begin)
-    for engine, said, spent in zip(ENGINES, answers, seconds, strict=True):
-        tokens, whole = sum(a.completion_tokens for a in said if a), sum(spent)
-        rates = f"{len(said) / whole:7.2f} prompts/s  {tokens / whole:8.0f} tokens/s"
-        print(f"{engine:6} {whole:8.1f} s  {rates}  {len(said)} prompts, {tokens} new tokens")
-    ratios = sorted(second / first for first, second in zip(*seconds, strict=True))
-    spread = f"{ratios[0]:.2f} to {ratios[-1]:.2f} over {len(ratios)} blocks"
-    print(f"{ENGINES[1]} / {ENGINES[0]}: {median(ratios):.2f} ({spread})")
-    same = sum((a and a.text) == (b and b.text) for a, b in zip(*answers, strict=True))
+        loaded = []
+        for engine in ENGINES:
+            timed, questions = load(engine, Path(name), args.prompts, args.overrides)
+            loaded.append(timed)
+        for start in range(0, len(questions), args.block):
+            for timed in loaded:  # in turns, so other load on the machine affects both
+                timed.answer(questions[start : start + args.block])
+    for timed in loaded:
+        timed.show()
+    first, second = loaded
+    ratios = []
+    for first_seconds, second_seconds in zip(first.seconds, second.seconds, strict=True):
+        ratios.append(second_seconds / first_seconds)
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} blocks"
+    print(f"{second.name} / {first.name}: {median(ratios):.2f} ({spread})")
+    pairs = zip(first.texts(), second.texts(), strict=True)
+    same = sum(one == other for one, other in pairs)
     print(f"same texts: {same} of {len(questions)}")
 
 
-def ready(
-    folder: Path, engine: str, prompts: int, overrides: list[str]
-) -> tuple[Any, list[Question]]:
-    """An engine, loaded and warm, and the questions."""
-    config.register()
-    words = [f"generation={engine}", "generation.temperature=0", f"evaluation.users={prompts}"]
-    # a few more users than prompts: who has too few likes is not evaluated
-    world = [
-        f"dataset.params.users={prompts + 200}",
-        f"artefacts={folder / 'artefacts'}",
+def load(
+    engine_name: str, folder: Path, prompts: int, overrides: Sequence[str]
+) -> tuple[Timed, list[Question]]:
+    """An engine, loaded and warm, and the questions.
+
+    Args:
+        folder: Where both engines keep store and run folders.
+    """
+    store = folder / "artefacts"
+    cfg = composed(
+        f"dataset.params.users={prompts + SPARE_USERS}",
         "evaluation.arms=[base]",
-    ]
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [*world, *words, *overrides])
-    made = Run(cfg, folder / "run", lambda line: None)
-    for stage in pipeline.STAGES:
-        if stage.name in (
-            "prepare",
-            "split",
-            "chain",
-            *(["backbone"] if cfg.model.path is None else []),
-        ):
-            made.make(stage)
-    inputs = {name: artefact.path for name, artefact in made.made.items()}
-    cases = evaluation_cases(cfg, inputs, evaluated(cfg, inputs["split"]))
-    questions = [
-        Question(user_turn(render_prompt(c, cfg.prompt, cfg.dataset.words)), len(c.candidates))
-        for c in cases
-    ]
-    asks = engine_of(cfg, inputs, folder / "artefacts" / "rank" / "bench")
-    asks.write(questions[:2], 0)  # imports and first allocations
-    return asks, questions
+        f"generation={engine_name}",
+        "generation.temperature=0",
+        f"evaluation.users={prompts}",
+        *overrides,
+    )
+    inputs = artefacts(cfg, store, folder / f"run-{engine_name}", until="backbone")
+    config = checked_config(cfg)
+    choices = cut(RankSlice, config, arm=Arm("bench"))
+    candidates = evaluated(inputs["split"], choices.seed, choices.users)
+    cases = evaluation_cases(choices, inputs, candidates)
+    questions = ranking_questions(cases, choices.prompt, choices.words)
+    work = Workspace(store / "rank" / "bench", config.hardware, store / "responses")
+    engine = engine_of(choices, inputs, work)
+    engine.write(questions[:WARM_UP], 0)  # imports and first allocations
+    return Timed(engine_name, engine), questions
 
 
 if __name__ == "__main__":

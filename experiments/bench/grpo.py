@@ -1,23 +1,30 @@
-"""Where a GRPO step's time goes, and our step beside a bare TRL script's on the same model, prompts and sizes.
+"""Where the time of a GRPO step goes, and the same step in a bare TRL script.
 
     python experiments/bench/grpo.py [--steps 6] [--repeats 3] [override ...]
 
-Both run with a learning rate of nothing on the same prompts in the same order: the policy stays as it is, and steps are
-paired. Rollouts are drawn apart.
+Both train the same model on the same prompts in the same order. The learning rate is nearly 0, so
+the policy stays the same and steps can be compared in pairs. Each draws its own rollouts.
 """
 
 import argparse
 import statistics
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from hydra import compose, initialize_config_dir
+from composing import artefacts, composed
 from omegaconf import DictConfig
 
-from r2rec import config, pipeline
-from r2rec.__main__ import CONF
+from r2rec.base import seeds
+from r2rec.base.workspace import Workspace
+from r2rec.config import Config
+from r2rec.config.slices import RlSlice, cut
+from r2rec.run.rules import checked_config
+
+LEARNING_RATE = 1e-12
+PART = "seconds/"  # prefix of the log's columns with the parts of a step
 
 
 def main() -> None:
@@ -27,97 +34,130 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("overrides", nargs="*")
-    given = parser.parse_args()
+    args = parser.parse_args()
+    cfg = configured(args.overrides, args.steps)
+    config = checked_config(cfg)
+    logs = []
+    bare_seconds = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        cfg = configured(given.overrides, given.steps)
-        made = prepared(cfg, folder)
-        logs, bare = [], []
-        for n in range(given.repeats):
-            logs.append(our_run(cfg, made, folder / f"ours-{n}"))
-            bare += bare_run(cfg, made, folder / f"bare-{n}")
-    log = pl.concat(logs)
-    ours = log["step_time"].to_list()
-    print(f"step of ours: {statistics.median(ours):.2f} s, {len(ours)} steps of {cfg.rl.prompts_per_step} x "
-          f"{cfg.rl.group_size} rollouts")  # fmt: skip
-    shares = {name.removeprefix("seconds/"): log[name].sum() / log["seconds"].sum() for name in log.columns
-              if name.startswith("seconds/")}  # fmt: skip
-    for part, share in (shares | {"the rest": 1 - sum(shares.values())}).items():
+        inputs = artefacts(cfg, folder / "store", folder / "run", until="sft")
+        for number in range(args.repeats):
+            logs.append(our_run(config, inputs, folder / f"ours-{number}"))
+            bare_seconds += bare_run(config, inputs, folder / f"bare-{number}")
+    show(config, pl.concat(logs), bare_seconds)
+
+
+def show(config: Config, log: pl.DataFrame, bare_seconds: Sequence[float]) -> None:
+    """Print the median step, the shares of its parts, and the comparison."""
+    our_seconds = log["step_time"].to_list()
+    print(
+        f"step of ours: {statistics.median(our_seconds):.2f} s, {len(our_seconds)} steps of "
+        f"{config.rl.prompts_per_step} x {config.rl.group_size} rollouts"
+    )
+    shares = {}
+    for column in log.columns:
+        if column.startswith(PART):
+            shares[column.removeprefix(PART)] = log[column].sum() / log["seconds"].sum()
+    shares["the rest"] = 1 - sum(shares.values())
+    for part, share in shares.items():
         print(f"  {part:20}{share:6.1%}")
-    ratios = [a / b for a, b in zip(ours, bare, strict=True)]
-    print(f"bare TRL script: {statistics.median(bare):.2f} s; ours / bare, paired by step: "
-          f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")  # fmt: skip
+    ratios = []
+    for ours, bare in zip(our_seconds, bare_seconds, strict=True):
+        ratios.append(ours / bare)
+    print(
+        f"bare TRL script: {statistics.median(bare_seconds):.2f} s; ours / bare, paired by step: "
+        f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
+    )
 
 
-def configured(overrides: list[str], steps: int) -> DictConfig:
-    config.register()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", overrides)
-    cfg.rl.learning_rate, cfg.rl.samples = 1e-12, steps * cfg.rl.prompts_per_step
+def configured(overrides: Sequence[str], steps: int) -> DictConfig:
+    """The configuration with this many GRPO steps."""
+    cfg = composed(*overrides)
+    cfg.rl.learning_rate = LEARNING_RATE
+    cfg.rl.samples = steps * cfg.rl.prompts_per_step
     return cfg
 
 
-def prepared(cfg: DictConfig, folder: Path) -> dict[str, Path]:
-    """Folders of the artefacts that `rl` reads."""
-    cfg.until, cfg.artefacts = "sft", str(folder / "store")
-    pipeline.run(cfg, folder / "run")
-    return {path.parent.name: path for path in (folder / "store").glob("*/*") if path.is_dir()}
+def our_run(config: Config, inputs: dict[str, Path], folder: Path) -> pl.DataFrame:
+    """The log of our steps without the first, which is a warm-up.
 
-
-def our_run(cfg: DictConfig, made: dict[str, Path], folder: Path) -> pl.DataFrame:
-    """The log of our steps but the first, which warms up: `step_time`, `seconds` and its parts."""
+    Columns: `step_time`, `seconds` and its parts.
+    """
     from r2rec.train.rl import rl
 
     folder.mkdir()
-    rl(cfg, made, folder)
-    return pl.read_parquet(folder / "log.parquet").drop_nulls("step_time")[1:]
+    rl(cut(RlSlice, config), inputs, Workspace(folder, config.hardware, folder / "responses"))
+    log = pl.read_parquet(folder / "log.parquet").drop_nulls("step_time")
+    return log[1:]
 
 
-def bare_run(cfg: DictConfig, made: dict[str, Path], folder: Path) -> list[float]:
-    """Seconds of the steps, but the first, of what one writes with TRL's documentation at hand."""
+def bare_run(config: Config, inputs: dict[str, Path], folder: Path) -> list[float]:
+    """Seconds of each step without the first, in a script as TRL's documentation suggests it."""
     from datasets import Dataset
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer, PrinterCallback
-    from trl import GRPOConfig, GRPOTrainer
+    from trl import GRPOTrainer
 
-    from r2rec.llm import chat, load
-    from r2rec.prompts.render import render_prompt
-    from r2rec.train.rl import _tasks
+    from r2rec.llm import load
+    from r2rec.train.rl import rl_prompts
 
-    where, group = load.source_of(cfg.model, made.get("backbone")), cfg.rl
-    tokenizer = AutoTokenizer.from_pretrained(made["sft"])
-    tasks, _ = _tasks(cfg, made, tokenizer)
-    rows = [
-        {"prompt": chat.user_turn(render_prompt(t.case, cfg.prompt, cfg.dataset.words))}
-        for t in tasks
-    ]
-
-    def length(completions: list, **_: Any) -> list[float]:
-        return [float(len(c[-1]["content"])) for c in completions]
-
+    tokenizer = AutoTokenizer.from_pretrained(inputs["sft"])
+    rows, _ = rl_prompts(cut(RlSlice, config), inputs, tokenizer)
+    prompts = [{"prompt": row["prompt"]} for row in rows]
+    source = load.source_of(config.model, inputs.get("backbone"))
+    model = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(source), inputs["sft"], is_trainable=True
+    )
     trainer = GRPOTrainer(
-        model=PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(where), made["sft"], is_trainable=True),
-        reward_funcs=length,
-        train_dataset=Dataset.from_list(rows),
+        model=model,
+        reward_funcs=length_reward,
+        train_dataset=Dataset.from_list(prompts),
         processing_class=tokenizer,
-        args=GRPOConfig(
-            output_dir=str(folder), use_cpu=True, bf16=False, learning_rate=1e-12, num_generations=group.group_size,
-            per_device_train_batch_size=group.micro_batch_size, max_completion_length=group.max_new_tokens,
-            gradient_accumulation_steps=group.prompts_per_step * group.group_size // group.micro_batch_size,
-            temperature=group.temperature, top_p=group.top_p, loss_type=group.loss, beta=group.beta, num_train_epochs=1,
-            logging_steps=1, save_strategy="no", report_to=[], disable_tqdm=True, activation_checkpointing=False,
-            seed=pipeline_seed(cfg), data_seed=pipeline_seed(cfg), lr_scheduler_type="constant", optim="adamw_torch",
-        ),
-    )  # fmt: skip
+        args=bare_arguments(config, folder),
+    )
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    return [row["step_time"] for row in trainer.state.log_history if "step_time" in row][1:]
+    seconds = [row["step_time"] for row in trainer.state.log_history if "step_time" in row]
+    return seconds[1:]
 
 
-def pipeline_seed(cfg: DictConfig) -> int:
-    from r2rec.base import seeds
+def length_reward(completions: list[Any], **_: Any) -> list[float]:
+    """A reward that costs no time."""
+    return [float(len(messages[-1]["content"])) for messages in completions]
 
-    return seeds.integer(cfg.seed, "rl")
+
+def bare_arguments(config: Config, folder: Path) -> Any:
+    """The sizes of our run in TRL's arguments."""
+    from trl import GRPOConfig
+
+    spec = config.rl
+    rollouts = spec.prompts_per_step * spec.group_size
+    seed = seeds.integer(config.seed, "rl")
+    return GRPOConfig(
+        output_dir=str(folder),
+        use_cpu=True,
+        bf16=False,
+        learning_rate=LEARNING_RATE,
+        num_generations=spec.group_size,
+        per_device_train_batch_size=spec.micro_batch_size,
+        max_completion_length=spec.max_new_tokens,
+        gradient_accumulation_steps=rollouts // spec.micro_batch_size,
+        temperature=spec.temperature,
+        top_p=spec.top_p,
+        loss_type=spec.loss,
+        beta=spec.beta,
+        num_train_epochs=1,
+        logging_steps=1,
+        save_strategy="no",
+        report_to=[],
+        disable_tqdm=True,
+        activation_checkpointing=False,
+        seed=seed,
+        data_seed=seed,
+        lr_scheduler_type="constant",
+        optim="adamw_torch",
+    )
 
 
 if __name__ == "__main__":

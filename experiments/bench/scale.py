@@ -1,7 +1,8 @@
-"""Raw files to chains at the size of Amazon Books: `make bench-scale`. Minutes and gigabytes, so no part of CI.
+"""Raw files to chains at the size of Amazon Books: `make bench-scale`.
 
-Reviews are generated (`shop.py`) in each size, then `python -m r2rec ... until=chain` runs on them in a process of its
-own for 1,000 evaluated users. Seconds and peak memory of the stages are those of the run's manifest.
+For each size, reviews are generated (`shop.py`) and `python -m r2rec ... until=chain` runs on them
+in a process of its own, with 1,000 evaluated users. Seconds and peak memory of the stages come from
+the run's manifest. Takes minutes and gigabytes, so it is not part of CI.
 """
 
 import argparse
@@ -15,86 +16,110 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import shop
-from run import ROOT, machine
+from run import ROOT
+from timing import machine
 
 SIZES = (3_000_000, 30_000_000)  # ratings
-SAMPLER_MB, ALL_MB, LINEAR = (
-    4 * 1024,
-    12 * 1024,
-    1.3,
-)  # most memory of the sampler and over all, most time over linear
+MAX_SAMPLER_MB = 4 * 1024
+MAX_PEAK_MB = 12 * 1024
+MAX_GROWTH = 1.3  # time of the largest size over linear growth from the smallest
 
 
 class Run(NamedTuple):
-    """What a run on so many ratings took."""
+    """What a run took."""
 
     ratings: int
-    stages: dict[str, dict[str, Any]]  # of the run's manifest
-    seconds: float  # the whole process, with its start and the checksums of the raw files
+    stages: dict[str, dict[str, Any]]  # from the run's manifest
+    seconds: float  # of the whole process, with its start and the checksums of the raw files
     cpu_seconds: float
-    peak_mb: float  # of all stages
+    peak_mb: float  # the largest of all stages
 
     def stage_seconds(self) -> float:
         return sum(stage["seconds"] for stage in self.stages.values())
 
 
 def measured(ratings: int, folder: Path, users: int) -> Run:
-    """Generate, run, read the manifest. `folder` exists and is empty."""
+    """Generate reviews, run on them, read the manifest.
+
+    Args:
+        folder: An empty folder.
+        users: Evaluated users.
+    """
     begin = time.perf_counter()
     shop.write(folder, ratings)
-    packed = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
+    seconds = time.perf_counter() - begin
+    gigabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e9
     print(
-        f"{ratings:,} ratings generated in {time.perf_counter() - begin:.0f} s, {packed:.2f} GB packed",
-        flush=True,
+        f"{ratings:,} ratings generated in {seconds:.0f} s, {gigabytes:.2f} GB packed", flush=True
     )
     command = [
-        sys.executable, "-m", "r2rec", "dataset=amazon", f"dataset.category={shop.CATEGORY}",
-        f"dataset.root={json.dumps(str(folder))}", f"evaluation.users={users}", "until=chain",
-        f"artefacts={json.dumps(str(folder / 'artefacts'))}", f"hydra.run.dir={json.dumps(str(folder / 'run'))}",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "r2rec",
+        "dataset=amazon",
+        f"dataset.category={shop.CATEGORY}",
+        f"dataset.root={quoted(folder)}",
+        f"evaluation.users={users}",
+        "until=chain",
+        f"artefacts={quoted(folder / 'artefacts')}",
+        f"hydra.run.dir={quoted(folder / 'run')}",
+    ]
     begin = time.perf_counter()
     with subprocess.Popen(command, cwd=ROOT) as child:
-        _, status, used = os.wait4(child.pid, 0)  # what this one used, alone
+        _, status, usage = os.wait4(child.pid, 0)  # the resource usage of this child alone
     if status:
         sys.exit(f"error: {' '.join(command)} failed")
     seconds = time.perf_counter() - begin
     stages = json.loads((folder / "run" / "manifest.json").read_text())["stages"]
-    peak = max(
-        stage["peak_memory_mb"] for stage in stages.values()
-    )  # the system's count begins anew at every stage
-    return Run(ratings, stages, seconds, used.ru_utime + used.ru_stime, peak)
+    # The system's count of peak memory is reset at the start of each stage.
+    peak_mb = max(stage["peak_memory_mb"] for stage in stages.values())
+    return Run(ratings, stages, seconds, usage.ru_utime + usage.ru_stime, peak_mb)
+
+
+def quoted(path: Path) -> str:
+    """A path as the value of a Hydra override; it may hold spaces or `=`."""
+    return json.dumps(str(path))
 
 
 def show(run: Run) -> None:
+    """Print seconds, memory and counts of each stage, then of the process."""
     for name, stage in run.stages.items():
-        counts = ", ".join(f"{v:,} {k}" for k, v in stage.items() if type(v) is int)
+        counts = [f"{value:,} {key}" for key, value in stage.items() if type(value) is int]
         print(
-            f"  {name:<10} {stage['seconds']:8.1f} s  {stage['peak_memory_mb']:8,.0f} MB  {counts}"
+            f"  {name:<10} {stage['seconds']:8.1f} s  {stage['peak_memory_mb']:8,.0f} MB"
+            f"  {', '.join(counts)}"
         )
     print(
-        f"  {'process':<10} {run.seconds:8.1f} s  {run.peak_mb:8,.0f} MB  {run.cpu_seconds:.1f} s of CPU",
+        f"  {'process':<10} {run.seconds:8.1f} s  {run.peak_mb:8,.0f} MB"
+        f"  {run.cpu_seconds:.1f} s of CPU",
         flush=True,
     )
 
 
 def verdict(first: Run, last: Run) -> list[str]:
-    """What is asked of the largest run, and whether it holds."""
+    """Lines about the bounds: what was measured, what is allowed, and whether it is missed.
+
+    Args:
+        first: The run of the smallest size.
+        last: The run of the largest size.
+    """
+    sampler_mb = last.stages["chain"]["peak_memory_mb"]
     lines = [
-        _held("peak of the sampler", last.stages["chain"]["peak_memory_mb"], SAMPLER_MB, "MB"),
-        _held("peak over all", last.peak_mb, ALL_MB, "MB"),
+        _bound("peak of the sampler", sampler_mb, MAX_SAMPLER_MB, "MB"),
+        _bound("peak over all", last.peak_mb, MAX_PEAK_MB, "MB"),
     ]
     if first.ratings < last.ratings:
-        more = last.ratings / first.ratings
-        growth = last.stage_seconds() / first.stage_seconds() / more
-        lines.append(_held("stages' time over linear", growth, LINEAR, "x"))
-        lines.append(
-            f"process's CPU time over linear: {last.cpu_seconds / first.cpu_seconds / more:.2f} x"
-        )
+        linear = last.ratings / first.ratings
+        growth = last.stage_seconds() / first.stage_seconds() / linear
+        cpu_growth = last.cpu_seconds / first.cpu_seconds / linear
+        lines.append(_bound("stages' time over linear", growth, MAX_GROWTH, "x"))
+        lines.append(f"process's CPU time over linear: {cpu_growth:.2f} x")
     return lines
 
 
-def _held(what: str, found: float, most: float, unit: str) -> str:
-    return f"{what}: {found:,.4g} {unit}, at most {most:,g} {unit} asked for{'' if found <= most else ': MISSED'}"
+def _bound(what: str, value: float, most: float, unit: str) -> str:
+    missed = ": MISSED" if value > most else ""
+    return f"{what}: {value:,.4g} {unit}, at most {most:,g} {unit} asked for{missed}"
 
 
 def main() -> None:
@@ -102,25 +127,31 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--ratings", type=int, nargs="+", default=SIZES, metavar="N", help="sizes, the least first"
+        "--ratings",
+        type=int,
+        nargs="+",
+        default=SIZES,
+        metavar="N",
+        help="sizes, the smallest first",
     )
     parser.add_argument(
         "--users", type=int, default=1000, metavar="N", help="evaluated users; default 1000"
     )
     parser.add_argument(
-        "--folder", type=Path, help="where the files go until the end: 6 GB for 30 million ratings"
+        "--folder",
+        type=Path,
+        help="where temporary files go: 6 GB for 30 million ratings",
     )
     args = parser.parse_args()
-    print(
-        f"machine: {machine()}; Polars threads: {os.environ.get('POLARS_MAX_THREADS', 'one per core')}",
-        flush=True,
-    )
+    threads = os.environ.get("POLARS_MAX_THREADS", "one per core")
+    print(f"machine: {machine()}; Polars threads: {threads}", flush=True)
     runs = []
     for ratings in args.ratings:
         with tempfile.TemporaryDirectory(dir=args.folder) as name:
             runs.append(measured(ratings, Path(name), args.users))
         show(runs[-1])
-    print(*verdict(runs[0], runs[-1]), sep="\n")
+    for line in verdict(runs[0], runs[-1]):
+        print(line)
 
 
 if __name__ == "__main__":

@@ -1,25 +1,43 @@
-"""What a tiny backbone reads right, part by part, on worlds that nobody trained on.
+"""What a tiny backbone reads correctly, part by part, in worlds that it was not trained on.
 
-python experiments/pretrain_tiny/evaluate.py [--prompts 60] [--weights FOLDER] [--seed 77]
+    python experiments/pretrain_tiny/evaluate.py [--prompts 60] [--weights FOLDER] [--seed 77]
+
+Prints a Markdown table: the share of each part that is correct, greedy and sampled.
 """
 
 import argparse
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from itertools import zip_longest
 
 import numpy as np
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from r2rec.config import Probe
+from r2rec.config import Generation
 from r2rec.llm import hf
 from r2rec.pretrain.levels import Example, Level
 from r2rec.pretrain.worlds import world_examples
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
 from r2rec.thoughts import evidence
-from r2rec.thoughts.statements import _in_one_wording as plain
+from r2rec.thoughts.statements import _in_one_wording as in_one_wording
+
+TEMPERATURES = (0.0, 0.6)
+LEVEL = Level(candidates=20, chains=5, history=5)
+PROMPTS_PER_WORLD = 4
+CONCLUSIONS = ("Best supported:", "Newest:")  # the second: the user looks for a change
+
+# "A Drama 1, 1990s 2 = 3" -> ("A", "3")
+SUM = re.compile(r"\b([A-T]) [^;]*?= (\d+)")
+# "Best supported: B 5, A 3." -> ("B", "5"), ("A", "3")
+NAMED = re.compile(r"([A-T]) (\d+)")
+# "First: B." -> "B"
+FIRST = re.compile(r"First: ([A-T])\.")
+# "Drama 1, 1990s 2 = 3" -> 1, 2, 3
+NUMBER = re.compile(r" (\d+)(?=[,.;]| =|$)")
+# The parts of "A Drama 1, other 1 = 2." that are optional or follow from the rest
+OPTIONAL = re.compile(r", other \d| = \d+\.?|\.$")
 
 
 def main() -> None:
@@ -29,93 +47,147 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=60)
     parser.add_argument("--weights", default=str(files("r2rec.llm") / "weights/tiny"))
     parser.add_argument("--seed", type=int, default=77)
-    given = parser.parse_args()
-    tokenizer = AutoTokenizer.from_pretrained(given.weights, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(given.weights).eval()
-    asked = list(prompts(given.prompts, given.seed))
-    ids = [tokenizer.encode(f"<|user|>{e.prompt}<|assistant|>") for e in asked]
-    print(
-        "| part | " + " | ".join(f"temperature {t}" for t in (0.0, 0.6)) + " |\n| --- | --: | --: |"
-    )
+    args = parser.parse_args()
+    tokenizer = AutoTokenizer.from_pretrained(args.weights, padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(args.weights).eval()
+    examples = list(whole_tasks(args.prompts, args.seed))
+    targets = [example.completion for example in examples]
+    prompts = []
+    for example in examples:
+        prompts.append(tokenizer.encode(f"<|user|>{example.prompt}<|assistant|>"))
+    seeds = range(args.seed, args.seed + len(prompts))
     columns = []
-    for temperature in (0.0, 0.6):
-        sampling = Probe(
-            name="sampling", batch_size=32, max_new_tokens=700, temperature=temperature, top_p=0.9
+    for temperature in TEMPERATURES:
+        generation = Generation(
+            name="hf",
+            _target_="r2rec.llm.hf.hf_engine",
+            batch_size=32,
+            max_new_tokens=700,
+            temperature=temperature,
+            top_p=0.9,
         )
-        written = hf.generate(
-            model, tokenizer, ids, sampling, range(given.seed, given.seed + len(ids))
-        )
-        columns.append(scored([e.completion for e in asked], written))
+        written = hf.generate(model, tokenizer, prompts, generation, seeds)
+        columns.append(shares_correct(targets, written))
+    headers = " | ".join(f"temperature {temperature}" for temperature in TEMPERATURES)
+    print(f"| part | {headers} |")
+    print("| --- | --: | --: |")
     for part in columns[0]:
-        print(f"| {part} | " + " | ".join(f"{column[part]:.3f}" for column in columns) + " |")
+        shares = " | ".join(f"{column[part]:.3f}" for column in columns)
+        print(f"| {part} | {shares} |")
 
 
-def prompts(n: int, seed: int) -> Iterator[Example]:
-    """Whole ranking tasks with a thought, of worlds that hold more of the same."""
+def whole_tasks(count: int, seed: int) -> Iterator[Example]:
+    """Ranking tasks with a thought, in worlds whose users look for more of the same."""
     rng = np.random.default_rng(seed)
-    level = Level(candidates=20, chains=5, history=5)
-    while n > 0:
-        for example in world_examples(rng, level, 4):
-            if (
-                "Rank the candidates" in example.prompt
-                and "First reason" in example.prompt
-                and n > 0
-            ):
+    found = 0
+    while True:
+        for example in world_examples(rng, LEVEL, PROMPTS_PER_WORLD):
+            ranks = "Rank the candidates" in example.prompt
+            if ranks and "First reason" in example.prompt:
+                if found == count:
+                    return
                 yield example
-                n -= 1
+                found += 1
 
 
-def scored(wanted: list[str], written: list[str]) -> dict[str, float]:
-    """Share of each part that is right. Conclusions are judged by what the model itself read."""
-    right: Counter[str] = Counter()
-    total: Counter[str] = Counter()
+class Score:
+    """Correct and all, for each part of an answer."""
 
-    def add(part: str, is_right: bool) -> None:
-        right[part] += is_right
-        total[part] += 1
+    def __init__(self) -> None:
+        self.correct: Counter[str] = Counter()
+        self.total: Counter[str] = Counter()
 
-    for target, got in zip(wanted, written, strict=True):
-        theirs, ours = (
-            list(map(plain, thought_steps(split_thought(text, True)[0] or "")))
-            for text in (target, got)
-        )
-        counted = next(n for n, step in enumerate(theirs) if "Candidates:" in step)
-        for step in theirs[:counted]:
-            add("history read" if "Liked 1:" in step else "chain read", step in ours)
-        mine = next((step for step in ours if "Candidates:" in step), "")
-        sums = {label: int(n) for label, n in re.findall(r"\b([A-T]) [^;]*?= (\d+)", mine)}
-        n = theirs[counted].count("; ") + 1
-        for entry, own in zip_longest(
-            map(read, theirs[counted].split("; ")), map(read, mine.split("; ")[:n])
-        ):
-            add("candidate read and summed", entry is not None and entry == own)
-        answer = parse_ranking(got, n, True)
-        named = next((step for step in ours if step.startswith(("Best supported:", "Newest:"))), "")
-        chosen, up = (
-            [(label, int(value)) for label, value in re.findall(r"([A-T]) (\d+)", named)],
-            "Newest" in named,
-        )
-        order = sorted(sums.values(), reverse=not up)
-        wanted_values = [value for value in order if value or up][: evidence.BEST]
-        once = len({label for label, _ in chosen}) == len(chosen)
-        own = bool(named) and once and all(sums.get(label) == value for label, value in chosen)
-        add("best (or least), in order", own and [value for _, value in chosen] == wanted_values)
-        add("none named twice", once)
-        picked = re.fullmatch(r"First: ([A-T])\.", ours[-1] if ours else "")
-        add("first is one of them", picked is not None and picked[1] in dict(chosen))
-        add("answer begins with it", picked is not None and answer.labels[:1] == (picked[1],))
-        add("concludes with more of the same", not up)
-        add("answer valid", answer.valid)
-        add("answer complete", answer.valid and len(answer.labels) == n)
-    return {part: right[part] / n for part, n in total.items()}
+    def add(self, part: str, is_correct: bool) -> None:
+        self.correct[part] += is_correct
+        self.total[part] += 1
+
+    def shares(self) -> dict[str, float]:
+        return {part: self.correct[part] / n for part, n in self.total.items()}
 
 
-def read(entry: str) -> tuple[str, bool]:
-    """A candidate's entry without `evidence.OTHER` and its sum, and whether the sum is right."""
-    numbers = [int(n) for n in re.findall(r" (\d+)(?=[,.;]| =|$)", entry)]
-    return re.sub(r", other \d| = \d+\.?|\.$", "", entry), sum(numbers[:-1]) == numbers[
-        -1
-    ] if numbers else True
+def shares_correct(targets: Sequence[str], written: Sequence[str]) -> dict[str, float]:
+    """The share of each part that is correct.
+
+    Conclusions are compared with what the model itself has read, so a reading error counts once.
+
+    Args:
+        targets: The completions of the template teacher.
+        written: The completions of the model.
+    """
+    score = Score()
+    for target, completion in zip(targets, written, strict=True):
+        target_steps = steps_of(target)
+        steps = steps_of(completion)
+        index = candidates_step(target_steps)
+        for step in target_steps[:index]:
+            part = "history read" if "Liked 1:" in step else "chain read"
+            score.add(part, step in steps)
+        n_candidates = target_steps[index].count("; ") + 1
+        counted = next((step for step in steps if "Candidates:" in step), "")
+        score_candidates(score, target_steps[index], counted, n_candidates)
+        score_conclusion(score, completion, steps, counted, n_candidates)
+    return score.shares()
+
+
+def steps_of(completion: str) -> list[str]:
+    """The steps of a completion's thought, in the first of the teacher's wordings."""
+    thought, _ = split_thought(completion, True)
+    return [in_one_wording(step) for step in thought_steps(thought or "")]
+
+
+def candidates_step(steps: Sequence[str]) -> int:
+    """The index of the step that counts the candidates."""
+    return next(index for index, step in enumerate(steps) if "Candidates:" in step)
+
+
+def score_candidates(score: Score, target: str, counted: str, n_candidates: int) -> None:
+    """Score the step that counts the candidates, entry by entry."""
+    target_entries = map(read_entry, target.split("; "))
+    entries = map(read_entry, counted.split("; ")[:n_candidates])
+    for target_entry, entry in zip_longest(target_entries, entries):
+        is_correct = target_entry is not None and target_entry == entry
+        score.add("candidate read and summed", is_correct)
+
+
+def score_conclusion(
+    score: Score, completion: str, steps: Sequence[str], counted: str, n_candidates: int
+) -> None:
+    """Score the conclusion and the answer."""
+    sums = {label: int(number) for label, number in SUM.findall(counted)}
+    answer = parse_ranking(completion, n_candidates, True)
+    conclusion = next((step for step in steps if step.startswith(CONCLUSIONS)), "")
+    wants_change = "Newest" in conclusion
+    named = [(label, int(number)) for label, number in NAMED.findall(conclusion)]
+    labels = [label for label, _ in named]
+    values = [value for _, value in named]
+
+    ordered = sorted(sums.values(), reverse=not wants_change)
+    best = [value for value in ordered if value or wants_change][: evidence.BEST]
+    named_once = len(set(labels)) == len(labels)
+    agrees = all(sums.get(label) == value for label, value in named)
+    is_own = bool(conclusion) and named_once and agrees
+    score.add("best (or least), in order", is_own and values == best)
+    score.add("none named twice", named_once)
+
+    first = FIRST.fullmatch(steps[-1] if steps else "")
+    label = first[1] if first else None
+    score.add("first is one of them", label in labels)
+    score.add("answer begins with it", label is not None and answer.labels[:1] == (label,))
+    score.add("concludes with more of the same", not wants_change)
+    score.add("answer valid", answer.valid)
+    score.add("answer complete", answer.valid and len(answer.labels) == n_candidates)
+
+
+def read_entry(entry: str) -> tuple[str, bool]:
+    """What a candidate's entry counts, without "other 1", and whether its sum is correct.
+
+    For example "A Drama 1, other 1 = 2" -> ("A Drama 1", True).
+    """
+    numbers = [int(number) for number in NUMBER.findall(entry)]
+    is_sum = True
+    if numbers:
+        is_sum = sum(numbers[:-1]) == numbers[-1]
+    return OPTIONAL.sub("", entry), is_sum
 
 
 if __name__ == "__main__":

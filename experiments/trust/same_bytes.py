@@ -1,9 +1,9 @@
-"""Whether two stores hold the same artefacts, byte for byte: to show that a refactoring changed none.
+"""Compare the artefacts of two stores byte for byte, for example before and after a refactoring.
 
     python experiments/trust/same_bytes.py STORE STORE
 
-Keys may differ (they name what made an artefact), so artefacts are matched by their files. Manifests,
-model cards and the times in training logs are left out.
+Artefacts are matched by their files, because a refactoring may change keys. Manifests, model cards
+and the times in training logs are left out. Exits with status 1 if any file differs.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ TIMES = ("seconds", "step_time", "runtime", "per_second", "memory")  # in names 
 
 
 def digest(path: Path) -> str:
-    """SHA-256 of a file; of a training log without the columns that tell the time."""
+    """SHA-256 of a file; for a training log, without the columns that measure time."""
     if path.name != "log.parquet":
         return hashlib.sha256(path.read_bytes()).hexdigest()
     log = pl.read_parquet(path)
@@ -36,18 +36,20 @@ def files_of(store: Path, stage: str) -> Counter[tuple[str, str]]:
 
 
 def main(first: Path, second: Path) -> int:
-    """Print a line per stage; 1 where any file differs."""
+    """Print a line per stage; return 1 if any file differs."""
     stages = sorted({path.name for store in (first, second) for path in store.iterdir()})
-    differs = 0
+    n_changed = 0
     for stage in stages:
         before = files_of(first, stage)
         after = files_of(second, stage)
-        changed = sorted({name for name, _ in (before - after) + (after - before)})
+        different = (before - after) + (after - before)
+        changed = sorted({name for name, _ in different})
         same = sum((before & after).values())
-        print(f"{stage:10} {same:3} files the same" + "".join(f", {name} differs" for name in changed))
-        differs += len(changed)
-    return int(differs > 0)
+        words = "".join(f", {name} differs" for name in changed)
+        print(f"{stage:10} {same:3} files the same{words}")
+        n_changed += len(changed)
+    return int(n_changed > 0)
 
 
 if __name__ == "__main__":
-    sys.exit(main(*map(Path, sys.argv[1:3])))
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -9,6 +9,9 @@ from r2rec.config import Dataset
 from r2rec.config.slices import Arm
 
 
+TRAIN_ON = "train_on/"  # before the names of jobs on a training data set that is not evaluated
+
+
 @dataclass(frozen=True)
 class Curve:
     """A column of a stage's log.parquet that reports draw over its steps."""

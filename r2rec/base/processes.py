@@ -54,6 +54,14 @@ def end_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
+def join_accelerate() -> None:
+    """Set up accelerate's state for this process, which its trackers and loggers ask for."""
+    from accelerate import PartialState
+
+    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("true", "1", "yes")
+    PartialState(cpu=on_cpu, timeout=PATIENCE)
+
+
 def run_in_all(
     stage: StageFunction, choices: Any, inputs: Mapping[str, Path], work: Workspace
 ) -> Any:
@@ -181,10 +189,8 @@ def _run_joined(
 def _group() -> Any:
     """A group of all processes on the CPU, apart from what trainers send between them."""
     import torch.distributed as dist
-    from accelerate import PartialState
 
-    on_cpu = os.environ.get("ACCELERATE_USE_CPU", "false").lower() in ("true", "1", "yes")
-    PartialState(cpu=on_cpu, timeout=PATIENCE)
+    join_accelerate()
     return dist.new_group(backend="gloo", timeout=PATIENCE)
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from r2rec.base import processes
 from r2rec.base.errors import R2RecError
 from r2rec.config import Logger
 
@@ -189,6 +190,7 @@ def _tracker_class(name: str) -> Any:
     if name not in installed:
         extra = "'r2rec[wandb]'" if name == "wandb" else name
         raise R2RecError(f"logger {name} is not installed: pip install {extra}, or logger=none")
+    processes.join_accelerate()
     return LOGGER_TYPE_TO_CLASS[name]
 
 

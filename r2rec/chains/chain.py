@@ -28,7 +28,7 @@ MAX_USERS_WITH_FULL_CHAINS = 10_000  # users with candidates
 def sample(
     sampler: ChainSampler,
     graph: graphs.Graph,
-    wanted: graphs.Queries,
+    queries: graphs.Queries,
     rng: np.random.Generator,
 ) -> pl.DataFrame:
     """Draw chains for these queries by the configured sampler.
@@ -42,8 +42,8 @@ def sample(
     else:
         draw = closed
         per_query = 0
-    chains = draw(graph, wanted, per_query, rng, **sampler.params)
-    return table(chains, graph, wanted)
+    chains = draw(graph, queries, per_query, rng, **sampler.params)
+    return table(chains, graph, queries)
 
 
 def load_graph(prepare: Path, split: Path) -> graphs.Graph:
@@ -70,11 +70,11 @@ def chain(choices: ChainSlice, inputs: Mapping[str, Path], work: Workspace) -> d
         configured.
     """
     graph = load_graph(inputs["prepare"], inputs["split"])
-    wanted = _stage_queries(choices, graph, inputs["split"])
+    queries = _stage_queries(choices, graph, inputs["split"])
     rng = seeds.generator(choices.seed, "chain")
-    chains = sample(choices.chain_sampler, graph, wanted, rng)
+    chains = sample(choices.chain_sampler, graph, queries, rng)
     chains.drop("query").write_parquet(work.folder / "chains.parquet")
-    n_queries = len(wanted.user)
+    n_queries = len(queries.user)
     per_user = np.bincount(chains["query"].to_numpy(), minlength=n_queries)
     has_fewer = per_user < choices.chain_sampler.per_user
     return {
@@ -95,10 +95,10 @@ def _stage_queries(choices: ChainSlice, graph: graphs.Graph, split: Path) -> gra
     else:
         with_ratings = np.flatnonzero(np.diff(graph.start))
         return graphs.queries(graph, with_ratings)
-    shown = None
+    items = None
     if leads_to_candidates:
-        shown = Candidates.of(candidates).items
-    return graphs.queries(graph, candidates["user"].to_numpy(), candidates=shown)
+        items = Candidates.of(candidates).items
+    return graphs.queries(graph, candidates["user"].to_numpy(), candidates=items)
 
 
 def _height(table_file: Path) -> int:

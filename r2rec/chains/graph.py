@@ -92,7 +92,7 @@ def queries(
 
 
 def shared_items(
-    wanted: Queries,
+    queries: Queries,
     graph: Graph,
     query: IntArray,
     neighbour: IntArray,
@@ -103,4 +103,4 @@ def shared_items(
         query: [pairs] row numbers of the queries.
         neighbour: [pairs] user ids.
     """
-    return wanted.past[query].multiply(graph.ratings[neighbour]).tocsr()
+    return queries.past[query].multiply(graph.ratings[neighbour]).tocsr()

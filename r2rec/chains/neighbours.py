@@ -60,8 +60,8 @@ class _Search(NamedTuple):
 
 
 @dataclass
-class _Found:
-    """Neighbours found so far, as keys in the order drawn, and how many each query lacks."""
+class _Progress:
+    """The neighbours drawn so far, as keys in the order drawn, and how many each query lacks."""
 
     keys: IntArray
     missing: IntArray  # [q]
@@ -74,7 +74,7 @@ class _Found:
 
 
 def draw_neighbours(
-    wanted: Queries,
+    queries: Queries,
     graph: Graph,
     k: int,
     min_shared: int,
@@ -89,33 +89,33 @@ def draw_neighbours(
         query [n] (row numbers) and neighbour [n] (user ids), sorted by query; within a query in
         the order drawn.
     """
-    search = _Search(wanted, graph, min_shared)
-    missing = np.zeros(len(wanted.user), np.int64)
-    past_length = np.diff(wanted.past.indptr)
+    search = _Search(queries, graph, min_shared)
+    missing = np.zeros(len(queries.user), np.int64)
+    past_length = np.diff(queries.past.indptr)
     missing[past_length >= min_shared] = k
-    found = _Found(np.empty(0, np.int64), missing, search.n_users)
-    _propose_users(search, found, rng)
-    if found.missing.any():
-        _propose_paths(search, found, rng)
-    if found.missing.any():
-        found.add(_enumerated(search, found, rng))
-    by_query = np.argsort(found.keys // search.n_users, kind="stable")
-    keys = found.keys[by_query]
+    progress = _Progress(np.empty(0, np.int64), missing, search.n_users)
+    _propose_users(search, progress, rng)
+    if progress.missing.any():
+        _propose_paths(search, progress, rng)
+    if progress.missing.any():
+        progress.add(_enumerated(search, progress, rng))
+    by_query = np.argsort(progress.keys // search.n_users, kind="stable")
+    keys = progress.keys[by_query]
     return keys // search.n_users, keys % search.n_users
 
 
-def _propose_users(search: _Search, found: _Found, rng: np.random.Generator) -> None:
+def _propose_users(search: _Search, progress: _Progress, rng: np.random.Generator) -> None:
     """Rounds of proposed users, while enough of them are kept."""
     n_ratings = np.diff(search.graph.ratings.indptr)
     active = np.flatnonzero(n_ratings >= search.min_shared)
-    every_query = np.arange(len(found.missing))
+    every_query = np.arange(len(progress.missing))
     kept_share = 1.0
-    while kept_share > PAYS and len(active) and found.missing.any():
-        query = np.repeat(every_query, found.missing)
+    while kept_share > PAYS and len(active) and progress.missing.any():
+        query = np.repeat(every_query, progress.missing)
         keys = search.keys(query, rng.choice(active, len(query)))
-        fresh = _unseen(keys, found.keys)
+        fresh = _unseen(keys, progress.keys)
         kept = fresh[_are_neighbours(search, fresh)]
-        found.add(kept)
+        progress.add(kept)
         kept_share = len(kept) / len(keys)
 
 
@@ -145,11 +145,11 @@ def _n_shared(
     return n_shared
 
 
-def _first_missing(found: _Found, keys: IntArray) -> IntArray:
+def _first_missing(progress: _Progress, keys: IntArray) -> IntArray:
     """The first `missing[q]` of each query's keys. Keys are sorted by query."""
-    query = keys // found.n_users
+    query = keys // progress.n_users
     place_in_query = np.arange(len(keys)) - np.searchsorted(query, query)
-    return keys[place_in_query < found.missing[query]]
+    return keys[place_in_query < progress.missing[query]]
 
 
 def _path_starts(search: _Search) -> IntArray:
@@ -170,22 +170,22 @@ def _blocks(query: IntArray, cost: IntArray) -> list[IntArray]:
     return np.split(query, first_of_block)
 
 
-def _propose_paths(search: _Search, found: _Found, rng: np.random.Generator) -> None:
+def _propose_paths(search: _Search, progress: _Progress, rng: np.random.Generator) -> None:
     """Serve queries with very many paths by proposing some of these."""
     starts = _path_starts(search)
     past_begin = search.queries.past.indptr
     n_paths = np.diff(starts[past_begin])
-    many = np.flatnonzero((found.missing > 0) & (n_paths > MANY_PATHS))
+    many = np.flatnonzero((progress.missing > 0) & (n_paths > MANY_PATHS))
     past_length = np.diff(past_begin)[many]
-    cost = past_length * found.missing[many] * PATHS_PER_NEIGHBOUR
+    cost = past_length * progress.missing[many] * PATHS_PER_NEIGHBOUR
     for block in _blocks(many, cost):
         for _ in range(PATH_ROUNDS):
-            missing = found.missing[block]
+            missing = progress.missing[block]
             if not missing.any():
                 break
             query = np.repeat(block, PATHS_PER_NEIGHBOUR * missing)
             keys = _kept_path_ends(search, query, starts, rng)
-            found.add(_first_missing(found, _unseen(keys, found.keys)))
+            progress.add(_first_missing(progress, _unseen(keys, progress.keys)))
 
 
 def _kept_path_ends(
@@ -204,26 +204,26 @@ def _kept_path_ends(
     neighbour = raters.indices[raters.indptr[item] + path - starts[entry]]
     n_shared = _n_shared(search, query, neighbour)
     is_other = neighbour != search.queries.user[query]
-    # Of the paths to v, whose number is `n_shared`, `min_shared` count.
-    counts = rng.random(len(query)) * n_shared < search.min_shared
-    kept = (n_shared >= search.min_shared) & is_other & counts
+    # `n_shared` paths end at v: accept each with probability min_shared / n_shared.
+    is_accepted = rng.random(len(query)) * n_shared < search.min_shared
+    kept = (n_shared >= search.min_shared) & is_other & is_accepted
     return search.keys(query[kept], neighbour[kept])
 
 
-def _enumerated(search: _Search, found: _Found, rng: np.random.Generator) -> IntArray:
+def _enumerated(search: _Search, progress: _Progress, rng: np.random.Generator) -> IntArray:
     """Keys of the missing neighbours, fewer where V(u) has no more."""
     raters = _ones(search.graph.raters)
-    query = np.flatnonzero(found.missing)
+    query = np.flatnonzero(progress.missing)
     n_paths = np.diff(_path_starts(search)[search.queries.past.indptr])
     keys = []
     for block in _blocks(query, n_paths[query]):
-        keys.append(_enumerated_block(search, found, raters, block, rng))
+        keys.append(_enumerated_block(search, progress, raters, block, rng))
     return np.concatenate(keys)
 
 
 def _enumerated_block(
     search: _Search,
-    found: _Found,
+    progress: _Progress,
     raters: csr_matrix,
     block: IntArray,
     rng: np.random.Generator,
@@ -234,10 +234,10 @@ def _enumerated_block(
     in_v = (n_shared.data >= search.min_shared) & is_other
     query = block[n_shared.row[in_v]]
     keys = search.keys(query, n_shared.col[in_v])
-    keys = keys[~np.isin(keys, found.keys)]
+    keys = keys[~np.isin(keys, progress.keys)]
     # A random order within each query.
     order = np.lexsort((rng.random(len(keys)), keys // search.n_users))
-    return _first_missing(found, keys[order])
+    return _first_missing(progress, keys[order])
 
 
 def _ones(matrix: csr_matrix) -> csr_matrix:

@@ -42,7 +42,7 @@ class _Ones(NamedTuple):
 
 def retrieved(
     graph: Graph,
-    wanted: Queries,
+    queries: Queries,
     per_query: int,
     rng: np.random.Generator,
     shrink: float = 10.0,
@@ -63,20 +63,20 @@ def retrieved(
     Raises:
         R2RecError: The queries have no candidates.
     """
-    if wanted.candidates is None:
+    if queries.candidates is None:
         raise R2RecError(
             "the chain sampler retrieval leads to candidates: set chain_sampler.forward=true"
         )
     ones = _Ones(_ones(graph.ratings), _ones(graph.raters))
-    n_queries = len(wanted.user)
+    n_queries = len(queries.user)
     chains = []
     for begin in range(0, max(n_queries, 1), BLOCK_QUERIES):  # one empty block for no queries
         query = np.arange(begin, min(begin + BLOCK_QUERIES, n_queries))
         block = _Block(
             query=query,
-            user=wanted.user[query],
-            candidates=wanted.candidates[query].astype(np.int64),
-            past=wanted.past[query],
+            user=queries.user[query],
+            candidates=queries.candidates[query].astype(np.int64),
+            past=queries.past[query],
         )
         chains.append(_block_chains(ones, block, per_query, rng, shrink))
     columns = [np.concatenate(parts) for parts in zip(*chains, strict=True)]

@@ -42,15 +42,15 @@ class _Pairs(NamedTuple):
         return _Pairs(self.link[rows], self.first[rows], self.second[rows])
 
 
-def closed(graph: Graph, wanted: Queries, per_query: int, rng: np.random.Generator) -> Chains:
+def closed(graph: Graph, queries: Queries, per_query: int, rng: np.random.Generator) -> Chains:
     """The paper's chain: v uniform over the users sharing two items, then two of these items.
 
     A query gets `per_query` chains, through distinct neighbours as far as it has them. If it has
     too few, further chains go through one of them, uniform again, by another pair of items, until
     there is no other.
     """
-    query, neighbour = neighbours.draw_neighbours(wanted, graph, per_query, 2, rng)
-    common = shared_items(wanted, graph, query, neighbour)
+    query, neighbour = neighbours.draw_neighbours(queries, graph, per_query, 2, rng)
+    common = shared_items(queries, graph, query, neighbour)
     n_common = np.diff(common.indptr)
     pairs = _item_pairs(query, n_common, per_query, rng)
     items = common.indices.astype(np.int64)
@@ -63,13 +63,13 @@ def closed(graph: Graph, wanted: Queries, per_query: int, rng: np.random.Generat
     )
 
 
-def open_ended(graph: Graph, wanted: Queries, per_query: int, rng: np.random.Generator) -> Chains:
+def open_ended(graph: Graph, queries: Queries, per_query: int, rng: np.random.Generator) -> Chains:
     """No closure: v shares item1 with u, and item2 is an item of v that is not in u's past.
 
     v is uniform over the users sharing an item. Chains whose v has nothing new are left out.
     """
-    query, neighbour = neighbours.draw_neighbours(wanted, graph, per_query, 1, rng)
-    common = shared_items(wanted, graph, query, neighbour)
+    query, neighbour = neighbours.draw_neighbours(queries, graph, per_query, 1, rng)
+    common = shared_items(queries, graph, query, neighbour)
     rated = graph.ratings[neighbour]
     new = rated - rated.multiply(common != 0)
     new.eliminate_zeros()
@@ -107,10 +107,10 @@ def _item_pairs(
     first_link = np.cumsum(n_links) - n_links
     n_pairs = n_common * (n_common - 1) // 2
     possible = np.bincount(query, weights=n_pairs).astype(np.int64)
-    wanted = np.minimum(per_query, possible)
+    n_wanted = np.minimum(per_query, possible)
     first, second = _two_places(n_common, rng)
     pairs = _Pairs(np.arange(len(query)), first, second)
-    missing = wanted - n_links
+    missing = n_wanted - n_links
     while missing.any():
         again = np.repeat(np.arange(len(missing)), missing)
         offset = (rng.random(len(again)) * n_links[again]).astype(np.int64)
@@ -122,7 +122,7 @@ def _item_pairs(
             second=np.concatenate([pairs.second, second]),
         )
         pairs = _distinct(pairs, int(n_common.max()))
-        missing = wanted - np.bincount(query[pairs.link])
+        missing = n_wanted - np.bincount(query[pairs.link])
     by_query = np.argsort(query[pairs.link], kind="stable")
     return pairs.take(by_query)
 
@@ -150,25 +150,25 @@ def _two_places(
     return first, second + (second >= first)
 
 
-def table(chains: Chains, graph: Graph, wanted: Queries) -> pl.DataFrame:
+def table(chains: Chains, graph: Graph, queries: Queries) -> pl.DataFrame:
     """The chains with their ratings, one row each, as chains.parquet has them.
 
     Returns:
         query, user, item1, rating_u1, neighbour, rating_v1, rating_v2, item2, rating_u2; the last
         is null if the chain is open.
     """
-    user = wanted.user[chains.query]
+    user = queries.user[chains.query]
     frame = pl.DataFrame(
         {
             "query": chains.query.astype(np.uint32),
             "user": user.astype(np.uint32),
             "item1": chains.item1.astype(np.uint32),
-            "rating_u1": _ratings_at(wanted.past, chains.query, chains.item1),
+            "rating_u1": _ratings_at(queries.past, chains.query, chains.item1),
             "neighbour": chains.neighbour.astype(np.uint32),
             "rating_v1": _ratings_at(graph.ratings, chains.neighbour, chains.item1),
             "rating_v2": _ratings_at(graph.ratings, chains.neighbour, chains.item2),
             "item2": chains.item2.astype(np.uint32),
-            "rating_u2": _ratings_at(wanted.past, chains.query, chains.item2),
+            "rating_u2": _ratings_at(queries.past, chains.query, chains.item2),
         }
     )
     return frame.with_columns(pl.col("rating_u2").replace(0.0, None))

@@ -7,12 +7,15 @@ breaks when one of them changes.
 import re
 import traceback
 from collections.abc import Sequence
+from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from r2rec import config
 from r2rec.base.errors import R2RecError, one_line
 from r2rec.base.provenance import scrubbed
 
@@ -26,6 +29,10 @@ NOISE = (
 )
 # "Could not find 'hydra/launcher/ray'"
 MISSING_PLUGIN = re.compile(r"Could not find 'hydra/\w+/(ray|optuna)'")
+# "Error merging override force=think; Invalid value assigned: str is not a ListConfig"
+TEXT_FOR_LIST = re.compile(r"override ([\w.]+)=(\S+); Invalid value assigned: \w+ is not a List")
+# "Key 'datset' not in 'Config'"
+UNKNOWN_KEY = re.compile(r"Key '(\w+)' not in '(\w+)'")
 # "error: ..." in the log of a job that a launcher ran elsewhere
 JOB_ERROR = re.compile(r"^error: (.*)$", re.MULTILINE)
 # "full_key: baseline.endpoint ... reference_type=Optional[Endpoint]"
@@ -54,9 +61,25 @@ def composition_error(error: Exception) -> str | None:
         text = " ".join(scrubbed(override).split())
         name = text.partition("=")[0]
         return f"cannot read the override {text}: put the value in quotes, e.g. \"{name}='...'\""
-    plugin = MISSING_PLUGIN.search(str(error))
-    hint = f"; pip install 'r2rec[{plugin[1]}]'" if plugin else ""
-    return _joined(error) + hint
+    line = _joined(error)
+    return line + _hint(line)
+
+
+def _hint(line: str) -> str:
+    """What to do about a mistake that Hydra or OmegaConf only states."""
+    plugin = MISSING_PLUGIN.search(line)
+    if plugin:
+        return f"; pip install 'r2rec[{plugin[1]}]'"
+    text_for_list = TEXT_FOR_LIST.search(line)
+    if text_for_list:
+        key, value = text_for_list.groups()
+        return f"; {key} is a list, write {key}=[{value}]"
+    unknown = UNKNOWN_KEY.search(line)
+    schema = getattr(config, unknown[2], None) if unknown else None
+    if unknown and schema:
+        close = get_close_matches(unknown[1], [spec.name for spec in fields(schema)], n=1)
+        return f"; did you mean {close[0]}?" if close else ""
+    return ""
 
 
 def run_error(error: Exception, words: Sequence[str], conf: Path) -> str | None:

@@ -87,7 +87,8 @@ def holds_adapter(folder_or_id: str, revision: str | None) -> bool:
 def imports_code(adapter_settings: Mapping[str, Any]) -> bool:
     """Whether PEFT would import a module that these adapter settings name.
 
-    Upstream: `peft.tuners.lora` imports `megatron_core` where `megatron_config` is set.
+    Upstream: `peft.tuners.lora` imports what `megatron_core` names where `megatron_config` is set;
+    recent versions do so only below the package `megatron`.
     """
     return adapter_settings.get("megatron_config") is not None
 

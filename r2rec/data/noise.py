@@ -57,14 +57,14 @@ def shift(
     The other user is one who rated about as many items. No rating is lost, unlike in `drop`: a
     user's own rating stays if the other has none left, or one of an item that the user has already.
     """
-    place = pl.int_range(pl.len()).over("user")
+    position = pl.int_range(pl.len()).over("user")
     n_shifted = (pl.len() * share).floor().cast(pl.Int64).over("user")
-    early = train.filter(place < n_shifted)
-    taken = early.select("user", place=place, item_before="item")
-    lent = early.select(other="user", place=place, item="item", lent_rating="rating")
+    early = train.filter(position < n_shifted)
+    taken = early.select("user", position=position, item_before="item")
+    lent = early.select(other="user", position=position, item="item", lent_rating="rating")
     swaps = (
         taken.join(_lenders(train, rng), on="user")
-        .join(lent, on=("other", "place"))
+        .join(lent, on=("other", "position"))
         .join(train, on=("user", "item"), how="anti")
         .select("user", "item_before", lent_item="item", lent_rating="lent_rating")
     )
@@ -98,8 +98,8 @@ def cold(
     kept: int,
 ) -> pl.DataFrame:
     """Keep only the last so many ratings of every user."""
-    place_from_end = pl.int_range(pl.len()).reverse().over("user")
-    return train.filter(place_from_end < kept)
+    position_from_end = pl.int_range(pl.len()).reverse().over("user")
+    return train.filter(position_from_end < kept)
 
 
 def attack(

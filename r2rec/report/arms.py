@@ -19,11 +19,11 @@ class JoinedArm(NamedTuple):
     rankings: Path  # the table that the record was computed from
     label: str  # in what its setting differs from the first job's; "" where nothing differs
     job: str  # label of its job
-    key: str  # of the artefact of its rankings; "" where the job's manifest does not tell
+    key: str  # of the artefact of its rankings; "" where the job's manifest does not list it
 
     @property
-    def arm(self) -> tuple[str, ...]:
-        """What it has in common with its other seeds and settings."""
+    def identity(self) -> tuple[str, ...]:
+        """What it has in common with the same arm at other seeds and settings."""
         return arm_of(self.record)
 
     def same_result(self, other: "JoinedArm") -> bool:
@@ -41,7 +41,7 @@ def collected_arms(folder: Path) -> list[JoinedArm]:
     settings = _distinct_settings(arms)
     collected = []
     for arm in arms:
-        kept = settings[arm.arm]
+        kept = settings[arm.identity]
         if arm.label not in kept:
             continue
         if len(kept) == 1:
@@ -95,11 +95,11 @@ def _without_repeats(arms: Iterable[JoinedArm]) -> list[JoinedArm]:
     first: dict[tuple[tuple[str, ...], str, int], JoinedArm] = {}
     for arm in arms:
         seed = arm.record["seed"]
-        earlier = first.setdefault((arm.arm, arm.label, seed), arm)
+        earlier = first.setdefault((arm.identity, arm.label, seed), arm)
         if not earlier.same_result(arm):
             number = f"job {arm.rankings.parent.name}"
             label = _joined_words(arm.label, number)
-            first.setdefault((arm.arm, label, seed), arm._replace(label=label))
+            first.setdefault((arm.identity, label, seed), arm._replace(label=label))
     return list(first.values())
 
 
@@ -110,14 +110,14 @@ def _distinct_settings(arms: Iterable[JoinedArm]) -> dict[tuple[str, ...], list[
     """
     results: dict[tuple[str, ...], dict[str, list[JoinedArm]]] = {}
     for arm in arms:
-        results.setdefault(arm.arm, {}).setdefault(arm.label, []).append(arm)
+        results.setdefault(arm.identity, {}).setdefault(arm.label, []).append(arm)
     distinct: dict[tuple[str, ...], list[str]] = {}
-    for arm_name, by_label in results.items():
+    for identity, by_label in results.items():
         kept: dict[str, list[JoinedArm]] = {}
         for label, seeds in by_label.items():
             if not any(_covers(earlier, seeds) for earlier in kept.values()):
                 kept[label] = seeds
-        distinct[arm_name] = list(kept)
+        distinct[identity] = list(kept)
     return distinct
 
 

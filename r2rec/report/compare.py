@@ -26,6 +26,7 @@ class Setting(NamedTuple):
     label: str
 
     def name(self) -> str:
+        """The arm in words: "R2Rec sft+rl trained on toy"."""
         words = [self.method]
         if self.variant:
             words.append(self.variant)
@@ -61,7 +62,8 @@ def hits_by_setting(arms: Sequence[JoinedArm]) -> Hits:
 def paired_differences(hits: Hits) -> list[Row]:
     """HR@1 of each arm minus that of each earlier one, paired over the users of the seeds of both.
 
-    Compared are the arms of one setting, and the settings of one method with the first job's.
+    Two arms are compared if they have the same setting, or if they are one method and the earlier
+    one has the setting of the first job.
 
     Returns:
         Keys: dataset, method, against, seeds, pairs, those of `statistics.Comparison`, and p_holm:

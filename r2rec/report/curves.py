@@ -12,12 +12,8 @@ from r2rec.report.folders import files_of_jobs, stages_of
 from r2rec.report.plots import loss_curve, reward_curve
 
 DRAWERS = {"reward": reward_curve, "loss": loss_curve}  # by the column that a stage's curve names
-SHOWN_PLACES = (
-    "rl",
-    "sft",
-    "fit",
-    "adapt",
-)  # in this order; a backbone is not trained by the method
+# In this order. A backbone made by the run is left out: the method does not train it.
+SHOWN_PLACES = ("rl", "sft", "fit", "adapt")
 
 # Labels of jobs that differ from the first in SFT alone: "", "sft=off"
 SFT_ALONE = re.compile(r"(sft=\w+)?")

@@ -15,11 +15,8 @@ from r2rec.report.tables import aligned, write_text
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-DRAWN_COLUMNS = (
-    "hr@1",
-    "right",
-    "first moved",
-)  # those that a diagnostic's table has get a picture
+# Those that a diagnostic's table has get a picture.
+DRAWN_COLUMNS = ("hr@1", "right", "first moved")
 BARS_HEIGHT = 0.8  # of a group of bars; the rest of 1 is the gap to the next group
 
 Bars = Mapping[str, float | None]  # row of a table -> value; None: not measured

@@ -1,13 +1,21 @@
 """The end of a sweep: one list of results, one table, one page, and which arms differ."""
 
+import atexit
+import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
+from r2rec.base.claims import claimed
+from r2rec.base.console import say, warn
+from r2rec.base.errors import R2RecError
 from r2rec.base.store import MANIFEST
+
+_claims = ExitStack()  # of this process's sweep; a claim cannot be pickled with a callback
 
 if TYPE_CHECKING:
     from r2rec.report.records import Record, Row
@@ -20,9 +28,17 @@ class Join(Callback):
     """
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
-        """Remove the results of an earlier sweep in the same folder."""
-        if not config.dry:
-            clear_sweep(_sweep_folder(config))
+        """Claim the sweep's folder, and remove the results of an earlier sweep in it."""
+        if config.dry:
+            return
+        folder = _sweep_folder(config)
+        try:
+            _claims.enter_context(claimed(folder, "hydra.sweep.dir"))
+        except R2RecError as error:
+            warn(f"error: {error}")
+            sys.exit(2)  # Hydra would turn the error into a warning, and go on
+        atexit.register(_claims.close)
+        clear_sweep(folder)
 
     def on_job_start(self, config: Any, **kwargs: Any) -> None:
         """Remove Hydra's own record of the sweep."""
@@ -33,13 +49,24 @@ class Join(Callback):
         """Join the results of all jobs, or show those of a tuning sweep, which has no report."""
         folder = _sweep_folder(config)
         _forget_overrides(folder)
-        if config.dry or join(folder):
+        if not config.dry:
+            _finish(folder)
+        _claims.close()
+
+
+def _finish(folder: Path) -> None:
+    """Join a sweep; an error ends the process, where Hydra would only warn."""
+    try:
+        if join(folder):
             return
         from r2rec.report.tuning import tuning
 
         table = tuning(folder)
-        if table:
-            print(f"\n{table}\n\n{folder}")
+    except R2RecError as error:
+        warn(f"error: {error}")
+        sys.exit(2)
+    if table:
+        say(f"\n{table}\n\n{folder}")
 
 
 def clear_sweep(folder: Path) -> None:
@@ -124,7 +151,7 @@ def _print_summary(
     lines.append(str(folder))
     if differences:
         lines.append(f"differences: {folder / 'tables' / 'differences.txt'}")
-    print("\n".join(lines))
+    say("\n".join(lines))
 
 
 def _sweep_folder(config: Any) -> Path:

@@ -5,7 +5,9 @@ from typing import Any
 
 Choices = Mapping[str, Any]  # a configuration as its config.yaml has it
 
-NOT_A_VARIANT = "seed name until force artefacts hardware logger dataset".split()
+NOT_A_VARIANT = (
+    "seed name until force dry artefacts push_to_hub roots hardware logger forecast dataset".split()
+)
 """Seeds and data sets have columns of their own in every table; the others change no result."""
 
 

@@ -41,7 +41,6 @@ _LABEL = re.compile(
     r"(?:[B-HJ-Z](?![\w'’&/]|\.\w|-\w)|[AI](?=\s*+[>,;:=)]|\s\d)|(?<=[:;>] )[AI](?=\s))"
 )
 
-
 Mentions = Mapping[int, int]
 """Number of an item -> where a step mentions it first."""
 
@@ -79,7 +78,7 @@ def step_links(case: RankingCase, steps: Sequence[str]) -> list[list[Link]]:
         liked = numbers.liked.intersection(range(1, len(case.history) + 1))
         liked.update(_by_title(step, titles.liked))
         candidates = _by_title(step, titles.candidates)
-        if not numbered_chains and not liked:  # else "A 5" may speak of something else
+        if not numbered_chains and not liked:  # else "A 5" may mean something else
             candidates = _by_label(step, len(case.candidates), candidates)
 
         links = _liked_links(sorted(liked))
@@ -139,7 +138,7 @@ def _liked_links(numbers: Sequence[int]) -> list[Link]:
 
 
 def _chain_links(case: RankingCase, chains: Sequence[int], step: str) -> list[Link]:
-    """A link per chain; its hops are told only where the step is about one chain."""
+    """A link per chain; its hops are listed only where the step is about one chain."""
     links = []
     for number in chains:
         text = f"chain {number}"
@@ -205,7 +204,8 @@ def _ranges(numbers: Sequence[int]) -> str:
     for end in range(1, len(numbers) + 1):
         if end < len(numbers) and numbers[end] == numbers[end - 1] + 1:
             continue
-        first, last = numbers[start], numbers[end - 1]
+        first = numbers[start]
+        last = numbers[end - 1]
         if first == last:
             parts.append(f"{first}")
         else:

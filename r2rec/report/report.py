@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from r2rec.base.files import write_json
-from r2rec.base.jobs import Finished
+from r2rec.base.jobs import TRAIN_ON, Finished
 from r2rec.config import Config
 from r2rec.config.slices import Arm
 from r2rec.data.split import evaluated
@@ -24,7 +24,6 @@ from r2rec.report.records import published_rows
 from r2rec.report.tables import results_table, write_tables
 from r2rec.train.card import about
 
-TRAIN_ON = "train_on/"  # names of jobs on a training data set that is not evaluated start with it
 PER_ARM = ("rank", "fuse", "diagnose")  # places of stages that have one job per arm
 
 
@@ -152,7 +151,7 @@ def _train_dataset(config: Config, arm: Arm, trained_elsewhere: Set[str]) -> str
     """The data set that an arm was trained on."""
     if arm.adapter in trained_elsewhere:
         return config.train_on.name
-    if arm.method == "adapter":  # not trained in this run, but its card may tell
+    if arm.method == "adapter":  # not trained in this run, but its card may name the data
         card = about(config.model.adapter)
         if card.get("dataset"):
             return card["dataset"]
@@ -170,7 +169,7 @@ def _diagnosis(config: Config, finished: Sequence[Finished], folder: Path) -> Di
 
 
 def _facts(config: Config, leakage: str) -> dict[str, str]:
-    """What the head of the page tells of the run."""
+    """Facts about the run, for the top of its page."""
     return {
         "data set": config.dataset.name,
         "seed": str(config.seed),
@@ -182,9 +181,9 @@ def _facts(config: Config, leakage: str) -> dict[str, str]:
 
 
 def _notes(finished: Sequence[Finished]) -> list[str]:
-    """What stages want a reader to know, except those on another training data set."""
+    """The notes of all stages, except those on another training data set."""
     notes: list[str] = []
     for done in finished:
-        if not done.job.name.startswith(TRAIN_ON) and done.job.stage.place != "diagnose":
+        if done.job.stage.place != "diagnose":
             notes += done.artefact.facts.get("notes", [])
     return notes

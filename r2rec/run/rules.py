@@ -6,6 +6,7 @@ from dataclasses import replace
 from difflib import get_close_matches
 from importlib.util import find_spec
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -242,6 +243,9 @@ def model_rules(config: Config) -> Rules:
     model = config.model
     if model.path is None and model.tiny is None:
         yield f"model={model.name} has neither model.path nor model.tiny"
+    for name, place in (("model.path", model.path), ("model.adapter", model.adapter)):
+        if place and Path(place).is_absolute() and not Path(place).is_dir():  # not a hub id
+            yield f"{name}={place}: No such file or directory; give a folder or a hub id"
     tiny = model.tiny
     if tiny:
         if tiny.vocabulary < MIN_VOCABULARY:

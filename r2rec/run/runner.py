@@ -10,12 +10,11 @@ from typing import Any
 from r2rec.base import cleanup, processes, provenance, store, tracking
 from r2rec.base.code import changed_modules
 from r2rec.base.files import write_json
-from r2rec.base.jobs import Finished, Job
+from r2rec.base.jobs import TRAIN_ON, Finished, Job
 from r2rec.base.workspace import Workspace
 from r2rec.config import Config
 from r2rec.llm import ledger
 from r2rec.run.keys import endpoints, job_code, key_inputs, keyed
-from r2rec.run.plan import TRAIN_ON
 
 RESPONSES = "responses"  # folder of the store with answers of endpoints
 MAX_CHANGED = 5  # changed modules that a note names
@@ -142,9 +141,16 @@ class Run:
         counts = [f"{v} {name}" for name, v in artefact.facts.items() if type(v) is int]
         how = f"{artefact.seconds:.1f} s" if artefact.made else "reused"
         self.say(f"{_label(job):<24} {how:>8}  {', '.join(counts)}")
-        for note in artefact.facts.get("notes", []):
+        for note in [*artefact.facts.get("notes", []), *self._few_users(job, artefact)]:
             self.say(f"  note: {note}")
         tracking.log_stage(_label(job), artefact.facts, artefact.path, made=artefact.made)
+
+    def _few_users(self, job: Job, artefact: store.Artefact) -> list[str]:
+        """A note where the data have fewer users than the run wants to evaluate."""
+        wanted = self.config.evaluation.users
+        if job.name != "split" or artefact.facts["users"] >= wanted:
+            return []
+        return [f"evaluation.users={wanted}, but only {artefact.facts['users']} can be evaluated"]
 
     def _note_other_code(self) -> None:
         """Say in one line what was reused although other code made it, and how to remake it."""

@@ -125,13 +125,17 @@ def rating_tasks(
         # Some chains are open or about a taken target, so twice as many as needed are drawn.
         users = rng.choice(users, min(2 * n, 50 * len(users)))
     one_each = replace(choices.chain_sampler, per_user=1)
-    chains = sample(one_each, graph, queries(graph, users), rng).drop_nulls("rating_u2")
-    chains = _with_later_item_last(chains, source.train)
+    chains = sample(one_each, graph, queries(graph, users), rng)
+    closed = chains.drop_nulls("rating_u2")
+    closed = _with_later_item_last(closed, source.train)
     taken_items = taken.rename({"item": "item2"})
-    chains = chains.join(taken_items, on=["user", "item2"], how="anti").head(n)
-    cases = rating_cases(chains, source.known, choices.prompt)
-    rows = zip(chains["user"], chains["item2"], cases, chains["rating_u2"], strict=True)
-    return [Task(user, item, case, f"{rating:.0f}") for user, item, case, rating in rows]
+    free = closed.join(taken_items, on=["user", "item2"], how="anti").head(n)
+    cases = rating_cases(free, source.known, choices.prompt)
+    tasks = []
+    answers = free.select("user", "item2", "rating_u2").iter_rows()
+    for case, (user, item, rating) in zip(cases, answers, strict=True):
+        tasks.append(Task(user, item, case, f"{rating:.0f}"))
+    return tasks
 
 
 def _with_later_item_last(chains: pl.DataFrame, train: pl.DataFrame) -> pl.DataFrame:
@@ -145,10 +149,8 @@ def _with_later_item_last(chains: pl.DataFrame, train: pl.DataFrame) -> pl.DataF
         renamed = when.rename({"item": role, "when": f"when_{role}"})
         chains = chains.join(renamed, on=["user", role], maintain_order="left")
     must_turn = pl.col("when_item1") > pl.col("when_item2")
-    turned = []
+    turned = {}
     for first, second in PAIRS:
-        turned.append(pl.when(must_turn).then(pl.col(second)).otherwise(pl.col(first)).alias(first))
-        turned.append(
-            pl.when(must_turn).then(pl.col(first)).otherwise(pl.col(second)).alias(second)
-        )
-    return chains.with_columns(turned)
+        turned[first] = pl.when(must_turn).then(second).otherwise(first)
+        turned[second] = pl.when(must_turn).then(first).otherwise(second)
+    return chains.with_columns(**turned)

@@ -15,11 +15,14 @@ from r2rec.prompts.render import clean
 from r2rec.thoughts import lexicon
 from r2rec.thoughts.marks import items_by_position, marked_titles
 from r2rec.thoughts.phrases import (
+    PEOPLE,
+    chains_at,
     cited_ratings,
     clauses,
     first_mentions,
     mentions,
     named_candidates,
+    named_or_all,
     stretches,
 )
 from r2rec.thoughts.reading import Trace, distinctive_words, read_thought
@@ -50,10 +53,9 @@ class RatingClaim(NamedTuple):
 def check_names(trace: Trace, case: RankingCase | RatingCase) -> Iterator[str]:
     """Items that are cited are the case's own."""
     for offset, name in _foreign_names(trace, case).items():
-        yield (
-            f"inconsistent: step {trace.step_at(offset)} cites "
-            f'"{name[:SHOWN_CHARACTERS]}", which the question does not have'
-        )
+        step = trace.step_at(offset)
+        shown = name[:SHOWN_CHARACTERS]
+        yield f'inconsistent: step {step} cites "{shown}", which the question does not have'
 
 
 def check_attributes(trace: Trace, case: RankingCase | RatingCase) -> Iterator[str]:
@@ -93,7 +95,7 @@ def check_ratings(trace: Trace, case: RankingCase) -> Iterator[str]:
     never = len(trace.text)
     chain_stretches = list(stretches(trace, len(case.chains)))
     for claim in _rating_claims(trace):
-        if any(start <= claim.offset < end for _, start, end in chain_stretches):
+        if chains_at(chain_stretches, claim.offset):
             continue  # `hops` has looked at it
         meant = set()
         read_by_then = set()
@@ -101,10 +103,12 @@ def check_ratings(trace: Trace, case: RankingCase) -> Iterator[str]:
             meant.add(rating)
             if first.get(n, never) < claim.end:
                 read_by_then.add(rating)
+        step = trace.step_at(claim.offset)
         for rating in claim.ratings:
-            if rating not in read_by_then:
-                rule = "masked" if rating in meant else "inconsistent"
-                yield f"{rule}: step {trace.step_at(claim.offset)} cites a {rating}"
+            if rating in read_by_then:
+                continue
+            rule = "masked" if rating in meant else "inconsistent"
+            yield f"{rule}: step {step} cites a {rating}"
 
 
 def checked(case: RankingCase | RatingCase, thought: str) -> Cited:
@@ -124,7 +128,7 @@ def checked(case: RankingCase | RatingCase, thought: str) -> Cited:
         chain_stretches = list(stretches(trace, len(case.chains)))
     ratings = []
     for claim in _rating_claims(trace):
-        here = {n for n, start, end in chain_stretches if start <= claim.offset < end}
+        here = chains_at(chain_stretches, claim.offset)
         meant = {rating for _, rating in _meant_ratings(case, claim.clause, here)}
         of_foreign_item = any(claim.offset <= offset < claim.end for offset in foreign)
         for rating in claim.ratings:
@@ -180,23 +184,31 @@ def _meant_ratings(
     Args:
         here: Chains that are meant if the clause names none; empty: any.
     """
-    titles = set()
-    named_positions = {position for _, position in marked_titles(clause)}
-    if named_positions:
-        for position, item in items_by_position(case):
-            if position in named_positions:
-                titles.add(item.title)
-    numbers = {mention.number for mention in mentions(clause) if mention.word != "step"} or here
-    people = {who for who in ("user", "neighbour") if who in clause}
+    titles = _named_titles(case, clause)
+    people = named_or_all(clause, PEOPLE)
+    numbers = set()
+    for mention in mentions(clause):
+        if mention.word != "step":
+            numbers.add(mention.number)
+    numbers = numbers or here
     for n, chain in enumerate(_chains(case), 1):
         if numbers and n not in numbers:
             continue
         for who, item, rating in _rated_by(chain):
-            if people and who not in people:
-                continue
-            if titles and item.title not in titles:
-                continue
-            yield n, f"{rating:g}"
+            if who in people and (not titles or item.title in titles):
+                yield n, f"{rating:g}"
+
+
+def _named_titles(case: RankingCase | RatingCase, clause: str) -> set[str]:
+    """Titles of the items that a clause names."""
+    positions = {position for _, position in marked_titles(clause)}
+    titles: set[str] = set()
+    if not positions:
+        return titles
+    for position, item in items_by_position(case):
+        if position in positions:
+            titles.add(item.title)
+    return titles
 
 
 def _rated_by(chain: Chain) -> list[tuple[str, Item, float]]:

@@ -107,9 +107,14 @@ def filled(support: dict[str, Counted]) -> dict[str, Counted]:
     return by_label
 
 
+def total(counted: Counted) -> int:
+    """The sum of the counts."""
+    return sum(count for _, count in counted)
+
+
 def trait_scores(support: dict[str, Counted]) -> dict[str, int]:
     """Label -> the sum over its traits."""
-    return {label: sum(count for _, count in counted) for label, counted in support.items()}
+    return {label: total(counted) for label, counted in support.items()}
 
 
 def best(scores: dict[str, int]) -> list[str]:

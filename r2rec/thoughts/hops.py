@@ -1,20 +1,19 @@
 """The ratings of a chain: each may be cited from its hop on, with who gave it and to what."""
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from r2rec.prompts.cases import Chain
 from r2rec.thoughts import lexicon
 from r2rec.thoughts.marks import item_pattern, mark, title_mark
-from r2rec.thoughts.phrases import cited_ratings, clauses, first_of
+from r2rec.thoughts.phrases import PEOPLE, cited_ratings, clauses, first_of, named_or_all
 from r2rec.thoughts.reading import Trace
 
 
 class Hop(NamedTuple):
     """One rating of a chain."""
 
-    who: str  # "user" or "neighbour"
+    who: str  # one of PEOPLE
     item: str  # a regular expression for how a text names the item
     rating: str  # as prompts write it
     start: int  # the offset from which it may be cited
@@ -62,28 +61,26 @@ def _wrong_ratings(
     ratings = cited_ratings(clause)
     if not ratings:
         return
-    reached = [hop for hop in hops if hop.start < clause_end]
-    who = _meant(clause, {"user", "neighbour"})
-    items = _meant(clause, {hop.item for hop in hops})
-    allowed = {hop.rating for hop in reached if hop.who in who and hop.item in items}
+    people = named_or_all(clause, PEOPLE)
+    items = named_or_all(clause, {hop.item for hop in hops})
+    allowed = set()
+    reached = set()
+    later = set()
+    for hop in hops:
+        if hop.start >= clause_end:
+            later.add(hop.rating)
+            continue
+        reached.add(hop.rating)
+        if hop.who in people and hop.item in items:
+            allowed.add(hop.rating)
     if hidden and "neighbour" not in clause and lexicon.PREDICTS.search(clause):
         allowed.discard(hidden)  # a prediction with the answer's digit gives it away
-    reached_ratings = {hop.rating for hop in reached}
-    later_ratings = {hop.rating for hop in hops} - reached_ratings
     for rating in ratings:
         if rating in allowed:
             continue
-        if rating in later_ratings:
+        if rating in later - reached:
             yield "masked", rating
         elif rating == hidden:
             yield "leak", rating
         else:
             yield "inconsistent", rating
-
-
-def _meant(clause: str, patterns: set[str]) -> set[str]:
-    """The one pattern that a clause has, or all of them if that is not clear."""
-    named = {pattern for pattern in patterns if re.search(pattern, clause)}
-    if len(named) == 1:
-        return named
-    return patterns

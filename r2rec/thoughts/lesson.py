@@ -64,8 +64,10 @@ def lessons(
     traces: dict[int, TaughtTrace] = {}
     cost = LessonCost()
     while len(traces) < len(tasks):
-        kept = [trace for trace in traces.values() if is_accepted(choices.teacher, trace.reasons)]
-        missing = wanted - len(kept)
+        missing = wanted
+        for trace in traces.values():
+            if is_accepted(choices.teacher, trace.reasons):
+                missing -= 1
         if missing <= 0:
             break
         untried = [index for index in range(len(tasks)) if index not in traces]

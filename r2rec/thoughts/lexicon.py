@@ -50,7 +50,7 @@ NUMBER_RANGE = re.compile(r"\d\s*(?:to|-|–)\s*\d")
 POINTS_AHEAD = _any_of(
     r"\b(?:as|which|what) (?:we|I)(?: will|[’']ll| shall) (?:later )?"
     r"(?:see|find|show|learn)",  # "as we will see", "what I'll later show"
-    r"\b(?:later|next|following|coming|subsequent) steps?\b",  # "the next step", "later steps"
+    r"\b(?:later|next|following|coming|subsequent) steps?\b",  # "next step", "later steps"
     r"\b(?:see|shown|explained|discussed) (?:below|later)\b",  # "explained below"
     r"\bas (?:will|shall) be\b",  # "as will be"
 )
@@ -66,7 +66,7 @@ WAS_TOLD = _any_of(
     r"(?:^|[.;*:]\s*)(?:(?:final|predicted|expected) )?"
     r"(?:rating|ranking)\W{0,4}[:=]",  # "Final rating: 4"
     r"\bactually (?:chose|picked)\b",  # "actually chose"
-    r"\bthe positive(?=[.,:;)]| (?:is|item|candidate|label|one|sample)\b)",  # "the positive item"
+    r"\bthe positive(?=[.,:;)]| (?:is|item|candidate|label|one|sample)\b)",  # "the positive"
     r"\bnext (?:choice|pick|purchase) (?:is|was|will)\b",  # "the next purchase was"
     r"\b(?:as|I was|I am|we (?:are|were)) told\b(?! (?:in|by|above)\b)",  # "as told", "I was told"
     r"\b(?:knowing|aware|(?:I|we) know)(?: that| of)?(?: the| its| their)?(?: \w+)? "
@@ -199,7 +199,7 @@ LIST_POINT = re.compile(r"(?<!\w)\(([a-z])\)")
 QUOTED = re.compile(r"[\"“]([^\"“”\n]{2,120})[\"”]")
 
 # A name in the middle of a sentence, where a capital letter is no accident: "gave Titanic",
-# "rated Lord of the Rings". A private character stands for a data text (`marks`).
+# "rated Wizard of Oz". A private character stands for a data text (`marks`).
 NAME = re.compile(
     r"(?<=[\w,;’\U000f0000-\U0010fffd] )[*_'‘]*"
     r"([A-Z][\w'’-]+(?: (?:(?:of|the|and|in) )?[A-Z][\w'’-]+)*)"

@@ -4,7 +4,7 @@ Nothing here judges. Offsets are into the text that is read: of the whole trace,
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 from r2rec.prompts.cases import LABELS, RankingCase
@@ -12,6 +12,7 @@ from r2rec.thoughts import lexicon
 from r2rec.thoughts.marks import marked_titles
 from r2rec.thoughts.reading import Trace
 
+PEOPLE = frozenset(["user", "neighbour"])
 SIGNS = {"like": 1, "neutral": 0, "dislike": -1}
 DENIAL_REACH = 60  # characters before a verdict in which a denial of it may stand
 
@@ -49,20 +50,29 @@ def first_of(text: str, pattern: str) -> int:
     return match.start()
 
 
+def named_or_all(clause: str, patterns: Set[str]) -> Set[str]:
+    """The patterns that a clause has, or all of them if it has none."""
+    named = {pattern for pattern in patterns if re.search(pattern, clause)}
+    return named or patterns
+
+
 def cited_ratings(clause: str) -> list[str]:
     """The ratings in a clause, as prompts write them: "4" for "4.0", "3.5"."""
     without_counts = lexicon.NOT_RATING.sub(" ", clause)
-    return [f"{float(number):g}" for number in lexicon.RATING.findall(without_counts)]
+    numbers = lexicon.RATING.findall(without_counts)
+    return [f"{float(number):g}" for number in numbers]
 
 
 def mentions(text: str) -> Iterator[Mention]:
     """What is mentioned by number: "chain 2", "steps 1, 3 and 4", "steps 1-5"."""
     for match in lexicon.MENTION.finditer(text):
-        numbers = [int(digits) for digits in re.findall(r"\d+", match["one"] or match["many"])]
+        word = match["word"].lower()
+        digits = re.findall(r"\d+", match["one"] or match["many"])
+        numbers = list(map(int, digits))
         if lexicon.NUMBER_RANGE.search(match[0]):
             numbers = list(range(numbers[0], numbers[-1] + 1))
         for number in numbers:
-            yield Mention(match["word"].lower(), match.start(), number)
+            yield Mention(word, match.start(), number)
 
 
 def first_mentions(trace: Trace) -> dict[int, int]:
@@ -78,21 +88,36 @@ def first_mentions(trace: Trace) -> dict[int, int]:
 def stretches(trace: Trace, n_chains: int) -> Iterator[Stretch]:
     """Where each chain is read. Chains that are only mentioned together have no stretch."""
     first = first_mentions(trace)
-    starts = {number: _stretch_start(trace.text, offset) for number, offset in first.items()}
     offsets = list(first.values())
+    starts = {number: _stretch_start(trace.text, offset) for number, offset in first.items()}
     for number, start in starts.items():
         offset = first[number]
-        if 1 <= number <= n_chains and offsets.count(offset) == 1:
-            later = [other for other in starts.values() if other > start]
-            yield Stretch(number, start, min([trace.step_end(offset), *later]))
+        is_alone = offsets.count(offset) == 1
+        if not is_alone or not 1 <= number <= n_chains:
+            continue
+        end = trace.step_end(offset)
+        for other_start in starts.values():
+            if start < other_start < end:
+                end = other_start
+        yield Stretch(number, start, end)
+
+
+def chains_at(chain_stretches: Sequence[Stretch], offset: int) -> set[int]:
+    """Numbers of the chains that are read at an offset."""
+    numbers = set()
+    for number, start, end in chain_stretches:
+        if start <= offset < end:
+            numbers.add(number)
+    return numbers
 
 
 def _stretch_start(text: str, offset: int) -> int:
     """A chain is read from its first mention on, or from the sentence that names its neighbour."""
     if text.startswith("chain", offset):
         return offset
-    previous_end = max(text.rfind(stop, 0, offset) for stop in (". ", "\n"))
-    return previous_end + 1
+    sentence_end = text.rfind(". ", 0, offset)
+    line_end = text.rfind("\n", 0, offset)
+    return max(sentence_end, line_end) + 1
 
 
 def named_candidates(text: str, case: RankingCase) -> list[tuple[int, str]]:
@@ -102,11 +127,13 @@ def named_candidates(text: str, case: RankingCase) -> list[tuple[int, str]]:
     named = []
     for match in lexicon.LABEL.finditer(_without_list_points(text)):
         label = match[match.lastindex or 0].upper()
-        named.append((match.start(), label))
+        if label in known:
+            named.append((match.start(), label))
     for offset, position in marked_titles(text):
         if position >= first_position:
-            named.append((offset, LABELS[position - first_position]))
-    return sorted((offset, label) for offset, label in named if label in known)
+            named.append((offset, known[position - first_position]))
+    named.sort()
+    return named
 
 
 def _without_list_points(text: str) -> str:

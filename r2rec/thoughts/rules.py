@@ -38,9 +38,10 @@ def malformed(trace: Trace, thought: str) -> Iterator[str]:
 
 def check_steps(trace: Trace) -> Iterator[str]:
     """Steps count up and point back only; no phrase gives away what is still to come."""
-    expected = list(range(1, len(trace.numbers) + 1))
-    if trace.numbers != expected:
-        numbers = ", ".join(map(str, trace.numbers[:SHOWN_NUMBERS]))
+    count = len(trace.numbers)
+    if trace.numbers != list(range(1, count + 1)):
+        shown = trace.numbers[:SHOWN_NUMBERS]
+        numbers = ", ".join(map(str, shown))
         yield f"progressive: steps are numbered {numbers}"
     for mention in mentions(trace.text):
         step = trace.step_at(mention.offset)
@@ -50,8 +51,9 @@ def check_steps(trace: Trace) -> Iterator[str]:
     for rule, pattern in phrases.items():
         match = pattern.search(trace.text)
         if match:
+            step = trace.step_at(match.start())
             words = match[0].strip(".;*: \n")
-            yield f'{rule}: step {trace.step_at(match.start())} says "{words}"'
+            yield f'{rule}: step {step} says "{words}"'
 
 
 def check_statements(trace: Trace) -> Iterator[str]:
@@ -85,10 +87,13 @@ def check_chains(trace: Trace, case: RankingCase) -> Iterator[str]:
             yield f"masked: step {step} has chain {n} before chain {n - 1}"
     for offset, position in marked_titles(trace.text):
         n = (position + 1) // 2
-        if 1 <= n <= count and first.get(n, never) >= trace.step_end(offset):
-            yield f"masked: step {trace.step_at(offset)} has a title of chain {n} before its turn"
+        in_chain = 1 <= n <= count
+        if in_chain and first.get(n, never) >= trace.step_end(offset):
+            step = trace.step_at(offset)
+            yield f"masked: step {step} has a title of chain {n} before its turn"
     for n, start, end in stretches(trace, count):
-        yield from check_hops(trace, start, end, case.chains[n - 1], n)
+        chain = case.chains[n - 1]
+        yield from check_hops(trace, start, end, chain, n)
 
 
 def check_candidates(trace: Trace, case: RankingCase, truth: str) -> Iterator[str]:
@@ -100,12 +105,17 @@ def check_candidates(trace: Trace, case: RankingCase, truth: str) -> Iterator[st
     if case.chains:
         chains_read = first_mentions(trace).get(len(case.chains), len(trace.text))
     step = trace.step_at(named[0][0])
-    early = [label for offset, label in named if offset < chains_read]
+    early = []
+    in_this_step = set()
+    for offset, label in named:
+        if offset < chains_read:
+            early.append(label)
+        if trace.step_at(offset) == step:
+            in_this_step.add(label)
     if early:
         yield f"masked: step {step} names candidate {early[0]} before the chains are read"
     if truth in early:
         yield f"leak: the positive, {truth}, is named before the chains are read"
-    in_this_step = {label for offset, label in named if trace.step_at(offset) == step}
     is_choice = truth != LABELS[0] and len(case.candidates) > 1  # A comes first in any order
     if in_this_step == {truth} and step < len(trace.numbers) and is_choice:
         yield (
@@ -117,29 +127,32 @@ def check_candidates(trace: Trace, case: RankingCase, truth: str) -> Iterator[st
 def check_choice(trace: Trace, case: RankingCase, order: tuple[str, ...]) -> Iterator[str]:
     """The last step names the candidate first that the answer puts first."""
     last_step = trace.text[trace.starts[-1] :]
-    labels = [label for _, label in named_candidates(last_step, case)]
-    if not order or labels[:1] != [order[0]]:
-        named = labels[0] if labels else "no candidate"
-        yield f"inconsistent: the last step names {named} first, unlike the answer"
+    named = named_candidates(last_step, case)
+    first = named[0][1] if named else "no candidate"
+    if not order or first != order[0]:
+        yield f"inconsistent: the last step names {first} first, unlike the answer"
 
 
 def check_verdict(trace: Trace, truth: str) -> Iterator[str]:
     """The last step comes to the verdict of the answer."""
-    sign = _concluded_sign(trace.text[trace.starts[-1] :])
+    last_step = trace.text[trace.starts[-1] :]
+    sign = _concluded_sign(last_step)
     if sign is None:
         yield "inconsistent: the last step comes to no verdict"
     elif sign != evidence.sign(int(truth)):
-        yield (f"inconsistent: the last step expects {VERDICT[sign][0]}, and the answer is {truth}")
+        verdict = VERDICT[sign][0]
+        yield f"inconsistent: the last step expects {verdict}, and the answer is {truth}"
 
 
 def _concluded_sign(step: str) -> int | None:
     """The first verdict after the last "expect" or the like; without one, the last verdict."""
-    cues = [match.start() for match in lexicon.PREDICTS.finditer(step)]
+    cue = len(step)
+    for match in lexicon.PREDICTS.finditer(step):
+        cue = match.start()
     verdicts = stated_verdicts(step)
-    if cues:
-        for offset, sign in verdicts:
-            if offset >= cues[-1]:
-                return sign
+    for offset, sign in verdicts:
+        if offset >= cue:
+            return sign
     if verdicts:
         return verdicts[-1][1]
     return None
@@ -167,7 +180,8 @@ def foretold(trace: Trace, case: RatingCase) -> Iterator[str]:
             return
         on_item1 = bool(re.search(item1, clause) or cited_ratings(clause))
         item1_read = item1_read or on_item1
-        if _is_opinion(clause) and (not item1_read or (not on_item1 and _looks_ahead(clause))):
+        too_early = not item1_read or (not on_item1 and _looks_ahead(clause))
+        if too_early and _is_opinion(clause):
             yield f"leak: step {step} has the user's opinion before what it would rest on"
 
 
@@ -180,4 +194,6 @@ def _is_opinion(clause: str) -> bool:
 
 def _looks_ahead(clause: str) -> bool:
     """Whether a clause expects something of an item without a name: "would like it"."""
-    return bool(lexicon.PREDICTS.search(clause) and lexicon.UNNAMED_ITEM.search(clause))
+    if not lexicon.PREDICTS.search(clause):
+        return False
+    return bool(lexicon.UNNAMED_ITEM.search(clause))

@@ -57,7 +57,6 @@ def _ranking(
     liked = []
     for n, _ in enumerate(case.history, 1):
         liked.append(f"Liked {n}: {counts(next(counted))}")
-    history = [f"{'; '.join(liked)}."] if liked else []
     read_chain = _read if masked else _read_from_its_end
     chains = []
     for n, chain in enumerate(case.chains, 1):
@@ -66,11 +65,9 @@ def _ranking(
         chains.append(read_chain(n, chain, first, second, rng))
     support = evidence.filled(evidence.support(case))
     concluded, answer = conclusion(support, positive, rng)
-    if progressive:
-        steps = history + chains + concluded
-    else:
-        steps = chains + history + concluded
-    return _numbered(steps), answer
+    history = [f"{'; '.join(liked)}."] if liked else []
+    read = history + chains if progressive else chains + history
+    return _numbered(read + concluded), answer
 
 
 def conclusion(
@@ -200,7 +197,7 @@ def summed(counted: evidence.Counted) -> str:
     """Counts and their sum: "Crime 2, Drama 1 = 3"."""
     if not counted:
         return counts(counted)
-    return f"{counts(counted)} = {sum(count for _, count in counted)}"
+    return f"{counts(counted)} = {evidence.total(counted)}"
 
 
 def counts(pairs: evidence.Counted) -> str:

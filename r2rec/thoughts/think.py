@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-from polars.datatypes import DataType, DataTypeClass
 from hydra.utils import get_method
+from polars.datatypes import DataType, DataTypeClass
 
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError

@@ -85,3 +85,14 @@ def test_runs_and_sweeps_started_together_lose_nothing(tmp_path: Path) -> None:
     own = [path for path in manifests if "store" not in path.parts]
     assert sorted(seeds) == list(range(7))
     assert len(own) == 7
+
+
+def test_a_sweep_folder_in_use_is_refused_and_nothing_in_it_lost(tmp_path: Path) -> None:
+    words = ("-m", "seed=0,1", "until=prepare", "hydra.sweep.dir=sweep", *SMALL)
+    assert call(tmp_path, *words).returncode == 0
+    with claimed(tmp_path / "sweep", "hydra.sweep.dir"):
+        done = call(tmp_path, *words)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: sweep is in use by another run")
+    assert done.stderr.count("\n") == 1
+    assert (tmp_path / "sweep" / "1" / "manifest.json").exists()

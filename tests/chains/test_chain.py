@@ -9,7 +9,7 @@ import pytest
 from r2rec.chains import chain
 from r2rec.config.slices import Arm, ChainSlice, RankSlice
 from r2rec.data.split import evaluated
-from r2rec.evaluate.rank import evaluation_cases
+from r2rec.evaluate.answers import evaluation_cases
 from tests.small import Done, choices, go, workspace
 
 CHAINS = "chains.parquet"

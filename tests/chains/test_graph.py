@@ -1,3 +1,5 @@
+"""The graph of train ratings, and queries in it."""
+
 import numpy as np
 import polars as pl
 from hypothesis import given
@@ -32,7 +34,7 @@ def dense(histories):
 
 
 @given(histories)
-def test_a_graph_holds_the_ratings_by_item_and_in_time(histories):
+def test_graph_holds_ratings_by_item_and_in_time(histories):
     graph = graphs.build_graph(train_of(histories), USERS, ITEMS)
     assert np.array_equal(graph.ratings.toarray(), dense(histories))
     assert np.array_equal(graph.raters.toarray(), dense(histories).T)
@@ -42,8 +44,8 @@ def test_a_graph_holds_the_ratings_by_item_and_in_time(histories):
         assert list(zip(graph.item[span], graph.rating[span], strict=True)) == mine
 
 
-def test_building_changes_no_column_of_the_train_table(tmp_path):
-    """Whatever memory the table is in: sorting rows by item leaves the ratings kept in time order alone."""
+def test_build_graph_leaves_train_table_alone(tmp_path):
+    """Whoever owns the memory of the table: sorting by item must not reorder it."""
     histories = [[(3, 1), (0, 2), (1, 3)], []]
     train_of(histories).write_parquet(tmp_path / "train.parquet")
     for train in (train_of(histories), pl.read_parquet(tmp_path / "train.parquet")):
@@ -53,7 +55,7 @@ def test_building_changes_no_column_of_the_train_table(tmp_path):
 
 
 @given(histories, st.data())
-def test_queries_see_all_of_the_past_or_its_beginning(histories, data):
+def test_queries_see_whole_past_or_its_beginning(histories, data):
     graph = graphs.build_graph(train_of(histories), USERS, ITEMS)
     user = data.draw(st.lists(st.integers(0, USERS - 1), max_size=6))
     length = [data.draw(st.integers(0, len(histories[u]))) for u in user]
@@ -68,12 +70,12 @@ def test_queries_see_all_of_the_past_or_its_beginning(histories, data):
 
 
 @given(histories, st.data())
-def test_shared_items_are_those_both_rated(histories, data):
+def test_shared_items_are_rated_by_both(histories, data):
     graph = graphs.build_graph(train_of(histories), USERS, ITEMS)
-    asked = graphs.queries(graph, np.arange(USERS))
+    wanted = graphs.queries(graph, np.arange(USERS))
     pairs = data.draw(st.lists(st.tuples(*[st.integers(0, USERS - 1)] * 2), max_size=5))
     query, neighbour = np.array(pairs, int).reshape(-1, 2).T
-    both = graphs.shared_items(asked, graph, query, neighbour)
+    both = graphs.shared_items(wanted, graph, query, neighbour)
     items = [{i for i, _ in mine} for mine in histories]
     rows = np.split(both.indices, both.indptr[1:-1]) if pairs else []
     assert [set(row.tolist()) for row in rows] == [items[u] & items[v] for u, v in pairs]

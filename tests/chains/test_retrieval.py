@@ -1,10 +1,11 @@
-"""Forward chains: the rule against a slow reading of it, and what it must not know."""
+"""Chains to candidates: the rule against a slow version of it, and what it must not know."""
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from r2rec.base.errors import R2RecError
 from r2rec.chains import graph as graphs
 from r2rec.chains import retrieval
 from tests.chains.test_samplers import build, rows_of, uniform
@@ -12,13 +13,13 @@ from tests.chains.test_samplers import build, rows_of, uniform
 SHRINK = 1.5
 
 
-def sampler(graph, asked, per_query, rng):
-    return retrieval.retrieved(graph, asked, per_query, rng, shrink=SHRINK)
+def sampler(graph, wanted, per_query, rng):
+    return retrieval.retrieved(graph, wanted, per_query, rng, shrink=SHRINK)
 
 
 @st.composite
 def worlds(draw):
-    """Histories, queries (user, length of the past), and candidates outside of the past for each."""
+    """Histories, queries (user, length of the past), and candidates beyond the past of each."""
     n_items = draw(st.integers(4, 9))
     one = st.lists(
         st.tuples(st.integers(0, n_items - 1), st.integers(1, 5)),
@@ -39,13 +40,13 @@ def worlds(draw):
     return histories, n_items, queries, shown
 
 
-def asked_of(graph, queries, shown):
+def queries_of(graph, queries, shown):
     user, length = np.array(queries, int).T
     return graphs.queries(graph, user, length, np.array(shown, np.uint32))
 
 
 def by_hand(histories, user, length, shown):
-    """Candidates by their strength, each with the past item it is reached through, and who rated both."""
+    """Candidates by strength, each with the past item that leads to it, and who rated both."""
     raters = {}
     for v, history in enumerate(histories):
         for item, _ in history:
@@ -65,12 +66,12 @@ def by_hand(histories, user, length, shown):
 
 
 @given(worlds(), st.integers(0, 4), st.sampled_from([1, 256]))
-def test_the_nearest_candidates_through_their_nearest_items(world, per_query, block):
+def test_retrieved_matches_slow_version(world, per_query, block):
     histories, n_items, queries, shown = world
     graph = build(histories, n_items)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retrieval, "BLOCK", block)
-        chains = rows_of(sampler, graph, asked_of(graph, queries, shown), per_query)
+        patch.setattr(retrieval, "BLOCK_QUERIES", block)
+        chains = rows_of(sampler, graph, queries_of(graph, queries, shown), per_query)
     for (user, length), own, mine in zip(queries, shown, chains, strict=True):
         expected = by_hand(histories, user, length, own)[:per_query]
         assert [c["item2"] for c in mine] == [item for _, item, _, _ in expected]
@@ -83,36 +84,49 @@ def test_the_nearest_candidates_through_their_nearest_items(world, per_query, bl
 
 
 @given(worlds(), st.randoms(use_true_random=False))
-def test_the_order_of_candidates_does_not_matter(world, random):
+def test_retrieved_ignores_order_of_candidates(world, random):
     histories, n_items, queries, shown = world
     graph = build(histories, n_items)
     other = [random.sample(row, len(row)) for row in shown]
-    assert rows_of(sampler, graph, asked_of(graph, queries, shown), 2) == rows_of(
-        sampler, graph, asked_of(graph, queries, other), 2
+    assert rows_of(sampler, graph, queries_of(graph, queries, shown), 2) == rows_of(
+        sampler, graph, queries_of(graph, queries, other), 2
     )
 
 
 @given(worlds(), st.data())
-def test_what_the_user_rates_later_does_not_matter(world, data):
-    """In training the positive is a rating of the user that the graph has: a chain must not know of it."""
+def test_retrieved_ignores_later_ratings_of_the_user(world, data):
+    """In training the graph has the user's rating of the positive: it must not enter a chain."""
     histories, n_items, queries, shown = world
     user, length = queries[0]
     later = data.draw(st.sampled_from(shown[0]))
     unaware = [h[:length] if v == user else h for v, h in enumerate(histories)]
     aware = [[*h, (later, 5)] if v == user else h for v, h in enumerate(unaware)]
     found = [
-        rows_of(sampler, graph, asked_of(graph, queries[:1], shown[:1]), 3)
+        rows_of(sampler, graph, queries_of(graph, queries[:1], shown[:1]), 3)
         for graph in (build(unaware, n_items), build(aware, n_items))
     ]
     assert found[0] == found[1]
 
 
-def test_those_who_rated_both_are_drawn_uniformly():
+def test_retrieved_draws_neighbours_uniformly():
     histories = [[(0, 4)], *([(0, 3), (1, 2 + v)] for v in range(3)), [(1, 5)]]
     graph = build(histories, 5)
-    asked = graphs.queries(
+    wanted = graphs.queries(
         graph, np.zeros(4000, int), np.ones(4000, int), np.tile(np.uint32([1, 2]), (4000, 1))
     )
-    chains = sampler(graph, asked, 5, np.random.default_rng(0))
+    chains = sampler(graph, wanted, 5, np.random.default_rng(0))
     assert len(chains.query) == 4000  # nobody links item 2
     assert uniform(chains.neighbour.tolist(), [1, 2, 3])
+
+
+def test_retrieved_needs_candidates():
+    graph = build([[(0, 4)], [(0, 3), (1, 2)]], 2)
+    with pytest.raises(R2RecError, match=r"set chain_sampler\.forward=true"):
+        sampler(graph, graphs.queries(graph, np.array([0])), 5, np.random.default_rng(0))
+
+
+def test_retrieved_gives_no_chains_for_no_queries():
+    graph = build([[(0, 4)], [(0, 3), (1, 2)]], 2)
+    nobody = graphs.queries(graph, np.empty(0, int), candidates=np.empty((0, 3), np.uint32))
+    chains = sampler(graph, nobody, 5, np.random.default_rng(0))
+    assert [len(column) for column in chains] == [0] * 4

@@ -1,3 +1,5 @@
+"""Chain samplers: every chain is valid, and every draw is uniform, in whatever way it is made."""
+
 import itertools
 from collections import Counter
 from contextlib import contextmanager
@@ -14,21 +16,22 @@ from r2rec.chains import graph as graphs
 from r2rec.chains import neighbours, samplers
 from r2rec.data import interactions, movielens, split
 
-# How neighbours are found. A round of proposals pays 1 before the first; LONG = 0: every query has many paths.
+# How neighbours are found. PAYS = 2: no round of proposed users. MANY_PATHS = 0: every query has
+# many paths.
 WAYS = {
     "as configured": {},
     "rejection": {"PAYS": 0.0},
     "enumeration": {"PAYS": 2.0},
-    "enumeration in blocks": {"PAYS": 2.0, "PATHS": 7},
-    "paths": {"PAYS": 2.0, "LONG": 0, "TRIES": 4},
+    "enumeration in blocks": {"PAYS": 2.0, "MAX_PATHS_AT_ONCE": 7},
+    "paths": {"PAYS": 2.0, "MANY_PATHS": 0, "PATHS_PER_NEIGHBOUR": 4},
     "few paths in blocks, then enumeration": {
         "PAYS": 2.0,
-        "LONG": 0,
-        "TRIES": 1,
-        "ROUNDS": 1,
-        "PATHS": 50_000,
+        "MANY_PATHS": 0,
+        "PATHS_PER_NEIGHBOUR": 1,
+        "PATH_ROUNDS": 1,
+        "MAX_PATHS_AT_ONCE": 50_000,
     },
-    "users, then paths": {"PAYS": 0.9, "LONG": 0, "TRIES": 4},
+    "users, then paths": {"PAYS": 0.9, "MANY_PATHS": 0, "PATHS_PER_NEIGHBOUR": 4},
 }
 ways = pytest.mark.parametrize("way", WAYS)
 
@@ -49,13 +52,13 @@ def build(histories, n_items):
     return graphs.build_graph(train, len(histories), n_items)
 
 
-def rows_of(sampler, graph, asked, per_query, seed=0):
+def rows_of(sampler, graph, wanted, per_query, seed=0):
     """Per query, its chains as dicts, in the order drawn."""
     table = samplers.table(
-        sampler(graph, asked, per_query, np.random.default_rng(seed)), graph, asked
+        sampler(graph, wanted, per_query, np.random.default_rng(seed)), graph, wanted
     )
     assert table["query"].is_sorted()
-    rows = [[] for _ in asked.user]
+    rows = [[] for _ in wanted.user]
     for row in table.iter_rows(named=True):
         rows[row["query"]].append(row)
     return rows
@@ -75,20 +78,18 @@ def worlds(draw):
     return histories, n_items, [(u, draw(st.integers(0, len(histories[u])))) for u in users]
 
 
-def asked_of(graph, queries):
+def queries_of(graph, queries):
     user, length = np.array(queries, int).reshape(-1, 2).T
     return graphs.queries(graph, user, length)
 
 
 @ways
 @given(worlds(), st.integers(0, 4), st.integers(0, 99))
-def test_closed_chains_are_distinct_true_loops_through_as_many_neighbours_as_there_are(
-    way, world, per_query, seed
-):
+def test_closed_chains_are_distinct_loops_through_all_neighbours(way, world, per_query, seed):
     histories, n_items, queries = world
     graph = build(histories, n_items)
     with found_by(way):
-        chains = rows_of(samplers.closed, graph, asked_of(graph, queries), per_query, seed)
+        chains = rows_of(samplers.closed, graph, queries_of(graph, queries), per_query, seed)
     for (u, length), mine in zip(queries, chains, strict=True):
         past = dict(histories[u][:length])
         near = {
@@ -109,11 +110,11 @@ def test_closed_chains_are_distinct_true_loops_through_as_many_neighbours_as_the
 
 @ways
 @given(worlds(), st.integers(0, 4), st.integers(0, 99))
-def test_open_chains_lead_to_an_item_new_to_the_user(way, world, per_query, seed):
+def test_open_chains_lead_to_new_items(way, world, per_query, seed):
     histories, n_items, queries = world
     graph = build(histories, n_items)
     with found_by(way):
-        chains = rows_of(samplers.open_ended, graph, asked_of(graph, queries), per_query, seed)
+        chains = rows_of(samplers.open_ended, graph, queries_of(graph, queries), per_query, seed)
     for (u, length), mine in zip(queries, chains, strict=True):
         past = dict(histories[u][:length])
         near = {v for v, h in enumerate(histories) if v != u and past.keys() & dict(h).keys()}
@@ -131,8 +132,8 @@ def test_open_chains_lead_to_an_item_new_to_the_user(way, world, per_query, seed
             assert (c["rating_v1"], c["rating_v2"]) == (theirs[c["item1"]], theirs[c["item2"]])
 
 
-# User 0 shares 5, 2, 3, 2, 4 items with users 1-5, one with user 6, none with user 7; 8-39 share two with
-# each other, so that the queries asked beside user 0's end after other numbers of rounds.
+# User 0 shares 5, 2, 3, 2, 4 items with users 1-5, one with user 6, none with user 7. Users 8-39
+# share two with each other, so that their queries end after other numbers of rounds than user 0's.
 OURS = [(i, 1 + i % 5) for i in range(5)]
 HISTORIES = [
     OURS,
@@ -164,7 +165,7 @@ def uniform(seen, outcomes):
 
 @ways
 @pytest.mark.parametrize("per_query", [1, 2, 9])
-def test_neighbours_are_uniform_in_any_order(crowd, way, per_query):
+def test_neighbours_are_uniform(crowd, way, per_query):
     with found_by(way):
         query, neighbour = neighbours.draw_neighbours(
             crowd[1], crowd[0], per_query, 2, np.random.default_rng(1)
@@ -178,21 +179,23 @@ def test_neighbours_are_uniform_in_any_order(crowd, way, per_query):
     )
 
 
-def test_paths_alone_find_the_neighbours_of_a_query_with_many(crowd, monkeypatch):
-    """What the ways above are worth: enumeration must not have served in their place."""
-    monkeypatch.setattr(
-        neighbours, "_enumerated", lambda asked, graph, missing, *_: pytest.fail(str(missing.sum()))
-    )
-    monkeypatch.setattr(neighbours, "ROUNDS", 50)
-    monkeypatch.setattr(neighbours, "LONG", 0)
+def test_proposed_paths_alone_find_neighbours(crowd, monkeypatch):
+    """The ways above mean something only if enumeration does not serve in their place."""
+
+    def enumerated(search, progress, rng):
+        pytest.fail(f"{progress.missing.sum()} neighbours left to enumeration")
+
+    monkeypatch.setattr(neighbours, "_enumerated", enumerated)
+    monkeypatch.setattr(neighbours, "PATH_ROUNDS", 50)
+    monkeypatch.setattr(neighbours, "MANY_PATHS", 0)
     monkeypatch.setattr(neighbours, "PAYS", 2.0)
-    asked = graphs.queries(crowd[0], np.zeros(DRAWS, int))
-    query, _ = neighbours.draw_neighbours(asked, crowd[0], 3, 2, np.random.default_rng(4))
+    wanted = graphs.queries(crowd[0], np.zeros(DRAWS, int))
+    query, _ = neighbours.draw_neighbours(wanted, crowd[0], 3, 2, np.random.default_rng(4))
     assert np.bincount(query).tolist() == [3] * DRAWS
 
 
 @ways
-def test_the_two_items_are_uniform_over_ordered_pairs(crowd, way):
+def test_closed_chains_draw_item_pairs_uniformly(crowd, way):
     with found_by(way):
         chains = samplers.closed(*crowd, 5, np.random.default_rng(2))
     for v in NEAR:
@@ -202,7 +205,7 @@ def test_the_two_items_are_uniform_over_ordered_pairs(crowd, way):
         assert uniform(pairs, itertools.permutations(common, 2))
 
 
-def test_chains_beyond_the_neighbours_go_through_any_of_them_by_pairs_not_used_yet(crowd):
+def test_closed_chains_beyond_neighbours_use_new_pairs(crowd):
     chains = samplers.closed(*crowd, 6, np.random.default_rng(7))
     sixth = chains.neighbour[chains.query < DRAWS].reshape(DRAWS, 6)[:, 5]
     # A neighbour who shares n items has n (n - 1) / 2 pairs, one of which is used by then.
@@ -247,21 +250,21 @@ SAMPLERS = pytest.mark.parametrize("sampler", [samplers.closed, samplers.open_en
     [[[], [], []], [[(0, 5)], [(0, 4)], []], [[(0, 5), (1, 4)]]],
     ids=["nobody rated", "one shared item each", "alone"],
 )
-def test_where_there_are_no_chains_the_table_is_empty(sampler, way, histories):
+def test_table_is_empty_without_chains(sampler, way, histories):
     graph = build(histories, 3)
-    asked = graphs.queries(graph, np.arange(len(histories)))
+    wanted = graphs.queries(graph, np.arange(len(histories)))
     with found_by(way):
-        chains = sampler(graph, asked, 5, np.random.default_rng(0))
-    table = samplers.table(chains, graph, asked)
+        chains = sampler(graph, wanted, 5, np.random.default_rng(0))
+    table = samplers.table(chains, graph, wanted)
     assert table.is_empty()
     assert table.schema == {name: pl.Float32 if name in RATINGS else pl.UInt32 for name in IN_ORDER}
 
 
 @SAMPLERS
-def test_none_asked_for_none_given(crowd, sampler):
-    graph, asked = crowd
+def test_samplers_accept_no_chains_and_no_queries(crowd, sampler):
+    graph, wanted = crowd
     assert samplers.table(
-        sampler(graph, asked, 0, np.random.default_rng(0)), graph, asked
+        sampler(graph, wanted, 0, np.random.default_rng(0)), graph, wanted
     ).is_empty()
     nobody = graphs.queries(graph, np.empty(0, int))
     assert samplers.table(
@@ -270,7 +273,7 @@ def test_none_asked_for_none_given(crowd, sampler):
 
 
 @SAMPLERS
-def test_the_same_generator_gives_the_same_chains(crowd, sampler):
+def test_samplers_repeat_under_the_same_generator(crowd, sampler):
     first, again, other = (sampler(*crowd, 3, np.random.default_rng(seed)) for seed in (4, 4, 5))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first.neighbour, other.neighbour)
@@ -284,29 +287,34 @@ def movies(shared_data):
 
 
 @ways
-def test_real_chains_are_train_ratings_and_touch_no_heldout_pair(movies, way):
+def test_closed_chains_on_real_data_use_train_ratings_alone(movies, way):
     parts, graph = movies
-    asked = graphs.queries(graph, np.flatnonzero(np.diff(graph.start)))
+    wanted = graphs.queries(graph, np.flatnonzero(np.diff(graph.start)))
     with found_by(way):
         chains = samplers.table(
-            samplers.closed(graph, asked, 5, np.random.default_rng(0)), graph, asked
+            samplers.closed(graph, wanted, 5, np.random.default_rng(0)), graph, wanted
         )
-    assert chains.height > 0.95 * 5 * len(asked.user)
+    assert chains.height > 0.95 * 5 * len(wanted.user)
     assert not chains.select("query", "neighbour").is_duplicated().any()
     assert (chains["user"] != chains["neighbour"]).all()
     assert (chains["item1"] != chains["item2"]).all()
-    for edge in (("user", "item1", "rating_u1"), ("neighbour", "item1", "rating_v1"),
-                 ("neighbour", "item2", "rating_v2"), ("user", "item2", "rating_u2")):  # fmt: skip
+    edges = (
+        ("user", "item1", "rating_u1"),
+        ("neighbour", "item1", "rating_v1"),
+        ("neighbour", "item2", "rating_v2"),
+        ("user", "item2", "rating_u2"),
+    )
+    for edge in edges:
         rated = chains.select(user=edge[0], item=edge[1], rating=edge[2])
         assert rated.join(parts.train, on=["user", "item", "rating"], how="anti").is_empty()
         assert rated.join(parts.heldout, on=["user", "item"]).is_empty()
 
 
-def test_real_open_chains_lead_to_items_not_in_the_user_s_train(movies):
+def test_open_chains_on_real_data_lead_to_new_items(movies):
     parts, graph = movies
-    asked = graphs.queries(graph, np.flatnonzero(np.diff(graph.start)))
+    wanted = graphs.queries(graph, np.flatnonzero(np.diff(graph.start)))
     chains = samplers.table(
-        samplers.open_ended(graph, asked, 5, np.random.default_rng(0)), graph, asked
+        samplers.open_ended(graph, wanted, 5, np.random.default_rng(0)), graph, wanted
     )
     assert chains.select("user", item="item2").join(parts.train, on=["user", "item"]).is_empty()
     for edge in (("user", "item1"), ("neighbour", "item1"), ("neighbour", "item2")):

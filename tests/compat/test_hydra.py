@@ -31,6 +31,9 @@ def test_the_config_store_is_still_a_singleton_that_is_copied() -> None:
 LINES = {
     "seed=[1": "cannot read the override seed=[1: put the value in quotes, e.g. \"seed='...'\"",
     "seed=x": "Value 'x' of type 'str' could not be converted to Integer",
+    "force=think": "force is a list, write force=[think]",
+    "datset=ml_1m": "did you mean dataset?",
+    "sft.sample=3": "did you mean samples?",
     "dataset=nope": "Could not find 'dataset/nope'",
     "hydra/launcher=ray": "pip install 'r2rec[ray]'",
 }

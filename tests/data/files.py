@@ -17,8 +17,8 @@ ETAG = '"one"'
 class Server(ThreadingHTTPServer):
     """Serves `body`; each request takes its fault from `faults`.
 
-    A status is sent as it is; "cut" ends the body early, "drop" sends nothing, "whole" ignores the range
-    asked for, "shift" sends another.
+    A status is sent as it is; "cut" ends the body early, "drop" sends nothing, "whole" ignores the
+    requested range, "shift" sends another.
     """
 
     body, etag = BODY, ETAG
@@ -56,8 +56,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.end_headers()
         self.send_response(206 if start else 200)
         if start:
-            told = start + (fault == "shift")
-            self.send_header("Content-Range", f"bytes {told}-{len(body) - 1}/{len(body)}")
+            sent_start = start + (fault == "shift")
+            self.send_header("Content-Range", f"bytes {sent_start}-{len(body) - 1}/{len(body)}")
         if self.server.etag:
             self.send_header("ETag", self.server.etag)
         self.send_header("Content-Length", str(len(body) - start))

@@ -1,4 +1,4 @@
-"""Amazon Reviews 2023: messy fields are no matter, skips are counted, bad lines are named."""
+"""Amazon Reviews 2023: messy fields do not matter, skips are counted, bad lines are named."""
 
 import gzip
 import json
@@ -50,7 +50,7 @@ def put(
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
-def test_it_says_what_the_files_say(
+def test_read_amazon_returns_what_the_files_have(
     tmp_path: Path, packed: bool, mark: bytes, ending: bytes
 ) -> None:
     folder = tmp_path / "odd [name] *"
@@ -90,7 +90,7 @@ def test_attributes(tmp_path: Path, fields: Line, attributes: list[str]) -> None
     ].to_list() == [attributes]
 
 
-def test_skips_are_counted(tmp_path: Path) -> None:
+def test_read_amazon_counts_skipped_rows(tmp_path: Path) -> None:
     holes = [RATING | {name: None} for name in ("user_id", "rating", "timestamp")]
     holes += [RATING | {"user_id": ""}, RATING | {"parent_asin": "", "asin": None}, {}]
     strange = [RATING | {"parent_asin": name} for name in ("unknown", "untitled", "untitled")]
@@ -110,22 +110,29 @@ def test_skips_are_counted(tmp_path: Path) -> None:
     ]
 
 
-def test_the_packed_file_goes_before_the_plain_one(tmp_path: Path) -> None:
+def test_read_amazon_prefers_packed_file(tmp_path: Path) -> None:
     put(tmp_path, [RATING], [ITEM], packed=True)
     put(tmp_path, [], [])
     assert amazon.read_amazon(tmp_path, "Toys").ratings.height == 1
 
 
-messy = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**63)
-    | st.floats(allow_nan=False, allow_infinity=False) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-    max_leaves=6,
-)  # fmt: skip
+def containers(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    keys = st.sampled_from("abc")
+    return st.lists(values, max_size=3) | st.dictionaries(keys, values, max_size=3)
+
+
+scalars = (
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"]))
+)
+messy = st.recursive(scalars, containers, max_leaves=6)
 
 
 @given(st.lists(messy, min_size=2, max_size=5))
-def test_fields_that_are_not_needed_never_matter(values: list[Any]) -> None:
+def test_read_amazon_ignores_other_fields(values: list[Any]) -> None:
     rows = [RATING | {"text": value, "images": value} for value in values]
     items = [
         ITEM | {"parent_asin": f"B{n}", "price": value, "details": value}
@@ -136,18 +143,30 @@ def test_fields_that_are_not_needed_never_matter(values: list[Any]) -> None:
     assert (raw.ratings.height, raw.items.height) == (len(values), 1)
 
 
+BAD_JSON = [
+    b"{",
+    b"hello",
+    b"[1]",
+    b"5",
+    b"null",
+    lines([RATING])[:30],
+    lines([RATING])[:-1] * 2,
+    b"\0",
+    b'{"user_id": "\xff"}',
+    b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+]
+BAD_STARS = [b"1e400", b"NaN", b'"5.0"', b"[5]", b"0.5", b"5.5", b"-1", b"1e300"]
+BAD_TIMES = [b"-1", b"1.5", b'"x"', b"99999999999999", b"99999999999999999999"]
 BAD_RATINGS = [
-    b"{", b"hello", b"[1]", b"5", b"null", lines([RATING])[:30], lines([RATING])[:-1] * 2, b"\0",
-    b'{"user_id": "\xff"}', b'{"rating": 1e400}', b'{"rating": NaN}', b'{"rating": "5.0"}',
-    b'{"rating": [5]}', b'{"rating": 0.5}', b'{"rating": 5.5}', b'{"rating": -1}', b'{"rating": 1e300}',
-    b'{"timestamp": -1}', b'{"timestamp": 1.5}', b'{"timestamp": "x"}', b'{"timestamp": 99999999999999}',
-    b'{"timestamp": 99999999999999999999}', b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
-]  # fmt: skip
+    *BAD_JSON,
+    *(b'{"rating": ' + stars + b"}" for stars in BAD_STARS),
+    *(b'{"timestamp": ' + time + b"}" for time in BAD_TIMES),
+]
 
 
 @pytest.mark.parametrize("line", BAD_RATINGS)
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_bad_line_is_named(
+def test_read_amazon_names_bad_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, packed: bool
 ) -> None:
     monkeypatch.setattr(amazon, "CHUNK_BYTES", 1_000)
@@ -161,13 +180,13 @@ def test_a_bad_line_is_named(
 @pytest.mark.parametrize(
     "line", [b"{", ITEM | {"categories": "Pens"}, ITEM | {"categories": {"a": 1}}]
 )
-def test_a_bad_item_is_named(tmp_path: Path, line: Line) -> None:
+def test_read_amazon_names_bad_item(tmp_path: Path, line: Line) -> None:
     with pytest.raises(R2RecError, match=r"/meta_Toys\.jsonl:2: "):
         amazon.read_amazon(put(tmp_path, [RATING], [ITEM, line, ITEM]), "Toys")
 
 
 @pytest.mark.parametrize("keep", [1, 2, 5, 200, -4])
-def test_a_cut_archive_is_an_error(tmp_path: Path, keep: int) -> None:
+def test_read_amazon_rejects_truncated_archive(tmp_path: Path, keep: int) -> None:
     put(tmp_path, [RATING | {"user_id": str(n)} for n in range(3_000)], [ITEM], packed=True)
     file = tmp_path / "Toys.jsonl.gz"
     file.write_bytes(file.read_bytes()[:keep])
@@ -177,7 +196,7 @@ def test_a_cut_archive_is_an_error(tmp_path: Path, keep: int) -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("filler", [b"\0", b" ", b"[", b"x"])
-def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
+def test_read_amazon_rejects_endless_line_before_parsing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, filler: bytes, packed: bool
 ) -> None:
     monkeypatch.setattr(amazon, "MAX_LINE_BYTES", 1_000)
@@ -189,7 +208,7 @@ def test_a_line_without_an_end_is_refused_before_it_fills_the_memory(
         amazon.read_amazon(tmp_path, "Toys")
 
 
-def test_an_altered_archive_is_an_error(tmp_path: Path) -> None:
+def test_read_amazon_rejects_altered_archive(tmp_path: Path) -> None:
     put(tmp_path, [RATING], [ITEM], packed=True)
     file = tmp_path / "meta_Toys.jsonl.gz"
     data = bytearray(file.read_bytes())
@@ -202,7 +221,7 @@ def test_an_altered_archive_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_missing_and_empty_files_are_named(tmp_path: Path, packed: bool) -> None:
+def test_read_amazon_names_missing_and_empty_files(tmp_path: Path, packed: bool) -> None:
     with pytest.raises(R2RecError, match="is not a folder"):
         amazon.read_amazon(tmp_path / "gone", "Toys")
     with pytest.raises(
@@ -221,12 +240,12 @@ def test_missing_and_empty_files_are_named(tmp_path: Path, packed: bool) -> None
 
 
 @pytest.mark.parametrize("category", [None, "", "../Toys", "a/b", "*", "Toys\n"])
-def test_a_category_must_be_named(tmp_path: Path, category: str | None) -> None:
+def test_read_amazon_needs_category(tmp_path: Path, category: str | None) -> None:
     with pytest.raises(R2RecError, match=r"dataset\.category="):
         amazon.read_amazon(tmp_path, category)
 
 
-def test_real_files(shared_data: Path) -> None:
+def test_read_amazon_on_real_data(shared_data: Path) -> None:
     folder = shared_data / "amazon-office"
     raw = amazon.read_amazon(folder, "Office_Products")
     tables = index(raw)

@@ -1,4 +1,4 @@
-"""Fetching over real HTTP from a server that misbehaves on purpose, and unpacking hostile archives."""
+"""Downloads from a server that misbehaves on purpose, and archives that are hostile."""
 
 import threading
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def left(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("checksum", [SHA, MD5, "sha256:" + SHA[7:].upper(), None])
-def test_a_file_is_fetched_once(server: Server, tmp_path: Path, checksum: str | None) -> None:
+def test_fetch_downloads_once(server: Server, tmp_path: Path, checksum: str | None) -> None:
     target = tmp_path / "new" / "file.bin"
     for _ in range(2):
         assert fetch(server.url, target, checksum) == target
@@ -48,7 +48,7 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path, checksum: str | 
         ([500, 429, "drop", 502], [None] * 5),
     ],
 )
-def test_a_cut_transfer_goes_on(
+def test_fetch_continues_cut_transfer(
     server: Server,
     tmp_path: Path,
     checksum: str | None,
@@ -60,7 +60,7 @@ def test_a_cut_transfer_goes_on(
     assert server.seen == ranges
 
 
-def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: Server, tmp_path: Path) -> None:
+def test_fetch_continues_in_later_call(server: Server, tmp_path: Path) -> None:
     server.faults = ["cut", 500, "cut", "drop", 500]
     with pytest.raises(R2RecError, match=r"cannot be fetched \(HTTP 500"):
         fetch(server.url, tmp_path / "file", None, attempts=3)
@@ -70,7 +70,7 @@ def test_a_later_call_goes_on_where_an_earlier_one_gave_up(server: Server, tmp_p
 
 
 @pytest.mark.parametrize("checksum", [SHA, None])
-def test_another_version_is_never_mixed_in(
+def test_fetch_never_mixes_two_versions(
     server: Server, tmp_path: Path, checksum: str | None
 ) -> None:
     server.faults, server.body, server.etag = ["cut", 500], BODY[::-1], '"old"'
@@ -80,7 +80,7 @@ def test_another_version_is_never_mixed_in(
     assert fetch(server.url, tmp_path / "file", checksum).read_bytes() == BODY
 
 
-def test_without_a_version_only_a_checksum_lets_it_go_on(server: Server, tmp_path: Path) -> None:
+def test_fetch_continues_only_with_version_or_checksum(server: Server, tmp_path: Path) -> None:
     server.etag = ""
     (tmp_path / "file.part").write_bytes(BODY[:50])
     fetch(server.url, tmp_path / "file", SHA)
@@ -89,14 +89,16 @@ def test_without_a_version_only_a_checksum_lets_it_go_on(server: Server, tmp_pat
     assert server.seen == ["bytes=50-", None]
 
 
-def test_a_part_that_was_whole_is_taken(server: Server, tmp_path: Path) -> None:
+def test_fetch_accepts_complete_part(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file.part").write_bytes(BODY)
     assert fetch(server.url, tmp_path / "file", SHA).read_bytes() == BODY
     assert server.seen == [f"bytes={len(BODY)}-"]
 
 
 @pytest.mark.parametrize("noted", [False, True])
-def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path, noted: bool) -> None:
+def test_fetch_removes_file_with_wrong_checksum(
+    server: Server, tmp_path: Path, noted: bool
+) -> None:
     wrong = "sha256:" + "0" * 64
     if noted:
         (tmp_path / "file.sha256").write_text(wrong)
@@ -106,22 +108,20 @@ def test_a_wrong_checksum_leaves_nothing(server: Server, tmp_path: Path, noted: 
 
 
 @pytest.mark.parametrize("checksum", [MD5, None])
-def test_an_altered_file_is_fetched_again(
-    server: Server, tmp_path: Path, checksum: str | None
-) -> None:
+def test_fetch_replaces_altered_file(server: Server, tmp_path: Path, checksum: str | None) -> None:
     target = fetch(server.url, tmp_path / "file", checksum)
     target.write_bytes(b"altered")
     assert fetch(server.url, target, checksum).read_bytes() == BODY
 
 
-def test_a_file_put_there_by_hand_is_kept(server: Server, tmp_path: Path) -> None:
+def test_fetch_keeps_file_put_there_by_hand(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"mine")
     assert fetch(server.url, tmp_path / "file", None).read_bytes() == b"mine"
     assert server.seen == []
 
 
 @pytest.mark.parametrize("status", [403, 404, 410])
-def test_what_is_not_there_is_not_tried_again(server: Server, tmp_path: Path, status: int) -> None:
+def test_fetch_does_not_repeat_refused_request(server: Server, tmp_path: Path, status: int) -> None:
     server.faults = [status] * 5
     with pytest.raises(R2RecError, match=rf"answers {status} .*: correct the data set's url"):
         fetch(server.url, tmp_path / "file", SHA)
@@ -129,7 +129,7 @@ def test_what_is_not_there_is_not_tried_again(server: Server, tmp_path: Path, st
     assert left(tmp_path) == set()
 
 
-def test_an_unreachable_host_is_an_error(server: Server, tmp_path: Path) -> None:
+def test_fetch_reports_unreachable_host(server: Server, tmp_path: Path) -> None:
     with pytest.raises(R2RecError, match=r"cannot be fetched \(.*refused\): check network and url"):
         fetch("http://127.0.0.1:1/file", tmp_path / "file", None, attempts=2)
 
@@ -137,18 +137,18 @@ def test_an_unreachable_host_is_an_error(server: Server, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("url", "checksum"), [("file:///x", SHA), ("ftp://x/y", SHA), ("http://x/y", "crc:1")]
 )
-def test_addresses_and_checksums_are_checked_first(tmp_path: Path, url: str, checksum: str) -> None:
+def test_fetch_checks_url_and_checksum_first(tmp_path: Path, url: str, checksum: str) -> None:
     with pytest.raises(R2RecError, match="correct"):
         fetch(url, tmp_path / "file", checksum)
 
 
-def test_a_folder_that_cannot_be_is_an_error(server: Server, tmp_path: Path) -> None:
+def test_fetch_reports_unwritable_folder(server: Server, tmp_path: Path) -> None:
     (tmp_path / "taken").touch()
     with pytest.raises(R2RecError, match="cannot be written"):
         fetch(server.url, tmp_path / "taken" / "file", SHA)
 
 
-def test_two_callers_do_not_mix(server: Server, tmp_path: Path) -> None:
+def test_fetch_serializes_callers(server: Server, tmp_path: Path) -> None:
     callers = [
         threading.Thread(target=fetch, args=(server.url, tmp_path / "file", SHA)) for _ in range(3)
     ]
@@ -159,7 +159,7 @@ def test_two_callers_do_not_mix(server: Server, tmp_path: Path) -> None:
     assert server.seen == [None]
 
 
-def test_unpack_takes_the_named_files_and_no_others(tmp_path: Path) -> None:
+def test_unpack_extracts_named_files_alone(tmp_path: Path) -> None:
     archive = zipped(
         tmp_path, ("ml/a.dat", b"a"), ("../../b.dat", b"b"), ("/c.dat", b"c"), ("ml/a.dat/", b"")
     )
@@ -184,7 +184,7 @@ def test_unpack_takes_the_named_files_and_no_others(tmp_path: Path) -> None:
         ([("a", b"1")], False, ["../a"], "'../a' is a path"),
     ],
 )
-def test_a_hostile_archive_is_refused(
+def test_unpack_rejects_hostile_archive(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     members: list,
@@ -199,7 +199,7 @@ def test_a_hostile_archive_is_refused(
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "text", "gone"])
-def test_a_damaged_archive_is_refused(tmp_path: Path, damage: str) -> None:
+def test_unpack_rejects_damaged_archive(tmp_path: Path, damage: str) -> None:
     archive = zipped(tmp_path, ("a", BODY))
     data = bytearray(archive.read_bytes())
     data[100] ^= 0xFF

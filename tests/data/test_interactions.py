@@ -57,7 +57,7 @@ rows_of_own_times = st.lists(
 
 
 @given(rows_of_any_time)
-def test_tables_are_dense_sorted_and_complete(rows: list[Row]) -> None:
+def test_index_gives_dense_sorted_complete_tables(rows: list[Row]) -> None:
     tables = index(raw(rows, extra=("never rated",)))
     for name, table, side in (("user", tables.users, 0), ("item", tables.items, 1)):
         assert table[name].to_list() == list(range(table.height))
@@ -69,7 +69,7 @@ def test_tables_are_dense_sorted_and_complete(rows: list[Row]) -> None:
 
 
 @given(rows_of_any_time)
-def test_the_earliest_rating_of_a_pair_stays(rows: list[Row]) -> None:
+def test_index_keeps_earliest_rating_of_pair(rows: list[Row]) -> None:
     earliest: dict[tuple[str, str], Row] = {}
     for row in sorted(rows, key=lambda row: row[3]):
         earliest.setdefault(row[:2], row)
@@ -82,27 +82,33 @@ def test_the_earliest_rating_of_a_pair_stays(rows: list[Row]) -> None:
 
 
 @given(rows_of_own_times, st.randoms(use_true_random=False))
-def test_the_order_of_the_file_does_not_matter(rows: list[Row], random) -> None:
+def test_index_ignores_order_of_file(rows: list[Row], random) -> None:
     shuffled = random.sample(rows, len(rows))
     for one, other in zip(index(raw(rows))[:3], index(raw(shuffled))[:3], strict=True):
         assert one.equals(other)
 
 
-def test_the_contract_types() -> None:
+def test_index_gives_documented_types() -> None:
     tables = index(raw([("u", "i", 4.0, 1_999)]))
     assert tables.interactions.schema == {
-        "user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "timestamp": pl.Int64,
-    }  # fmt: skip
+        "user": pl.UInt32,
+        "item": pl.UInt32,
+        "rating": pl.Float32,
+        "timestamp": pl.Int64,
+    }
     assert tables.users.schema == {"user": pl.UInt32, "raw_id": pl.String, "profile": pl.String}
     assert tables.items.schema == {
-        "item": pl.UInt32, "raw_id": pl.String, "title": pl.String, "attributes": pl.List(pl.String),
-    }  # fmt: skip
+        "item": pl.UInt32,
+        "raw_id": pl.String,
+        "title": pl.String,
+        "attributes": pl.List(pl.String),
+    }
     assert tables.interactions.rows() == [(0, 0, 4.0, 1)]
     assert tables.items.rows() == [(0, "i", "Ti", ["i"])]
     assert tables.notes == ["2 lines skipped"]
 
 
-def test_milliseconds_order_what_seconds_tie_and_the_file_orders_the_rest() -> None:
+def test_index_orders_by_milliseconds_then_file() -> None:
     rows = [
         ("u", "c", 1.0, 1_700),
         ("u", "a", 2.0, 1_900),
@@ -122,26 +128,25 @@ def test_milliseconds_order_what_seconds_tie_and_the_file_orders_the_rest() -> N
         (["é", "z", "Z"], ["Z", "z", "é"]),
     ],
 )
-def test_ids_follow_numbers_when_all_are_numbers(given_ids: list[str], expected: list[str]) -> None:
+def test_index_orders_ids_by_number_if_all_are(given_ids: list[str], expected: list[str]) -> None:
     rows = [(name, "i", 3.0, 0) for name in given_ids]
     assert index(raw(rows)).users["raw_id"].to_list() == expected
-    assert (
-        index(raw(rows, extra=("nobody",))).users["raw_id"].to_list() == expected
-    )  # who rated nothing has no say
+    # Users without ratings do not count.
+    assert index(raw(rows, extra=("nobody",))).users["raw_id"].to_list() == expected
 
 
 @given(st.sets(st.text("aAé€\0😀", max_size=10), min_size=1, max_size=12))
-def test_text_ids_follow_the_alphabet(given_ids: set[str]) -> None:
+def test_index_orders_text_ids_by_alphabet(given_ids: set[str]) -> None:
     rows = [(name, "i", 3.0, 0) for name in given_ids]
     assert index(raw(rows)).users["raw_id"].to_list() == sorted(given_ids)
 
 
-def test_nothing_to_index_is_an_error() -> None:
+def test_index_rejects_empty_data() -> None:
     with pytest.raises(R2RecError, match="no usable rating"):
         index(raw([]))
 
 
-def test_tables_that_disagree_are_an_error() -> None:
+def test_index_rejects_tables_that_disagree() -> None:
     source = raw([("u", "i", 3.0, 0), ("v", "j", 3.0, 0)])
     with pytest.raises(R2RecError, match="item of row 1 is rated, but only 1 are described"):
         index(source._replace(items=source.items.filter(pl.col("raw_id") == "i")))
@@ -149,7 +154,7 @@ def test_tables_that_disagree_are_an_error() -> None:
         index(source._replace(users=pl.concat([source.users.head(1), source.users.head(1)])))
 
 
-def test_raw_file_takes_the_first_there_is(tmp_path: Path) -> None:
+def test_raw_file_takes_first_existing(tmp_path: Path) -> None:
     (tmp_path / "b").touch()
     assert raw_file(tmp_path, "a", "b") == tmp_path / "b"
     with pytest.raises(R2RecError, match="holds no a or c"):
@@ -165,14 +170,13 @@ times_anywhere = st.one_of(
 
 
 @given(st.lists(st.tuples(users_anywhere, times_anywhere), min_size=1, max_size=20))
-def test_rows_are_ordered_by_user_then_time_whatever_their_size(
+def test_by_user_and_time_at_any_size(
     rows: list[tuple[int, int]],
 ) -> None:
     user, time = (np.array(side) for side in zip(*rows, strict=True))
     order = _by_user_and_time(user.astype(np.uint32), time)
-    assert order.tolist() == sorted(
-        range(len(rows)), key=lambda n: rows[n]
-    )  # stable: ties keep the file's order
+    stable = sorted(range(len(rows)), key=lambda n: rows[n])
+    assert order.tolist() == stable
 
 
 raw_ids = st.lists(
@@ -181,9 +185,7 @@ raw_ids = st.lists(
 
 
 @given(raw_ids, st.lists(st.sampled_from([0, 1, 2, 3, 7, 9, -1, 2**60]), max_size=12))
-def test_numbers_find_the_row_that_is_written_as_they_are(
-    described: list[str], numbers: list[int]
-) -> None:
+def test_rows_of_numbers_match_rows_of_text(described: list[str], numbers: list[int]) -> None:
     table = pl.DataFrame({"raw_id": described}, schema={"raw_id": pl.String})
     rows = rows_of(pl.Series(numbers, dtype=pl.Int64), table)
     assert rows.dtype == pl.UInt32

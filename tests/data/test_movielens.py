@@ -1,4 +1,4 @@
-"""MovieLens: what the files say comes out, and a damaged line is named."""
+"""MovieLens: the tables have what the files have, and a damaged line is named."""
 
 import tempfile
 from collections.abc import Callable
@@ -18,14 +18,18 @@ from tests.data import named
 ML_1M = {
     "ratings.dat": "1::20::5::978300760\n2::3::1::978300761\n1::3::4::978300760\n",
     "users.dat": "1::F::1::10::48067\n2::M::56::0::70072-1\n3::M::25::20::55117\n",
-    "movies.dat": "3::Misérables, Les (1995)::Drama|Musical\n20::Seven: The End (1995)::(no genres listed)\n",
+    "movies.dat": (
+        "3::Misérables, Les (1995)::Drama|Musical\n20::Seven: The End (1995)::(no genres listed)\n"
+    ),
 }
 ML_100K = {
     "u.data": "1\t2\t5\t881250949\n2\t1\t3\t891717742\n",
     "u.user": "1|24|M|technician|85711\n2|53|F|other|94043\n",
-    "u.item": "1|Postino, Il (1994)|01-Jan-1994||http://x|" + "|".join("0000010000000010000") + "\n"
-    "2|unknown||||" + "|".join("1000000000000000000") + "\n",
-}  # fmt: skip
+    "u.item": (
+        f"1|Postino, Il (1994)|01-Jan-1994||http://x|{'|'.join('0000010000000010000')}\n"
+        f"2|unknown||||{'|'.join('1000000000000000000')}\n"
+    ),
+}
 Reader = Callable[[Path], Raw]
 
 
@@ -35,7 +39,7 @@ def put(folder: Path, files: dict[str, str], encoding: str = "latin-1", **change
     return folder
 
 
-def test_ml_1m_says_what_the_files_say(tmp_path: Path) -> None:
+def test_read_ml_1m_returns_what_the_files_have(tmp_path: Path) -> None:
     raw = read_ml_1m(put(tmp_path, ML_1M))
     assert raw.ratings.schema == {
         "user": pl.UInt32,
@@ -60,7 +64,7 @@ def test_ml_1m_says_what_the_files_say(tmp_path: Path) -> None:
     ]
 
 
-def test_ml_100k_says_what_the_files_say(tmp_path: Path) -> None:
+def test_read_ml_100k_returns_what_the_files_have(tmp_path: Path) -> None:
     raw = read_ml_100k(put(tmp_path, ML_100K))
     assert named.ratings(raw) == [
         ("1", "2", 5.0, 881_250_949_000),
@@ -79,36 +83,18 @@ def test_ml_100k_says_what_the_files_say(tmp_path: Path) -> None:
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
 @pytest.mark.parametrize("tail", ["", "\n", "\n\n\n"])
-def test_encodings_and_line_ends_do_not_matter(
+def test_read_ml_1m_ignores_encoding_and_line_ends(
     tmp_path: Path, encoding: str, ending: str, tail: str
 ) -> None:
     files = {name: (text.rstrip("\n") + tail).replace("\n", ending) for name, text in ML_1M.items()}
     (tmp_path / "plain").mkdir()
-    plain, other = (
-        read_ml_1m(put(tmp_path / "plain", ML_1M)),
-        read_ml_1m(put(tmp_path, files, encoding)),
-    )
+    plain = read_ml_1m(put(tmp_path / "plain", ML_1M))
+    other = read_ml_1m(put(tmp_path, files, encoding))
     assert all(one.equals(two) for one, two in zip(plain[:3], other[:3], strict=True))
 
 
-FIELDS = [
-    "1",
-    "2",
-    "10",
-    "30",
-    "0",
-    "07",
-    "+1",
-    "-1",
-    " 1",
-    "",
-    "1:2",
-    ":3",
-    '"4"',
-    "9" * 20,
-    "5\r",
-    "6\n",
-]
+PLAIN = ["1", "2", "10", "30"]
+FIELDS = [*PLAIN, "0", "07", "+1", "-1", " 1", "", "1:2", ":3", '"4"', "9" * 20, "5\r", "6\n"]
 
 
 @given(
@@ -116,16 +102,13 @@ FIELDS = [
     st.sampled_from(["::", "\t"]),
     st.sampled_from(["", "\n", "\n\n"]),
 )
-def test_numbers_are_read_at_once_only_where_text_would_say_the_same(
-    lines: list[list[str]], separator: str, end: str
-) -> None:
+def test_numeric_table_equals_text_table(lines: list[list[str]], separator: str, end: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ratings.dat"
         path.write_text("\n".join(map(separator.join, [["1"] * 3, *lines])) + end, newline="")
         numbers = movielens._numeric_table(path, separator, ["a", "b", "c"])
         plain = all(
-            len(fields) == 3 and all(f in {"1", "2", "10", "30"} for f in fields)
-            for fields in lines
+            len(fields) == 3 and all(field in PLAIN for field in fields) for fields in lines
         )
         if plain and end == "\n":
             assert numbers is not None
@@ -135,15 +118,35 @@ def test_numbers_are_read_at_once_only_where_text_would_say_the_same(
 
 
 BAD_RATINGS = [
-    b"1::3::5", b"1::3::5::9::9", b"1;3;5;9", b"", b"  ", b"1::3::6::9", b"1::3::0::9", b"1::3::4.5::9",
-    b"1::3::nan::9", b"1::3::inf::9", b"1::3::1e400::9", b"1::3::five::9", b"1::3::::9", b"1::3::5::-1",
-    b"1::3::5::9.5", b"1::3::5::978300760000", b"1::3::5::99999999999999999999", b"1::4::5::9", b"9::3::5::9",
-    b"::3::5::9", b"1::3\0::5::9", b"\xff::3::5::9", b"1::3::\xc3::9", b"1::3::5::9\r",
-]  # fmt: skip
+    b"1::3::5",
+    b"1::3::5::9::9",
+    b"1;3;5;9",
+    b"",
+    b"  ",
+    b"1::3::6::9",
+    b"1::3::0::9",
+    b"1::3::4.5::9",
+    b"1::3::nan::9",
+    b"1::3::inf::9",
+    b"1::3::1e400::9",
+    b"1::3::five::9",
+    b"1::3::::9",
+    b"1::3::5::-1",
+    b"1::3::5::9.5",
+    b"1::3::5::978300760000",
+    b"1::3::5::99999999999999999999",
+    b"1::4::5::9",
+    b"9::3::5::9",
+    b"::3::5::9",
+    b"1::3\x00::5::9",
+    b"\xff::3::5::9",
+    b"1::3::\xc3::9",
+    b"1::3::5::9\r",
+]
 
 
 @pytest.mark.parametrize("line", BAD_RATINGS)
-def test_a_bad_rating_is_named(tmp_path: Path, line: bytes) -> None:
+def test_read_ml_1m_names_bad_rating(tmp_path: Path, line: bytes) -> None:
     good = ML_1M["ratings.dat"].encode()
     put(tmp_path, ML_1M, ratings_dat=good + line + b"\r\n" * line.endswith(b"\r") + b"\n" + good)
     with pytest.raises(R2RecError, match=r"ratings\.dat:4: ") as caught:
@@ -155,7 +158,7 @@ def test_a_bad_rating_is_named(tmp_path: Path, line: bytes) -> None:
     "line",
     [b"1\t1\t5", b"1 1 5 9", b"1\t1\t5\t9\t9", b"1\t1\tx\t9", b"1\t1\t4.5\t9", b"7\t1\t5\t9"],
 )
-def test_a_bad_rating_of_100k_is_named(tmp_path: Path, line: bytes) -> None:
+def test_read_ml_100k_names_bad_rating(tmp_path: Path, line: bytes) -> None:
     put(tmp_path, ML_100K, u_data=ML_100K["u.data"].encode() + line)
     with pytest.raises(R2RecError, match=r"u\.data:3: "):
         read_ml_100k(tmp_path)
@@ -182,7 +185,7 @@ BAD_DESCRIPTIONS = [
 
 
 @pytest.mark.parametrize(("files", "name", "line"), BAD_DESCRIPTIONS)
-def test_a_bad_description_is_named(
+def test_movielens_names_bad_description(
     tmp_path: Path, files: dict[str, str], name: str, line: bytes
 ) -> None:
     good = files[name].encode("utf-8")
@@ -194,7 +197,7 @@ def test_a_bad_description_is_named(
 
 
 @pytest.mark.parametrize(("files", "read"), [(ML_1M, read_ml_1m), (ML_100K, read_ml_100k)])
-def test_missing_and_empty_files_are_named(
+def test_movielens_names_missing_and_empty_files(
     tmp_path: Path, files: dict[str, str], read: Reader
 ) -> None:
     with pytest.raises(R2RecError, match=r"gone is not a folder: set dataset\.root"):
@@ -210,13 +213,13 @@ def test_missing_and_empty_files_are_named(
             read(tmp_path)
 
 
-def test_a_category_is_refused(tmp_path: Path) -> None:
+def test_movielens_rejects_category(tmp_path: Path) -> None:
     with pytest.raises(R2RecError, match="MovieLens has no categories"):
         read_ml_1m(tmp_path, "Books")
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "spoken"),
     [
         ("Matrix, The (1999)", "The Matrix (1999)"),
         ("Postino, Il (The Postman) (1994)", "Il Postino (The Postman) (1994)"),
@@ -236,8 +239,8 @@ def test_a_category_is_refused(tmp_path: Path) -> None:
         ("Big Lebowski, The", "The Big Lebowski"),
     ],
 )
-def test_plain_title(written: str, said: str) -> None:
-    assert pl.select(plain_title(pl.lit(written))).item() == said
+def test_plain_title(written: str, spoken: str) -> None:
+    assert pl.select(plain_title(pl.lit(written))).item() == spoken
 
 
 @pytest.mark.parametrize(
@@ -247,7 +250,7 @@ def test_plain_title(written: str, said: str) -> None:
         (read_ml_100k, "ml-100k", (943, 1_682, 100_000)),
     ],
 )
-def test_real_files(
+def test_movielens_on_real_data(
     shared_data: Path, read: Reader, folder: str, counts: tuple[int, int, int]
 ) -> None:
     tables = index(read(shared_data / folder))

@@ -1,3 +1,5 @@
+"""Negatives are untouched and distinct, and every draw is equally likely."""
+
 from math import perm
 
 import numpy as np
@@ -10,7 +12,7 @@ from r2rec.data import negatives
 
 
 class Watched(np.random.Generator):
-    """Counts the blocks of the dense way, the only one that asks for floats."""
+    """Counts the blocks of the shuffle, the only way that draws floats."""
 
     blocks = 0
 
@@ -26,7 +28,7 @@ def keys(touched, n_items):
 
 
 @given(st.data())
-def test_negatives_are_distinct_and_untouched(data):
+def test_draw_negatives_are_distinct_and_untouched(data):
     n_items = data.draw(st.integers(1, 40))
     touched = data.draw(st.lists(st.sets(st.integers(0, n_items - 1)), min_size=1, max_size=4))
     users = np.array(
@@ -50,9 +52,9 @@ def test_negatives_are_distinct_and_untouched(data):
     [(8, 4_000_000, False), (400, 4_000_000, True), (400, 100_000, True)],
     ids=["by rejection", "by shuffle", "by shuffle in blocks"],
 )
-def test_every_ordered_draw_is_equally_likely(monkeypatch, n_items, cells, blocks):
+def test_draw_negatives_is_uniform_over_ordered_draws(monkeypatch, n_items, cells, blocks):
     monkeypatch.setattr(negatives, "MAX_CELLS", cells)
-    free = np.array([1, 3, 4, 6, 7])  # the other user is there to be told apart from
+    free = np.array([1, 3, 4, 6, 7])  # the second user checks that keys tell users apart
     touched = [set(range(n_items)) - set(free.tolist()), {2, 5}]
     users, rng = np.zeros(12_000, int), Watched(np.random.PCG64(0))
     drawn = negatives.draw_negatives(users, keys(touched, n_items), n_items, 3, rng)
@@ -65,7 +67,7 @@ def test_every_ordered_draw_is_equally_likely(monkeypatch, n_items, cells, block
     assert chisquare(counts[counts > 0]).pvalue > 0.001
 
 
-def test_a_mixed_call_serves_each_user_uniformly():
+def test_draw_negatives_is_uniform_in_mixed_call():
     touched = [set(range(4, 300)), set()]  # four items left to one, all to the other
     users = np.tile([0, 1], 5000)
     drawn = negatives.draw_negatives(users, keys(touched, 300), 300, 2, np.random.default_rng(1))
@@ -73,7 +75,7 @@ def test_a_mixed_call_serves_each_user_uniformly():
     assert chisquare(np.bincount(drawn[1::2].ravel(), minlength=300)).pvalue > 0.001
 
 
-def test_blocks_change_no_draw(monkeypatch):
+def test_draw_negatives_ignores_block_size(monkeypatch):
     touched = [set(range(n)) for n in (0, 5, 30, 95)]
     users = np.tile(np.arange(4), 50)
     drawn = []
@@ -87,13 +89,13 @@ def test_blocks_change_no_draw(monkeypatch):
     assert drawn[0] == drawn[1]
 
 
-def test_untouched_items_are_counted():
+def test_untouched_counts():
     touched = keys([{1, 4}, set(), {0}], 5)
     assert negatives.untouched_counts(touched, 4, 5).tolist() == [3, 5, 4, 5]
 
 
 @given(st.data())
-def test_matched_negatives_are_near_distinct_and_untouched(data):
+def test_matched_negatives_are_near_and_untouched(data):
     n_items = data.draw(st.integers(2, 300))
     near = data.draw(st.integers(0, n_items - 1))
     touched = data.draw(st.sets(st.integers(0, n_items - 1), max_size=n_items - 1)) | {near}
@@ -115,8 +117,8 @@ def test_matched_negatives_are_near_distinct_and_untouched(data):
 
 
 @pytest.mark.parametrize("near", [500, 20, 990])
-def test_a_matched_positive_is_no_more_popular_than_its_negatives(near):
-    """Its place among the candidates, by popularity, says nothing; at the ends of the order, little."""
+def test_matched_positive_is_as_popular_as_negatives(near):
+    """Its rank by popularity among the candidates is uniform, save at the ends of the order."""
     n, touched = 4000, {near, near + 3}
     drawn = negatives.draw_negatives(
         np.zeros(n, int),
@@ -132,7 +134,7 @@ def test_a_matched_positive_is_no_more_popular_than_its_negatives(near):
     assert (rank > 0).sum() > 5
 
 
-def test_popularity_order_is_sorted_and_invertible():
+def test_by_popularity_is_sorted_and_invertible():
     rated = np.array([3, 3, 3, 1, 1, 0])
     order, place = negatives.by_popularity(rated, 5, np.random.default_rng(0))
     assert order[2:].tolist() == [0, 1, 3]

@@ -1,4 +1,4 @@
-"""Noise touches train ratings alone, by the share that it says, and leaves a table that the pipeline can read."""
+"""Noise changes train ratings alone, by its share, and leaves a valid train table."""
 
 import numpy as np
 import polars as pl
@@ -18,10 +18,14 @@ def table(seed: int = 0) -> pl.DataFrame:
     rng = np.random.default_rng(seed)
     rows = [(u, i) for u in range(USERS) for i in rng.permutation(ITEMS)[: rng.integers(8, 30)]]
     user, item = np.array(rows).T
-    frame = pl.DataFrame({
-        "user": user, "item": item, "rating": rng.integers(1, 6, len(user)),
-        "timestamp": rng.integers(0, 1000, len(user)),
-    })  # fmt: skip
+    frame = pl.DataFrame(
+        {
+            "user": user,
+            "item": item,
+            "rating": rng.integers(1, 6, len(user)),
+            "timestamp": rng.integers(0, 1000, len(user)),
+        }
+    )
     types = {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "timestamp": pl.Int64}
     return frame.cast(types).sort("user", "timestamp", maintain_order=True)  # type: ignore[arg-type]
 
@@ -31,13 +35,16 @@ def applied(name: str, seed: int = 0, **params) -> pl.DataFrame:
 
 
 NOISES = [
-    ("drop", {"share": 0.3}), ("flip", {"share": 0.3}), ("shift", {"share": 0.5}), ("cold", {"kept": 3}),
+    ("drop", {"share": 0.3}),
+    ("flip", {"share": 0.3}),
+    ("shift", {"share": 0.5}),
+    ("cold", {"kept": 3}),
     *(("attack", {"kind": kind, "share": 0.2}) for kind in KINDS),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("name", "params"), NOISES)
-def test_a_train_table_comes_out_in_order_and_repeats(name, params):
+def test_noise_gives_valid_train_table_and_repeats(name, params):
     worse = applied(name, **params)
     assert worse.schema == table().schema
     assert worse.equals(worse.sort("user", "timestamp", maintain_order=True))
@@ -49,7 +56,7 @@ def test_a_train_table_comes_out_in_order_and_repeats(name, params):
 
 
 @given(st.floats(0, 1), st.integers(0, 5))
-def test_drop_and_flip_by_their_share(share, seed):
+def test_drop_and_flip_change_their_share(share, seed):
     left, n = applied("drop", seed, share=share), table().height
     assert left.join(table(), on=table().columns, how="anti").height == 0
     assert abs(left.height / n - (1 - share)) < 5 * (share * (1 - share) / n) ** 0.5 + 3 / n
@@ -59,7 +66,7 @@ def test_drop_and_flip_by_their_share(share, seed):
     assert turned.drop("rating").equals(table().drop("rating"))
 
 
-def test_shifted_tastes_are_somebody_elses_and_the_latest_are_ones_own():
+def test_shift_takes_early_tastes_from_one_other_user():
     before, after = table().partition_by("user"), applied("shift", share=0.5)
     moved = 0
     for rows in before:
@@ -71,21 +78,20 @@ def test_shifted_tastes_are_somebody_elses_and_the_latest_are_ones_own():
         foreign = now.join(rows, on="item", how="anti")
         moved += foreign.height
         lenders = table().join(foreign, on=("item", "rating")).group_by("user").len()
-        assert (
-            not foreign.height or lenders["len"].max() >= foreign.height
-        )  # all of them one other user's
+        if foreign.height:  # all of them come from one other user
+            assert lenders["len"].max() >= foreign.height
     assert moved > 0.25 * table().height
     assert applied("shift", share=0.0).equals(table())
 
 
-def test_cold_users_keep_their_last_ratings():
+def test_cold_keeps_last_ratings():
     assert applied("cold", kept=3).equals(
         table().group_by("user", maintain_order=True).tail(3).select(table().columns)
     )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_fake_users_push_rare_items_and_look_like_users(kind):
+def test_attack_pushes_rare_items(kind):
     worse = applied("attack", kind=kind, share=0.2, targets=4)
     real, fake = worse.filter(pl.col("user") < USERS), worse.filter(pl.col("user") >= USERS)
     assert real.equals(table())
@@ -113,7 +119,7 @@ QUICK = ("sft=off", "rl=off", "evaluation.arms=[]", "evaluation.users=30")
 @pytest.mark.parametrize(
     "name", ["drop", "flip", "shift", "cold", "random", "average", "bandwagon"]
 )
-def test_candidates_are_those_of_the_clean_run(clean, name):
+def test_noise_leaves_candidates_alone(clean, name):
     store = clean.folder.parent / "store"
     done = go(store, *QUICK, f"noise={name}", "baseline=item_knn")
     assert done.table("split", "candidates").equals(clean.table("split", "candidates"))
@@ -122,16 +128,14 @@ def test_candidates_are_those_of_the_clean_run(clean, name):
 
 
 @pytest.mark.parametrize("name", ["drop", "shift", "cold", "random"])
-def test_matched_candidates_too(clean, name):
-    store, matched = (
-        clean.folder.parent / "store",
-        (*QUICK, "evaluation.matched=true", "until=split"),
-    )
+def test_noise_leaves_matched_candidates_alone(clean, name):
+    store = clean.folder.parent / "store"
+    matched = (*QUICK, "evaluation.matched=true", "until=split")
     without, done = go(store, *matched), go(store, *matched, f"noise={name}")
     assert done.table("split", "candidates").equals(without.table("split", "candidates"))
 
 
-def test_training_prompts_of_fake_users_can_be_made(clean):
+def test_think_accepts_fake_users(clean):
     done = go(
         clean.folder.parent / "store", "noise=bandwagon", "noise.params.share=1.0", "until=think"
     )

@@ -1,3 +1,5 @@
+"""Leave-last-out split and candidates, against a slow reading of the same rules."""
+
 from collections import Counter, defaultdict
 from math import comb
 
@@ -6,12 +8,14 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 from scipy.stats import chisquare
 
 from r2rec.base.errors import R2RecError
+from r2rec.config import Noise
+from r2rec.config.slices import SplitSlice
 from r2rec.data import interactions, movielens, split
 from r2rec.data.negatives import touched_keys
+from tests.small import workspace
 
 # (user, item, rating, time) in file order
 files = st.lists(
@@ -56,7 +60,7 @@ def reference(rows, least):
 
 
 @given(files, st.integers(2, 4))
-def test_the_last_two_likes_are_held_out_and_train_is_what_came_before(rows, least):
+def test_leave_last_out_matches_slow_version(rows, least):
     made, rows = tables(rows)
     train, heldout, dropped = reference(rows, least)
     parts = split.leave_last_out(made.interactions, positive_above=3, min_positives=least)
@@ -70,7 +74,7 @@ def test_the_last_two_likes_are_held_out_and_train_is_what_came_before(rows, lea
     assert parts.dropped == {"too_few_positives": dropped}
 
 
-def test_ties_in_time_follow_the_file():
+def test_leave_last_out_orders_ties_by_file():
     made, _ = tables([(0, 3, 5, 7), (0, 1, 5, 7), (0, 2, 5, 7), (0, 0, 1, 7)])
     parts = split.leave_last_out(made.interactions, positive_above=3, min_positives=2)
     assert parts.train["item"].to_list() == [3]
@@ -78,7 +82,7 @@ def test_ties_in_time_follow_the_file():
 
 
 @given(files, st.integers(0, 4))
-def test_candidates_are_the_positive_and_items_never_touched(rows, k):
+def test_candidates_are_positive_and_untouched_items(rows, k):
     made, rows = tables(rows)
     n_items = made.items.height
     touched = defaultdict(set)
@@ -119,21 +123,23 @@ def staged(folder, rows, seed=0, negatives=2, min_positives=2):
         (folder / name).mkdir(exist_ok=True)
     made.interactions.write_parquet(folder / "prepared" / "interactions.parquet")
     made.items.write_parquet(folder / "prepared" / "items.parquet")
-    protocol = {
-        "negatives": negatives,
-        "positive_above": 3.0,
-        "min_positives": min_positives,
-        "matched": False,
-    }
-    cfg = OmegaConf.create({"seed": seed, "noise": {"_target_": None}, "evaluation": protocol})
-    return split.split(cfg, {"prepare": folder / "prepared"}, folder / f"split{seed}")
+    choices = SplitSlice(
+        seed=seed,
+        noise=Noise(name="none"),
+        negatives=negatives,
+        matched=False,
+        positive_above=3.0,
+        min_positives=min_positives,
+    )
+    inputs = {"prepare": folder / "prepared"}
+    return split.split(choices, inputs, workspace(folder / f"split{seed}"))
 
 
 # users 0 and 1 like all of 12 and 10 items of 12, user 2 likes one, user 3 three
 WORLD = [(u, i, 5, i) for u, n in enumerate((12, 10, 1, 3)) for i in range(n)]
 
 
-def test_the_stage_counts_whom_it_leaves_out(tmp_path):
+def test_split_counts_dropped_users(tmp_path):
     facts = staged(tmp_path, WORLD)
     assert facts == {
         "users": 2,
@@ -146,7 +152,7 @@ def test_the_stage_counts_whom_it_leaves_out(tmp_path):
     ].to_list() == [1, 3]
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_candidates(tmp_path):
+def test_split_repeats_by_seed(tmp_path):
     def files(seed):
         staged(tmp_path, WORLD, seed)
         return {p.name: p.read_bytes() for p in (tmp_path / f"split{seed}").iterdir()}
@@ -159,7 +165,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_other_candidates(tm
     }
 
 
-def test_validation_and_test_draw_their_negatives_apart(tmp_path):
+def test_split_draws_validation_and_test_negatives_apart(tmp_path):
     staged(tmp_path, [(u, (u + i) % 20, 5, i) for u in range(20) for i in range(2)])
     valid, test = (
         pl.read_parquet(tmp_path / "split0" / f"{name}.parquet").sort("user")
@@ -176,14 +182,27 @@ def test_validation_and_test_draw_their_negatives_apart(tmp_path):
     ("changes", "message"),
     [({"min_positives": 13}, "min_positives"), ({"negatives": 13}, "negatives")],
 )
-def test_a_protocol_that_leaves_nobody_says_what_to_lower(tmp_path, changes, message):
+def test_split_says_what_to_lower_without_users(tmp_path, changes, message):
     with pytest.raises(R2RecError, match=f"lower evaluation.{message}"):
         staged(tmp_path, WORLD, **changes)
 
 
-def test_two_likes_are_the_least_to_hold_out(tmp_path):
+def test_split_needs_two_likes(tmp_path):
     with pytest.raises(R2RecError, match="min_positives must be at least 2"):
         staged(tmp_path, WORLD, min_positives=1)
+
+
+def test_evaluated_users_are_nested_and_sorted(tmp_path):
+    staged(tmp_path, [(u, (u + i) % 20, 5, i) for u in range(20) for i in range(2)])
+    folder = tmp_path / "split0"
+    candidates = pl.read_parquet(folder / "candidates.parquet")
+    chosen = [split.evaluated(folder, seed=3, users=n) for n in (4, 9, 1000)]
+    assert [table.height for table in chosen] == [4, 9, 20]
+    assert all(table["user"].is_sorted() for table in chosen)
+    assert set(chosen[0]["user"]) < set(chosen[1]["user"])
+    assert chosen[2].equals(candidates)
+    other = split.evaluated(folder, seed=4, users=9)
+    assert set(other["user"]) != set(chosen[1]["user"])
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +220,7 @@ def hits(candidates, scores):
     return total / candidates.height
 
 
-def test_real_data_keeps_every_user_and_popularity_scores_as_expected(movies):
+def test_split_on_real_data_has_expected_popularity_scores(movies):
     parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
     test = parts.heldout.filter(pl.col("role") == "test")
     known = touched_keys(movies.interactions, movies.items.height)
@@ -213,7 +232,7 @@ def test_real_data_keeps_every_user_and_popularity_scores_as_expected(movies):
     assert hits(candidates, popularity) == pytest.approx([0.31, 0.59], abs=0.02)
 
 
-def test_real_data_has_no_heldout_pair_in_train_and_nothing_in_train_is_later(movies):
+def test_split_on_real_data_leaks_nothing_into_train(movies):
     parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
     assert parts.heldout.height == 2 * parts.heldout["user"].n_unique() == 2 * 2998
     assert parts.train.join(parts.heldout, on=["user", "item"]).is_empty()
@@ -223,7 +242,7 @@ def test_real_data_has_no_heldout_pair_in_train_and_nothing_in_train_is_later(mo
     assert (times["timestamp"] <= times["until"]).all()
 
 
-def test_real_data_has_no_touched_item_among_the_negatives(movies):
+def test_split_on_real_data_draws_untouched_negatives(movies):
     parts = split.leave_last_out(movies.interactions, positive_above=3, min_positives=6)
     test = parts.heldout.filter(role="test")
     known = touched_keys(movies.interactions, movies.items.height)

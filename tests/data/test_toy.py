@@ -1,3 +1,5 @@
+"""The toy world: readable, repeatable, and with tastes that can be found."""
+
 import re
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import pytest
 
 from r2rec.base import seeds
 from r2rec.data import interactions, split, toy
+from r2rec.data.candidates import Candidates
 from r2rec.data.negatives import touched_keys
 
 SIZE = {"users": 400, "items": 300, "ratings_per_user": 30}
@@ -25,12 +28,12 @@ def same(a, b):
     return all(x.equals(y) for x, y in zip(a[:3], b[:3], strict=True))
 
 
-def test_a_seed_is_a_world():
+def test_read_toy_repeats_by_seed():
     assert same(read(0), read(0))
     assert not same(read(0), read(1))
 
 
-def test_titles_are_readable_and_unique(seed):
+def test_toy_titles_are_readable_and_unique(seed):
     titles = read(seed).items["title"].to_list()
     assert len(set(titles)) == len(titles) == SIZE["items"]
     assert all(
@@ -39,7 +42,7 @@ def test_titles_are_readable_and_unique(seed):
     )
 
 
-def test_attributes_and_profiles_say_what_the_world_holds(seed):
+def test_toy_attributes_and_profiles_match_world(seed):
     raw = read(seed)
     world = toy.imagine(seeds.generator(seed, "toy"), SIZE["users"], SIZE["items"], len(toy.GENRES))
     for attributes, title, row in zip(
@@ -52,7 +55,7 @@ def test_attributes_and_profiles_say_what_the_world_holds(seed):
     assert raw.users["profile"].str.contains(r"^(fe)?male, (over )?\d\d(-\d\d)?, [a-z]+$").all()
 
 
-def test_ratings_span_the_scale_and_nobody_rates_twice(seed):
+def test_toy_ratings_span_scale_without_repeats(seed):
     ratings = read(seed).ratings
     assert ratings["rating"].unique().sort().to_list() == [1, 2, 3, 4, 5]
     assert ratings.height == SIZE["users"] * SIZE["ratings_per_user"]
@@ -61,20 +64,20 @@ def test_ratings_span_the_scale_and_nobody_rates_twice(seed):
     assert shares.max() < 0.5
 
 
-def test_almost_every_user_can_be_evaluated(seed):
+def test_toy_users_can_be_evaluated(seed):
     likes = read(seed).ratings.group_by("user").agg(likes=(pl.col("rating") > 3).sum())
     assert (likes["likes"] >= 6).mean() > 0.99
 
 
 def hit_ratio(scores, candidates):
     """HR@1 of [users, items] scores, ties broken by chance."""
-    users, items = candidates["user"].to_numpy(), np.array(candidates["items"].to_list())
-    shown = scores[users[:, None], items]
-    positive = scores[users, candidates["positive"].to_numpy()][:, None]
+    own = Candidates.of(candidates)
+    shown = scores[own.users[:, None], own.items]
+    positive = scores[own.users, own.positives][:, None]
     return np.where((shown > positive).any(1), 0, 1 / (shown == positive).sum(1)).mean()
 
 
-def test_who_knows_the_tastes_finds_the_positive_and_who_ignores_them_does_not(seed):
+def test_toy_positives_follow_tastes(seed):
     tables = interactions.index(read(seed))
     world = toy.imagine(seeds.generator(seed, "toy"), SIZE["users"], SIZE["items"], len(toy.GENRES))
     rated = tables.items["raw_id"].cast(pl.Int64).to_numpy()

@@ -1,4 +1,7 @@
-"""A headless Chromium on a pipe (DevTools protocol, JSON between NULs): no driver, no port, no package needed."""
+"""A headless Chromium on a pipe: no driver, no port and no package needed.
+
+It speaks the DevTools protocol, as JSON between NULs.
+"""
 
 import json
 import os
@@ -16,11 +19,13 @@ FOUND = (
     shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 )
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-pipe"
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-background-networking --disable-component-update --disable-sync "
+    "--disable-dev-shm-usage --remote-debugging-pipe"
 ).split()
+# Chromium reads commands from descriptor 3 and answers on 4.
 PLACE = """import os, sys
-to, back = (os.dup(int(end)) for end in sys.argv[1:3])  # Chromium reads commands from 3 and answers on 4
+to, back = (os.dup(int(end)) for end in sys.argv[1:3])
 to, back = os.dup2(to, 13), os.dup2(back, 14)
 os.dup2(to, 3), os.dup2(back, 4)
 os.execv(sys.argv[3], sys.argv[3:])"""
@@ -61,7 +66,10 @@ class Tab:
             pass
 
     def ask(self, expression: str) -> Any:
-        """The value of a JavaScript expression, promises awaited; the page's own policy forbids scripts of its own."""
+        """The value of a JavaScript expression, promises awaited.
+
+        The page's policy forbids only scripts of the page itself.
+        """
         result = self.send(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -111,13 +119,15 @@ def tab() -> Iterator[Tab]:
         out_read, out_write = os.pipe()
         back_read, back_write = os.pipe()
 
+        browser = [FOUND, *FLAGS, f"--user-data-dir={profile}"]
         process = subprocess.Popen(
-            [sys.executable, "-c", PLACE, str(out_read), str(back_write), FOUND, *FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(out_read, back_write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        watch = threading.Timer(
-            PATIENCE, process.kill
-        )  # a browser that hangs ends the pipe, and so the test
+            [sys.executable, "-c", PLACE, str(out_read), str(back_write), *browser],
+            pass_fds=(out_read, back_write),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        # A browser that hangs is killed, which ends the pipe, and so the test.
+        watch = threading.Timer(PATIENCE, process.kill)
         watch.start()
         os.close(out_read)
         os.close(back_write)

@@ -1,4 +1,4 @@
-"""The pages in a real browser: nothing is asked for, nothing complains, and a keyboard is enough."""
+"""The pages in a real browser: no requests, no errors, and a keyboard is enough."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from r2rec.prompts.cases import Chain, Item
-from r2rec.report.cases import Browser, Case, Told
+from r2rec.report.cases import Browser, Case, ShownAnswer
 from tests.report import chromium
 from tests.report.test_grid import written as grid
 from tests.report.test_page import HOSTILE, written
@@ -17,27 +17,25 @@ pytestmark = pytest.mark.skipif(
 
 VERDICTS = ["right", "wrong", "invalid", "right"]
 SHOWN = "[...document.querySelectorAll('.case')].filter(c => c.checkVisibility()).length"
-FOCUS = "document.activeElement.id || document.activeElement.tagName + document.activeElement.textContent"
+FOCUS = """(() => {
+    const focused = document.activeElement;
+    return focused.id || focused.tagName + focused.textContent;
+})()"""
+LABELS_OF_OPEN_CASE = "[...document.querySelectorAll('.case[open] .ranking li')]"
 
 
 def cases() -> Browser:
-    """Four users under two arms; the second arm has the verdicts in reverse."""
+    """Four users under two arms; the second arm has the answers in reverse."""
     items = [Item(f"{text} {n}", (text,)) for n, text in enumerate(HOSTILE[:4])]
     chains = [Chain(items[0], 5, 4, 2.5, items[1], 4)]
-    told = [
-        Told(
-            verdict,
-            verdict,
-            (4, 3, 0, 1),
-            "",
-            [(HOSTILE[0], [("chain 1", "c1")]), ("a\nb", [])],
-            HOSTILE[1],
-        )
-        for verdict in VERDICTS
-    ]
-    made = [
-        Case(n, HOSTILE[0], items, chains, items, 1, [told[n], told[::-1][n]]) for n in range(4)
-    ]
+    steps = [(HOSTILE[0], [("chain 1", "c1")]), ("a\nb", [])]
+    answers = []
+    for verdict in VERDICTS:
+        answers.append(ShownAnswer(verdict, verdict, (4, 3, 0, 1), "", steps, HOSTILE[1]))
+    made = []
+    for user in range(4):
+        by_arm = [answers[user], answers[-1 - user]]
+        made.append(Case(user, HOSTILE[0], items, chains, items, 1, by_arm))
     return Browser(["one", "two"], made, 0, 4)
 
 
@@ -56,7 +54,7 @@ def opened(tab: chromium.Tab, tmp_path: Path) -> chromium.Tab:
     return tab
 
 
-def test_no_request_leaves_the_file_and_nothing_complains(opened: chromium.Tab) -> None:
+def test_page_requests_nothing_and_has_no_errors(opened: chromium.Tab) -> None:
     assert {url.rpartition("/")[2] for url in opened.requests if not url.startswith("data:")} == {
         "report.html"
     }
@@ -64,7 +62,7 @@ def test_no_request_leaves_the_file_and_nothing_complains(opened: chromium.Tab) 
     assert opened.ask("document.querySelectorAll('script, img, iframe').length") == 0
 
 
-def test_a_grids_page_as_well(tab: chromium.Tab, tmp_path: Path) -> None:
+def test_grid_page_requests_nothing(tab: chromium.Tab, tmp_path: Path) -> None:
     tab.requests.clear()
     tab.complaints.clear()
     grid(tmp_path, HOSTILE[3])
@@ -89,10 +87,10 @@ def test_filters_keep_what_they_name(opened: chromium.Tab, arm: str, kept: list[
     assert opened.ask(rows) == kept
 
 
-def test_a_case_is_in_the_order_of_the_chosen_arm(opened: chromium.Tab) -> None:
-    places = "[...document.querySelectorAll('.case[open] .ranking li')].map(l => getComputedStyle(l).order)"
-    assert opened.ask(places) == ["4", "3", "99", "1"]
-    top = "[...document.querySelectorAll('.case[open] .ranking li')].map(l => l.getBoundingClientRect().top)"
+def test_case_has_the_order_of_the_chosen_arm(opened: chromium.Tab) -> None:
+    order = f"{LABELS_OF_OPEN_CASE}.map(l => getComputedStyle(l).order)"
+    assert opened.ask(order) == ["4", "3", "99", "1"]
+    top = f"{LABELS_OF_OPEN_CASE}.map(l => l.getBoundingClientRect().top)"
     fourth, third, left_out, first = opened.ask(top)
     assert first <= third
     assert max(first, third) <= max(fourth, left_out)
@@ -119,7 +117,7 @@ def test_a_keyboard_is_enough(opened: chromium.Tab) -> None:
     assert opened.ask("document.querySelectorAll('.case[open]').length") == 1
 
 
-def test_it_fits_a_phone_and_prints_the_open_case_alone(opened: chromium.Tab) -> None:
+def test_page_fits_a_phone_and_prints_the_open_case(opened: chromium.Tab) -> None:
     opened.send(
         "Emulation.setDeviceMetricsOverride",
         width=360,

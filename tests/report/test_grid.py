@@ -1,15 +1,24 @@
-"""The page of a grid."""
+"""The page of a sweep."""
 
 from pathlib import Path
 
 from r2rec.report import plots
-from r2rec.report.grid import MOST, write_grid_page
+from r2rec.report.grid import MAX_DIFFERENCES, write_grid_page
 from tests.report.test_page import HOSTILE, LOG, record, skeleton
 
 DIFFERENCE = {
-    "dataset": "ml_1m", "method": "R2Rec", "against": "popularity", "seeds": 2, "pairs": 1000, "difference": -0.1234,
-    "ci95": (-0.2, 0.05), "p": 0.00001, "p_holm": 0.01, "effect": 0.5, "detectable": float("nan"),
-}  # fmt: skip
+    "dataset": "ml_1m",
+    "method": "R2Rec",
+    "against": "popularity",
+    "seeds": 2,
+    "pairs": 1000,
+    "difference": -0.1234,
+    "ci95": (-0.2, 0.05),
+    "p": 0.00001,
+    "p_holm": 0.01,
+    "effect": 0.5,
+    "detectable": float("nan"),
+}
 VARIATION = {"dataset": "ml_1m", "method": "R2Rec", "seeds": 2, "sd_users": 0.015, "sd_seeds": 0.0}
 
 
@@ -24,7 +33,7 @@ def written(folder: Path, text: str = "calm", **changes: object) -> str:
     return (folder / "report.html").read_text("utf-8")
 
 
-def test_a_grids_page_tells_who_differs(tmp_path: Path) -> None:
+def test_grid_page_shows_differences(tmp_path: Path) -> None:
     text = skeleton(written(tmp_path)).text
     for part in (
         "−0.123",
@@ -41,7 +50,7 @@ def test_a_grids_page_tells_who_differs(tmp_path: Path) -> None:
     assert (tmp_path / "plots" / "forest.png").exists()
 
 
-def test_jobs_are_linked_where_they_have_a_page(tmp_path: Path) -> None:
+def test_jobs_with_a_page_are_linked(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "report.html").touch()
     found = skeleton(written(tmp_path, jobs={"0": "", "1": "noise=flip"}))
@@ -51,17 +60,17 @@ def test_jobs_are_linked_where_they_have_a_page(tmp_path: Path) -> None:
     assert "Job 1 noise=flip" in found.text
 
 
-def test_the_reward_curve_is_shown_where_it_is(tmp_path: Path) -> None:
+def test_reward_curve_is_shown_where_there_is_one(tmp_path: Path) -> None:
     assert "Figure 5" not in written(tmp_path)
     plots.reward_curve(LOG, tmp_path / "plots")
     assert "Figure 5" in written(tmp_path)
 
 
-def test_of_many_differences_the_figure_has_ours(tmp_path: Path) -> None:
-    others = [DIFFERENCE | {"method": f"m{n}"} for n in range(MOST)]
+def test_figure_of_many_differences_has_ours(tmp_path: Path) -> None:
+    others = [DIFFERENCE | {"method": f"m{n}"} for n in range(MAX_DIFFERENCES)]
     html = written(tmp_path, differences=[*others, DIFFERENCE])
-    assert f"1 of {MOST + 1}; the table has all" in html
-    assert html.count('<th scope="row">m') == MOST
+    assert f"1 of {MAX_DIFFERENCES + 1}; the table has all" in html
+    assert html.count('<th scope="row">m') == MAX_DIFFERENCES
 
 
 def test_hostile_text_is_inert(tmp_path: Path) -> None:

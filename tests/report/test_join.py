@@ -1,123 +1,157 @@
-"""A sweep's end: shared arms once, seeds as one row, differences paired over users and seeds."""
+"""The end of a sweep: shared arms once, seeds as one row, paired differences."""
 
 import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import yaml
+from hydra.types import RunMode
+from omegaconf import OmegaConf
 
-from r2rec.report.join import join
+from r2rec.report.join import Join, join
 from r2rec.report.labels import labels
 
 USERS = 40
+Arm = tuple[str, str]
+
+BASE = ("backbone", "base")
+FULL = ("R2Rec", "sft+rl")
+PLAIN = ("R2Rec without SFT", "rl")
 
 
-def job(folder, seed, arms):
+def job(folder: Path, seed: int, arms: Mapping[Arm, Iterable[int]]) -> None:
     """A finished job; arms: (method, variant) -> the users whose positive comes first."""
     folder.mkdir(parents=True)
-    tables, records = [], []
-    for (method, variant), right in arms.items():
-        ranked = [[u, 100] if u in right else [100, u] for u in range(USERS)]
-        tables.append(
-            pl.DataFrame(
-                {
-                    "method": method,
-                    "user": range(USERS),
-                    "positive": range(USERS),
-                    "candidates": [[u, 100] for u in range(USERS)],
-                    "ranking": ranked,
-                    "valid": True,
-                    "completion": None,
-                },
-                schema_overrides={"completion": pl.String},
-            )
-        )
+    tables = []
+    records = []
+    for (method, variant), users in arms.items():
+        right = set(users)
+        columns = {
+            "method": method,
+            "user": range(USERS),
+            "positive": range(USERS),
+            "candidates": [[u, 100] for u in range(USERS)],
+            "ranking": [[u, 100] if u in right else [100, u] for u in range(USERS)],
+            "valid": True,
+            "completion": None,
+        }
+        tables.append(pl.DataFrame(columns, schema_overrides={"completion": pl.String}))
         rate = len(right) / USERS
-        records.append(
-            {"method": method, "variant": variant, "dataset": "toy", "train_dataset": "toy", "seed": seed,
-             "n_users": USERS, "hr@1": rate, "hr@3": 1.0, "ndcg@3": 1.0, "valid_ratio": 1.0,
-             "ci95": {name: [rate, rate] for name in ("hr@1", "hr@3", "ndcg@3")}}
-        )  # fmt: skip
+        record = {
+            "method": method,
+            "variant": variant,
+            "dataset": "toy",
+            "train_dataset": "toy",
+            "seed": seed,
+            "n_users": USERS,
+            "hr@1": rate,
+            "hr@3": 1.0,
+            "ndcg@3": 1.0,
+            "valid_ratio": 1.0,
+            "ci95": {name: [rate, rate] for name in ("hr@1", "hr@3", "ndcg@3")},
+        }
+        records.append(record)
     pl.concat(tables).write_parquet(folder / "rankings.parquet")
     (folder / "metrics.json").write_text(json.dumps(records))
 
 
-BASE, FULL, PLAIN = ("backbone", "base"), ("R2Rec", "sft+rl"), ("R2Rec without SFT", "rl")
+def write_config(folder: Path, **config: Any) -> None:
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+
+
+def write_stages(folder: Path, stages: Mapping[str, Any]) -> None:
+    (folder / "manifest.json").write_text(json.dumps({"stages": stages}))
+
+
+def table_of(sweep: Path, name: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((sweep / "tables" / f"{name}.json").read_text())
+    return rows
 
 
 @pytest.fixture
-def sweep(tmp_path):
+def sweep(tmp_path: Path) -> Path:
     for seed in (0, 1):
-        few, many = set(range(5 + seed)), set(range(20))
+        few = range(5 + seed)
+        many = range(20)
         job(tmp_path / str(2 * seed), seed, {BASE: few, FULL: many})
         job(tmp_path / str(2 * seed + 1), seed, {BASE: few, PLAIN: few})
     return tmp_path
 
 
-def test_shared_arms_are_listed_once(sweep):
+def test_shared_arms_are_listed_once(sweep: Path) -> None:
     records = join(sweep)
     assert records == json.loads((sweep / "metrics.json").read_text())
     assert [(r["method"], r["seed"]) for r in records] == [
-        ("backbone", 0), ("R2Rec", 0), ("R2Rec without SFT", 0), ("backbone", 1), ("R2Rec", 1),
+        ("backbone", 0),
+        ("R2Rec", 0),
+        ("R2Rec without SFT", 0),
+        ("backbone", 1),
+        ("R2Rec", 1),
         ("R2Rec without SFT", 1),
-    ]  # fmt: skip
+    ]
 
 
-def test_what_jobs_share_is_told_beside_what_each_would_make_alone(sweep, capsys):
+def test_work_is_that_of_all_jobs_and_of_each_alone(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for n in range(4):
+        arms = {"one": {"key": "a", "seconds": 5.0}, "own": {"key": f"{n}", "seconds": 2.0}}
         stages = {
             "prepare": {"key": "same", "seconds": 10.0},
             "train_on/prepare": {"key": "same", "seconds": 10.0},
-            "rank": {
-                "key": "b",
-                "arms": {
-                    "one": {"key": "a", "seconds": 5.0},
-                    "own": {"key": f"{n}", "seconds": 2.0},
-                },
-            },
+            "rank": {"key": "b", "arms": arms},
             "report": {"key": "", "seconds": 1.0},
         }
-        (sweep / str(n) / "manifest.json").write_text(json.dumps({"stages": stages}))
+        write_stages(sweep / str(n), stages)
     join(sweep)
-    told = "10 artefacts, 27 s; job by job 16, 72 s (38%)"
-    assert f"work: {told}" in capsys.readouterr().out.splitlines()
-    assert told in (sweep / "report.html").read_text()
+    work = "10 artefacts, 27 s; job by job 16, 72 s (38%)"
+    assert f"work: {work}" in capsys.readouterr().out.splitlines()
+    assert work in (sweep / "report.html").read_text()
 
 
-def test_differences_are_paired_over_users_and_seeds(sweep, capsys):
+def test_differences_are_paired_over_users_and_seeds(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     join(sweep)
-    rows = {
-        (r["method"], r["against"]): r
-        for r in json.loads((sweep / "tables" / "differences.json").read_text())
-    }
-    got = rows["R2Rec sft+rl", "backbone base"]
+    rows = {(row["method"], row["against"]): row for row in table_of(sweep, "differences")}
+    full = rows["R2Rec sft+rl", "backbone base"]
     after = [u < 20 for _ in (0, 1) for u in range(USERS)]
     before = [u < 5 + seed for seed in (0, 1) for u in range(USERS)]
-    assert (got["pairs"], got["seeds"]) == (2 * USERS, 2)
-    assert got["difference"] == sum(after) / len(after) - sum(before) / len(before)
-    assert got["p"] < 0.01
-    assert rows["R2Rec without SFT rl", "backbone base"]["difference"] == 0
-    assert rows["R2Rec without SFT rl", "backbone base"]["p"] == 1
-    assert "R2Rec sft+rl - backbone base: HR@1 +0.362" in capsys.readouterr().out
+    assert (full["pairs"], full["seeds"]) == (2 * USERS, 2)
+    assert full["difference"] == sum(after) / len(after) - sum(before) / len(before)
+    assert full["p"] < 0.01
+    plain = rows["R2Rec without SFT rl", "backbone base"]
+    assert plain["difference"] == 0
+    assert plain["p"] == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any("R2Rec sft+rl - backbone base: HR@1 +0.362" in line for line in lines)
+    assert lines[-1] == f"differences: {sweep / 'tables' / 'differences.txt'}"
 
 
-def test_arms_of_one_name_say_what_sets_them_apart(tmp_path):
+def test_arms_of_one_name_have_labels(tmp_path: Path) -> None:
     jobs = [("none", 0, 5), ("flip", 0, 4), ("none", 1, 5), ("flip", 1, 5)]
     for n, (noise, seed, right) in enumerate(jobs):
-        job(tmp_path / str(n), seed, {BASE: {1}, FULL: set(range(right))})
-        config = {
-            "seed": seed,
-            "noise": {"name": noise, "_target_": noise},
-            "prompt": {"name": "full", "history": 5},
-        }
-        (tmp_path / str(n) / "config.yaml").write_text(yaml.safe_dump(config))
-    told = [(r["method"], r["variant"], r["seed"]) for r in join(tmp_path)]
-    assert told == [
-        ("backbone", "base", 0), ("R2Rec", "sft+rl", 0), ("R2Rec", "sft+rl, noise=flip", 0), ("backbone", "base", 1),
-        ("R2Rec", "sft+rl", 1), ("R2Rec", "sft+rl, noise=flip", 1),
-    ]  # fmt: skip
-    rows = json.loads((tmp_path / "tables" / "differences.json").read_text())
-    compared = {(row["method"], row["against"]): row for row in rows}
+        folder = tmp_path / str(n)
+        job(folder, seed, {BASE: {1}, FULL: range(right)})
+        write_config(
+            folder,
+            seed=seed,
+            noise={"name": noise, "_target_": noise},
+            prompt={"name": "full", "history": 5},
+        )
+    records = join(tmp_path)
+    assert [(r["method"], r["variant"], r["seed"]) for r in records] == [
+        ("backbone", "base", 0),
+        ("R2Rec", "sft+rl", 0),
+        ("R2Rec", "sft+rl, noise=flip", 0),
+        ("backbone", "base", 1),
+        ("R2Rec", "sft+rl", 1),
+        ("R2Rec", "sft+rl, noise=flip", 1),
+    ]
+    compared = {(row["method"], row["against"]): row for row in table_of(tmp_path, "differences")}
     assert set(compared) == {
         ("R2Rec sft+rl", "backbone base"),
         ("R2Rec sft+rl, noise=flip", "R2Rec sft+rl"),
@@ -125,11 +159,10 @@ def test_arms_of_one_name_say_what_sets_them_apart(tmp_path):
     flipped = compared["R2Rec sft+rl, noise=flip", "R2Rec sft+rl"]
     assert (flipped["pairs"], flipped["difference"]) == (2 * USERS, -1 / (2 * USERS))
     assert flipped["p_holm"] >= flipped["p"]
-    variation = json.loads((tmp_path / "tables" / "variation.json").read_text())
-    assert [row["seeds"] for row in variation] == [2, 2, 2]
+    assert [row["seeds"] for row in table_of(tmp_path, "variation")] == [2, 2, 2]
 
 
-def test_jobs_that_no_choice_sets_apart_are_numbered(tmp_path):
+def test_results_that_no_choice_explains_have_job_numbers(tmp_path: Path) -> None:
     job(tmp_path / "0", 0, {BASE: {1}, FULL: {1, 2}})
     job(tmp_path / "1", 0, {BASE: {1}, FULL: {1, 2, 3}})
     assert [(r["variant"], r["hr@1"] * USERS) for r in join(tmp_path)] == [
@@ -139,8 +172,8 @@ def test_jobs_that_no_choice_sets_apart_are_numbered(tmp_path):
     ]
 
 
-def test_labels_name_a_member_and_what_varies_within_it():
-    def config(name, share, history=5):
+def test_labels_name_a_member_and_what_varies_within_it() -> None:
+    def config(name: str, share: int, history: int = 5) -> dict[str, Any]:
         return {
             "seed": share,
             "noise": {"name": name, "params": {"share": share}},
@@ -155,26 +188,32 @@ def test_labels_name_a_member_and_what_varies_within_it():
         config("none", 0, 3),
     ]
     assert labels(jobs) == [
-        "", "noise=flip", "noise=drop, noise.params.share=1", "noise=drop, noise.params.share=2", "prompt.history=3"
-    ]  # fmt: skip
+        "",
+        "noise=flip",
+        "noise=drop, noise.params.share=1",
+        "noise=drop, noise.params.share=2",
+        "prompt.history=3",
+    ]
 
 
-def test_a_sweep_that_ends_before_its_report_joins_nothing(tmp_path):
+def test_sweep_without_reports_is_not_joined(tmp_path: Path) -> None:
     (tmp_path / "0").mkdir()
     assert join(tmp_path) == []
     assert not (tmp_path / "metrics.json").exists()
 
 
-def test_rewards_with_and_without_sft_share_a_picture(sweep):
-    for job_folder in sorted(sweep.iterdir()):
-        n = int(job_folder.name)
-        made = job_folder / "rl"
+def test_rewards_with_and_without_sft_share_a_figure(sweep: Path) -> None:
+    for folder in sorted(sweep.iterdir()):
+        n = int(folder.name)
+        made = folder / "rl"
         made.mkdir()
         log = pl.DataFrame({"step": [1, 2], "reward": [1.0 + n, 2.0 + n], "kl": [0.0, 0.25]})
         log.write_parquet(made / "log.parquet")
-        known = {"key": str(n), "seconds": 1.0}
-        stages = {"rl": known | {"path": str(made)}} | ({"sft": known} if n % 2 == 0 else {})
-        (job_folder / "manifest.json").write_text(json.dumps({"stages": stages}))
+        record = {"key": str(n), "seconds": 1.0}
+        stages: dict[str, Any] = {"rl": record | {"path": str(made)}}
+        if n % 2 == 0:
+            stages["sft"] = record
+        write_stages(folder, stages)
     join(sweep)
     drawn = (sweep / "plots" / "reward_curve.svg").read_text()
     assert "after SFT" in drawn
@@ -182,69 +221,92 @@ def test_rewards_with_and_without_sft_share_a_picture(sweep):
     assert (sweep / "plots" / "reward_curve.png").stat().st_size > 1_000
 
 
-def test_curves_are_of_one_setting_and_each_training_counts_once(sweep, monkeypatch):
-    drawn = {}
+def test_reward_curves_are_of_one_setting_and_count_trainings_once(
+    sweep: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, pl.DataFrame] = {}
     monkeypatch.setattr(
-        "r2rec.report.plots.reward_curve", lambda means, folder: drawn.update(means)
+        "r2rec.report.curves.reward_curve", lambda means, folder: drawn.update(means)
     )
-    kinds = [
+    trainings = [
         ("paper", True, "a", 2.0),
         ("paper", False, "b", 1.0),
         ("paper", True, "a", 2.0),
         ("ndcg", True, "c", 9.0),
     ]
-    for n, (reward, sft, key, value) in enumerate(kinds):
-        config = {
-            "seed": n // 2,
-            "reward": {"name": reward},
-            "sft": {"name": "tiny" if sft else "off"},
-        }
-        (sweep / str(n) / "config.yaml").write_text(yaml.safe_dump(config))
-        made = sweep / str(n) / "rl"
+    for n, (reward, sft, key, value) in enumerate(trainings):
+        folder = sweep / str(n)
+        sft_name = "tiny" if sft else "off"
+        write_config(folder, seed=n // 2, reward={"name": reward}, sft={"name": sft_name})
+        made = folder / "rl"
         made.mkdir()
         pl.DataFrame({"step": [1], "reward": [value]}).write_parquet(made / "log.parquet")
-        known = {"key": key, "seconds": 1.0, "path": str(made)}
-        stages = {"rl": known} | ({"sft": known} if sft else {})
-        (sweep / str(n) / "manifest.json").write_text(json.dumps({"stages": stages}))
+        record = {"key": key, "seconds": 1.0, "path": str(made)}
+        stages = {"rl": record}
+        if sft:
+            stages["sft"] = record
+        write_stages(folder, stages)
     join(sweep)
     assert {name: means["reward"].to_list() for name, means in drawn.items()} == {
-        "after SFT": [2.0], "without SFT": [1.0]
-    }  # fmt: skip
+        "after SFT": [2.0],
+        "without SFT": [1.0],
+    }
 
 
-def test_arms_that_came_out_alike_are_two_where_two_artefacts_say_so(tmp_path):
+def test_equal_figures_of_two_artefacts_are_two_arms(tmp_path: Path) -> None:
     """Equal means of other answers are another result; the same artefact in two jobs is one."""
-    for n, (right, per_user) in enumerate([(range(10), 5), (range(10, 20), 1), (range(10), 1)]):
-        job(tmp_path / str(n), 0, {BASE: {1}, FULL: set(right)})
-        config = {
-            "seed": 0,
-            "chain_sampler": {"name": "closed", "per_user": per_user},
-            "rl": {"name": f"rl{n // 2}"},
-        }
-        (tmp_path / str(n) / "config.yaml").write_text(yaml.safe_dump(config))
-        keys = {
+    jobs: list[tuple[range, int]] = [(range(10), 5), (range(10, 20), 1), (range(10), 1)]
+    for n, (right, per_user) in enumerate(jobs):
+        folder = tmp_path / str(n)
+        job(folder, 0, {BASE: {1}, FULL: right})
+        write_config(
+            folder,
+            seed=0,
+            chain_sampler={"name": "closed", "per_user": per_user},
+            rl={"name": f"rl{n // 2}"},
+        )
+        arms = {
             "backbone": {"key": "same", "seconds": 1.0},
             "R2Rec": {"key": "ab"[n % 2], "seconds": 1.0},
         }
-        (tmp_path / str(n) / "manifest.json").write_text(
-            json.dumps({"stages": {"rank": {"arms": keys}}})
-        )
+        write_stages(folder, {"rank": {"arms": arms}})
     assert [(r["method"], r["variant"]) for r in join(tmp_path)] == [
-        ("backbone", "base"), ("R2Rec", "sft+rl"), ("R2Rec", "sft+rl, chain_sampler.per_user=1")
-    ]  # fmt: skip
-    (row,) = [
-        r
-        for r in json.loads((tmp_path / "tables" / "differences.json").read_text())
-        if "per_user" in r["method"]
+        ("backbone", "base"),
+        ("R2Rec", "sft+rl"),
+        ("R2Rec", "sft+rl, chain_sampler.per_user=1"),
     ]
+    (row,) = (row for row in table_of(tmp_path, "differences") if "per_user" in row["method"])
     assert (row["difference"], row["p"]) == (0, 1)
 
 
-def test_what_ranked_other_candidates_is_not_compared(tmp_path):
-    job(tmp_path / "0", 0, {BASE: set(range(5))})
-    job(tmp_path / "1", 0, {FULL: set(range(20))})
-    table = pl.read_parquet(tmp_path / "1" / "rankings.parquet")
-    changed = table.with_columns(pl.col("candidates").list.eval(pl.element().replace(100, 101)))
-    changed.write_parquet(tmp_path / "1" / "rankings.parquet")
+def test_rankings_of_other_candidates_are_not_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job(tmp_path / "0", 0, {BASE: range(5)})
+    job(tmp_path / "1", 0, {FULL: range(20)})
+    rankings = tmp_path / "1" / "rankings.parquet"
+    others = pl.col("candidates").list.eval(pl.element().replace(100, 101))
+    pl.read_parquet(rankings).with_columns(others).write_parquet(rankings)
     join(tmp_path)
-    assert json.loads((tmp_path / "tables" / "differences.json").read_text()) == []
+    assert table_of(tmp_path, "differences") == []
+    assert "differences:" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("dry", [False, True])
+def test_dry_sweep_removes_and_joins_nothing(
+    sweep: Path, dry: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hydra = {"sweep": {"dir": str(sweep)}, "mode": RunMode.MULTIRUN}
+    config = OmegaConf.create({"dry": dry, "hydra": hydra})
+    (sweep / "0" / "manifest.json").write_text(json.dumps({"r2rec": "0", "stages": {}}))
+    before = {path.relative_to(sweep) for path in sweep.rglob("*")}
+    (sweep / "multirun.yaml").touch()  # Hydra's own, which holds secrets that were typed
+
+    Join().on_multirun_start(config)
+    assert (sweep / "0" / "metrics.json").exists() == dry
+    Join().on_job_start(config)
+    Join().on_multirun_end(config)
+    assert not (sweep / "multirun.yaml").exists()
+    after = {path.relative_to(sweep) for path in sweep.rglob("*")}
+    assert (after == before) == dry
+    assert (capsys.readouterr().out == "") == dry

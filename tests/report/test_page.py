@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
 from r2rec.prompts.cases import Chain, Item
-from r2rec.report import forest, page, plots, tables
-from r2rec.report.cases import Browser, Case, Told
+from r2rec.report import forest, page, plots, records
+from r2rec.report.cases import Browser, Case, ShownAnswer
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -49,8 +49,8 @@ class Skeleton(HTMLParser):
 def record(
     method: str, dataset: str = "ml_1m", value: float = 0.4, variant: str | None = None
 ) -> dict[str, Any]:
-    metrics = dict.fromkeys(tables.METRICS, value)
-    ends = {name: [value - 0.03, value + 0.03] for name in tables.METRICS}
+    metrics = dict.fromkeys(records.METRICS, value)
+    ends = {name: [value - 0.03, value + 0.03] for name in records.METRICS}
     arm = {
         "method": method,
         "variant": variant or method,
@@ -62,22 +62,22 @@ def record(
 
 
 def browser(text: str, **changes: Any) -> Browser:
-    """One case that two arms told; `changes` are to what the last one told."""
+    """One case that two arms answered; `changes` are to the answer of the last one."""
     item = Item(text, (text, text))
-    first = Told("right", text, (1, 2, 3, 4), text, [(text, [(text, "c1"), ("A", "kA")])], text)
-    told = [
-        first,
-        Told("wrong", "ranked 2 of 4", (2, 0, 1, 0), "", [(text, [])], text)._replace(**changes),
-    ]
+    links = [(text, "c1"), ("A", "kA")]
+    first = ShownAnswer("right", text, (1, 2, 3, 4), text, [(text, links)], text)
+    last = ShownAnswer("wrong", "ranked 2 of 4", (2, 0, 1, 0), "", [(text, [])], text)
+    answers = [first, last._replace(**changes)]
     chains = [Chain(item, 5, 4, 2.5, item, 4), Chain(item, 5, 4, 2.5, item, None)]
-    return Browser([text, text], [Case(text, text, [item], chains, [item] * 4, 0, told)], 0, 7)
+    case = Case(text, text, [item], chains, [item] * 4, 0, answers)
+    return Browser([text, text], [case], 0, 7)
 
 
 def written(path: Path, text: str, **changes: Any) -> str:
     arguments = {
         "title": text,
         "records": [record(text)],
-        "published": tables.published("ml_1m"),
+        "published": records.published_rows("ml_1m"),
         "figures": {text: '<svg viewBox="0 0 1 1"></svg>'},
         "browser": browser(text),
         "facts": {"seed": text},
@@ -116,7 +116,7 @@ def test_no_text_changes_the_page(tmp_path: Path, text: str) -> None:
     )
 
 
-def test_page_reaches_for_nothing_outside(tmp_path: Path) -> None:
+def test_page_requests_nothing(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm", figures={"HR@1": forest.forest([record("x")])})
     policy = html.index("default-src 'none'; style-src 'unsafe-inline'; img-src data:")
     assert policy < html.index("<style>")
@@ -127,24 +127,24 @@ def test_page_reaches_for_nothing_outside(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_page_tells_the_results(tmp_path: Path) -> None:
+def test_page_shows_the_results(tmp_path: Path) -> None:
     text = skeleton(written(tmp_path / "report.html", "calm")).text
-    for part in ("0.400", "0.370–0.430", "1,000 users", "100.0%", "GraphSAGE †", tables.FOOTNOTE):
+    for part in ("0.400", "0.370–0.430", "1,000 users", "100.0%", "GraphSAGE †", records.FOOTNOTE):
         assert part in text
     html = written(
         tmp_path / "bare.html", "calm", records=[], published=[], figures={}, browser=None, notes=[]
     )
     assert "No method has been ranked yet" in html
     assert "<h2>Figures" not in html
-    assert tables.DAGGER not in skeleton(html).text.split("Results")[1]
+    assert records.DAGGER not in skeleton(html).text.split("Results")[1]
 
 
-@pytest.mark.parametrize("places", [(2, 0, 1, 0), (0, 0, 0, 0)])
-def test_case_has_the_places_of_every_arm(places: tuple[int, ...], tmp_path: Path) -> None:
-    html = written(tmp_path / "report.html", "calm", browser=browser("calm", places=places))
+@pytest.mark.parametrize("ranks", [(2, 0, 1, 0), (0, 0, 0, 0)])
+def test_case_has_the_ranks_of_every_arm(ranks: tuple[int, ...], tmp_path: Path) -> None:
+    html = written(tmp_path / "report.html", "calm", browser=browser("calm", ranks=ranks))
     shown = re.findall(r'style="--p0:(\d+);--p1:(\d+);"', html)
     assert [(int(a), int(b)) for a, b in shown] == [
-        (n, place or 99) for n, place in enumerate(places, 1)
+        (n, rank or 99) for n, rank in enumerate(ranks, 1)
     ]
     assert html.count('class="truth"') == 1
     assert [f">{rating}</i>" in html for rating in ("5", "4", "2.5")] == [True] * 3
@@ -152,12 +152,13 @@ def test_case_has_the_places_of_every_arm(places: tuple[int, ...], tmp_path: Pat
     assert "first 1 of 7 users" in html
 
 
-def test_every_link_leads_somewhere(tmp_path: Path) -> None:
+def test_every_link_has_a_target(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm")
-    links, places = re.findall(r'href="#([^"]+)"', html), re.findall(r' id="([^"]+)"', html)
+    links = re.findall(r'href="#([^"]+)"', html)
+    targets = re.findall(r' id="([^"]+)"', html)
     assert set(links) == {"1-c1", "1-kA"}
-    assert set(links) <= set(places)
-    assert len(places) == len(set(places))
+    assert set(links) <= set(targets)
+    assert len(targets) == len(set(targets))
 
 
 def test_counts_and_classes_follow_the_verdicts(tmp_path: Path) -> None:
@@ -169,7 +170,7 @@ def test_counts_and_classes_follow_the_verdicts(tmp_path: Path) -> None:
     assert counts == [("right", "1", "0"), ("wrong", "0", "1"), ("invalid", "0", "0")]
 
 
-def test_ours_stand_against_the_published_row_of_their_name(tmp_path: Path) -> None:
+def test_published_rows_show_our_difference(tmp_path: Path) -> None:
     rows = [record("graphsage", value=0.5), record("R2Rec without RL", value=0.5)]
     rows += [record("backbone", variant=v, value=0.156) for v in ("base", "base, prompt=no_chain")]
     text = skeleton(written(tmp_path / "report.html", "calm", records=rows)).text
@@ -180,7 +181,7 @@ def test_ours_stand_against_the_published_row_of_their_name(tmp_path: Path) -> N
     assert "NGCF †0.3580.512" in text
 
 
-def test_only_an_svg_is_taken_as_a_figure(tmp_path: Path) -> None:
+def test_figures_must_be_svg(tmp_path: Path) -> None:
     with pytest.raises(R2RecError, match="not an SVG"):
         written(tmp_path / "report.html", "calm", figures={"x": "<script>"})
     assert not list(tmp_path.iterdir())
@@ -210,7 +211,7 @@ def test_curves_repeat_byte_for_byte(draw: Any, tmp_path: Path) -> None:
     assert "currentColor" in svg
 
 
-def test_reward_curve_draws_what_there_is() -> None:
+def test_reward_curve_draws_the_columns_there_are() -> None:
     svg = plots.reward_curve(LOG)
     assert all(
         f">{title}</text>" in svg for title in ("reward", "reward: steps", "KL to the reference")
@@ -223,7 +224,7 @@ def test_reward_curve_draws_what_there_is() -> None:
             plots.reward_curve(empty)
 
 
-def test_differences_are_filled_where_they_are_sure() -> None:
+def test_differences_are_filled_where_significant() -> None:
     row = {
         "dataset": "toy",
         "method": "$a_b$",

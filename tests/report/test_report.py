@@ -1,20 +1,35 @@
-"""Stage `report`: records from rankings, and the cases that a reader is shown."""
+"""The report of a run: records, the cases that a reader is shown, training curves, the text."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from r2rec.base.errors import R2RecError
+from r2rec.base.jobs import Finished
+from r2rec.config.slices import Arm
 from r2rec.data.split import evaluated
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
 from r2rec.report.cases import browser
-from r2rec.report.report import Row, write_report
-from tests.small import Done, composed, go
+from r2rec.report.curves import training_curves
+from r2rec.report.report import write_report
+from tests.report.finished import finished, ranked
+from tests.small import Done, go, typed
 
 THOUGHT = "Step 1: the user liked it.\nStep 2: so did the neighbour."
+SEED = 5
+SCHEMA = {
+    "method": pl.String,
+    "user": pl.UInt32,
+    "positive": pl.UInt32,
+    "candidates": pl.List(pl.UInt32),
+    "ranking": pl.List(pl.UInt32),
+    "valid": pl.Boolean,
+    "completion": pl.String,
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,26 +40,35 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Done:
 def rankings(
     world: Done, method: str, places: list[int | None], written: bool = True
 ) -> pl.DataFrame:
-    """A table in which user k has the positive at place `places[k]`, or an invalid answer where that is None."""
+    """A table in which user k has the positive at place `places[k]`.
+
+    The answer is invalid where that is None.
+    """
     rows = []
-    shown = evaluated(
-        composed("seed=5", f"evaluation.users={len(places)}"), world.folders()["split"]
-    )
-    for (user, positive, items), place in zip(shown.iter_rows(), places, strict=True):
+    candidates = evaluated(world.folders()["split"], SEED, len(places))
+    for (user, positive, items), place in zip(candidates.iter_rows(), places, strict=True):
         others = [item for item in items if item != positive]
-        ranking = [] if place is None else [*others[:place], positive, *others[place:]]
-        answer = (
-            render_ranking([LABELS[items.index(item)] for item in ranking])
-            if ranking
-            else "no idea"
-        )
+        ranking = []
+        answer = "no idea"
+        if place is not None:
+            ranking = [*others[:place], positive, *others[place:]]
+            answer = render_ranking([LABELS[items.index(item)] for item in ranking])
         text = render_completion(THOUGHT, answer) if written else None
         rows.append((method, user, positive, items, ranking, place is not None, text))
-    schema = {
-        "method": pl.String, "user": pl.UInt32, "positive": pl.UInt32, "candidates": pl.List(pl.UInt32),
-        "ranking": pl.List(pl.UInt32), "valid": pl.Boolean, "completion": pl.String,
-    }  # fmt: skip
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")
+
+
+def jobs(world: Done, *more: Finished) -> list[Finished]:
+    """The jobs of `world`, and more."""
+    names = ("prepare", "split", "chain")
+    return [*(finished(name, world.folders()[name]) for name in names), *more]
+
+
+def stored(folder: Path, table: pl.DataFrame, method: str, **arm: Any) -> Finished:
+    """The job that left this rankings table in `folder`."""
+    folder.mkdir(parents=True)
+    table.write_parquet(folder / "rankings.parquet")
+    return ranked(folder, method, **arm)
 
 
 FIRST = {
@@ -55,54 +79,52 @@ FIRST = {
 
 
 @pytest.mark.parametrize("name", FIRST)
-def test_the_case_that_is_open_at_first(world: Done, name: str) -> None:
+def test_case_open_at_first(world: Done, name: str) -> None:
     places, expected = FIRST[name]
-    shown = browser(composed(), {"R2Rec": rankings(world, "R2Rec", places)}, world.folders())
+    shown = browser(typed(), {"R2Rec": rankings(world, "R2Rec", places)}, world.folders())
     assert shown is not None
     assert shown.first == expected
 
 
-def test_every_user_is_a_case_as_the_rankings_have_it(world: Done) -> None:
+def test_every_user_is_a_case(world: Done) -> None:
     table = rankings(world, "R2Rec", [0, 3, None])
-    shown = browser(composed(), {"R2Rec": table}, world.folders())
+    shown = browser(typed(), {"R2Rec": table}, world.folders())
     assert shown is not None
-    assert [case.told[0].verdict for case in shown.cases] == ["right", "wrong", "invalid"]
-    assert [case.told[0].about for case in shown.cases] == [
+    answers = [case.answers[0] for case in shown.cases]
+    assert [answer.verdict for answer in answers] == ["right", "wrong", "invalid"]
+    assert [answer.summary for answer in answers] == [
         "ranked 1 of 5",
         "ranked 4 of 5",
         "invalid: none found",
     ]
     for case, row in zip(shown.cases, table.iter_rows(named=True), strict=True):
-        told = case.told[0]
+        answer = case.answers[0]
         assert case.user == row["user"]
         assert row["candidates"][case.positive] == row["positive"]
-        by_place = [
-            item
-            for place, item in sorted(zip(told.places, row["candidates"], strict=True))
-            if place
-        ]
-        assert by_place == row["ranking"]
-        assert [text for text, _ in told.steps] == ["the user liked it.", "so did the neighbour."]
-        assert told.tail == row["completion"].rpartition("</think>")[2].strip()
+        by_rank = sorted(zip(answer.ranks, row["candidates"], strict=True))
+        assert [item for rank, item in by_rank if rank] == row["ranking"]
+        steps = [text for text, _ in answer.steps]
+        assert steps == ["the user liked it.", "so did the neighbour."]
+        assert answer.tail == row["completion"].rpartition("</think>")[2].strip()
         assert case.chains
         assert case.history
 
 
-def test_arms_that_wrote_are_told_side_by_side(world: Done) -> None:
+def test_arms_that_wrote_are_shown_side_by_side(world: Done) -> None:
     tables = {"one": rankings(world, "one", [1, 0]), "two": rankings(world, "two", [0])}
     silent = {"popularity": rankings(world, "popularity", [0], written=False)}
-    shown = browser(composed(), tables | silent, world.folders())
+    shown = browser(typed(), tables | silent, world.folders())
     assert shown is not None
     assert shown.arms == ["one", "two"]
-    assert [[told.verdict for told in case.told] for case in shown.cases] == [["wrong", "right"]]
-    assert browser(composed(), silent, world.folders()) is None
+    verdicts = [[answer.verdict for answer in case.answers] for case in shown.cases]
+    assert verdicts == [["wrong", "right"]]
+    assert browser(typed(), silent, world.folders()) is None
 
 
-def test_a_case_shows_what_the_prompt_shows(world: Done) -> None:
+def test_case_shows_what_the_prompt_shows(world: Done) -> None:
     table = {"R2Rec": rankings(world, "R2Rec", [0])}
-    shown = browser(
-        composed("prompt.chains=false", "prompt.profile=false"), table, world.folders(), limit=1
-    )
+    config = typed("prompt.chains=false", "prompt.profile=false")
+    shown = browser(config, table, world.folders(), limit=1)
     assert shown is not None
     assert not shown.cases[0].chains
     assert shown.cases[0].profile is None
@@ -110,54 +132,117 @@ def test_a_case_shows_what_the_prompt_shows(world: Done) -> None:
 
 def test_long_texts_are_cut_and_say_so(world: Done) -> None:
     table = rankings(world, "R2Rec", [0]).with_columns(completion=pl.lit("a" * 10_000_000))
-    shown = browser(composed(), {"R2Rec": table}, world.folders())
+    shown = browser(typed(), {"R2Rec": table}, world.folders())
     assert shown is not None
-    (told,) = shown.cases[0].told
-    assert len(told.before + told.tail) < 6_100_000
-    assert "rankings.parquet has all of it" in told.before + told.tail
+    (answer,) = shown.cases[0].answers
+    assert len(answer.before + answer.tail) < 6_100_000
+    assert "rankings.parquet has all of it" in answer.before + answer.tail
 
 
-def test_records_are_in_the_order_of_rows_and_follow_the_places(
-    world: Done, tmp_path: Path
-) -> None:
+def test_report_holds_records_notes_diagnosis_and_leakage(world: Done, tmp_path: Path) -> None:
     tables = {
         "a": rankings(world, "a", [0, 1, 3, None], written=False),
         "b": rankings(world, "b", [0, 0, 0, 0]),
     }
-    rows = []
-    for name, table in tables.items():
-        (tmp_path / name).mkdir()
-        table.write_parquet(tmp_path / name / "rankings.parquet")
-        rows.append(Row(name, "variant", tmp_path / name))
+    arms = [stored(tmp_path / name, table, name, variant="v") for name, table in tables.items()]
+    noted = finished("backbone", tmp_path, facts={"notes": ["a note to read"]})
+    diagnosed = tmp_path / "diagnosed"
+    diagnosed.mkdir()
+    rows = pl.DataFrame({"change": ["as asked"], "hr@1": [0.5]})
+    rows.write_parquet(diagnosed / "diagnosis.parquet")
+    (diagnosed / "facts.json").write_text(json.dumps({"agreement": 0.25}))
+    diagnosis = finished("diagnose", diagnosed, name="diagnose b", arm=Arm("b"))
+
     out = tmp_path / "out"
     out.mkdir()
-    cfg = composed("seed=5", "evaluation.users=4")
-    records = write_report(
-        cfg,
-        rows,
-        world.folders(),
-        out,
-        {"leakage": "none seen"},
-        ["a note to read"],
-        {"more": "<svg><title>of a diagnostic</title></svg>"},
-    )
+    config = typed("seed=5", "evaluation.users=4", "diagnostic=position", "forecast.enabled=true")
+    records, text = write_report(config, jobs(world, noted, *arms, diagnosis), out)
     assert json.loads((out / "metrics.json").read_text()) == records
-    assert [(r["method"], r["variant"], r["dataset"], r["seed"], r["n_users"]) for r in records] == [
-        ("a", "variant", "toy_small", 5, 4), ("b", "variant", "toy_small", 5, 4),
-    ]  # fmt: skip
+    named = [(r["method"], r["variant"], r["dataset"], r["seed"], r["n_users"]) for r in records]
+    assert named == [("a", "v", "toy_small", 5, 4), ("b", "v", "toy_small", 5, 4)]
     assert (records[0]["hr@1"], records[0]["hr@3"], records[0]["valid_ratio"]) == (0.25, 0.5, 0.75)
     assert (records[1]["hr@1"], records[1]["ndcg@3"]) == (1, 1)
     assert pl.read_parquet(out / "rankings.parquet").equals(pl.concat(tables.values()))
+
     page = (out / "report.html").read_text()
-    assert "none seen" in page
+    leakage = "none of 118 held-out ratings is in train, chains (item 1), chains (item 2)"
+    assert leakage in page
     assert "a note to read" in page
-    assert "of a diagnostic" in page
+    assert "position: hr@1 by change" in page
     assert {path.name for path in (out / "tables").iterdir()} == {
         "results.md",
         "results.csv",
         "results.tex",
+        "position.csv",
     }
-    assert list((out / "plots").glob("*.svg"))
+    assert {path.name for path in (out / "plots").glob("*.svg")} == {
+        "forest.svg",
+        "position_hr1.svg",
+    }
+
+    results, found, planned, last = text.split("\n\n")
+    assert results.startswith("method")
+    assert found.splitlines()[0] == "diagnostic position"
+    assert planned.split()[0] == "stage"
+    assert last == f"leakage check: {leakage}\n{out / 'report.html'}"
+
+
+def test_transferred_arms_name_their_training_data(world: Done, tmp_path: Path) -> None:
+    tables = {name: rankings(world, name, [0, 1]) for name in ("backbone", "R2Rec", "R2Rec + x")}
+    arms = [
+        stored(tmp_path / "0", tables["backbone"], "backbone"),
+        stored(tmp_path / "1", tables["R2Rec"], "R2Rec", adapter="rl"),
+    ]
+    (tmp_path / "2").mkdir()
+    tables["R2Rec + x"].write_parquet(tmp_path / "2" / "rankings.parquet")
+    fused = finished("fuse", tmp_path / "2", arm=Arm("R2Rec + x", adapter="rl"))
+    elsewhere = []
+    for name in ("prepare", "split"):
+        elsewhere.append(finished(name, world.folders()[name], name=f"train_on/{name}"))
+    log = pl.DataFrame({"step": [1, 2], "reward": [0.5, 1.0]})
+    log.write_parquet(tmp_path / "log.parquet")
+    elsewhere.append(finished("rl", tmp_path, name="train_on/rl", facts={"notes": ["of training"]}))
+
+    out = tmp_path / "out"
+    out.mkdir()
+    config = typed("seed=5", "evaluation.users=2", "dataset@train_on=toy")
+    done = [*elsewhere, *jobs(world, fused, *arms)]
+    records, text = write_report(config, done, out)
+    assert [(r["method"], r["train_dataset"]) for r in records] == [
+        ("backbone", "toy_small"),
+        ("R2Rec", "toy"),
+        ("R2Rec + x", "toy"),
+    ]
+    assert "is in train; none of" in text  # one check for each data set
+    assert (out / "plots" / "reward_curve.svg").exists()
+    assert "GRPO, step by step" in (out / "report.html").read_text()
+
+
+def test_training_curves_have_a_file_each(tmp_path: Path) -> None:
+    steps = {"backbone": "step", "fit": "epoch", "sft": "step", "rl": "step", "adapt": "step"}
+    done = []
+    for stage, column in steps.items():
+        folder = tmp_path / stage
+        folder.mkdir()
+        log = pl.DataFrame({column: [1, 2], "loss": [1.0, 0.5], "reward": [0.0, 1.0]})
+        log.write_parquet(folder / "log.parquet")
+        done.append(finished(stage, folder))
+    figures = training_curves(done, tmp_path / "plots")
+    assert list(figures) == [
+        "GRPO, step by step",
+        "SFT loss on thought and answer",
+        "Training loss of the baseline, per epoch",
+        "Loss on the answers to closed questions",
+    ]
+    assert {path.stem for path in (tmp_path / "plots").iterdir()} == {
+        "reward_curve",
+        "loss_curve",
+        "loss_curve_fit",
+        "loss_curve_adapt",
+    }
+    fit_alone = training_curves([done[1]], tmp_path / "alone")
+    assert len(fit_alone) == 1
+    assert {path.stem for path in (tmp_path / "alone").iterdir()} == {"loss_curve"}
 
 
 OTHERS = {
@@ -177,11 +262,10 @@ OTHERS = {
 def test_rankings_of_other_candidates_are_refused(world: Done, tmp_path: Path, changed) -> None:  # type: ignore[no-untyped-def]
     """An easier question is no way to a better figure."""
     table = rankings(world, "a", [1, 0, 2, 3])
-    changed(table).write_parquet(tmp_path / "rankings.parquet")
-    cfg = composed("seed=5", "evaluation.users=4")
-    with pytest.raises(
-        R2RecError, match=r"ranks other users or candidates|holds no rankings"
-    ) as told:
-        write_report(cfg, [Row("a", "", tmp_path)], world.folders(), tmp_path, {}, [], {})
-    assert "\n" not in str(told.value)
+    arm = stored(tmp_path / "a", changed(table), "a")
+    config = typed("seed=5", "evaluation.users=4")
+    refusal = r"ranks other users or candidates|holds no rankings"
+    with pytest.raises(R2RecError, match=refusal) as caught:
+        write_report(config, jobs(world, arm), tmp_path)
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "metrics.json").exists()

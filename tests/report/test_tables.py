@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from r2rec.report import tables
+from r2rec.report import records, tables
 
 
 def record(method: str = "r2rec", **changes: Any) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def test_source_of_training_is_shown_when_it_differs() -> None:
 
 def test_seeds_become_their_mean() -> None:
     arms = [record(seed=seed) | {"hr@1": value} for seed, value in enumerate((0.2, 0.3, 0.4))]
-    [merged] = tables.over_seeds(arms)
+    [merged] = records.over_seeds(arms)
     assert merged["hr@1"] == pytest.approx(0.3)
     assert merged["seeds"] == 3
     assert merged["ci95"]["hr@1"] == pytest.approx([0.27, 0.33])
@@ -64,14 +64,14 @@ def test_seeds_become_their_mean() -> None:
 
 def test_seeds_that_have_more_or_fewer_users_are_still_one_arm() -> None:
     arms = [record(seed=seed, n_users=users) for seed, users in enumerate((390, 1000, 386))]
-    assert [(row["seeds"], row["users"]) for row in tables.over_seeds(arms)] == [
+    assert [(row["seeds"], row["users"]) for row in records.over_seeds(arms)] == [
         (3, "386 to 1,000")
     ]
     assert "386 to 1,000" in tables.results_table(arms)
 
 
 def test_a_repeated_seed_is_another_arm() -> None:
-    assert [row["seeds"] for row in tables.over_seeds([record(), record(), record("sasrec")])] == [
+    assert [row["seeds"] for row in records.over_seeds([record(), record(), record("sasrec")])] == [
         1,
         1,
         1,
@@ -79,15 +79,15 @@ def test_a_repeated_seed_is_another_arm() -> None:
 
 
 def test_csv_round_trips(tmp_path: Path) -> None:
-    records = [record(), record('odd, "name"\nin two lines', seed=1, variant="a|b")]
-    tables.write_tables(records, tmp_path)
+    rows = [record(), record('odd, "name"\nin two lines', seed=1, variant="a|b")]
+    tables.write_tables(rows, tmp_path)
     with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
         read = list(csv.DictReader(file))
-    for row, original in zip(read, records, strict=True):
+    for row, original in zip(read, rows, strict=True):
         for name, value in original.items():
             if name == "ci95":
                 ends = {
-                    m: [float(row[f"{m}_low"]), float(row[f"{m}_high"])] for m in tables.METRICS
+                    m: [float(row[f"{m}_low"]), float(row[f"{m}_high"])] for m in records.METRICS
                 }
                 assert ends == value
             else:
@@ -100,7 +100,7 @@ def test_markdown_rows_keep_their_columns(tmp_path: Path) -> None:
     header, _, row = [line for line in text.splitlines() if line.startswith("|")]
     assert row.replace("\\|", "").count("|") == header.count("|")
     assert "Published" not in text
-    assert tables.DAGGER not in text
+    assert records.DAGGER not in text
 
 
 def test_latex_escapes(tmp_path: Path) -> None:
@@ -111,13 +111,13 @@ def test_latex_escapes(tmp_path: Path) -> None:
 
 
 def test_published_figures_stand_beside_the_same_data_only(tmp_path: Path) -> None:
-    assert tables.published("toy") == []
+    assert records.published_rows("toy") == []
     tables.write_tables([record(), record(dataset="toy"), record(dataset="amazon_books")], tmp_path)
     text = (tmp_path / "results.md").read_text("utf-8")
     assert text.count("## Published figures") == 2
     assert "| Table 1 | GraphSAGE † | ml_1m | 0.313 | 0.491 | 0.461 |" in text
     assert "| Table 1 | SASRec | ml_1m | 0.380 |" in text
-    assert text.rstrip().endswith(tables.FOOTNOTE)
+    assert text.rstrip().endswith(records.FOOTNOTE)
     latex = (tmp_path / "results.tex").read_text(encoding="utf-8")
     note = latex.rstrip().splitlines()[
         -1
@@ -129,8 +129,8 @@ def test_published_figures_stand_beside_the_same_data_only(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("dataset", ["ml_1m", "amazon_books", "amazon_electronics"])
 def test_the_arithmetic_mark_is_right(dataset: str) -> None:
-    """Recomputed with room for the third decimal, as every figure was rounded before it was printed."""
-    rows = tables.published(dataset)
+    """Recomputed with room for the third decimal: figures were rounded before they were printed."""
+    rows = records.published_rows(dataset)
     assert len(rows) == 12 + 5 + 2  # Tables 1, 2, 3 without what Table 1 already says
     for row in rows:
         inside = row["ndcg@3_min"] - 0.001 <= row["ndcg@3"] <= row["ndcg@3_max"] + 0.001

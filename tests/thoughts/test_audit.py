@@ -1,4 +1,4 @@
-"""The audit: every rule broken on purpose is named, and right traces in anyone's words are accepted."""
+"""The audit names every rule that is broken on purpose, and accepts right traces in any words."""
 
 import time
 
@@ -14,7 +14,7 @@ def spoilt(texts, n, old, new):
     return steps(*texts[: n - 1], texts[n - 1].replace(old, new), *texts[n:])
 
 
-def test_free_text_is_accepted():
+def test_audit_accepts_free_text():
     assert audit(RATING, steps(*TOLD), "Rating: 4", "4") == []
     assert audit(RANKING, steps(*CHOSEN), "Ranking: C > A > B", "C") == []
 
@@ -23,39 +23,49 @@ def test_free_text_is_accepted():
     ("thought", "truth"),
     [
         (
-            "**Step 1:** Crime is liked by the user (5).\n\n**Step 2:** The other user gave it four stars, a match.\n\n"
-            "**Step 3:** The neighbour found Jaws average (3/5).\n\n**Step 4:** So a lukewarm reception is likely.",
+            "**Step 1:** Crime is liked by the user (5).\n\n"
+            "**Step 2:** The other user gave it four stars, a match.\n\n"
+            "**Step 3:** The neighbour found Jaws average (3/5).\n\n"
+            "**Step 4:** So a lukewarm reception is likely.",
             "3",
         ),
         (
-            "1. The target user gave Heat a 5.\n2. A similar user gave it a 4, on a scale from 1 to 5.\n"
-            "3. That neighbor rated Jaws 3.\n4. As Jaws shares only 1 genre with Heat, the user would not enjoy it.",
+            "1. The target user gave Heat a 5.\n"
+            "2. A similar user gave it a 4, on a scale from 1 to 5.\n"
+            "3. That neighbor rated Jaws 3.\n"
+            "4. As Jaws shares only 1 genre with Heat, the user would not enjoy it.",
             "2",
         ),
         (
-            "Step 1: The user loved Heat, and neighbour 1 rated it 4.\nStep 2: Their tastes agree, as step 1 shows.\n"
+            "Step 1: The user loved Heat, and neighbour 1 rated it 4.\n"
+            "Step 2: Their tastes agree, as step 1 shows.\n"
             "Step 3: Jaws got a 3 from neighbour 1, neither above 3 nor below 3.\n"
             "Step 4: The neighbour was neutral, but I predict that the user will be satisfied.",
             "5",
         ),
         (
-            "Step 1: Heat was rated 5 by the user.\nStep 2: It was rated 4 by neighbour 1 and 5 by the user, a match.\n"
+            "Step 1: Heat was rated 5 by the user.\n"
+            "Step 2: It was rated 4 by neighbour 1 and 5 by the user, a match.\n"
             "Step 3: In step 2, 4 was a like; now Jaws gets 3 stars of neighbour 1.\n"
             "Step 4: The user will probably like it, since they rate higher than the neighbour.",
             "4",
         ),
     ],
 )
-def test_other_wordings_are_accepted(thought, truth):
+def test_audit_accepts_other_wordings(thought, truth):
     assert audit(RATING, thought, f"Rating: {truth}", truth) == []
 
 
-def test_another_ranking_is_accepted():
+def test_audit_accepts_another_ranking():
     thought = (
-        "Let me read the chains.\n1. In the first chain, the user liked Clue (4), as neighbour 1 (5). They disliked "
-        "Alien (2), as the user (1).\n2. In the second chain, the user loved Heat (5); neighbour 2 was lukewarm (3). "
-        "Then Brazil: neighbour 2 gave 4, the user 4.\n3. Comedy is a positive sign, horror is not.\n"
-        "4. Babe is a comedy, Jaws is horror and Up is neither.\n5. Babe is the best fit, then Up."
+        "Let me read the chains.\n"
+        "1. In the first chain, the user liked Clue (4), as neighbour 1 (5). They disliked "
+        "Alien (2), as the user (1).\n"
+        "2. In the second chain, the user loved Heat (5); neighbour 2 was lukewarm (3). Then "
+        "Brazil: neighbour 2 gave 4, the user 4.\n"
+        "3. Comedy is a positive sign, horror is not.\n"
+        "4. Babe is a comedy, Jaws is horror and Up is neither.\n"
+        "5. Babe is the best fit, then Up."
     )
     assert audit(RANKING, thought, "Ranking: C > A > B", "C") == []
 
@@ -118,7 +128,7 @@ RATING_PLANTS = {
 @pytest.mark.parametrize(
     ("rule", "thought"), [(rule, t) for rule, ts in RATING_PLANTS.items() for t in ts]
 )
-def test_rating_plants(rule, thought):
+def test_audit_names_rule_broken_in_rating(rule, thought):
     truth = "2" if rule == "leak" else "4"
     assert rule in rules(RATING, thought, f"Rating: {truth}", truth)
 
@@ -182,14 +192,14 @@ RANKING_PLANTS = {
 @pytest.mark.parametrize(
     ("rule", "thought"), [(rule, t) for rule, ts in RANKING_PLANTS.items() for t in ts]
 )
-def test_ranking_plants(rule, thought):
+def test_audit_names_rule_broken_in_ranking(rule, thought):
     assert rule in rules(RANKING, thought, "Ranking: C > A > B", "C")
 
 
 @pytest.mark.parametrize(
     "answer", ["Rating: 2", "Rating: 4.5", "", "4", "I expect 4", "Ranking: C > A > B"]
 )
-def test_wrong_rating_answers(answer):
+def test_audit_rejects_wrong_rating(answer):
     assert rules(RATING, steps(*TOLD), answer, "4") == {"inconsistent"}
 
 
@@ -197,7 +207,7 @@ def test_wrong_rating_answers(answer):
     "answer",
     ["Ranking: A > C > B", "Ranking: C > C", "Ranking: C > Z", "", "Rating: 4", "C, surely"],
 )
-def test_wrong_ranking_answers(answer):
+def test_audit_rejects_wrong_ranking(answer):
     assert rules(RANKING, steps(*CHOSEN), answer, "C") == {"inconsistent"}
 
 
@@ -225,8 +235,8 @@ LONG = [
 
 
 @pytest.mark.parametrize("text", LONG)
-def test_long_texts_take_no_time(text):
-    """Linear: a hundred times the length of a thought is a matter of a second."""
+def test_audit_takes_linear_time(text):
+    """A hundred times the length of a thought is a matter of a second."""
     for case, truth in ((RATING, "4"), (RANKING, "C")):
         start = time.perf_counter()
         assert audit(case, text, "", truth)

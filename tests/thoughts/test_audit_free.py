@@ -1,4 +1,4 @@
-"""What free text may not claim or foretell; and honest traces in a careful human's words, which are accepted."""
+"""What free text may not claim or foretell; honest traces in a human's words are accepted."""
 
 import time
 
@@ -36,18 +36,23 @@ def added(texts, n, text):
 HONEST = [
     steps(
         "Lately the user liked Heat, an action and crime movie from the 90s.",
-        "In chain 1 the user gave Clue a 4 and neighbour 1 gave it a 5. Neighbour 1 gave Alien a 2; the user 1.",
+        "In chain 1 the user gave Clue a 4 and neighbour 1 gave it a 5. Neighbour 1 gave Alien a "
+        "2; the user 1.",
         "So (a) comedy works for them, and (b) horror does not.",
-        "In chain 2 the user gave Heat a 5 and neighbour 2 a 3. Then neighbour 2 gave Brazil a 4, as did the user.",
+        "In chain 2 the user gave Heat a 5 and neighbour 2 a 3. Then neighbour 2 gave Brazil a 4, "
+        "as did the user.",
         "Both comedies got ratings of 4 or more, and the user rated Alien 1: comedy over horror.",
         "There is no western or musical here, and nothing from the 1940s.",
-        "The first candidate, A, is a family drama; B is horror like Alien, which the user rated 1; C is a comedy.",
+        "The first candidate, A, is a family drama; B is horror like Alien, which the user rated "
+        "1; C is a comedy.",
         "So C, then A, and B last.",
     ),
     steps(
         'The recent like is "Heat (1995)".',
-        'Chain 1 starts with the user\'s 4 for "clue", which neighbour 1 rated 5. They rated "alien" 2 and the user 1.',
-        'Chain 2: the user rated "Heat" 5 stars, neighbour 2 rated it 3. Then Brazil got a 4 from them, and the user '
+        'Chain 1 starts with the user\'s 4 for "clue", which neighbour 1 rated 5. They rated '
+        '"alien" 2 and the user 1.',
+        'Chain 2: the user rated "Heat" 5 stars, neighbour 2 rated it 3. Then Brazil got a 4 from '
+        "them, and the user "
         "gave a 4 too.",
         "The user's average is 3.5 over the four ratings, and a sum of 14.",
         "Among the candidates there are a family movie and a drama from the 2000s.",
@@ -58,7 +63,7 @@ HONEST = [
 
 
 @pytest.mark.parametrize("thought", HONEST)
-def test_honest_rankings_are_accepted(thought):
+def test_audit_accepts_honest_ranking(thought):
     assert audit(RANKING, thought, "Ranking: C > A > B", "C") == []
 
 
@@ -68,18 +73,23 @@ def test_honest_rankings_are_accepted(thought):
         (
             steps(
                 "The user is a writer and gave Heat a 5; they loved it.",
-                "The neighbour's 4 for Heat says that they know its worth, so their view should carry over.",
-                "Knowing the taste of both, turn to Jaws: horror and action of the 1970s, a 3 from the neighbour.",
-                "It is no comedy. In the end the user would be mildly pleased, I think: above average.",
+                "The neighbour's 4 for Heat says that they know its worth, so their view should "
+                "carry over.",
+                "Knowing the taste of both, turn to Jaws: horror and action of the 1970s, a 3 "
+                "from the neighbour.",
+                "It is no comedy. In the end the user would be mildly pleased, I think: above "
+                "average.",
             ),
             "4",
         ),
         (
             steps(
-                "With a 5 the user thought highly of the first movie, so they would enjoy action and crime.",
+                "With a 5 the user thought highly of the first movie, so they would enjoy action "
+                "and crime.",
                 "Neighbour 1 gave the first movie a 4: close, as step 1 says.",
                 "The other movie has horror, and neighbour 1 gave it a 3.",
-                "We do not know the outcome, but the action in it speaks for it and the horror against it.",
+                "We do not know the outcome, but the action in it speaks for it and the horror "
+                "against it.",
                 "So I expect them to be neutral.",
             ),
             "3",
@@ -95,7 +105,7 @@ def test_honest_rankings_are_accepted(thought):
         ),
     ],
 )
-def test_honest_ratings_are_accepted(thought, truth):
+def test_audit_accepts_honest_rating(thought, truth):
     assert audit(RATING, thought, f"Rating: {truth}", truth) == []
 
 
@@ -120,13 +130,13 @@ def test_honest_ratings_are_accepted(thought, truth):
         ("Knowing that the outcome is a comedy, comedy counts.", "leak"),
     ],
 )
-def test_ranking_claims_are_held_against_the_case(step, text, rule):
+def test_audit_rejects_false_claim_in_ranking(step, text, rule):
     thought = steps(*CHOSE)
     assert audit(SUNNY, thought, "Ranking: C > A > B", "C") == []
     assert rule in rules(SUNNY, added(CHOSE, step, text), "Ranking: C > A > B", "C")
 
 
-def test_a_rating_is_of_what_a_clause_speaks_of():
+def test_rating_belongs_to_what_its_clause_names():
     for text in (
         "The user gave Clue a 4.",
         "Neighbour 1 rated Clue 5.",
@@ -139,9 +149,8 @@ def test_a_rating_is_of_what_a_clause_speaks_of():
         "In chain 1 the neighbour gave a 3.",
     ):
         assert rules(RANKING, added(CHOSEN, 4, text), "Ranking: C > A > B", "C") == {"inconsistent"}
-    assert rules(RANKING, added(CHOSEN, 1, "The user gave a 4."), "Ranking: C > A > B", "C") == {
-        "masked"
-    }
+    too_early = added(CHOSEN, 1, "The user gave a 4.")
+    assert rules(RANKING, too_early, "Ranking: C > A > B", "C") == {"masked"}
 
 
 @pytest.mark.parametrize(
@@ -154,12 +163,12 @@ def test_a_rating_is_of_what_a_clause_speaks_of():
         "The user ended up with a high score.",
     ],
 )
-def test_an_opinion_of_the_second_item_is_not_foretold(text):
+def test_audit_rejects_foretold_opinion(text):
     for thought in (added(TOLD, 1, text), steps(f"{text} {TOLD[0]}", *TOLD[1:])):
         assert "leak" in rules(RATING, thought, "Rating: 4", "4")
 
 
-def test_the_other_film_is_the_second_item():
+def test_the_other_film_is_item_2():
     found = rules(RATING, added(TOLD, 1, "They were thrilled by the other film."), "Rating: 4", "4")
     assert found == {"masked"}
 
@@ -167,7 +176,7 @@ def test_the_other_film_is_the_second_item():
 @pytest.mark.parametrize(
     "text", ["The user loved it.", "Overall they are thrilled.", "They will adore it."]
 )
-def test_no_opinion_stands_before_the_first_item(text):
+def test_audit_rejects_opinion_before_item_1(text):
     assert rules(RATING, steps(f"{text} {TOLD[0]}", *TOLD[1:]), "Rating: 4", "4") == {"leak"}
 
 
@@ -178,7 +187,7 @@ def test_no_opinion_stands_before_the_first_item(text):
         ("They like westerns of the 1940s.", "inconsistent"),
     ],
 )
-def test_rating_claims_are_held_against_the_case(text, rule):
+def test_audit_rejects_false_claim_in_rating(text, rule):
     assert rule in rules(RATING, added(TOLD, 1, text), "Rating: 4", "4")
 
 
@@ -191,51 +200,45 @@ stars = st.integers(1, 5)
     st.sampled_from(["user", "neighbour"]),
     st.booleans(),
 )
-def test_a_rating_is_accepted_iff_the_case_has_it(given_, said, who, first):
-    chain = Chain(CLUE, *given_[:3], ALIEN, given_[3])
+def test_cited_rating_must_be_in_the_case(ratings, cited, who, first):
+    user1, neighbour1, neighbour2, user2 = ratings
+    chain = Chain(CLUE, user1, neighbour1, neighbour2, ALIEN, user2)
     case = RankingCase(None, (HEAT,), (chain,), (UP, JAWS))
-    own = {("user", True): 0, ("neighbour", True): 1, ("neighbour", False): 2, ("user", False): 3}[
-        who, first
-    ]
-    text = f"The {who} gave {'Clue' if first else 'Alien'} a {said}."
+    true = {
+        ("user", True): user1,
+        ("neighbour", True): neighbour1,
+        ("neighbour", False): neighbour2,
+        ("user", False): user2,
+    }[who, first]
     thought = steps(
         "Chain 1 is on Clue and its neighbour, then Alien.",
-        text,
+        f"The {who} gave {'Clue' if first else 'Alien'} a {cited}.",
         "A and B are left.",
         "So A, then B.",
     )
-    assert (audit(case, thought, "Ranking: A > B", "A") == []) == (said == given_[own])
-    assert checked(case, thought).ratings == [said == given_[own]]
+    assert (audit(case, thought, "Ranking: A > B", "A") == []) == (cited == true)
+    assert checked(case, thought).ratings == [cited == true]
 
 
 @given(st.integers(1, 10), st.booleans())
-def test_a_candidate_named_by_its_place_is_named(n, digits):
+def test_candidate_named_by_its_place(n, digits):
     nth = "first second third fourth fifth sixth seventh eighth ninth tenth".split()[n - 1]
     ordinal = {1: "1st", 2: "2nd", 3: "3rd"}.get(n, f"{n}th") if digits else nth
-    case = RankingCase(
-        None, (HEAT,), (), tuple(Item(f"Film Number{k}", ("Drama",)) for k in range(10))
-    )
+    candidates = tuple(Item(f"Film Number{k}", ("Drama",)) for k in range(10))
+    case = RankingCase(None, (HEAT,), (), candidates)
     thought = steps("They liked Heat.", f"The {ordinal} candidate comes first.")
     label = LABELS[n - 1]
     rest = [other for other in LABELS[:10] if other != label]
     assert audit(case, thought, f"Ranking: {' > '.join([label, *rest])}", label) == []
 
 
-def test_what_is_cited_is_counted_whatever_its_order():
-    found = checked(
-        RANKING, "Step 1: In chain 1 the user gave Titanic a 5 and the neighbour gave Avatar a 1."
-    )
-    assert found == ([False, False], [False, False])
-    found = checked(RANKING, steps(*CHOSEN))
-    assert all(found.items)
-    assert all(found.ratings)
-    assert len(found.items) == 5
-    assert len(found.ratings) == 6
+def test_checked_ignores_order():
+    foreign = steps("In chain 1 the user gave Titanic a 5 and the neighbour gave Avatar a 1.")
+    assert checked(RANKING, foreign) == ([False, False], [False, False])
+    assert checked(RANKING, steps(*CHOSEN)) == ([True] * 5, [True] * 6)
     assert checked(RANKING, "So be it.") == ([], [])
-    assert checked(RATING, steps("The user gave Heat a 5.", "The neighbour gave Jaws a 1.")) == (
-        [True, True],
-        [True, False],
-    )
+    half_right = steps("The user gave Heat a 5.", "The neighbour gave Jaws a 1.")
+    assert checked(RATING, half_right) == ([True, True], [True, False])
 
 
 LONG = [
@@ -248,7 +251,7 @@ LONG = [
 
 
 @pytest.mark.parametrize("text", LONG)
-def test_long_texts_take_no_time(text):
+def test_claims_take_linear_time(text):
     for case, truth in ((RATING, "4"), (RANKING, "C")):
         start = time.perf_counter()
         assert audit(case, text, "", truth)

@@ -11,9 +11,8 @@ from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
 from r2rec.thoughts import evidence
 from r2rec.thoughts.template import expectation, write_thoughts
 
-words = st.text(
-    "abcdefgh -", min_size=1, max_size=8
-)  # no digits and no verdicts: what is found was written by the teacher
+# No digits and no verdicts: what a test finds was written by the teacher.
+words = st.text("abcdefgh -", min_size=1, max_size=8)
 items = st.builds(Item, words, st.lists(words, max_size=4).map(tuple))
 stars = st.integers(1, 5)
 chains = st.builds(Chain, items, stars, stars, stars, items, stars | st.none())
@@ -36,24 +35,24 @@ RANKING = RankingCase(
 
 
 @given(st.lists(rankings | ratings, max_size=4), seeds)
-def test_a_seed_fixes_every_word(cases, seed):
+def test_seed_fixes_every_word(cases, seed):
     answers = ["A" if isinstance(c, RankingCase) else "4" for c in cases]
     assert write_thoughts(cases, answers, seed) == write_thoughts(cases, answers, seed)
 
 
 @pytest.mark.parametrize(("case", "answer"), [(RANKING, "B"), (RATING, "4")])
-def test_wording_varies_and_numbers_do_not(case, answer):
+def test_wording_varies_but_numbers_do_not(case, answer):
     thoughts = {write_thoughts([case], [answer], seed)[0][0] for seed in range(40)}
     assert len(thoughts) >= 5
     assert len({tuple(re.findall(r"\d+", thought)) for thought in thoughts}) == 1
 
 
-def test_neighbouring_cases_are_worded_apart():
+def test_wording_varies_between_cases():
     assert len({thought for thought, _ in write_thoughts([RATING] * 40, ["4"] * 40, 0)}) >= 5
 
 
 @given(ratings, stars, seeds)
-def test_a_rating_shows_in_its_answer_alone(case, truth, seed):
+def test_rating_thought_hides_its_answer(case, truth, seed):
     ((thought, answer),) = write_thoughts([case], [str(truth)], seed)
     cited = [float(n) for n in re.findall(r"\d+", re.sub(r"Step \d:|Neighbour 1", "", thought))]
     chain = case.chain
@@ -63,8 +62,8 @@ def test_a_rating_shows_in_its_answer_alone(case, truth, seed):
 
 
 @given(ratings, seeds)
-def test_the_answer_only_settles_what_lies_on_a_border(case, seed):
-    """Whatever the answer, the verdict lies within half a star of the evidence, which is never talked over."""
+def test_answer_only_guides_between_two_ratings(case, seed):
+    """Whatever the answer, the verdict lies within half a star of the evidence."""
     value = case.chain.rating_v2 + (case.chain.rating_u1 - case.chain.rating_v1) / 2
     for truth in range(1, 6):
         verdict = expectation(case.chain, truth)
@@ -91,35 +90,31 @@ def test_rankings_list_every_label_once(case, seed, data):
         assert read.valid
         assert sorted(read.labels) == list(labels)
     score = evidence.trait_scores(evidence.filled(evidence.support(case)))
-    order, most = re.findall(r"\b[A-T]\b", answer), sorted(score.values(), reverse=True)
-    told = thought_steps(thought)
-    assert (
-        len(told)
-        == thought.count("\n") + 1
-        == bool(case.history) + len(case.chains) + 2 + bool(most[0])
-    )
+    order = re.findall(r"\b[A-T]\b", answer)
+    most = sorted(score.values(), reverse=True)
+    steps = thought_steps(thought)
+    assert len(steps) == thought.count("\n") + 1
+    assert len(steps) == bool(case.history) + len(case.chains) + 2 + bool(most[0])
     if not most[0]:
         assert order == list(labels)
         return
-    *_, listed, first = told
-    best = [(label, int(n)) for label, n in re.findall(r"([A-T]) (\d+)", listed)]
-    assert [n for _, n in best] == [n for n in most if n][: evidence.BEST]
-    assert all(score[label] == n for label, n in best)
+    *_, listed, first = steps
+    best = {label: int(n) for label, n in re.findall(r"([A-T]) (\d+)", listed)}
+    assert list(best.values()) == [n for n in most if n][: evidence.BEST]
+    assert all(score[label] == n for label, n in best.items())
     assert first == f"First: {order[0]}."
-    assert (order[0] == positive) or positive not in [
-        label for label, n in best if most[0] - n <= evidence.CLOSE
-    ]
-    assert order[1 : len(best)] == [label for label, _ in best if label != order[0]]
-    assert order[len(best) :] == sorted(set(labels) - {label for label, _ in best})
+    close = [label for label, n in best.items() if most[0] - n <= evidence.CLOSE]
+    assert order[0] == positive or positive not in close
+    assert order[1 : len(best)] == [label for label in best if label != order[0]]
+    assert order[len(best) :] == sorted(set(labels) - set(best))
 
 
 @given(rankings)
-def test_support_counts_likes_and_dislikes_in_the_order_read(case):
-    """Read with a pen: one up for a like, one down for a dislike, never below nought."""
+def test_support_counts_in_reading_order(case):
+    """Counted by hand: one up for a like, one down for a dislike, never below zero."""
     for label, counted in evidence.support(case).items():
-        assert tuple(trait for trait, _ in counted) == evidence.traits(
-            case.candidates[LABELS.index(label)]
-        )
+        candidate = case.candidates[LABELS.index(label)]
+        assert tuple(trait for trait, _ in counted) == evidence.traits(candidate)
         for trait, count in counted:
             expected = 0
             for item, verdict in evidence.verdicts(case):
@@ -129,28 +124,25 @@ def test_support_counts_likes_and_dislikes_in_the_order_read(case):
 
 
 @given(rankings)
-def test_a_trait_that_an_item_has_not_counts_as_mentioned_once(case):
+def test_filled_counts_each_missing_trait_once(case):
     support = evidence.filled(evidence.support(case))
     for label, score in evidence.trait_scores(support).items():
         named = evidence.traits(case.candidates[LABELS.index(label)])
-        assert support[label][len(named) :] == (
-            [("other", 3 - len(named))] if 0 < len(named) < 3 else []
-        )
+        expected = [("other", 3 - len(named))] if 0 < len(named) < 3 else []
+        assert support[label][len(named) :] == expected
         assert score == sum(count for _, count in support[label])
 
 
 @given(rankings, seeds)
-def test_the_positive_changes_no_reading(case, seed):
-    """Up to the last step, which names the first, a ranking thought is the same whoever the positive is."""
-    told = {
+def test_positive_only_changes_the_last_step(case, seed):
+    read = {
         write_thoughts([case], [label], seed)[0][0].rpartition("\n")[0]
         for label in LABELS[: len(case.candidates)]
     }
-    assert len(told) == 1
+    assert len(read) == 1
 
 
-def test_traits_are_named_once_and_never_empty():
-    assert evidence.traits(Item("Big Noir", ("Crime", "\n", "", ",", "Crime", "Cri,me "))) == (
-        "Crime",
-    )
+def test_traits_are_distinct_and_not_empty():
+    attributes = ("Crime", "\n", "", ",", "Crime", "Cri,me ")
+    assert evidence.traits(Item("Big Noir", attributes)) == ("Crime",)
     assert evidence.traits(Item("The Big Big Noir, 2", ("", "\0"))) == ("Big", "Noir")

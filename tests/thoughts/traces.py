@@ -27,16 +27,22 @@ def steps(*texts):
     return "\n".join(f"Step {n}: {text}" for n, text in enumerate(texts, 1))
 
 
-TOLD = [  # a RatingCase in the words of a language model; the neighbour's lower taste and the user's: 4
+# A RatingCase in the words of a language model. The neighbour rates lower than the user: 4.
+TOLD = [
     'The user rated "Heat (1995)" 5 out of 5, so action and crime appeal to them.',
     "Neighbour 1 rated the same movie 4. Both are fond of it, so the neighbour is a fair guide.",
-    'Neighbour 1 then rated "Jaws (1975)" 3, which is neutral; it is an action movie too, though a horror one.',
-    "The user rates about 1 point above the neighbour, so I expect them to have liked it, if less than Heat.",
+    'Neighbour 1 then rated "Jaws (1975)" 3, which is neutral; it is an action movie too, though '
+    "a horror one.",
+    "The user rates about 1 point above the neighbour, so I expect them to have liked it, if less "
+    "than Heat.",
 ]
-CHOSEN = [  # a RankingCase likewise: C
+# A RankingCase in the words of a language model: C.
+CHOSEN = [
     "The user lately liked Heat, a crime movie of the 1990s.",
-    'Chain 1: the user rated "Clue (1985)" 4 and neighbour 1 gave it 5; neighbour 1 rated Alien a 2, and the user 1.',
-    "Chain 2: the user rated Heat 5, neighbour 2 rated it 3. Neighbour 2 gave Brazil 4 stars, and the user 4 as well.",
+    'Chain 1: the user rated "Clue (1985)" 4 and neighbour 1 gave it 5; neighbour 1 rated Alien a '
+    "2, and the user 1.",
+    "Chain 2: the user rated Heat 5, neighbour 2 rated it 3. Neighbour 2 gave Brazil 4 stars, and "
+    "the user 4 as well.",
     "Taken together the user likes comedy and crime, and avoids horror.",
     "Candidate A shares nothing; B is horror, which is a bad sign; C is a comedy of the 1990s.",
     "So C comes first, then A, then B.",

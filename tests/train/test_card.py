@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from r2rec.base.errors import R2RecError
 from r2rec.config import Model
-from r2rec.run.rules import checked
+from r2rec.run.rules import checked_config
 from r2rec.train import card
 from tests.small import Done, composed, go, typed
 
@@ -213,9 +213,7 @@ def test_nothing_is_pushed_by_default(smoke: Done, hub) -> None:
     assert hub.calls == []
 
 
-def test_last_adapter_is_pushed_without_the_token(
-    smoke: Done, adapter: Path, hub
-) -> None:
+def test_last_adapter_is_pushed_without_the_token(smoke: Done, adapter: Path, hub) -> None:
     done = go(smoke.folder.parent / "store", "until=rl", "push_to_hub=me/x")
     (token, repository, options), sent = hub.calls
     assert (token, repository, options["private"]) == (TOKEN, "me/x", True)
@@ -248,11 +246,11 @@ def test_push_is_checked_before_anything_runs(
 ) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(R2RecError, match="set the environment variable HF_TOKEN"):
-        checked(composed("push_to_hub=me/x"))
+        checked_config(composed("push_to_hub=me/x"))
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    checked(composed("push_to_hub=me/x"))
+    checked_config(composed("push_to_hub=me/x"))
     for words in (["baseline=popularity"], ["sft=off", "rl=off"]):
         with pytest.raises(R2RecError, match="trains none"):
-            checked(composed("push_to_hub=me/x", *words))
+            checked_config(composed("push_to_hub=me/x", *words))
     with pytest.raises(R2RecError, match="until=rl or later"):
-        checked(composed("push_to_hub=me/x", "until=think"))
+        checked_config(composed("push_to_hub=me/x", "until=think"))

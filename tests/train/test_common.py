@@ -92,9 +92,7 @@ def test_sharded_checkpoints_have_a_folder_of_their_own(words, where, tmp_path):
         (["zero3-2/checkpoint-4", "checkpoint-2"], "checkpoint-2", 0),
     ],
 )
-def test_checkpoints_of_another_strategy_are_not_used(
-    there, goes_on_from, notes, tmp_path, capsys
-):
+def test_checkpoints_of_another_strategy_are_not_used(there, goes_on_from, notes, tmp_path, capsys):
     own, resumed = tmp_path / CHECKPOINTS, []
     for name in there:
         (own / name).mkdir(parents=True)

@@ -1,13 +1,13 @@
 """Rewards as the trainer calls them: conversations in, columns by name, one number each out."""
 
+import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
-from r2rec.config import RewardPart
+from r2rec.config import Reward, RewardPart
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.train import rewards
-from r2rec.train.rl import reward_function
-from tests.small import composed
+from r2rec.train.rl import reward_function, reward_functions, weighted_rewards
+from tests.small import typed
 
 THOUGHT = "Step 1: a.\nStep 2: b.\nStep 3: c."
 RIGHT, SECOND = (render_completion(THOUGHT, render_ranking(labels)) for labels in ("BAC", "ABC"))
@@ -26,48 +26,45 @@ def messages(texts: list[str]) -> list[list[dict[str, str]]]:
     return [[{"role": "assistant", "content": text}] for text in texts]
 
 
-def part(name: str, **params: int):  # type: ignore[no-untyped-def]
-    return OmegaConf.structured(RewardPart(_target_=f"r2rec.train.rewards.{name}", params=params))
+def part(name: str, weight: float = 1.0, **params: int) -> RewardPart:
+    return RewardPart(f"r2rec.train.rewards.{name}", weight, params)
 
 
-@pytest.mark.parametrize("shape", ["linear", "reciprocal", "ndcg"])
-def test_a_shape_gets_the_texts_and_its_columns(shape: str) -> None:
+@pytest.mark.parametrize("shape", ["linear_reward", "reciprocal_reward", "ndcg_reward"])
+def test_part_gets_the_texts_and_its_columns(shape: str) -> None:
     wrapped = reward_function("ranking", part(shape), reasoned=True)
     got = wrapped(completions=messages(TEXTS), **COLUMNS, **EXTRA)
     assert got == getattr(rewards, shape)(TEXTS, **COLUMNS)
     assert got[0] == 1 > got[1] > got[2] == 0
 
 
-def test_a_part_gets_its_params_and_no_column_it_does_not_name() -> None:
-    wrapped = reward_function("step", part("step", low=6, high=8), reasoned=True)
+def test_part_gets_its_params_and_no_other_column() -> None:
+    wrapped = reward_function("step", part("step_reward", low=6, high=8), reasoned=True)
     assert wrapped(completions=messages(TEXTS), **COLUMNS, **EXTRA) == [0.5, 0.5, 0]
 
 
-def test_what_the_prompt_asks_for_decides_how_answers_are_read() -> None:
+def test_answers_are_read_as_the_prompt_asked() -> None:
     bare = messages(["Ranking: B > A > C"] * 3)
-    assert reward_function("ranking", part("linear"), reasoned=False)(
+    assert reward_function("ranking", part("linear_reward"), reasoned=False)(
         completions=bare, **COLUMNS
     ) == [1, 1, 1]
-    assert reward_function("ranking", part("linear"), reasoned=True)(
+    assert reward_function("ranking", part("linear_reward"), reasoned=True)(
         completions=bare, **COLUMNS
     ) == [0, 0, 0]
 
 
-def test_the_last_message_is_the_completion() -> None:
+def test_last_message_is_the_completion() -> None:
     talk = [
         [{"role": "assistant", "content": "Ranking: C"}, {"role": "assistant", "content": RIGHT}]
     ]
-    assert reward_function("ranking", part("linear"), True)(
+    assert reward_function("ranking", part("linear_reward"), True)(
         talk, positive=["B"], n_candidates=[3]
     ) == [1]
 
 
 @pytest.mark.parametrize("group", ["paper", "ndcg", "reciprocal", "complete"])
-def test_every_configured_part_is_callable_under_its_name(group: str) -> None:
-    cfg = composed(f"reward={group}")
-    functions = [
-        reward_function(name, part, reasoned=True) for name, part in cfg.reward.parts.items()
-    ]
+def test_configured_parts_are_called_by_their_names(group: str) -> None:
+    functions = reward_functions(typed(f"reward={group}").reward, reasoned=True)
     assert [function.__name__ for function in functions] == [
         "step",
         "ranking",
@@ -75,3 +72,18 @@ def test_every_configured_part_is_callable_under_its_name(group: str) -> None:
     ]
     for function in functions:
         assert function(messages(TEXTS), **COLUMNS, **EXTRA)[0] == 1
+
+
+def test_weighted_rewards_are_those_of_each_answer() -> None:
+    """Also where parts name other columns, and prompts have other positives."""
+    reward = Reward(
+        "both",
+        {"step": part("step_reward", 0.5, low=6, high=8), "rank": part("linear_reward", 2.0)},
+    )
+    rows = [
+        {"prompt": [{"role": "user", "content": "?"}], "positive": label, "n_candidates": 3}
+        for label in "BA"
+    ]
+    texts = [[RIGHT, BROKEN], [RIGHT, SECOND]]
+    got = weighted_rewards(texts, rows, reward, reasoned=True)
+    np.testing.assert_allclose(got, [[0.25 + 2, 0], [0.25 + 1, 0.25 + 2]])

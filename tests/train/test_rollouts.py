@@ -1,15 +1,15 @@
-"""GRPO's settings for who writes the rollouts: TRL takes them as they are, and what cannot work is refused."""
+"""GRPO's settings for who writes the rollouts: TRL takes them, and what cannot work is refused."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
-from r2rec.pipeline import NAMES
-from r2rec.run.rules import check
+from r2rec.config.slices import RlSlice
+from r2rec.run.rules import checked_config
 from r2rec.train.common import per_device
 from r2rec.train.rl import _arguments
-from tests.small import composed
+from tests.small import choices, composed, typed, workspace
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,14 @@ from tests.small import composed
         ),
     ],
 )
-def test_trl_takes_the_settings(words, expected, tmp_path):
-    given = _arguments(composed(*words), tmp_path)
+def test_trl_takes_the_rollout_settings(words, expected, tmp_path):
+    hardware = vars(typed(*words).hardware)
+    given = _arguments(choices(RlSlice, *words), workspace(tmp_path, **hardware))
     assert {name: getattr(given, name) for name in expected} == expected
 
 
 @given(st.integers(1, 8), st.integers(1, 16), st.integers(1, 64))
-def test_a_batch_is_the_same_over_any_number_of_processes(processes, each, most):
+def test_batch_is_the_same_over_any_number_of_processes(processes, each, most):
     at_once, times = per_device(each * processes, most, processes)
     assert at_once * times * processes == each * processes
     assert at_once <= most
@@ -48,16 +49,16 @@ def test_a_batch_is_the_same_over_any_number_of_processes(processes, each, most)
     [
         (["hardware.rollouts=magic"], "choose from hf, vllm, server"),
         (["hardware.rollouts=vllm"], "pip install 'r2rec"),
-        (["hardware.vllm_memory=1.5"], "share of 1"),
+        (["hardware.vllm_memory=1.5"], "above 0, and below 1"),
     ],
 )
-def test_rollouts_that_cannot_be_written_are_refused(words, why, monkeypatch):
-    monkeypatch.setattr("r2rec.run.launch.find_spec", lambda name: None)
+def test_impossible_rollouts_are_refused(words, why, monkeypatch):
+    monkeypatch.setattr("r2rec.run.hardware_rules.find_spec", lambda name: None)
     with pytest.raises(R2RecError, match=why):
-        check(composed(*words), NAMES)
+        checked_config(composed(*words))
 
 
-def test_a_server_needs_an_address(monkeypatch):
-    monkeypatch.setattr("r2rec.run.launch.find_spec", lambda name: object())
+def test_rollout_server_needs_an_address(monkeypatch):
+    monkeypatch.setattr("r2rec.run.hardware_rules.find_spec", lambda name: object())
     with pytest.raises(R2RecError, match=r"hardware\.vllm_server=http://HOST:8000"):
-        check(composed("hardware.rollouts=server"), NAMES)
+        checked_config(composed("hardware.rollouts=server"))

@@ -1,11 +1,162 @@
-"""Batches of SFT: what a trainer can pin, and what a model reads without a mask."""
+"""SFT: what is trained on, token by token, and how batches look."""
 
+import polars as pl
+import pytest
 import torch
+from datasets import Dataset
+from transformers import LlamaConfig, LlamaForCausalLM
+from trl import SFTConfig, SFTTrainer
 
-from r2rec.train.sft import unmasked
+from r2rec.base.errors import R2RecError
+from r2rec.llm import chat, load
+from r2rec.train.sft import _that_fit, sft_examples, unmasked
+from tests.small import typed
+
+THOUGHT = "Step 1: The user liked A.\nStep 2: So B, then C."
+ANSWER = "Ranking: B > A > C"
+PROMPT = "Rank the candidates.\n- A: one\n- B: two\n- C: three"
 
 
-def test_a_batch_can_be_pinned_and_has_positions_for_a_mask():
+def traces(n, tasks=("ranking",), accepted=True, thought=THOUGHT):
+    rows = []
+    for k in range(n):
+        row = {
+            "task": tasks[k % len(tasks)],
+            "prompt": f"{PROMPT} {k}",
+            "thought": thought,
+            "answer": ANSWER,
+            "accepted": accepted,
+        }
+        rows.append(row)
+    return pl.DataFrame(rows, schema_overrides={"thought": pl.String})
+
+
+def trained_on(tokenizer, examples, folder):
+    """(context, what the loss is on) as texts, of each example as SFTTrainer prepares it."""
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            intermediate_size=32,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+    args = SFTConfig(
+        output_dir=str(folder),
+        use_cpu=True,
+        bf16=False,
+        report_to=[],
+        packing=False,
+        completion_only_loss=True,
+        max_length=2048,
+        per_device_train_batch_size=2,
+        dataloader_pin_memory=False,
+    )
+    trainer = SFTTrainer(
+        model=model,
+        args=args,
+        train_dataset=Dataset.from_list(examples),
+        processing_class=tokenizer,
+        data_collator=unmasked(tokenizer.pad_token_id),
+    )
+    pairs = []
+    for batch in trainer.get_train_dataloader():
+        for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
+            is_learned = labels != -100
+            assert (labels[is_learned] == ids[is_learned]).all()
+            first = int(is_learned.nonzero()[0])
+            last = int(is_learned.nonzero()[-1])
+            assert is_learned[first : last + 1].all()
+            pairs.append((tokenizer.decode(ids[:first]), tokenizer.decode(ids[first : last + 1])))
+    return sorted(pairs)
+
+
+TEMPLATES = {
+    # what opens the model's turn; what it learns before the thought, between it and the answer; end
+    "tiny.jinja": ("<|assistant|>", "<think>\n", "\n</think>\n", "<|end|>"),
+    "qwen3_training.jinja": (
+        "<|im_start|>assistant\n",
+        "<think>\n",
+        "\n</think>\n\n",
+        "<|im_end|>\n",
+    ),
+    "deepseek_r1_distill_training.jinja": (
+        "<｜Assistant｜><think>\n",
+        "",
+        "\n</think>\n",
+        "<｜end▁of▁sentence｜>",
+    ),
+    "llama3_training.jinja": (
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+        "<think>\n",
+        "\n</think>\n",
+        "<|eot_id|>",
+    ),
+}
+
+
+def tokenizer_with(template):
+    return load.tokenizer(typed("model=tiny", f"model.chat_template={template}").model, None)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_loss_is_on_thought_answer_and_end_of_turn(tmp_path, template):
+    """And on nothing else; what stands before it is what a rollout goes on from."""
+    tokenizer = tokenizer_with(template)
+    turn, before, between, end = TEMPLATES[template]
+    pairs = trained_on(tokenizer, sft_examples(traces(2), 2), tmp_path)
+    assert len(pairs) == 2
+    for k, (context, learned) in enumerate(pairs):
+        assert learned == before + THOUGHT + between + ANSWER + end
+        assert context == chat.rendered_conversation(tokenizer, f"{PROMPT} {k}", True)
+        assert context.endswith(turn)
+
+
+def test_loss_without_a_thought_is_on_answer_and_end_of_turn(tmp_path):
+    tokenizer = tokenizer_with("tiny.jinja")
+    examples = sft_examples(traces(1, thought=None), 1)
+    ((context, learned),) = trained_on(tokenizer, examples, tmp_path)
+    assert learned == f"{ANSWER}<|end|>"
+    assert context == chat.rendered_conversation(tokenizer, f"{PROMPT} 0", False)
+
+
+@pytest.mark.parametrize(("samples", "expected"), [(4, 4), (5, 5), (20, 8)])
+def test_each_kind_of_task_gets_its_share(samples, expected):
+    table = pl.concat([traces(8, ("ranking", "rating")), traces(3, accepted=False)])
+    examples = sft_examples(table, samples)
+    assert len(examples) == expected
+    kinds = [int(e["prompt"][0]["content"].split()[-1]) % 2 for e in examples]
+    assert kinds == sorted(kinds)
+    assert kinds.count(0) == min(4, (samples + 1) // 2)
+
+
+def test_traces_that_do_not_fit_are_left_out_with_a_note():
+    model = typed("model=tiny").model
+    tokenizer = load.tokenizer(model, None)
+    examples = sft_examples(traces(2), 2)
+    long = sft_examples(traces(1, thought=THOUGHT * 200), 1)
+    spelled = sft_examples(traces(1, thought="So <|end|> it is."), 1)
+    kept, tokens, notes = _that_fit(examples + long + spelled, tokenizer, model)
+    assert kept == examples
+    lengths = []
+    for example in examples:
+        text = tokenizer.apply_chat_template(
+            example["prompt"] + example["completion"], tokenize=False
+        )
+        lengths.append(len(tokenizer.encode(text, add_special_tokens=False)))
+    assert tokens == sum(lengths)
+    assert notes == [
+        "1 traces longer than model.max_length were left out",
+        "1 traces that spell a control token of this model were left out",
+    ]
+    model.max_length = 10
+    with pytest.raises(R2RecError, match=r"no trace fits into model\.max_length=10 tokens; raise"):
+        _that_fit(examples, tokenizer, model)
+
+
+def test_batch_has_positions_for_a_mask_and_can_be_pinned():
     rows = [
         {"input_ids": [5, 6, 7], "labels": [-100, 6, 7]},
         {"input_ids": [8, 9], "labels": [-100, 9]},

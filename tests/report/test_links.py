@@ -1,9 +1,9 @@
-"""What a step rests on, read from its words."""
+"""Links of a step, read from its words."""
 
 import pytest
 
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase
-from r2rec.report.grounds import grounds
+from r2rec.report.links import step_links
 from r2rec.thoughts import template
 
 ITEMS = [Item(f"Film number {n:02}", ("Drama", "1990s")) for n in range(40)]
@@ -36,23 +36,21 @@ STEPS = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_step_names_what_it_rests_on(step: str) -> None:
-    assert grounds(CASE, [step]) == [STEPS[step]]
+def test_step_links(step: str) -> None:
+    assert step_links(CASE, [step]) == [STEPS[step]]
 
 
-def test_a_step_about_the_neighbour_is_still_at_the_last_chain() -> None:
-    assert grounds(CASE, ["Chain 2: the user gave 5.", "The neighbour gave it 4."])[1] == [
-        ("chain 2, hop 2", "c2")
-    ]
-    assert grounds(CASE, ["The neighbour gave it 4."]) == [[]]
-    assert (
-        grounds(CASE, ["Chain 2: the user gave 5.", "Chain 9: the neighbour gave it 4."])[1] == []
-    )
+def test_step_about_the_neighbour_belongs_to_the_last_chain() -> None:
+    gave_5 = "Chain 2: the user gave 5."
+    gave_4 = "The neighbour gave it 4."
+    assert step_links(CASE, [gave_5, gave_4])[1] == [("chain 2, hop 2", "c2")]
+    assert step_links(CASE, [gave_4]) == [[]]
+    assert step_links(CASE, [gave_5, "Chain 9: the neighbour gave it 4."])[1] == []
 
 
-def test_the_template_teachers_steps_are_all_grounded() -> None:
+def test_template_thoughts_have_links_in_every_step() -> None:
     [(thought, _)] = template.write_thoughts([CASE], ["A"], 0)
     steps = [line.partition(": ")[2] for line in thought.split("\n")]
-    where = [[target for _, target in found] for found in grounds(CASE, steps)]
-    assert where[:4] == [["h"], ["c1"], ["c2"], ["k"]]
-    assert where[4][0] == "kA"
+    targets = [[target for _, target in links] for links in step_links(CASE, steps)]
+    assert targets[:4] == [["h"], ["c1"], ["c2"], ["k"]]
+    assert targets[4][0] == "kA"
