@@ -1,4 +1,4 @@
-"""The method in order, as a table: what each stage makes, from what, and on which choices it depends.
+"""The method in order, as a table: what each stage makes, from what, and from which choices.
 
 Ratings to results, from left to right of the paper's Figure 1. `run.plan` turns this table and a
 configuration into a list of jobs; `run.runner` walks that list. A new trainer is one more row.

@@ -1,3 +1,5 @@
+"""The benchmarks of `experiments/bench` run on very little, and print what they should."""
+
 import gzip
 import json
 import os
@@ -13,17 +15,16 @@ BENCH = ROOT / "experiments" / "bench"
 
 
 def run(*arguments, script="run.py"):
+    """What a script prints."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, BENCH / script, *map(str, arguments)]
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=True
-    ).stdout
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout
 
 
-def test_a_case_is_timed_and_told_beside_its_reference():
-    machine, data, _, head, first, *_ = run(
-        "--only", "chains", "--users", 50, "--repeats", 1
-    ).splitlines()
+def test_run_prints_case_beside_reference():
+    printed = run("--only", "chains", "--users", 50, "--repeats", 1)
+    machine, data, _, head, first, *_ = printed.splitlines()
     assert "cores" in machine
     assert "GENERATED ratings of 50 users" in data
     assert head.split()[0] == "case"
@@ -31,14 +32,16 @@ def test_a_case_is_timed_and_told_beside_its_reference():
     assert "x faster" in first or "x slower" in first
 
 
-def test_every_classical_model_has_its_epoch_timed(tmp_path, monkeypatch):
+def test_baselines_times_every_model(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCH)
     import world
 
     world.write(tmp_path, users=60)
-    head, *lines = run(tmp_path, "--epochs", 1, "--threads", 1, script="baselines.py").splitlines()
+    printed = run(tmp_path, "--epochs", 1, "--threads", 1, script="baselines.py")
+    head, *lines = printed.splitlines()
     assert "60 users" in head
-    models, compared = lines[:6], lines[6:]
+    models = lines[:6]
+    compared = lines[6:]
     assert {line.split()[0] for line in models} == {
         "graphsage",
         "ngcf",
@@ -52,66 +55,69 @@ def test_every_classical_model_has_its_epoch_timed(tmp_path, monkeypatch):
     assert all(line.endswith("x faster") for line in compared)
 
 
-def test_a_grpo_step_is_taken_apart_beside_a_bare_one():
+def test_grpo_splits_step_and_compares_with_trl():
     small = [
         "sft.samples=4",
         "sft.epochs=1",
         "rl.max_new_tokens=8",
         "rl.group_size=2",
         "rl.prompts_per_step=1",
+        "rl.micro_batch_size=2",
     ]
-    lines = run(
-        "--steps", 2, "--repeats", 1, *small, "rl.micro_batch_size=2", script="grpo.py"
-    ).splitlines()
-    at = next(n for n, line in enumerate(lines) if line.startswith("step of ours"))
-    shares = {line[2:22].strip(): float(line[22:].rstrip("%")) for line in lines[at + 1 : -1]}
+    lines = run("--steps", 2, "--repeats", 1, *small, script="grpo.py").splitlines()
+    first = next(n for n, line in enumerate(lines) if line.startswith("step of ours"))
+    shares = {}
+    for line in lines[first + 1 : -1]:
+        part = line[2:22].strip()
+        shares[part] = float(line[22:].rstrip("%"))
     assert {"generation", "log_probabilities", "rewards", "backward", "the rest"} == set(shares)
     assert abs(sum(shares.values()) - 100) < 1
-    assert "1 steps of 1 x 2 rollouts" in lines[at]
+    assert "1 steps of 1 x 2 rollouts" in lines[first]
     assert lines[-1].startswith("bare TRL script: ")
 
 
-def test_two_engines_are_timed_on_the_same_prompts():
+def test_engines_answers_same_prompts():
     words = ["generation.max_new_tokens=8", "generation.batch_size=2"]
-    first, second, ratio, same = run(
-        "--prompts", 3, "--block", 2, *words, script="engines.py"
-    ).splitlines()
+    printed = run("--prompts", 3, "--block", 2, *words, script="engines.py")
+    first, second, ratio, same = printed.splitlines()
     assert first.startswith("hf ")
     assert second.startswith("paged ")
     assert re.fullmatch(r"paged / hf: [\d.]+ \([\d.]+ to [\d.]+ over 2 blocks\)", ratio)
     assert same == "same texts: 3 of 3"
 
 
-def test_the_plain_version_leaves_what_the_stages_leave(tmp_path, monkeypatch):
+def test_plain_version_leaves_tables_of_stages(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCH)
     import plain
     import run as bench
     import world
 
-    raw, aside = tmp_path / "raw", tmp_path / "plain"
+    raw = tmp_path / "raw"
+    plain_folder = tmp_path / "plain"
     raw.mkdir()
-    aside.mkdir()
+    plain_folder.mkdir()
     world.write(raw, users=50)
-    ours = bench._tables(bench.Setting(bench.configured(raw), tmp_path, 1))
-    plain.prepare_and_split(raw, aside, 0)
-    shared = {
-        "interactions": ours[0],
-        "users": ours[0],
-        "items": ours[0],
-        "train": ours[1],
-        "heldout": ours[1],
+    prepare, split = bench.write_tables(bench.Setting(bench.configured(raw), tmp_path, 1))
+    plain.prepare_and_split(raw, plain_folder, 0)
+    folders = {
+        "interactions": prepare,
+        "users": prepare,
+        "items": prepare,
+        "train": split,
+        "heldout": split,
     }
-    for name, folder in shared.items():
-        theirs = pl.read_parquet(aside / f"{name}.parquet")
-        made = pl.read_parquet(folder / f"{name}.parquet").select(theirs.columns)
-        assert theirs.cast(made.schema).equals(made), name
+    for name, folder in folders.items():
+        theirs = pl.read_parquet(plain_folder / f"{name}.parquet")
+        ours = pl.read_parquet(folder / f"{name}.parquet").select(theirs.columns)
+        assert theirs.cast(ours.schema).equals(ours), name
     for name in ("candidates", "validation_candidates"):
-        theirs, made = (pl.read_parquet(f / f"{name}.parquet") for f in (aside, ours[1]))
-        assert theirs["positive"].to_list() == made["positive"].to_list()
-        assert theirs["items"].list.n_unique().to_list() == made["items"].list.n_unique().to_list()
+        theirs = pl.read_parquet(plain_folder / f"{name}.parquet")
+        ours = pl.read_parquet(split / f"{name}.parquet")
+        assert theirs["positive"].to_list() == ours["positive"].to_list()
+        assert theirs["items"].list.n_unique().to_list() == ours["items"].list.n_unique().to_list()
 
 
-def test_generated_reviews_are_read_whole_and_have_a_long_tail(tmp_path, monkeypatch):
+def test_shop_reviews_are_read_whole_and_have_long_tail(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(BENCH)
     monkeypatch.setenv("POLARS_MAX_THREADS", "1")
     import shop
@@ -129,22 +135,20 @@ def test_generated_reviews_are_read_whole_and_have_a_long_tail(tmp_path, monkeyp
     raw = amazon.read_amazon(tmp_path / "one", shop.CATEGORY)
     assert len(rows) == raw.ratings.height == 30_000
     assert raw.notes == []
-    assert raw.users["raw_id"].gather(raw.ratings["user"]).to_list() == [
-        row["user_id"] for row in rows
-    ]
+    user_ids = raw.users["raw_id"].gather(raw.ratings["user"]).to_list()
+    assert user_ids == [row["user_id"] for row in rows]
     tables = index(raw)
     assert (tables.items.height, tables.items["title"].n_unique()) == (4000, 4000)
     assert 9_000 < tables.users.height < 11_000
-    per_user, per_item = (
-        tables.interactions.group_by(side).len()["len"] for side in ("user", "item")
-    )
+    per_user = tables.interactions.group_by("user").len()["len"]
+    per_item = tables.interactions.group_by("item").len()["len"]
     assert per_user.median() == 1
     assert per_user.max() > 100
     assert per_item.median() <= 5
     assert per_item.max() > 100
 
 
-def test_a_scale_run_reads_its_figures_from_the_manifest(tmp_path, monkeypatch, capsys):
+def test_scale_reads_figures_from_manifest(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(BENCH)
     import scale
 

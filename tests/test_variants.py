@@ -1,4 +1,4 @@
-"""Every ablation, every other method and every experiment file runs from end to end, as small as it can be."""
+"""Every ablation, every baseline and every experiment file runs from end to end, on very little."""
 
 import json
 import shutil
@@ -12,7 +12,9 @@ from r2rec.base.errors import R2RecError
 from tests.small import Done, go
 
 REFERENCES = ["random", "popularity"]
-SFT, RL, NO_SFT = "R2Rec without RL", "R2Rec", "R2Rec without SFT"
+SFT = "R2Rec without RL"
+RL = "R2Rec"
+NO_SFT = "R2Rec without SFT"
 
 
 def traces(done: Done) -> pl.DataFrame:
@@ -34,7 +36,7 @@ def traces(done: Done) -> pl.DataFrame:
         ("reward=reciprocal", ["backbone", SFT, RL]),
     ],
 )
-def test_parts_can_be_changed_or_left_out(store: Path, override: str, methods: list[str]) -> None:
+def test_run_with_other_parts(store: Path, override: str, methods: list[str]) -> None:
     done = go(store, *override.split())
     assert [record["method"] for record in done.records] == REFERENCES + methods
     assert ("sft" in done.stages) == (SFT in methods or RL in methods)
@@ -42,41 +44,38 @@ def test_parts_can_be_changed_or_left_out(store: Path, override: str, methods: l
     assert (done.folder / "report.html").is_file()
 
 
-def test_without_reasoning_nothing_thinks(store: Path) -> None:
+def test_no_reasoning_has_no_thoughts(store: Path) -> None:
     done = go(store, "prompt=no_reasoning", "rl=off")
     assert traces(done)["thought"].is_null().all()
     assert not traces(done)["prompt"].str.contains("<think>").any()
     assert done.made() >= {"think", "sft"}
 
 
-def test_without_chains_no_prompt_shows_one(store: Path) -> None:
-    with_chains, without = go(store, "until=think"), go(store, "prompt=no_chain", "until=think")
-    assert (
-        traces(with_chains)["prompt"].str.contains("Interaction chains").mean() > 0.5
-    )  # a first like may have none
+def test_no_chain_prompts_and_thoughts_have_no_chains(store: Path) -> None:
+    with_chains = go(store, "until=think")
+    without = go(store, "prompt=no_chain", "until=think")
+    # not all: a user's first like may have no chain
+    assert traces(with_chains)["prompt"].str.contains("Interaction chains").mean() > 0.5
     assert not traces(without)["prompt"].str.contains("Interaction chains").any()
-    assert (
-        not traces(without)["thought"].str.contains("Chain|neighbour").any()
-    )  # nothing is taught that is not shown
+    # the teacher uses nothing that the prompt does not show
+    assert not traces(without)["thought"].str.contains("Chain|neighbour").any()
     assert traces(without)["accepted"].any()
     assert go(store, "prompt=no_chain", "rl=off").records
 
 
-def test_without_profiles_no_prompt_shows_one(store: Path) -> None:
-    with_profiles, without = (
-        go(store, "until=think"),
-        go(store, "prompt.profile=false", "until=think"),
-    )
+def test_prompts_without_profile(store: Path) -> None:
+    with_profiles = go(store, "until=think")
+    without = go(store, "prompt.profile=false", "until=think")
     assert traces(with_profiles)["prompt"].str.contains("User: ").all()
     assert not traces(without)["prompt"].str.contains("User: ").any()
 
 
-def test_without_a_sampler_there_are_no_chains(store: Path) -> None:
+def test_no_sampler_makes_no_chains(store: Path) -> None:
     done = go(store, "chain_sampler=none", "until=chain")
     assert done.table("chain", "chains").is_empty()
 
 
-def test_forward_chains_lead_to_what_is_ranked(store: Path) -> None:
+def test_forward_chains_lead_to_candidates(store: Path) -> None:
     done = go(store, "chain_sampler=retrieval", "until=chain")
     shown = done.table("split", "candidates").select("user", item2="items").explode("item2")
     chains = done.table("chain", "chains")
@@ -85,9 +84,7 @@ def test_forward_chains_lead_to_what_is_ranked(store: Path) -> None:
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_a_baseline_enters_after_split_and_ranks_as_it_does_elsewhere(
-    smoke: Done, store: Path, name: str
-) -> None:
+def test_baseline_ranks_as_its_reference(smoke: Done, store: Path, name: str) -> None:
     done = go(store, f"baseline={name}")
     assert set(done.stages) == {"prepare", "split", "rank", "report"}
     assert sorted(record["method"] for record in done.records) == sorted(REFERENCES)
@@ -99,20 +96,17 @@ def test_a_baseline_enters_after_split_and_ranks_as_it_does_elsewhere(
 TRAINED = sorted(p.stem for p in CONF.glob("baseline/*.yaml") if "\nfit:" in p.read_text())
 
 
-def test_every_baseline_trains_ranks_and_differs_from_the_others(store: Path) -> None:
+def test_every_baseline_trains_and_ranks_differently(store: Path) -> None:
     closed = ("item_knn", "ease")
     words = ("evaluation.users=60", "evaluation.arms=[]")
     rankings = {}
     for name in (*closed, *TRAINED):
-        done = go(store, f"baseline={name}", *words, *["baseline.fit.epochs=2"] * (name in TRAINED))
+        epochs = ["baseline.fit.epochs=2"] if name in TRAINED else []
+        done = go(store, f"baseline={name}", *words, *epochs)
         assert ("fit" in done.stages) == (name in TRAINED)
         assert [record["method"] for record in done.records] == [*REFERENCES, name]
-        rankings[name] = tuple(
-            map(
-                tuple,
-                pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)["ranking"],
-            )
-        )
+        table = pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)
+        rankings[name] = tuple(map(tuple, table["ranking"]))
     assert len(set(rankings.values())) == len(rankings) == 8
     again = go(
         store,
@@ -121,7 +115,7 @@ def test_every_baseline_trains_ranks_and_differs_from_the_others(store: Path) ->
         "evaluation.users=20",
         "evaluation.arms=[]",
     )
-    assert "fit" not in again.made()  # more or fewer evaluated users train nothing anew
+    assert "fit" not in again.made()  # the number of evaluated users is not in its key
 
 
 @pytest.fixture(scope="module")
@@ -143,17 +137,32 @@ def movielens(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-# An experiment's own choices, on as little as can be. The backbone is the one of `smoke`.
+# Each experiment with its own choices and the smallest sizes. The backbone is the one of `smoke`.
 TINY = [
-    "model=tiny_scratch", "model.tiny.vocabulary=512", "model.tiny.hidden=32", "model.tiny.layers=1",
-    "model.tiny.heads=2", "model.tiny.feed_forward=64", "model.tiny.steps=4", "model.tiny.batch_tokens=2048",
-    "model.tiny.prompts_per_world=8", "model.tiny.learning_rate=3e-3",
-]  # fmt: skip
+    "model=tiny_scratch",
+    "model.tiny.vocabulary=512",
+    "model.tiny.hidden=32",
+    "model.tiny.layers=1",
+    "model.tiny.heads=2",
+    "model.tiny.feed_forward=64",
+    "model.tiny.steps=4",
+    "model.tiny.batch_tokens=2048",
+    "model.tiny.prompts_per_world=8",
+    "model.tiny.learning_rate=3e-3",
+]
 FEW = [
-    "hardware=cpu", "sft.samples=6", "sft.epochs=1", "rl.samples=2", "rl.group_size=2", "rl.prompts_per_step=1",
-    "rl.micro_batch_size=2", "rl.max_new_tokens=16", "generation.max_new_tokens=16", "evaluation.users=4",
+    "hardware=cpu",
+    "sft.samples=6",
+    "sft.epochs=1",
+    "rl.samples=2",
+    "rl.group_size=2",
+    "rl.prompts_per_step=1",
+    "rl.micro_batch_size=2",
+    "rl.max_new_tokens=16",
+    "generation.max_new_tokens=16",
+    "evaluation.users=4",
     "evaluation.resamples=20",
-]  # fmt: skip
+]
 EXPERIMENTS = {
     "smoke": [],
     "pretrain_tiny": TINY,
@@ -171,12 +180,10 @@ EXPERIMENTS = {
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("experiment/*.yaml")))
-def test_every_experiment_runs_on_little(store: Path, movielens: Path, name: str) -> None:
-    words = (
-        EXPERIMENTS[name]
-        + [f"dataset.root={movielens}"] * (name == "paper")
-        + [f"roots.ml_1m={movielens}"]
-    )
+def test_every_experiment_runs(store: Path, movielens: Path, name: str) -> None:
+    words = [*EXPERIMENTS[name], f"roots.ml_1m={movielens}"]
+    if name == "paper":
+        words.append(f"dataset.root={movielens}")
     done = go(store, *words, experiment=name)
     assert "backbone" not in done.made()
     if name in ("pretrain_tiny", "tune"):
@@ -187,43 +194,37 @@ def test_every_experiment_runs_on_little(store: Path, movielens: Path, name: str
         assert last == {"baselines": "sasrec", "robustness": "item_knn"}.get(name, RL)
 
 
-def test_moving_the_raw_files_remakes_nothing(store: Path, movielens: Path, tmp_path: Path) -> None:
+def test_moved_raw_files_remake_nothing(store: Path, movielens: Path, tmp_path: Path) -> None:
     words = [*TINY, *FEW, "until=split"]
     first = go(store, *words, f"dataset.root={movielens}", experiment="paper")
-    second = go(
-        store,
-        *words,
-        f"dataset.root={shutil.copytree(movielens, tmp_path / 'moved')}",
-        experiment="paper",
-    )
-    assert {stage["key"] for stage in first.stages.values()} == {
-        stage["key"] for stage in second.stages.values()
-    }
+    moved = shutil.copytree(movielens, tmp_path / "moved")
+    second = go(store, *words, f"dataset.root={moved}", experiment="paper")
+    keys = {stage["key"] for stage in first.stages.values()}
+    assert keys == {stage["key"] for stage in second.stages.values()}
     assert second.made() == set()
 
 
-def test_training_elsewhere_trains_there_once_and_ranks_here(store: Path, movielens: Path) -> None:
-    small, here = [*TINY, *FEW], ["dataset=ml_1m", f"roots.ml_1m={movielens}"]
+def test_train_on_reuses_training_and_ranks_elsewhere(store: Path, movielens: Path) -> None:
+    small = [*TINY, *FEW]
+    here = ["dataset=ml_1m", f"roots.ml_1m={movielens}"]
     there = go(store, *small, experiment="transfer")
     done = go(store, *small, *here, "dataset@train_on=toy", experiment="transfer")
-    assert not any(
-        name.startswith("train_on/") for name in done.made()
-    )  # the run on toy has made all of it
+    # the run on toy has made all of it
+    assert not any(name.startswith("train_on/") for name in done.made())
     assert done.stages["train_on/rl"]["path"] == there.stages["rl"]["path"]
     trained = {r["method"]: r["train_dataset"] for r in done.records}
     assert {r["dataset"] for r in done.records} == {"ml_1m"}
-    assert {name for name, data in trained.items() if data == "toy"} == {
-        "R2Rec without RL",
-        "R2Rec",
-    }
-    assert {name for name, data in trained.items() if data == "ml_1m"} == {*REFERENCES, "backbone"}
+    on_toy = {name for name, data in trained.items() if data == "toy"}
+    on_movielens = {name for name, data in trained.items() if data == "ml_1m"}
+    assert on_toy == {SFT, RL}
+    assert on_movielens == {*REFERENCES, "backbone"}
     own = go(store, *small, *here, "dataset@train_on=ml_1m", experiment="transfer")
     assert own.stages["rl"]["path"] != there.stages["rl"]["path"]
     assert "train_on/rl" not in own.stages
 
 
-def test_a_baseline_cannot_be_trained_elsewhere(store: Path) -> None:
-    with pytest.raises(R2RecError, match="a baseline can't move"):
+def test_train_on_refuses_baseline(store: Path) -> None:
+    with pytest.raises(R2RecError, match="baselines cannot be trained on another data set"):
         go(store, "dataset@train_on=ml_1m", "baseline=sasrec")
 
 
@@ -231,7 +232,7 @@ DIAGNOSTICS = sorted(p.stem for p in CONF.glob("diagnostic/*.yaml") if p.stem !=
 
 
 @pytest.mark.parametrize("name", DIAGNOSTICS)
-def test_every_diagnostic_asks_the_arms_that_write(store: Path, name: str) -> None:
+def test_every_diagnostic_asks_arms_that_write(store: Path, name: str) -> None:
     few = {
         "position": ["diagnostic.params.shuffles=2"],
         "consistency": ["diagnostic.params.samples=2"],

@@ -1,11 +1,12 @@
 """The default run in one process and in two; and in two that are killed, then resumed by one.
 
-    python experiments/trust/processes.py
+    python experiments/trust/processes.py [override ...]
 
 The third run is killed in SFT and in GRPO. Prints seconds, the processes left after each kill, the
 largest differences between adapters, and how many rankings equal those of the first run.
 """
 
+import argparse
 import os
 import signal
 import subprocess
@@ -26,13 +27,18 @@ GRACE_SECONDS = 1  # for processes to end after a kill
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("overrides", nargs="*", help="overrides for all runs, for a quick trial")
+    overrides = parser.parse_args().overrides
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run(folder / "one")
-        run(folder / "two", TWO_PROCESSES)
+        run(folder / "one", *overrides)
+        run(folder / "two", TWO_PROCESSES, *overrides)
         for stage in TRAINING:
-            kill(folder / "resumed", stage, TWO_PROCESSES, *FREQUENT_CHECKPOINTS)
-        run(folder / "resumed", *FREQUENT_CHECKPOINTS)
+            kill(folder / "resumed", stage, TWO_PROCESSES, *FREQUENT_CHECKPOINTS, *overrides)
+        run(folder / "resumed", *FREQUENT_CHECKPOINTS, *overrides)
         for other in ("two", "resumed"):
             compare_adapters(folder / "one", folder / other)
             compare_rankings(folder / "one", folder / other)

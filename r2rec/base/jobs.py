@@ -8,7 +8,6 @@ from r2rec.base.store import Artefact
 from r2rec.config import Dataset
 from r2rec.config.slices import Arm
 
-
 TRAIN_ON = "train_on/"  # before the names of jobs on a training data set that is not evaluated
 
 

@@ -83,7 +83,8 @@ def targeted(base: Any, targets: str, where: str) -> None:
             matrices.add(name)
     unknown = []
     for target in targets.split(","):
-        if not any(f".{name}".endswith(f".{target}") for name in matrices):
+        ending = f".{target}"
+        if not any(f".{name}".endswith(ending) for name in matrices):
             unknown.append(target)
     if unknown:
         layers = sorted({name.rpartition(".")[2] for name in matrices})

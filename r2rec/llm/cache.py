@@ -41,7 +41,11 @@ class GrowingLayer(DynamicLayer):
     value_block: Tensor | None = None
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *args: Any,
+        **kwargs: Any,
     ) -> tuple[Any, Any]:
         """Append the new tokens; return all keys and values."""
         if key_states.requires_grad:  # no gradient flows through a block that is written in place
@@ -65,13 +69,15 @@ class GrowingLayer(DynamicLayer):
 
     def _has_room(self, key_block: Tensor, end: int) -> bool:
         """Whether the block reaches to `end` and still is what `keys` shows (`reset` drops it)."""
-        return key_block.shape[-2] >= end and key_block.data_ptr() == self.keys.data_ptr()
+        current = key_block.data_ptr() == self.keys.data_ptr()
+        return current and key_block.shape[-2] >= end
 
 
 def _larger_block(held: Tensor, new: Tensor, length: int) -> Tensor:
     """A block for `length` held tokens, which are copied into it, the new ones, and some more."""
     batch, heads, tokens, width = new.shape
-    block = new.new_empty(batch, heads, length + tokens + GROWTH, width)
+    size = length + tokens + GROWTH
+    block = new.new_empty(batch, heads, size, width)
     if length:
         block[:, :, :length] = held
     return block

@@ -35,10 +35,10 @@ def answer_tail(text: str, reasoned: bool) -> str | None:
 
 def begins(text: str, n: int) -> bool:
     """Whether a list of the first `n` labels, each once, can begin with `text`."""
-    if len(text) > _list_length(n) or not _in_frame(text, 0):
+    if len(text) > _list_length(n):
         return False
-    named = text[LABEL_AT::PERIOD]
-    return len(set(named)) == len(named) and set(named) <= set(LABELS[:n])
+    named = _labels_in(text, 0)
+    return named is not None and named <= set(LABELS[:n])
 
 
 def _list_length(n: int) -> int:
@@ -46,13 +46,22 @@ def _list_length(n: int) -> int:
     return PERIOD * n - 2
 
 
-def _in_frame(text: str, start: int) -> bool:
-    """Whether all characters between labels are right, if `text` starts at `start` in a list."""
+def _labels_in(text: str, start: int) -> set[str] | None:
+    """What stands in the places of labels, if `text` starts at `start` in a list.
+
+    None: something is named twice, or a character between labels is wrong.
+    """
+    named: set[str] = set()
     for position, character in enumerate(text, start):
         place = position % PERIOD
-        if place != LABEL_AT and character != FRAME[place]:
-            return False
-    return True
+        if place != LABEL_AT:
+            if character != FRAME[place]:
+                return None
+        elif character in named:
+            return None
+        else:
+            named.add(character)
+    return named
 
 
 class Piece(NamedTuple):
@@ -86,8 +95,9 @@ class Grammar:
             return [self.end]
         unnamed = set(LABELS[:n]).difference(tail[LABEL_AT::PERIOD])
         room = _list_length(n) - len(tail)
+        place = len(tail) % PERIOD
         ids = []
-        for piece in self.list_pieces[len(tail) % PERIOD]:
+        for piece in self.list_pieces[place]:
             if piece.length <= room and piece.labels <= unnamed:
                 ids.append(piece.id)
         return ids or [self.end]
@@ -119,15 +129,18 @@ def _list_pieces(tokenizer: Any) -> list[list[Piece]]:
     for place in range(PERIOD):
         pieces = []
         for token_id, text in candidates:
-            named = text[(LABEL_AT - place) % PERIOD :: PERIOD]
-            each_once = len(set(named)) == len(named)
-            if _in_frame(text, place) and each_once and set(named) <= set(LABELS):
+            named = _labels_in(text, place)
+            if named is not None and named <= set(LABELS):
                 pieces.append(Piece(token_id, len(text), frozenset(named)))
         by_place.append(pieces)
     return by_place
 
 
-def label_processor(tokenizer: Any, labels: Sequence[int], reasoned: bool) -> LogitsProcessor:
+def label_processor(
+    tokenizer: Any,
+    labels: Sequence[int],
+    reasoned: bool,
+) -> LogitsProcessor:
     """The constraint as a logits processor of transformers' `generate`.
 
     Args:

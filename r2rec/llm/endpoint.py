@@ -36,9 +36,13 @@ def answers(prompts: Sequence[Messages], endpoint: Endpoint, folder: Path) -> li
             might pass the ceiling, on which all answers of the run count. Answers received until
             then are in `folder`.
     """
-    bodies = [request_body(messages, endpoint) for messages in prompts]
-    keys = [address(body, endpoint) for body in bodies]
-    by_key = dict(zip(keys, bodies, strict=True))
+    by_key: dict[str, Body] = {}
+    keys = []  # of each prompt; the same prompt has the same key
+    for messages in prompts:
+        body = request_body(messages, endpoint)
+        key = address(body, endpoint)
+        keys.append(key)
+        by_key[key] = body
     missing = {}
     stored = {}
     for key, body in by_key.items():
@@ -52,7 +56,9 @@ def answers(prompts: Sequence[Messages], endpoint: Endpoint, folder: Path) -> li
             f"{len(missing)} of {len(by_key)} answers are not in {folder}; "
             "replay=false asks the endpoint for them"
         )
-    ledger.of(endpoint).answers |= {key: answer.cost for key, answer in stored.items()}
+    costs = ledger.of(endpoint).answers
+    for key, answer in stored.items():
+        costs[key] = answer.cost
     if missing:
         asyncio.run(_Asking(endpoint, folder).ask_all(missing))
         for key in missing:

@@ -70,7 +70,13 @@ Weigh = Callable[[Prompts, Prompts], Any]  # (prompts [n], options [k]) -> log-p
 class TokenEngine:
     """What engines have in common that hold tokenizer and weights: questions become token ids."""
 
-    def __init__(self, setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) -> None:
+    def __init__(
+        self,
+        setup: Setup,
+        tokenizer: Any,
+        generate: Generate,
+        weigh: Weigh,
+    ) -> None:
         self.tokenizer = tokenizer
         self.reasoning = setup.reasoning
         self.max_length = setup.backbone.max_length
@@ -83,16 +89,24 @@ class TokenEngine:
 
         Each has its own seed, so neither batching nor the number of processes changes an answer.
         """
-        encoded = [encode(self.tokenizer, q.messages, self.reasoning) for q in questions]
+        encoded = []
+        for question in questions:
+            ids = encode(self.tokenizer, question.messages, self.reasoning)
+            encoded.append(ids)
         prompts = self._fitting(encoded, self.new_tokens)
         rows = []
         for index, ids in prompts.items():
-            rows.append((ids, seed + index, questions[index].labels))
+            labels = questions[index].labels
+            rows.append((ids, seed + index, labels))
         texts = processes.map_rows(rows, self._generate_rows)
         answers: list[Answer | None] = [None] * len(questions)
         for index, text in zip(prompts, texts, strict=True):
-            new_tokens = len(self.tokenizer.encode(text))
-            answers[index] = Answer(text, len(prompts[index]), new_tokens, 0.0)
+            answers[index] = Answer(
+                text,
+                prompt_tokens=len(prompts[index]),
+                completion_tokens=len(self.tokenizer.encode(text)),
+                cost=0.0,
+            )
         return answers
 
     def weigh(self, questions: Sequence[Question]) -> list[list[float] | None]:
@@ -100,33 +114,48 @@ class TokenEngine:
         opening, options = _first_labels(self.tokenizer)
         encoded = []
         for question in questions:
-            encoded.append(_opened(self.tokenizer, question.messages, self.reasoning, opening))
-        prompts = self._fitting(encoded, max(map(len, options)))
+            ids = _opened(self.tokenizer, question.messages, self.reasoning, opening)
+            encoded.append(ids)
+        longest_option = max(map(len, options))
+        prompts = self._fitting(encoded, longest_option)
         weights: list[list[float] | None] = [None] * len(questions)
-        if prompts:
-            most_labels = max(questions[index].labels for index in prompts)
-            table = self.weigh_options(list(prompts.values()), options[:most_labels])
-            for index, row in zip(prompts, table, strict=True):
-                weights[index] = _normalised(row[: questions[index].labels])
+        if not prompts:
+            return weights
+        most_labels = max(questions[index].labels for index in prompts)
+        fitting = list(prompts.values())
+        table = self.weigh_options(fitting, options[:most_labels])
+        for index, row in zip(prompts, table, strict=True):
+            labels = questions[index].labels
+            weights[index] = _normalised(row[:labels])
         return weights
 
     def _fitting(self, prompts: Prompts, new_tokens: int) -> dict[int, list[int]]:
         """Index -> prompt, of the prompts that leave room for so many new tokens."""
         fitting = {}
+        longest = self.max_length - new_tokens
         for index, ids in enumerate(prompts):
-            if len(ids) + new_tokens <= self.max_length:
+            if len(ids) <= longest:
                 fitting[index] = ids
         return fitting
 
     def _generate_rows(self, rows: list[tuple[list[int], int, int]]) -> list[str]:
         """Texts for rows (prompt, seed, labels)."""
-        prompts = [row[0] for row in rows]
-        seeds = [row[1] for row in rows]
-        labels = [row[2] for row in rows]
+        prompts = []
+        seeds = []
+        labels = []
+        for ids, seed, n in rows:
+            prompts.append(ids)
+            seeds.append(seed)
+            labels.append(n)
         return self.generate_texts(prompts, seeds, labels)
 
 
-def on_tokens(setup: Setup, tokenizer: Any, generate: Generate, weigh: Weigh) -> Engine:
+def on_tokens(
+    setup: Setup,
+    tokenizer: Any,
+    generate: Generate,
+    weigh: Weigh,
+) -> Engine:
     """The engine on two functions of token ids."""
     engine = TokenEngine(setup, tokenizer, generate, weigh)
     return Engine(engine.write, engine.weigh)
@@ -154,8 +183,9 @@ def in_process(setup: Setup, generate: Callable[..., list[str]]) -> Engine:
         )
 
     def weigh(prompts: Prompts, options: Prompts) -> Any:
-        longest = max(map(len, prompts)) + max(map(len, options))
-        batch_tokens = generation.batch_size * longest
+        longest_prompt = max(map(len, prompts))
+        longest_option = max(map(len, options))
+        batch_tokens = generation.batch_size * (longest_prompt + longest_option)
         return option_logprobs(model, tokenizer, prompts, options, batch_tokens)
 
     return on_tokens(setup, tokenizer, texts, weigh)
@@ -174,14 +204,20 @@ def loaded(setup: Setup) -> tuple[Any, Any]:
     return tokenizer, model.eval()
 
 
-def _opened(tokenizer: Any, messages: Messages, reasoning: bool, opening: str) -> list[int]:
+def _opened(
+    tokenizer: Any,
+    messages: Messages,
+    reasoning: bool,
+    opening: str,
+) -> list[int]:
     """Token ids of a conversation whose answer has begun, after an empty thought if one is due."""
     text = rendered_conversation(tokenizer, messages, reasoning=False)
+    closed = text.rstrip().endswith("</think>")
     thought = None
-    if reasoning and not text.rstrip().endswith("</think>"):
+    if reasoning and not closed:
         thought = ""
-    completion = render_completion(thought, opening)
-    ids: list[int] = tokenizer.encode(text + completion, add_special_tokens=False)
+    text += render_completion(thought, opening)
+    ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
 
 
@@ -201,5 +237,6 @@ def _normalised(row: Any) -> list[float]:
     import numpy as np
 
     values = np.asarray(row, np.float64)
-    normalised: list[float] = (values - np.logaddexp.reduce(values)).tolist()
+    total = np.logaddexp.reduce(values)
+    normalised: list[float] = (values - total).tolist()
     return normalised

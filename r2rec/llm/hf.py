@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from r2rec.config import Generation, Probe
+from r2rec.llm.constrain import LogitsProcessor, label_processor
 from r2rec.llm.engine import Engine, Setup, in_process
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ LIKELY_TOKENS = 128  # they nearly always hold the nucleus: sorting these is eno
 Chance = Callable[[int], "Tensor"]  # n -> n numbers in [0, 1), one for each row
 
 
-def nucleus(scores: "Tensor", temperature: float, top_p: float) -> tuple["Tensor", "Tensor"]:
+def nucleus(
+    scores: "Tensor",
+    temperature: float,
+    top_p: float,
+) -> tuple["Tensor", "Tensor"]:
     """The smallest set of most likely tokens that holds `top_p`, for each row of scores.
 
     transformers' own temperature and nucleus give the same, but sort the whole vocabulary at every
@@ -33,7 +38,8 @@ def nucleus(scores: "Tensor", temperature: float, top_p: float) -> tuple["Tensor
     scores = scores / temperature
     vocabulary = scores.shape[-1]
     if top_p >= 1:  # nothing is left out: no need to sort
-        return scores, torch.arange(vocabulary, device=scores.device).expand_as(scores)
+        tokens = torch.arange(vocabulary, device=scores.device)
+        return scores, tokens.expand_as(scores)
     norm = scores.logsumexp(-1, keepdim=True)
     size = min(LIKELY_TOKENS, vocabulary)
     while True:
@@ -41,15 +47,19 @@ def nucleus(scores: "Tensor", temperature: float, top_p: float) -> tuple["Tensor
         probability = (best - norm).exp()
         before = probability.cumsum(-1) - probability  # what the more likely tokens hold
         held = before[:, -1] + probability[:, -1]
-        if size == vocabulary or bool((held >= top_p).all()):
+        enough = bool((held >= top_p).all())
+        if enough or size == vocabulary:
             break
         size = vocabulary
-    return best.masked_fill(before >= top_p, -float("inf")), tokens
+    kept = best.masked_fill(before >= top_p, -float("inf"))
+    return kept, tokens
 
 
 def drawing(
-    temperature: float, top_p: float, chance: Chance
-) -> Callable[["Tensor", "Tensor"], "Tensor"]:
+    temperature: float,
+    top_p: float,
+    chance: Chance,
+) -> LogitsProcessor:
     """A logits processor that leaves one token in each row, drawn from the row's nucleus.
 
     Greedy decoding then takes this token. One random number per row is compared with the summed
@@ -61,10 +71,12 @@ def drawing(
     def draw(_: "Tensor", scores: "Tensor") -> "Tensor":
         kept, tokens = nucleus(scores, temperature, top_p)
         summed = kept.softmax(-1).cumsum(-1, dtype=torch.float64)
-        thresholds = chance(len(kept))[:, None] * summed[:, -1:]  # the last sum need not be 1
+        total = summed[:, -1:]  # need not be 1
+        thresholds = chance(len(kept))[:, None] * total
         column = torch.searchsorted(summed, thresholds, right=True)
-        drawn = torch.full_like(scores, -torch.inf)
-        return drawn.scatter_(-1, tokens.gather(-1, column), 0.0)
+        drawn = tokens.gather(-1, column)
+        result = torch.full_like(scores, -torch.inf)
+        return result.scatter_(-1, drawn, 0.0)
 
     return draw
 
@@ -75,9 +87,11 @@ def chance(seeds: Sequence[int], tokens: int, device: Any) -> Chance:
 
     rows = []
     for seed in seeds:
-        rows.append(np.random.default_rng(seed).random(tokens))
-    by_token = iter(torch.tensor(np.array(rows).T, device=device))
-    return lambda _: next(by_token)
+        rng = np.random.default_rng(seed)
+        rows.append(rng.random(tokens))
+    by_token = np.array(rows).T
+    numbers = iter(torch.tensor(by_token, device=device))
+    return lambda _: next(numbers)
 
 
 def hf_engine(setup: Setup) -> Engine:
@@ -104,10 +118,9 @@ def generate(
         labels: Candidates that each answer ranks, after a thought if `reasoned`. None: nothing is
             constrained.
     """
-    from r2rec.llm.constrain import label_processor
-
     model.eval()
     completions = [""] * len(prompts)
+    new_tokens = generation.max_new_tokens
     for batch in _batches(prompts, generation.batch_size):
         processors = []
         if labels is not None:
@@ -115,10 +128,9 @@ def generate(
             processors.append(label_processor(tokenizer, batch_labels, reasoned))
         if generation.temperature > 0:
             batch_seeds = [seeds[i] for i in batch]
-            random = chance(batch_seeds, generation.max_new_tokens, model.device)
+            random = chance(batch_seeds, new_tokens, model.device)
             processors.append(drawing(generation.temperature, generation.top_p, random))
         batch_prompts = [prompts[i] for i in batch]
-        new_tokens = generation.max_new_tokens
         texts = _continued(model, tokenizer, batch_prompts, new_tokens, processors)
         for index, text in zip(batch, texts, strict=True):
             completions[index] = text
@@ -130,8 +142,10 @@ def _batches(prompts: list[list[int]], size: int) -> Iterator[list[int]]:
     from tqdm import tqdm
 
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    for start in tqdm(range(0, len(order), size), desc="rank", leave=False, disable=None):
-        yield order[start : start + size]
+    starts = range(0, len(order), size)
+    for start in tqdm(starts, desc="rank", leave=False, disable=None):
+        end = start + size
+        yield order[start:end]
 
 
 def _continued(
@@ -139,14 +153,15 @@ def _continued(
     tokenizer: Any,
     prompts: list[list[int]],
     new_tokens: int,
-    processors: list[Callable[["Tensor", "Tensor"], "Tensor"]],
+    processors: list[LogitsProcessor],
 ) -> list[str]:
     """Completions of one batch, decoded greedily after the logits processors."""
     import torch
 
     from r2rec.llm.sharing import sharing
 
-    batch = tokenizer.pad({"input_ids": prompts}, return_tensors="pt").to(model.device)
+    batch = tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
+    batch = batch.to(model.device)
     ids = batch["input_ids"]
     mask = batch["attention_mask"]
     with torch.inference_mode(), sharing(model, ids, mask) as cache:
@@ -162,5 +177,7 @@ def _continued(
             logits_processor=processors,
             **cache,
         )
-    texts: list[str] = tokenizer.batch_decode(output[:, ids.shape[1] :], skip_special_tokens=True)
+    prompt_length = ids.shape[1]
+    new = output[:, prompt_length:]
+    texts: list[str] = tokenizer.batch_decode(new, skip_special_tokens=True)
     return texts

@@ -34,18 +34,24 @@ def option_logprobs(
         batch_tokens: Tokens in a batch, padding included; a longer prompt goes alone.
     """
     pad = tokenizer.pad_token_id
-    table = np.empty((len(prompts), len(options)), np.float32)
+    shape = (len(prompts), len(options))
+    table = np.empty(shape, np.float32)
     first_tokens = [option[0] for option in options]
     for rows, logprobs in _last_logprobs(model, pad, prompts, 1, batch_tokens):
-        table[rows] = logprobs[:, 0, first_tokens].cpu().numpy()
+        first = logprobs[:, 0, first_tokens]
+        table[rows] = first.cpu().numpy()
     for column, option in enumerate(options):
         rest = option[1:]
-        if not rest:
+        count = len(rest)
+        if count == 0:
             continue
-        longer = [[*prompt, *option[:-1]] for prompt in prompts]
-        for rows, logprobs in _last_logprobs(model, pad, longer, len(rest), batch_tokens):
-            of_rest = logprobs[:, range(len(rest)), rest]
-            table[rows, column] += of_rest.sum(1).cpu().numpy()
+        longer = []
+        for prompt in prompts:
+            longer.append([*prompt, *option[:-1]])
+        for rows, logprobs in _last_logprobs(model, pad, longer, count, batch_tokens):
+            of_rest = logprobs[:, range(count), rest]
+            summed = of_rest.sum(1)
+            table[rows, column] += summed.cpu().numpy()
     return table
 
 
@@ -55,10 +61,12 @@ def length_batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]
     Longest first, so running out of memory shows in the first batch.
     """
     batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+    longest_first = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    for index in longest_first:
         if batch:
-            padded_tokens = (len(batch) + 1) * lengths[batch[0]]
-            if padded_tokens > batch_tokens or len(batch) == MAX_ROWS:
+            rows = len(batch)
+            longest = lengths[batch[0]]
+            if (rows + 1) * longest > batch_tokens or rows == MAX_ROWS:
                 yield batch
                 batch = []
         batch.append(index)
@@ -66,7 +74,11 @@ def length_batches(lengths: list[int], batch_tokens: int) -> Iterator[list[int]]
         yield batch
 
 
-def padded(sequences: list[list[int]], pad: int, device: Any) -> "Tensor":
+def padded(
+    sequences: list[list[int]],
+    pad: int,
+    device: Any,
+) -> "Tensor":
     """Token ids [n, longest], padded on the right.
 
     A causal model's earlier positions do not see the padding, so no mask is needed.
@@ -74,7 +86,10 @@ def padded(sequences: list[list[int]], pad: int, device: Any) -> "Tensor":
     import torch
 
     longest = max(map(len, sequences))
-    rows = [ids + [pad] * (longest - len(ids)) for ids in sequences]
+    rows = []
+    for ids in sequences:
+        padding = [pad] * (longest - len(ids))
+        rows.append(ids + padding)
     return torch.tensor(rows, device=device)
 
 
@@ -103,10 +118,13 @@ def _last_logprobs(
     lengths = [len(ids) for ids in sequences]
     for rows in length_batches(lengths, batch_tokens):
         with torch.inference_mode():
-            ids = padded([sequences[i] for i in rows], pad, model.device)
+            batch = [sequences[i] for i in rows]
+            ends = [lengths[i] for i in rows]
+            ids = padded(batch, pad, model.device)
             states = decoder(input_ids=ids, use_cache=False).last_hidden_state
-            ends = torch.tensor([lengths[i] for i in rows], device=states.device)
-            last = ends[:, None] + torch.arange(-count, 0, device=states.device)
-            batch_index = torch.arange(len(rows), device=states.device)[:, None]
-            logits = head(states[batch_index, last]).float()
-            yield rows, logits.log_softmax(-1)
+            device = states.device
+            column = torch.tensor(ends, device=device)[:, None]
+            positions = column + torch.arange(-count, 0, device=device)
+            row = torch.arange(len(rows), device=device)[:, None]
+            logits = head(states[row, positions])
+            yield rows, logits.float().log_softmax(-1)

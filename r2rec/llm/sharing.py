@@ -39,7 +39,11 @@ class SharedLayer(GrowingLayer):
         self.is_initialized = True
 
     def update(
-        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+        self,
+        key_states: Tensor,
+        value_states: Tensor,
+        *args: Any,
+        **kwargs: Any,
     ) -> tuple[Any, Any]:
         """Append a token to each row; return keys and values in two parts each."""
         own_keys, own_values = self.own.update(key_states, value_states)
@@ -52,7 +56,8 @@ class SharedLayer(GrowingLayer):
 
     def get_seq_length(self) -> int:
         """Tokens of a row, its prompt included."""
-        return self.prompt_keys.shape[-2] + self.own.get_seq_length()
+        prompt_length = self.prompt_keys.shape[-2]
+        return prompt_length + self.own.get_seq_length()
 
 
 def attend(
@@ -87,22 +92,27 @@ def attend(
 
     def by_group(x: Tensor) -> Tensor:
         """[rows, kv, per_kv, n] -> [groups, kv, size * per_kv, n]."""
-        return x.view(groups, size, kv_heads, per_kv, -1).transpose(1, 2).flatten(2, 3)
+        split = x.view(groups, size, kv_heads, per_kv, -1)
+        return split.transpose(1, 2).flatten(2, 3)
 
     def by_row(x: Tensor) -> Tensor:
         """[groups, kv, size * per_kv, n] -> [rows, kv, per_kv, n]."""
-        return x.view(groups, kv_heads, size, per_kv, -1).transpose(1, 2).flatten(0, 1)
+        split = x.view(groups, kv_heads, size, per_kv, -1)
+        return split.transpose(1, 2).flatten(0, 1)
 
     queries = (query * scaling).view(rows, kv_heads, per_kv, width)
     prompt_scores = by_row(by_group(queries) @ key.prompt.mT)
     own_scores = queries @ key.own.mT
     scores = torch.cat([prompt_scores, own_scores], -1)
     if attention_mask is not None:
-        scores += torch.where(attention_mask, 0.0, -torch.inf).to(scores.dtype)
-    weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
-    from_prompt = by_row(by_group(weights[..., :prompt_length]) @ value.prompt)
-    from_own = weights[..., prompt_length:] @ value.own
-    return (from_prompt + from_own).reshape(rows, 1, heads, width), None
+        hiding = torch.where(attention_mask, 0.0, -torch.inf)
+        scores += hiding.to(scores.dtype)
+    weights = scores.softmax(-1, dtype=torch.float32)
+    weights = weights.to(query.dtype)
+    prompt_weights = by_group(weights[..., :prompt_length])
+    own_weights = weights[..., prompt_length:]
+    seen = by_row(prompt_weights @ value.prompt) + own_weights @ value.own
+    return seen.reshape(rows, 1, heads, width), None
 
 
 @contextmanager
@@ -117,15 +127,18 @@ def sharing(model: Any, ids: Tensor, mask: Tensor) -> Iterator[dict[str, Any]]:
     if cache is None:
         yield {}
         return
+    arguments = {"past_key_values": cache}
     size = _group_size(ids, mask)
     plain = all(type(layer) is GrowingLayer for layer in cache.layers)
     if size == 1 or ids.shape[1] < 2 or not plain:
-        yield {"past_key_values": cache}
+        yield arguments
         return
-    _read_prompts(model, cache, ids[::size, :-1], mask[::size, :-1])
+    first_ids = ids[::size]
+    first_mask = mask[::size]
+    _read_prompts(model, cache, first_ids[:, :-1], first_mask[:, :-1])
     cache.layers = [SharedLayer(layer) for layer in cache.layers]
     with attention(model, SHARED, attend):
-        yield {"past_key_values": cache}
+        yield arguments
 
 
 def _group_size(ids: Tensor, mask: Tensor) -> int:
@@ -138,7 +151,12 @@ def _group_size(ids: Tensor, mask: Tensor) -> int:
     return size
 
 
-def _read_prompts(model: Any, cache: Any, ids: Tensor, mask: Tensor) -> None:
+def _read_prompts(
+    model: Any,
+    cache: Any,
+    ids: Tensor,
+    mask: Tensor,
+) -> None:
     """Fill the cache with prompts [groups, p], padded on the left."""
     # positions as `generate` counts them: padding does not count
     positions = (mask.cumsum(-1) - 1).clamp(min=0)

@@ -28,8 +28,8 @@ def saved_configuration(run: Path, words: Sequence[str], conf: Path) -> DictConf
         R2RecError: There is no such run, an override is wrong, or a secret was not stored.
     """
     saved = _load(run)
-    members = []
-    values = []
+    members: list[str] = []
+    values: list[str] = []
     for word in words:
         group = word.partition("=")[0].partition("@")[0]
         kind = members if (conf / group).is_dir() and "." not in group else values
@@ -65,8 +65,8 @@ def _load(run: Path) -> Any:
 def _refuse_hidden(cfg: DictConfig, where: str = "") -> None:
     """Stop where a secret was hidden when the configuration was stored."""
     for name, value in cfg.items():
+        key = f"{where}{name!s}"
         if OmegaConf.is_dict(value):
-            _refuse_hidden(value, f"{where}{name}.")
+            _refuse_hidden(value, f"{key}.")
         elif isinstance(value, str) and HIDDEN in value:
-            key = f"{where}{name}"
             raise R2RecError(f"{key} was not stored, because it is a secret: add {key}=VALUE")

@@ -96,7 +96,7 @@ def check_ratings(trace: Trace, case: RankingCase) -> Iterator[str]:
     chain_stretches = list(stretches(trace, len(case.chains)))
     for claim in _rating_claims(trace):
         if chains_at(chain_stretches, claim.offset):
-            continue  # `hops` has looked at it
+            continue  # `check_hops` has checked it
         meant = set()
         read_by_then = set()
         for n, rating in _meant_ratings(case, claim.clause, set()):
