@@ -103,7 +103,7 @@ def adapt(choices: AdaptSlice, inputs: Mapping[str, Path], work: Workspace) -> d
 def _training_questions(choices: AdaptSlice, inputs: Mapping[str, Path]) -> list[ClosedQuestion]:
     source = load_source(inputs["prepare"], inputs["split"])
     views = training_views(source, choices)
-    return closed_questions(choices, choices.target, choices.params, views, source.known)
+    return closed_questions(choices, choices.target, choices.params, views, source.texts)
 
 
 def _lessons(

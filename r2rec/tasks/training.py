@@ -31,7 +31,7 @@ class TaskSource(NamedTuple):
     train: pl.DataFrame  # train ratings, sorted by user, then time
     touched: NDArray[np.int64]  # `negatives.touched_keys` of all interactions
     graph: Graph  # of `train`
-    known: Texts  # titles, attributes and profiles
+    texts: Texts  # titles, attributes and profiles
 
 
 class Task(NamedTuple):
@@ -83,7 +83,7 @@ def ranking_tasks(
         RankingQuestions(user, length, shown),
         chains,
         graph,
-        source.known,
+        source.texts,
         choices.prompt,
         positive_above=choices.positive_above,
     )
@@ -130,7 +130,7 @@ def rating_tasks(
     closed = _with_later_item_last(closed, source.train)
     taken_items = taken.rename({"item": "item2"})
     free = closed.join(taken_items, on=["user", "item2"], how="anti").head(n)
-    cases = rating_cases(free, source.known, choices.prompt)
+    cases = rating_cases(free, source.texts, choices.prompt)
     tasks = []
     answers = free.select("user", "item2", "rating_u2").iter_rows()
     for case, (user, item, rating) in zip(cases, answers, strict=True):

@@ -47,8 +47,15 @@ class AnswerTraining:
             self.log = saved["log"]
 
     def save(self, path: Path) -> None:
-        weights = {name: parameter.detach() for name, parameter in self.trained.items()}
-        state = {"weights": weights, "optimizer": self.optimizer.state_dict(), "log": self.log}
+        """Leave the state for `restore`."""
+        weights = {}
+        for name, parameter in self.trained.items():
+            weights[name] = parameter.detach()
+        state = {
+            "weights": weights,
+            "optimizer": self.optimizer.state_dict(),
+            "log": self.log,
+        }
         save_state(path, state)
 
     def learn(self, rows: list[Row], rate: float, batch_tokens: int, pad: int, bf16: bool) -> float:
@@ -147,18 +154,22 @@ def _backward(model: Any, rows: list[Row], batch_tokens: int, pad: int) -> float
     import torch
 
     decoder, head = parts(model)
-    sequences = [prompt + answer for prompt, answer in rows]
-    n_answer_tokens = sum(len(answer) for _, answer in rows)
+    lengths = []
+    n_answer_tokens = 0
+    for prompt, answer in rows:
+        lengths.append(len(prompt) + len(answer))
+        n_answer_tokens += len(answer)
     total = 0.0
-    for batch in length_batches([len(ids) for ids in sequences], batch_tokens):
-        ids = padded([sequences[i] for i in batch], pad, model.device)
-        positions = _answer_positions([rows[i] for i in batch])
-        row, column = torch.tensor(positions, device=model.device).T
-        # the hidden state before a token predicts it
-        hidden = decoder(input_ids=ids, use_cache=False).last_hidden_state[row, column - 1]
-        losses = torch.nn.functional.cross_entropy(
-            head(hidden).float(), ids[row, column], reduction="sum"
-        )
+    for batch in length_batches(lengths, batch_tokens):
+        batch_rows = [rows[i] for i in batch]
+        sequences = [prompt + answer for prompt, answer in batch_rows]
+        ids = padded(sequences, pad, model.device)
+        positions = torch.tensor(_answer_positions(batch_rows), device=model.device)
+        row, column = positions.T
+        states = decoder(input_ids=ids, use_cache=False).last_hidden_state
+        before = states[row, column - 1]  # the state before a token predicts it
+        logits = head(before).float()
+        losses = torch.nn.functional.cross_entropy(logits, ids[row, column], reduction="sum")
         loss = losses / n_answer_tokens
         torch.autograd.backward(loss)
         total += loss.item()
@@ -169,6 +180,7 @@ def _answer_positions(rows: list[Row]) -> list[tuple[int, int]]:
     """(row, column) of each answer token in the padded batch of these rows."""
     positions = []
     for row, (prompt, answer) in enumerate(rows):
-        for column in range(len(prompt), len(prompt) + len(answer)):
+        end = len(prompt) + len(answer)
+        for column in range(len(prompt), end):
             positions.append((row, column))
     return positions

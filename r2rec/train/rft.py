@@ -160,12 +160,18 @@ class _Rounds:
             tables.append(done.answers.table(number))
             steps += done.steps
             adapter = folder / ADAPTER
-        for path in (self._folder(self.params.rounds) / ADAPTER).iterdir():
-            if path.name != SEAL:
-                shutil.copyfile(path, self.work.folder / path.name)
+        self._take_last_adapter()
         answered = pl.concat(tables)
         answered.write_parquet(self.work.folder / "answers.parquet")
-        return self._facts(write_log(log, self.work.folder), answered, steps)
+        frame = write_log(log, self.work.folder)
+        return self._facts(frame, answered, steps)
+
+    def _take_last_adapter(self) -> None:
+        """Copy the adapter of the last round into the stage's folder."""
+        last = self._folder(self.params.rounds) / ADAPTER
+        for path in last.iterdir():
+            if path.name != SEAL:
+                shutil.copyfile(path, self.work.folder / path.name)
 
     def _folder(self, number: int) -> Path:
         """Where a round keeps what a killed run goes on from."""
@@ -194,30 +200,32 @@ class _Rounds:
         answers = self._saved_answers(folder)
         if answers is None:
             answers = self._draw_answers(number, policy)
-        row = self._log_row(answers, number, first_step)
-        tracking.log_step("rft", first_step, row)
-        tqdm.write(
-            f"  round {number} of {self.params.rounds}: mean reward {row['reward']:.3f}, "
-            f"{answers.kept.sum()} answers kept"
-        )
-        log = [row]
+        log = [self._log_row(answers, number, first_step)]
         steps = 0
         weights = None
         if answers.kept.any():
             trainer = self._trainer(number, policy, self._examples(answers))
-            listeners = probes(self.choices, self.inputs, self.tokenizer, "rft", first_step)
-            for step_row in train(trainer, "rft", self.work.folder, listeners, first_step):
-                if not hooks.is_summary(step_row):
-                    step = first_step + step_row["step"]
-                    log.append({**step_row, "step": step, "round": number})
+            log += self._fine_tune(trainer, number, first_step)
             steps = trainer.state.global_step
             policy = trainer.model
             weights = hooks.whole_weights(trainer)
-        (folder / ADAPTER).mkdir(exist_ok=True)
-        save_adapter(policy, self.tokenizer, folder / ADAPTER, self.choices.model, weights)
-        seal(folder / ADAPTER)
+        target = folder / ADAPTER
+        target.mkdir(exist_ok=True)
+        save_adapter(policy, self.tokenizer, target, self.choices.model, weights)
+        seal(target)
         save_state(folder / RESULT, {"log": log, "steps": steps})
         return _Round(answers, log, steps)
+
+    def _fine_tune(self, trainer: Any, number: int, first_step: int) -> list[Row]:
+        """Run the trainer of a round; its rows of the log, their steps counted over all rounds."""
+        listeners = probes(self.choices, self.inputs, self.tokenizer, "rft", first_step)
+        history = train(trainer, "rft", self.work.folder, listeners, first_step)
+        rows = []
+        for row in history:
+            if not hooks.is_summary(row):
+                step = first_step + row["step"]
+                rows.append({**row, "step": step, "round": number})
+        return rows
 
     def _policy(self, number: int, adapter: Path | None) -> Any:
         """The model with the adapter so far, or a fresh one, on the device that draws."""
@@ -259,31 +267,40 @@ class _Rounds:
         )
         prompts = []
         for prompt in self.prompts:
-            prompts += [prompt] * spec.group_size
+            prompts += [prompt] * spec.group_size  # rows with the same prompt follow each other
         rng = seeds.generator(self.choices.seed, f"rft.round.{number}")
         own_seeds = rng.integers(2**63, size=len(prompts)).tolist()
         texts = hf.generate(policy, self.tokenizer, prompts, generation, own_seeds)
-        groups = range(0, len(texts), spec.group_size)
-        return [texts[start : start + spec.group_size] for start in groups]
+        groups = []
+        for start in range(0, len(texts), spec.group_size):
+            groups.append(texts[start : start + spec.group_size])
+        return groups
 
     def _log_row(self, answers: _Answers, number: int, step: int) -> Row:
-        """The log's row of a round, at the step before which its answers were drawn."""
+        """The log's row about a round's answers, which is also told to trackers and the console."""
         reasoning = self.choices.prompt.reasoning
         valid = []
         for row, texts in zip(self.rows, answers.texts, strict=True):
             for text in texts:
                 valid.append(parse_ranking(text, row["n_candidates"], reasoning).valid)
+        reward = float(answers.rewards.mean())
         reward_kept = None
         if answers.kept.any():
             reward_kept = float(answers.rewards[answers.kept].mean())
-        return {
+        log_row = {
             "step": step,
             "round": number,
-            "reward": float(answers.rewards.mean()),
+            "reward": reward,
             "reward_kept": reward_kept,
             "kept": float(answers.kept.mean()),
             "valid": float(np.mean(valid)),
         }
+        tracking.log_step("rft", step, log_row)
+        tqdm.write(
+            f"  round {number} of {self.params.rounds}: mean reward {reward:.3f}, "
+            f"{answers.kept.sum()} answers kept"
+        )
+        return log_row
 
     def _examples(self, answers: _Answers) -> list[dict[str, list[int]]]:
         """Token ids and labels of the kept answers; only the answer and its end have labels.
@@ -292,7 +309,8 @@ class _Rounds:
         cut off has no end, or the policy would learn to stop there.
         """
         examples = []
-        for prompt, texts, kept in zip(self.prompts, answers.texts, answers.kept, strict=True):
+        rows = zip(self.prompts, answers.texts, answers.kept, strict=True)
+        for prompt, texts, kept in rows:
             for index in np.flatnonzero(kept):
                 answer = self.tokenizer.encode(texts[index], add_special_tokens=False)
                 if len(answer) < self.choices.rl.max_new_tokens:
@@ -349,8 +367,7 @@ class _Rounds:
         rewards = log["reward"].drop_nulls()
         notes = list(self.notes)
         for number in range(1, self.params.rounds + 1):
-            in_round = answered.filter(round=number)
-            if not in_round["kept"].any():
+            if not answered.filter(round=number)["kept"].any():
                 notes.append(
                     f"round {number} taught nothing: in every group all rewards were equal; "
                     "raise rl.group_size or rl.temperature"

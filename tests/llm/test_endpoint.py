@@ -318,8 +318,8 @@ def test_malformed_reply_is_asked_again(server, tmp_path, name):
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_reply_costs_no_other_answer(server, tmp_path, name):
     """Whatever one reply holds, answers that are on their way are kept."""
-    server.faults = {"q0": [MALFORMED[name]]}
-    server.delay = 0.05
+    server.faults = {"q0": [MALFORMED[name]], "q1": ["hang"], "q2": ["hang"]}
+    server.hang = 0.2
     with pytest.raises(R2RecError, match="not a chat completion") as caught:
         answers(prompts(3), endpoint(server, retries=0), tmp_path)
     assert str(caught.value).isprintable()
@@ -338,7 +338,8 @@ def test_a_fault_of_the_disk_costs_no_other_answer(server, tmp_path, monkeypatch
         store(path, body, answer)
 
     monkeypatch.setattr(module, "write_answer", full)
-    server.delay = 0.05
+    server.faults = {"q1": ["hang"], "q2": ["hang"]}
+    server.hang = 0.2
     with pytest.raises(OSError, match="No space left"):
         answers(prompts(3), endpoint(server), tmp_path)
     assert len(list(tmp_path.glob("*.json"))) == 2
