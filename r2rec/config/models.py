@@ -85,7 +85,6 @@ class Endpoint:
     concurrency: int = number(8, above=0, in_key=False)  # requests in flight
     timeout: float = number(120.0, above=0, in_key=False)  # seconds for a whole answer
     retries: int = number(6, least=0, in_key=False)
-    backoff: float = number(1.0, above=0, in_key=False)  # seconds before the first retry
     replay: bool = not_in_key(False)  # answer from the store alone, without a network
 
 

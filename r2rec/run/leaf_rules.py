@@ -101,8 +101,8 @@ def leaf_rules(config: Config) -> Iterator[str]:
     # Hydra logs what `get_method` fails on, but the message below tells it.
     logging.getLogger("hydra.utils").addHandler(logging.NullHandler())
     for leaf in leaves(config):
-        yield from _range_rules(leaf)
         yield from _call_rules(leaf)
+        yield from _range_rules(leaf)
     train_on = Leaf("train_on", config.train_on._target_, (), config.train_on.params)
     yield from _range_rules(train_on)
     for name, part in config.reward.parts.items():
