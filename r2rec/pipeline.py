@@ -94,6 +94,7 @@ STAGES = (
         trains=True,
         method="R2Rec",
         curve=Curve("reward", "Rejection-sampling fine-tuning, round by round"),
+        check="r2rec.train.rft:rft_params",
     ),
     Stage(
         "adapt",

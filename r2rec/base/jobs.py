@@ -1,7 +1,8 @@
 """What a plan is made of: stages, the jobs that run them, and jobs that are done."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from r2rec.base.store import Artefact
@@ -39,11 +40,23 @@ class Stage:
     trains: bool = False  # it leaves an adapter, which can be ranked with and pushed to the Hub
     method: str = ""  # what the results call a model that it trained
     curve: Curve | None = None
+    check: str = ""  # "module:function" that refuses bad `rl.params` before anything runs
+
+    def function(self) -> Callable[..., Any]:
+        """The stage's function, imported now."""
+        return imported(self.run)
 
     @property
     def place(self) -> str:
         """Folder in the store; the word for it in `until`, `force` and manifests."""
         return self.slot or self.name
+
+
+def imported(dotted: str) -> Callable[..., Any]:
+    """What "module:name" names."""
+    module, name = dotted.split(":")
+    found: Callable[..., Any] = getattr(import_module(module), name)
+    return found
 
 
 @dataclass(frozen=True)

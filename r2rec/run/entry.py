@@ -20,8 +20,8 @@ from r2rec.run.rules import checked_config
 from r2rec.run.runner import Run
 from r2rec.train.push import push
 
-CURVES = tuple(row.place for row in STAGES if row.curve)
-NEEDS_DEVICE = ("backbone", "sft", "rl", "fit", "adapt", "rank", "choose")  # stages that use torch
+CURVES = tuple(row.name for row in STAGES if row.curve)
+NO_TORCH = ("prepare", "split", "chain", "think", "score", "ask", "report")
 
 Say = Callable[[str], None]
 
@@ -67,7 +67,7 @@ def _run_jobs(config: Config, jobs: Sequence[Job], folder: Path, say: Say) -> li
 def _check_device(config: Config, jobs: Sequence[Job]) -> None:
     """Refuse a device that this machine lacks before cheap stages run for nothing."""
     named = config.hardware.device not in ("auto", "cpu")
-    if named and any(job.stage.name in NEEDS_DEVICE for job in jobs):
+    if named and any(job.stage.name not in NO_TORCH for job in jobs):
         from r2rec.llm.runtime import device
 
         device(config.hardware)

@@ -12,13 +12,15 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from r2rec.base.errors import R2RecError
+from r2rec.base.jobs import imported
 from r2rec.base.tracking import TRACKERS
-from r2rec.config import Config, Dataset, Generation
+from r2rec.config import Config, Dataset, Generation, Rl
 from r2rec.config.training import TASKS
 from r2rec.pipeline import STAGES
 from r2rec.prompts.cases import LABELS
 from r2rec.run.hardware_rules import hardware_rules
 from r2rec.run.leaf_rules import leaf_rules
+from r2rec.run.methods import stage
 from r2rec.run.schema_rules import bound_rules, key_rules, text_rules
 
 ARMS = ("base", "sft", "rl")
@@ -195,12 +197,39 @@ def rl_rules(config: Config) -> Rules:
         return
     if rl.trainer not in TRAINERS:
         yield f"rl.trainer={rl.trainer}; choose from {', '.join(TRAINERS)}"
+        return
+    yield from _trainer_rules(rl)
     if not config.reward.parts:
         yield "rl needs a reward; choose reward=paper, or leave RL out with rl=off"
     if rl.group_size < 2:
         yield "rl.group_size must be 2 or more: rollouts of a group are compared"
     if rl.samples < rl.prompts_per_step:
         yield f"rl.samples={rl.samples} is less than rl.prompts_per_step={rl.prompts_per_step}"
+    if rl.max_new_tokens >= config.model.max_length:
+        yield (
+            f"rl.max_new_tokens={rl.max_new_tokens} leaves no room for a prompt "
+            f"in model.max_length={config.model.max_length}"
+        )
+    if rl.trainer == "rl":
+        yield from _grpo_rules(config)
+
+
+def _trainer_rules(rl: Rl) -> Rules:
+    """What a trainer says of its own `rl.params`."""
+    row = stage(rl.trainer)
+    if not row.check:
+        if rl.params:
+            yield f"rl.params has {', '.join(rl.params)}; rl.trainer={rl.trainer} takes none"
+        return
+    try:
+        imported(row.check)(rl.params)
+    except R2RecError as error:
+        yield str(error)
+
+
+def _grpo_rules(config: Config) -> Rules:
+    """How GRPO's rollouts are shared out over batches and processes."""
+    rl = config.rl
     rollouts = rl.prompts_per_step * rl.group_size
     made = f"rl.prompts_per_step x rl.group_size = {rollouts}"
     if rollouts % rl.micro_batch_size != 0:
@@ -215,11 +244,6 @@ def rl_rules(config: Config) -> Rules:
             f"{made} is {each} for each of {processes} processes, which should be a multiple of "
             f"rl.group_size={rl.group_size}, or divide it, "
             f"under hardware.strategy={config.hardware.strategy}"
-        )
-    if rl.max_new_tokens >= config.model.max_length:
-        yield (
-            f"rl.max_new_tokens={rl.max_new_tokens} leaves no room for a prompt "
-            f"in model.max_length={config.model.max_length}"
         )
 
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +97,7 @@ class Run:
         perform = processes.run_here
         if job.stage.all_processes and not asks_server:
             perform = processes.run_in_all
-        facts: dict[str, Any] = perform(function(job.stage.run), job.choices, folders, work) or {}
+        facts: dict[str, Any] = perform(job.stage.function(), job.choices, folders, work) or {}
         if job.stage.trains:
             self._write_card(job, folders, folder, facts)
         return facts
@@ -186,13 +185,6 @@ class Run:
         results = sorted(cleanup.shown(self.folder) - self.foreign_files)
         manifest = self.provenance | {"stages": stages, "results": results}
         write_json(self.folder / store.MANIFEST, manifest)
-
-
-def function(dotted: str) -> Callable[..., Any]:
-    """What "module:name" names."""
-    module, name = dotted.split(":")
-    found: Callable[..., Any] = getattr(import_module(module), name)
-    return found
 
 
 def _asks_server(choices: Any) -> bool:
