@@ -14,6 +14,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from r2rec.evaluate.answers import read_answers
 from r2rec.pipeline import STAGES
 from tests.small import Done, go
 
@@ -65,12 +66,27 @@ def made(smoke: Done, store: Path) -> dict[str, dict[str, Any]]:
     found["score"] = {
         name: digest(Path(arms[name]["path"]), "rankings") for name in ("random", "popularity")
     }
-    found["rank"] = columns(Path(arms["R2Rec"]["path"]), "rankings")
+    found["rank"] = columns(Path(arms["R2Rec"]["path"]), "rankings") | {"parsed": parsed(smoke)}
     fused = runs["fuse"].stages["rank"]["arms"]["backbone + ease"]
     found["fuse"] = columns(Path(fused["path"]), "rankings")
     asked = runs["diagnose"].stages["diagnose"]["arms"]["backbone"]
     found["diagnose"] = columns(Path(asked["path"]), "diagnosis")
     return found
+
+
+ANSWERS = (
+    "<think>\nStep 1: a\n</think>\nRanking: B > A > C",
+    "Ranking: A, A, B",
+    "<think>Ranking: C > B</think> Ranking: D > C",
+    "no answer",
+)
+
+
+def parsed(smoke: Done) -> str:
+    """Digest of what is read in fixed answers, on the smoke run's candidates."""
+    candidates = smoke.table("split", "candidates").head(len(ANSWERS))
+    table = read_answers("method", candidates, list(ANSWERS), reasoned=True)
+    return hashlib.sha256(table.write_ndjson().encode()).hexdigest()[:16]
 
 
 def columns(folder: Path, name: str) -> dict[str, Any]:
