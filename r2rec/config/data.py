@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from r2rec.config.fields import local_path, number
+from r2rec.config.fields import local_path, not_in_key, number
 
 
 @dataclass
@@ -59,6 +59,7 @@ class ChainSampler:
     _target_: str | None = None  # (graph, queries, per_query, rng, **params) -> chains; null: none
     per_user: int = number(5, least=0)  # chains per user (4.1.2); fewer where the graph has fewer
     forward: bool = False  # chains lead to candidates, so only ranked users have any
+    closed: bool = not_in_key(True)  # the user has rated the last item, so it can be asked for
     params: dict[str, Any] = field(default_factory=dict)
 
 

@@ -30,7 +30,6 @@ CATEGORIES = {
     "amazon_office": "Office_Products",
 }
 MIN_VOCABULARY = 263  # all bytes, and the tokens that a template and a thought need
-OPEN_SAMPLERS = ("open", "retrieval")  # their chains have no last rating to ask for
 PLACES = tuple(dict.fromkeys(stage.place for stage in STAGES))
 TRAINERS = tuple(stage.name for stage in STAGES if stage.place == "rl")
 
@@ -177,7 +176,7 @@ def sft_rules(config: Config) -> Rules:
         yield "sft.samples must be 1 or more; leave SFT out with sft=off"
     if about_chains and (sampler._target_ is None or sampler.per_user < 1):
         yield f"sft.task={sft.task} asks about chains, but chain_sampler={sampler.name} makes none"
-    if about_chains and sampler.name in OPEN_SAMPLERS:
+    if about_chains and not sampler.closed:
         yield (
             f"sft.task={sft.task} asks for the last rating of a chain; "
             f"chain_sampler={sampler.name} has none"

@@ -42,6 +42,7 @@ from r2rec.train.probe import probes
 from r2rec.train.rl import rl_prompts, weighted_rewards
 from r2rec.train.sft import unmasked
 
+ROUNDING = 1e-9  # relative: the mean of equal numbers may be off in its last digits
 IGNORED = -100  # a label that the loss skips
 ADAPTER = "adapter"  # folder of a round: the policy that it left
 ANSWERS = "answers.pt"  # file of a round: what was drawn
@@ -391,8 +392,7 @@ def best_above_mean(rewards: NDArray[np.float64], keep: int) -> NDArray[np.bool_
     order = np.argsort(-rewards, axis=1, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(rewards.shape[1])[None, :], axis=1)
-    # a mean of equal numbers may be off by a rounding
-    differs = rewards.max(axis=1, keepdims=True) > rewards.min(axis=1, keepdims=True)
-    above_mean = rewards > rewards.mean(axis=1, keepdims=True)
-    kept: NDArray[np.bool_] = (rank < keep) & above_mean & differs
+    mean = rewards.mean(axis=1, keepdims=True)
+    above_mean = rewards > mean + ROUNDING * (1.0 + np.abs(mean))
+    kept: NDArray[np.bool_] = (rank < keep) & above_mean
     return kept

@@ -182,7 +182,7 @@ def test_no_process_outlives_those_that_started_it(tmp_path, by_hand):
     ]
     command = [sys.executable, "-m", "r2rec", *words, *TWO]
     if by_hand:
-        settings = launch.settings(composed(*TWO).hardware, launch._free_port())
+        settings = launch.accelerate_settings(typed(*TWO).hardware, launch._free_port())
         OmegaConf.save(OmegaConf.create(settings), tmp_path / "accelerate.yaml")
         command[2:2] = [
             "accelerate.commands.launch",

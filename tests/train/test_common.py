@@ -118,7 +118,7 @@ def test_saved_adapter_has_the_same_bytes_each_time(tmp_path):
     for order in (["q_proj", "v_proj"], ["v_proj", "q_proj"]):
 
         def save_pretrained(folder, order=order, **_):
-            settings = {"target_modules": order, "base_model_name_or_path": "/home/me/weights"}
+            settings = {"target_modules": order, "base_model_name_or_path": "somewhere/weights"}
             (folder / "adapter_config.json").write_text(json.dumps(settings))
             (folder / "README.md").write_text("PEFT's")
 
