@@ -29,7 +29,7 @@ test: export TOKENIZERS_PARALLELISM = false
 test: export WANDB_MODE = offline
 # A file stays in one process: what its tests share is made once.
 test: $(STAMP) ## the tests, in WORKERS processes; ARGS go to pytest, as in ARGS="-m 'not slow' tests/data"
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 record: export OMP_NUM_THREADS = 1
 record: export R2REC_RECORD = 1
@@ -43,7 +43,7 @@ test-latest: ## the tests on the newest release of every package (.venv-latest);
 	@.venv-latest/bin/python $(PIP) install --upgrade $$("$(PYTHON)" .ci/packages.py)
 	@.venv-latest/bin/python $(PIP) install --no-deps --no-build-isolation -e .
 	@env OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false WANDB_MODE=offline \
-	    .venv-latest/bin/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	    .venv-latest/bin/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## ruff check, ruff format --check, mypy
 	@$(PY) -m ruff check .

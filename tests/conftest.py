@@ -27,6 +27,14 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
+# Minutes each: first, so that no process works on one of them when the others are done.
+LONGEST = ("test_processes", "test_grid", "test_launchers", "test_kill", "test_main", "test_bench")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real data sets: $R2REC_DATA, or shared/data beside the checkout."""
