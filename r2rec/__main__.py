@@ -5,6 +5,7 @@ Nothing heavy is imported before it is needed.
 
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NoReturn
@@ -48,6 +49,8 @@ def _dispatch(words: list[str]) -> None:
         _rerun(words[1:])
     elif words[:1] == ["plan"]:
         _plan(words[1:])
+    elif words and words[0].isalpha():
+        _fail(f"unknown command {words[0]}; commands: plan, rerun; overrides are KEY=VALUE")
     elif "dry=true" in words:
         _plan(words)
     else:
@@ -56,6 +59,9 @@ def _dispatch(words: list[str]) -> None:
 
 def _plan(words: list[str]) -> None:
     """Print the plan of each job, and leave no folder behind."""
+    if words[:1] in (["-h"], ["--help"]):
+        print("usage: python -m r2rec plan [overrides]: what a run would make, and what is there")
+        return
     with TemporaryDirectory() as name:
         folders = [f"hydra.run.dir={name}/run", f"hydra.sweep.dir={name}/sweep"]
         _compose([*words, "dry=true", *folders])
@@ -63,16 +69,15 @@ def _plan(words: list[str]) -> None:
 
 def _rerun(words: list[str]) -> None:
     """Run the configuration of an earlier run again, with overrides."""
-    from r2rec.run.rerun import USAGE, folder_of, saved_configuration
+    from r2rec.run.rerun import USAGE, rerun_configuration
 
     if not words or words[0] in ("-h", "--help"):
         print(f"usage: {USAGE}")
         return
-    overrides = [word for word in words[1:] if not word.startswith("hydra.")]
     config.register()
     try:
-        cfg = saved_configuration(Path(words[0]), overrides, CONF)
-        _run(cfg, folder_of(cfg, words))
+        cfg, folder = rerun_configuration(words, CONF)
+        _run(cfg, folder)
         processes.dismiss()
     except Exception as error:
         line = composition_error(error) or run_error(error, words, CONF)
@@ -117,7 +122,15 @@ def _job(cfg: DictConfig) -> float | None:
         line = composition_error(error)
         if line is None:
             raise
+        _remove_empty(folder)
         _fail(line)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of a run that never began, and of a sweep that has no other."""
+    with suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
 
 
 def _run(cfg: DictConfig, folder: Path) -> None:

@@ -2,6 +2,9 @@
 
 Ratings to results, from left to right of the paper's Figure 1. `run.plan` turns this table and a
 configuration into a list of jobs; `run.runner` walks that list. A new trainer is one more row.
+
+An arm is one row of the results: a model with or without an adapter, or a baseline. Stages from
+`rank` on have a job for each arm; their input "adapter" is the stage that trained the arm.
 """
 
 from r2rec.base.jobs import Curve, Stage
@@ -12,7 +15,7 @@ STAGES = (
         "prepare",
         "r2rec.data.prepare:prepare",
         slices.PrepareSlice,
-        title="raw files to one table of ratings",
+        title="read raw files into one table of ratings",
     ),
     Stage(
         "split",
@@ -20,7 +23,7 @@ STAGES = (
         slices.SplitSlice,
         needs=("prepare",),
         version=2,
-        title="train, held-out positives, candidates",
+        title="split off held-out positives, draw candidates",
     ),
     Stage(
         "fit",
@@ -39,7 +42,7 @@ STAGES = (
         slices.ChainSlice,
         needs=("prepare", "split"),
         version=3,
-        title="interaction chains of users with train ratings",
+        title="sample interaction chains of users to be ranked",
     ),
     Stage(
         "backbone",
@@ -56,7 +59,7 @@ STAGES = (
         slices.ThinkSlice,
         needs=("prepare", "split", "backbone"),
         version=9,
-        title="interaction-of-thoughts by a teacher, audited",
+        title="let a teacher write interaction-of-thoughts, audit them",
     ),
     Stage(
         "sft",
@@ -113,7 +116,7 @@ STAGES = (
         needs=("prepare", "split", "chain", "backbone", "adapter"),
         version=5,
         all_processes=True,
-        title="a language model ranks the candidates",
+        title="rank candidates with a language model",
     ),
     Stage(
         "score",
@@ -121,7 +124,7 @@ STAGES = (
         slices.ScoreSlice,
         needs=("prepare", "split", "adapter"),
         slot="rank",
-        title="a baseline scores the candidates",
+        title="score candidates with a baseline",
     ),
     Stage(
         "choose",
@@ -129,7 +132,7 @@ STAGES = (
         slices.ChooseSlice,
         needs=("prepare", "split", "fit", "backbone", "adapter"),
         slot="rank",
-        title="a language model tuned for a baseline chooses among the candidates",
+        title="rank candidates with a language model tuned for a baseline",
     ),
     Stage(
         "ask",
@@ -137,7 +140,7 @@ STAGES = (
         slices.AskSlice,
         needs=("prepare", "split", "chain"),
         slot="rank",
-        title="a language model behind an endpoint ranks the candidates",
+        title="rank candidates with a model behind an endpoint",
     ),
     Stage(
         "diagnose",
@@ -146,7 +149,7 @@ STAGES = (
         needs=("prepare", "split", "chain", "backbone", "adapter", "rank"),
         version=4,
         all_processes=True,
-        title="an arm is asked again, in other ways",
+        title="ask a model again with changed prompts",
     ),
     Stage(
         "fuse",
@@ -155,12 +158,12 @@ STAGES = (
         needs=("prepare", "split", "fit", "backbone", "adapter", "rank"),
         version=4,
         all_processes=True,
-        title="answers and a baseline's scores as one ranking",
+        title="combine answers and a baseline's scores into one ranking",
     ),
     Stage(
         "report",
         "r2rec.report.report:write_report",
         slices.ReportSlice,
-        title="tables, plots, one page",
+        title="write tables, plots and one page",
     ),
 )

@@ -179,7 +179,7 @@ def test_the_plan_is_printed_and_nothing_is_left(tmp_path: Path) -> None:
     for words in (["plan"], ["dry=true"]):
         done = call(tmp_path, *words, "baseline=popularity", *SMALL)
         assert (done.returncode, done.stderr) == (0, "")
-        assert re.search(r"^rank popularity +a baseline scores", done.stdout, re.MULTILINE)
+        assert re.search(r"^rank popularity +score candidates", done.stdout, re.MULTILINE)
         assert "0 artefacts are there, 4 to make" in done.stdout
         assert list(tmp_path.iterdir()) == []
 
@@ -206,12 +206,15 @@ def test_rerun_repeats_a_run_with_other_overrides(tmp_path: Path) -> None:
         ("random", 3),
         ("popularity", 3),
     }
+    assert "seed: 3\n    users" in (tmp_path / "third" / "config.yaml").read_text()  # the world's
 
 
 RERUN_MISTAKES = {
-    "rerun nowhere": "nowhere holds no run: there is no config.yaml",
+    "rerun nowhere": "nowhere holds no run: there is no manifest.json",
     "rerun first sedd=1": "sedd",
     "rerun first dataset=nope": "dataset/nope",
+    "rerun first -m seed=0,1": "rerun takes overrides, not -m",
+    "pln": "unknown command pln; commands: plan, rerun",
 }
 
 

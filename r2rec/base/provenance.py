@@ -1,5 +1,6 @@
 """What a run was: its configuration without secrets, the revision of its code, and its versions."""
 
+import json
 import os
 import platform
 import re
@@ -45,6 +46,7 @@ NAMED_SECRET = re.compile(
 # The name of an environment variable that holds a key: "OPENAI_API_KEY".
 KEY_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_(KEY|TOKEN|SECRET)")
 HIDDEN = "(hidden)"
+COMPOSITION = "R2REC_COMPOSITION"  # environment variable with `composition()` as JSON
 MIN_SECRET_LENGTH = 8  # of an environment variable's value; hiding shorter ones hides common words
 
 
@@ -59,6 +61,27 @@ def collect(config: Config) -> dict[str, Any]:
         "seed": config.seed,
         "seeds": {"root": config.seed},
         "command": [_without_secret(argument) for argument in sys.argv[1:]],
+        **composition(),
+    }
+
+
+def composition() -> dict[str, Any]:
+    """How Hydra composed the configuration: overrides, and folders of YAML outside the package.
+
+    A process that Hydra has not started is told by an environment variable (`COMPOSITION`).
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    if not HydraConfig.initialized():
+        known: dict[str, Any] = json.loads(os.environ.get(COMPOSITION, "{}"))
+        return known
+    hydra = HydraConfig.get()
+    folders = [
+        source.path for source in hydra.runtime.config_sources if source.provider == "command-line"
+    ]
+    return {
+        "overrides": [_without_secret(word) for word in hydra.overrides.task],
+        "config_dirs": folders,
     }
 
 

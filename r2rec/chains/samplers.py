@@ -43,11 +43,11 @@ class _Pairs(NamedTuple):
 
 
 def closed(graph: Graph, queries: Queries, per_query: int, rng: np.random.Generator) -> Chains:
-    """The paper's chain: v uniform over the users sharing two items, then two of these items.
+    """The paper's chain: v is drawn uniformly from users who share two items, then two of these.
 
-    A query gets `per_query` chains, through distinct neighbours as far as it has them. If it has
-    too few, further chains go through one of them, uniform again, by another pair of items, until
-    there is no other.
+    A query gets `per_query` chains, through distinct neighbours as long as it has some. If it has
+    too few, further chains go through one of them, drawn uniformly again, by another pair of items,
+    until no unused pair is left.
     """
     query, neighbour = neighbours.draw_neighbours(queries, graph, per_query, 2, rng)
     common = shared_items(queries, graph, query, neighbour)

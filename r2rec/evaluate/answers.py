@@ -97,8 +97,8 @@ def answered(
 
     Returns:
         The rankings table, and facts: `unasked` (prompts too long to be asked) and, where text was
-        written, `new_tokens` and `dollars`. An answer is valid if it is in any of the orders;
-        `completion` is the answer to the stored order.
+        written, `new_tokens` and `dollars`. A row is valid if the answer to at least
+        one order could be parsed; `completion` is the answer to the stored order.
     """
     rng = seeds.generator(choices.seed, f"{purpose}.orders")
     rounds = reordered(cases, choices.generation.orders, rng)

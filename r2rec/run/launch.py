@@ -1,5 +1,6 @@
 """Starting several processes: `accelerate launch` runs what was composed once and then frozen."""
 
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from r2rec.base import processes
 from r2rec.base.errors import R2RecError
+from r2rec.base.provenance import COMPOSITION, composition
 from r2rec.config import Hardware
 from r2rec.run.rules import checked_config
 
@@ -113,6 +115,7 @@ def _command(place: Path, folder: Path) -> list[str]:
 
 def _environment(place: Path) -> dict[str, str]:
     variables = os.environ | {"R2REC_ERRORS": str(place), "PYTHONUNBUFFERED": "1"}
+    variables[COMPOSITION] = json.dumps(composition())
     if sys.stderr.isatty():
         variables["R2REC_STDERR"] = os.ttyname(sys.stderr.fileno())
     return variables

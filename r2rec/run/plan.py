@@ -1,4 +1,4 @@
-"""From a configuration to the jobs of a run: a pure function, which reads model cards only."""
+"""From a configuration to the jobs of a run, without side effects; only model cards are read."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,13 +16,13 @@ NEVER_ELSEWHERE = ("fit", "chain", "adapt")  # stages that only serve the evalua
 
 
 def plan(config: Config) -> list[Job]:
-    """The jobs of a run, in an order in which each comes after those that it reads.
+    """The jobs of a run, ordered so that each follows the jobs that it reads.
 
     Where `train_on` names another data set, SFT and RL happen there: their jobs come first.
     """
     draft = _Draft(config)
-    rows = arms(config)
-    needed = _before_ranking(config, rows)
+    all_arms = arms(config)
+    needed = _before_ranking(config, all_arms)
     if config.train_on.name not in ("same", config.dataset.name):
         elsewhere = replace(config, dataset=config.train_on)
         for row in STAGES:
@@ -32,13 +32,13 @@ def plan(config: Config) -> list[Job]:
     for row in STAGES:
         if row.name in needed:
             draft.add(row, config)
-    for arm in rows:
+    for arm in all_arms:
         draft.add(_ranking_stage(config, arm), config, arm=arm)
-    writing = [arm for arm in rows if arm.target is None]
-    for arm in writing:
+    text_arms = [arm for arm in all_arms if arm.target is None]
+    for arm in text_arms:
         if config.diagnostic._target_:
             draft.add(stage("diagnose"), config, arm=arm)
-    for arm in writing:
+    for arm in text_arms:
         if config.fusion._target_:
             draft.add(stage("fuse"), config, arm=arm)
     draft.add(stage("report"), config)
@@ -50,11 +50,11 @@ def _is_reached(job: Job, until: str | None) -> bool:
     return until is None or PLACES.index(job.stage.place) <= PLACES.index(until)
 
 
-def _before_ranking(config: Config, rows: list[Arm]) -> set[str]:
+def _before_ranking(config: Config, all_arms: list[Arm]) -> set[str]:
     """Names of the stages that these rows of the results need before they can rank."""
     names = {"prepare", "split"}
     baseline = config.baseline
-    writes = any(arm.target is None for arm in rows)
+    writes = any(arm.target is None for arm in all_arms)
     if writes or baseline.endpoint:
         names.add("chain")
     uses_weights = (writes and not config.generation.endpoint) or baseline.adapt is not None
@@ -62,7 +62,7 @@ def _before_ranking(config: Config, rows: list[Arm]) -> set[str]:
         names.add("backbone")
     if baseline.vectors or config.fusion.fit:
         names.add("fit")
-    trained = {arm.adapter for arm in rows if arm.adapter}
+    trained = {arm.adapter for arm in all_arms if arm.adapter}
     names |= trained
     if config.sft.enabled and any(stage(name).place in ("sft", "rl") for name in trained):
         names |= {"think", "sft"}
@@ -134,8 +134,10 @@ def _choices(row: Stage, config: Config, arm: Arm | None) -> Any:
     if row.slice is FitSlice:
         return cut(FitSlice, replace(config, baseline=_fitted(config)))
     if row.slice is ThinkSlice:
-        own = config.model if _teacher_has_weights(config) and not config.teacher.model else None
-        return cut(ThinkSlice, config, model=own)
+        teacher_model = (
+            config.model if _teacher_has_weights(config) and not config.teacher.model else None
+        )
+        return cut(ThinkSlice, config, model=teacher_model)
     given: dict[str, Any] = {"config": config}
     if arm:
         given["arm"] = arm

@@ -1,72 +1,74 @@
-"""`python -m r2rec rerun RUN [overrides]`: run the configuration of an earlier run again."""
+"""`python -m r2rec rerun RUN [overrides]`: compose an earlier run's configuration and run it."""
 
+import json
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from r2rec.base.claims import new_folder
 from r2rec.base.errors import R2RecError
-from r2rec.base.provenance import HIDDEN
-from r2rec.config import Config
+from r2rec.base.provenance import COMPOSITION, HIDDEN
+from r2rec.base.store import MANIFEST
 
 USAGE = "python -m r2rec rerun RUN [overrides], where RUN is the folder of an earlier run"
+OWN_FOLDER = "hydra.run.dir="
 
 
-def saved_configuration(run: Path, words: Sequence[str], conf: Path) -> DictConfig:
-    """The configuration of an earlier run with overrides on top.
+def rerun_configuration(words: Sequence[str], conf: Path) -> tuple[DictConfig, Path]:
+    """The configuration of an earlier run with overrides on top, and the folder of the new run.
 
     Args:
-        run: The folder of a run, which holds its config.yaml.
-        words: Overrides, as on the command line: `GROUP=MEMBER` or `KEY=VALUE`.
+        words: The folder of the run, then overrides as on the command line.
         conf: The folder of configuration groups.
 
     Raises:
-        R2RecError: There is no such run, an override is wrong, or a secret was not stored.
+        R2RecError: There is no such run, or a secret in its overrides was not stored.
     """
-    saved = _load(run)
-    members: list[str] = []
-    values: list[str] = []
-    for word in words:
-        group = word.partition("=")[0].partition("@")[0]
-        kind = members if (conf / group).is_dir() and "." not in group else values
-        kind.append(word)
+    run = Path(words[0])
+    recorded = _recorded(run)
+    overrides = _merged(recorded["overrides"], words[1:])
+    hidden = [word for word in overrides if HIDDEN in word]
+    if hidden:
+        key = hidden[0].partition("=")[0]
+        raise R2RecError(f"{key} was not stored, because it is a secret: add {key}=VALUE")
+    os.environ[COMPOSITION] = json.dumps(recorded | {"overrides": overrides})
+    search = [f"file://{folder}" for folder in recorded["config_dirs"]]
     with initialize_config_dir(str(conf), version_base="1.3"):
-        fresh = compose("config", members)
-    for word in members:
-        name = word.partition("=")[0]
-        key = name.partition("@")[2] or name
-        saved[key] = fresh[key]
-    cfg: Any = OmegaConf.merge(OmegaConf.structured(Config), saved)
-    cfg.merge_with_dotlist(values)
-    _refuse_hidden(cfg)
-    return cfg  # type: ignore[no-any-return]
+        cfg = compose("config", [*overrides, f"hydra.searchpath=[{','.join(search)}]"])
+    return cfg, _folder(cfg, words)
 
 
-def folder_of(cfg: DictConfig, words: Sequence[str]) -> Path:
+def _recorded(run: Path) -> dict[str, Any]:
+    """How the configuration of a run was composed."""
+    path = run / MANIFEST
+    if not path.is_file():
+        raise R2RecError(f"{run} holds no run: there is no {MANIFEST}; usage: {USAGE}")
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    if "overrides" not in manifest:
+        raise R2RecError(f"{path} does not say how the run was composed; start it anew")
+    return {name: manifest[name] for name in ("overrides", "config_dirs")}
+
+
+def _merged(before: Sequence[str], words: Sequence[str]) -> list[str]:
+    """Overrides of before, and others in their place where they set the same key."""
+    by_key: dict[str, str] = {}
+    for word in (*before, *words):
+        if word.startswith("-"):
+            raise R2RecError(f"rerun takes overrides, not {word}; usage: {USAGE}")
+        if not word.startswith(OWN_FOLDER):
+            by_key[word.partition("=")[0].lstrip("+~")] = word
+    return list(by_key.values())
+
+
+def _folder(cfg: DictConfig, words: Sequence[str]) -> Path:
     """The folder of the new run: `hydra.run.dir=FOLDER`, or a new one under outputs/."""
     for word in words:
-        if word.startswith("hydra.run.dir="):
-            return Path(word.partition("=")[2])
+        if word.startswith(OWN_FOLDER):
+            return Path(word.removeprefix(OWN_FOLDER))
     now = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     return Path(new_folder(f"outputs/{cfg.name}/{now}"))
-
-
-def _load(run: Path) -> Any:
-    path = run / "config.yaml"
-    if not path.is_file():
-        raise R2RecError(f"{run} holds no run: there is no config.yaml; usage: {USAGE}")
-    return OmegaConf.load(path)
-
-
-def _refuse_hidden(cfg: DictConfig, where: str = "") -> None:
-    """Stop where a secret was hidden when the configuration was stored."""
-    for name, value in cfg.items():
-        key = f"{where}{name!s}"
-        if OmegaConf.is_dict(value):
-            _refuse_hidden(value, f"{key}.")
-        elif isinstance(value, str) and HIDDEN in value:
-            raise R2RecError(f"{key} was not stored, because it is a secret: add {key}=VALUE")

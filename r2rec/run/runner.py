@@ -1,4 +1,4 @@
-"""One run at work: it walks the plan, and each job's artefact is reused or made."""
+"""Executing a plan: it is walked job by job, and each job's artefact is reused or made."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -139,7 +139,7 @@ class Run:
         self.write_manifest()
         counts = [f"{v} {name}" for name, v in artefact.facts.items() if type(v) is int]
         how = f"{artefact.seconds:.1f} s" if artefact.made else "reused"
-        self.say(f"{_label(job):<24} {how:>8}  {', '.join(counts)}")
+        self.say(f"{job.name:<24} {how:>8}  {', '.join(counts)}")
         for note in [*artefact.facts.get("notes", []), *self._few_users(job, artefact)]:
             self.say(f"  note: {note}")
         tracking.log_stage(_label(job), artefact.facts, artefact.path, made=artefact.made)
@@ -194,12 +194,12 @@ def _asks_server(choices: Any) -> bool:
 
 
 def _label(job: Job) -> str:
-    """How the console and trackers call a job: "rank R2Rec", "sft"."""
+    """How trackers call a job, wherever it was trained: "rank R2Rec", "sft"."""
     return job.name.removeprefix(TRAIN_ON)
 
 
 def _entry(job: Job) -> str:
-    """Where the run's manifest lists a job: "sft", "train_on/sft"; arms of fusions under "rank"."""
+    """Where the run's manifest lists a job: "sft", "train_on/sft"; fused arms under "rank"."""
     place = "rank" if job.stage.place == "fuse" else job.stage.place
     prefix = TRAIN_ON if job.name.startswith(TRAIN_ON) else ""
     return f"{prefix}{place}"

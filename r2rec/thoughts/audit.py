@@ -1,17 +1,17 @@
-"""The audit: which traces keep the paper's four rules (3.2.2, A.1), whoever wrote them.
+"""The audit: which traces keep the paper's four rules (3.2.2, A.1) and are well formed.
 
-`reading` splits a thought into steps and replaces data texts, `statements` compares what is said in
-the template teacher's form, `hops` follows the ratings of a chain, `claims` checks what free text
-says besides, and `rules` has the rest. In free text, the words that people use for a thing are
-read (`lexicon`): common ones, for no list of phrasings is complete.
+`reading` splits a thought into steps and replaces titles by marks, `statements` compares what is
+said in the template teacher's form, `hops` follows the ratings of a chain, `claims` checks what
+else free text says, and `rules` has the rest. Free text is matched against a word list (`lexicon`)
+of common phrasings, which cannot be complete.
 
 - *malformed*: no numbered steps, a step that says nothing, a thought tag inside the thought.
 - *progressive*: steps count 1, 2, 3, ...; none points ahead, or comes before a statement that it
   rests on.
 - *masked*: hops are read in order: the user on item 1, the neighbour on it, item 2. In a RatingCase
   item 2 needs a later step than the neighbour on item 1; where many chains are read, the order of
-  the text inside a step is enough. Chains come by number, candidates after them, a rating not
-  before its hop. A trait that both items have gives nothing away.
+  the text inside a step is enough. Chains come by number, candidates after them; no rating is
+  stated before its hop. Naming a trait that both items share is not a leak.
 - *leak*: the answer is told instead of reached: "correct answer", "as told", a rating of item 2 by
   the user, their opinion before what it would rest on, a predicted or unexplained digit equal to
   the answer, "Ranking:" inside a thought, the positive named, in any case or by its place, before
@@ -32,7 +32,7 @@ RULES = ("malformed", "progressive", "masked", "leak", "inconsistent")
 
 
 def audit(case: RankingCase | RatingCase, thought: str, answer: str, truth: str) -> list[str]:
-    """Why a trace is rejected, each reason led by its rule's name; [] accepts it.
+    """Why a trace is rejected, each reason starting with its rule's name; [] accepts it.
 
     Args:
         truth: What the user did: the positive's label, or the rating of item 2 as a digit.

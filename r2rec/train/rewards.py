@@ -1,8 +1,9 @@
 """Rewards of reinforcement learning (section 3.3.2): 1 x reasoning steps + 2 x ranking correctness.
 
-Pure functions in the shape that trainers call: a batch of completions and one entry per completion
-of each column go in, one reward in [0, 1] per completion comes out. Rankings are read by the parser
-that the metrics use.
+A reward is a pure function `(completions, **columns, **params) -> rewards`: n completions (texts)
+go in, n numbers in [0, 1] come out. It names the columns it wants: `positive` (n labels of the
+held-out items), `n_candidates` (n), `prompts`, `reasoned` (one bool: whether a thought was asked
+for). Rankings are read by the parser that the metrics use.
 """
 
 import math

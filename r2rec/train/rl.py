@@ -30,7 +30,7 @@ from r2rec.train.common import (
 )
 from r2rec.train.probe import probes
 
-MAX_KL_AT_START = 1e-3  # nats a token; the reference is not the starting policy above it
+MAX_KL_AT_START = 1e-3  # nats per token; above it, the reference is not the starting policy
 MAX_SILENT_SHARE = 0.5  # of groups whose rollouts all have the same reward; a note above it
 SILENT = "frac_reward_zero_std"  # TRL's column: the share of groups with equal rewards
 MEANS = (SILENT, "completions/clipped_ratio", "kl")  # columns whose means are facts
@@ -42,11 +42,11 @@ RewardFunction = Callable[..., list[float]]
 def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
     """Train by GRPO; write the adapter and log.parquet.
 
-    The log has per step the reward and its parts, lengths, the shares of cut-off completions and of
+    Per step, the log has the reward and its parts, lengths, the shares of cut-off completions and of
     groups with equal rewards, and the KL. A killed run goes on from its newest checkpoint.
 
-    With an SFT adapter, TRL keeps a frozen copy of it as the reference, so the KL of the first step
-    is about 0 (`ReferenceCheck`).
+    The KL reference is set by TRL: with an SFT adapter it keeps a frozen copy of that adapter, so
+    the KL of the first step is about 0, which `ReferenceCheck` verifies. `rl.beta` is its weight.
 
     Returns:
         prompts, steps, and what `summary` gives.
@@ -188,7 +188,7 @@ def weighted_rewards(
 class ReferenceCheck:
     """Ends a training after its first step if its reference is not the policy it starts from.
 
-    A listener (`train.listeners`). Both are the same model then, so a KL other than 0 says that
+    A listener (`train.listeners`). At step 1 both are the same model, so a KL other than 0 says that
     TRL's reference is another one, and the whole training would be pulled towards that.
     """
 
