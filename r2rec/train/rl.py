@@ -42,8 +42,8 @@ RewardFunction = Callable[..., list[float]]
 def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
     """Train by GRPO; write the adapter and log.parquet.
 
-    Per step, the log has the reward and its parts, lengths, the shares of cut-off completions and of
-    groups with equal rewards, and the KL. A killed run goes on from its newest checkpoint.
+    Per step, the log has the reward and its parts, lengths, the shares of cut-off completions and
+    of groups with equal rewards, and the KL. A killed run goes on from its newest checkpoint.
 
     The KL reference is set by TRL: with an SFT adapter it keeps a frozen copy of that adapter, so
     the KL of the first step is about 0, which `ReferenceCheck` verifies. `rl.beta` is its weight.
@@ -188,8 +188,8 @@ def weighted_rewards(
 class ReferenceCheck:
     """Ends a training after its first step if its reference is not the policy it starts from.
 
-    A listener (`train.listeners`). At step 1 both are the same model, so a KL other than 0 says that
-    TRL's reference is another one, and the whole training would be pulled towards that.
+    A listener (`train.listeners`). At step 1 both are the same model, so a KL other than 0 says
+    that TRL's reference is another one, and the whole training would be pulled towards that.
     """
 
     def on_log(
