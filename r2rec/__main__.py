@@ -3,6 +3,7 @@
 Nothing heavy is imported before it is needed.
 """
 
+import errno
 import os
 import sys
 from contextlib import suppress
@@ -33,9 +34,16 @@ def main() -> None:
     signals.install()
     try:
         _dispatch(sys.argv[1:])
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: closed by the shell
+            sys.stdout.flush()
     except BrokenPipeError:  # as in `python -m r2rec --help | head`
         console.drop_output()
+    except OSError as error:
+        if error.errno != errno.ENOSPC or error.filename is not None:
+            raise
+        console.drop_output()
+        console.warn(f"error: cannot write to standard output: {error.strerror}")
+        sys.exit(1)
     except signals.Interrupted as error:
         console.warn(f"stopped by {error}; the same command continues from here")
         sys.exit(error.status)
@@ -102,7 +110,7 @@ def _compose(words: list[str]) -> None:
         line = composition_error(error) or run_error(error, words, CONF)
         if line:
             _fail(line)
-        if isinstance(error, OSError) and not raised_in(error, _job.__name__):
+        if isinstance(error, OSError) and error.filename and not raised_in(error, _job.__name__):
             reason = f"{error.filename}: {error.strerror}"
             _fail(f"cannot make the run folder {reason}; set hydra.run.dir=FOLDER")
         raise

@@ -98,6 +98,8 @@ MISTAKES = {
     "+teacher.params.token=a=b": r"cannot read the override \+teacher\.params\.token=\(hidden\): ",
     "dataset=null seed=3": "dataset=null names no member of a group; write GROUP=MEMBER",
     "baseline@fusion=3": "baseline@fusion=3 names no member",
+    "model.tiny.heads=2": "model.tiny.heads=2 sets a key of a table that is null here",
+    "reward.parts.step.weight=nan": "reward.parts.step.weight=nan should be",
     "hydra/launcher=null": "an override names no member",
     "~dataset": "dataset",
     "until=nope": "no stage nope; there are prepare, split",
@@ -213,6 +215,7 @@ RERUN_MISTAKES = {
     "rerun nowhere": "nowhere holds no run: there is no manifest.json",
     "rerun first sedd=1": "sedd",
     "rerun first dataset=nope": "dataset/nope",
+    "rerun first seed=[1": "cannot read the override",
     "rerun first -m seed=0,1": "rerun takes overrides, not -m",
     "pln": "unknown command pln; commands: plan, rerun",
 }

@@ -32,6 +32,19 @@ def register_resolver() -> None:
     OmegaConf.register_new_resolver("new_folder", new_folder, use_cache=True, replace=True)
 
 
+def in_use(folder: Path) -> bool:
+    """Whether a run or a sweep is working in a folder."""
+    from filelock import FileLock, Timeout
+
+    if not (folder / RUNNING).exists():
+        return False
+    try:
+        with FileLock(folder / RUNNING, blocking=False):
+            return False
+    except Timeout:
+        return True
+
+
 @contextmanager
 def claimed(folder: Path, setting: str) -> Iterator[None]:
     """Hold a folder as long as the block runs.

@@ -1,6 +1,7 @@
 """Which code makes a result: a stage's modules, and the modules of functions that a user names.
 
 Sources are read, not run: imports are followed through the syntax tree, those inside functions too.
+Modules that are imported by a name computed at run time (`importlib`) are not seen.
 """
 
 import ast
@@ -55,6 +56,20 @@ def changed_modules(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
     return sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
 
 
+def package_imports(targets: Iterable[str]) -> list[str]:
+    """Modules of this package that a user's own code imports."""
+    names: set[str] = set()
+    modules = {_module_of(target) for target in targets} - {""}
+    own = tuple(sorted(name for name in modules if not _installed(name)))
+    for name, path in _closure(own, inside=None).items():
+        names.update(imported for imported in _imports(name, path) if _is_ours(imported))
+    return sorted(names)
+
+
+def _is_ours(module: str) -> bool:
+    return module == PACKAGE or module.startswith(f"{PACKAGE}.")
+
+
 @cache
 def _closure(modules: tuple[str, ...], inside: str | None) -> dict[str, Path]:
     """Module -> source file of these modules and all that they import, directly or not."""
@@ -66,9 +81,12 @@ def _closure(modules: tuple[str, ...], inside: str | None) -> dict[str, Path]:
         if name in found or path is None:
             continue
         found[name] = path
+        parent = name.rpartition(".")[0]
+        if parent:  # importing a.b runs a/__init__.py
+            waiting.append(parent)
         for imported in _imports(name, path):
             if inside is not None:
-                follows = imported == inside or imported.startswith(f"{inside}.")
+                follows = _is_ours(imported)
             else:
                 follows = not _installed(imported)
             if follows:

@@ -71,6 +71,7 @@ def composition() -> dict[str, Any]:
     A process that Hydra has not started is told by an environment variable (`COMPOSITION`).
     """
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     if not HydraConfig.initialized():
         known: dict[str, Any] = json.loads(os.environ.get(COMPOSITION, "{}"))
@@ -82,6 +83,7 @@ def composition() -> dict[str, Any]:
     return {
         "overrides": [_without_secret(word) for word in hydra.overrides.task],
         "config_dirs": folders,
+        "sweep": hydra.mode == RunMode.MULTIRUN,
     }
 
 

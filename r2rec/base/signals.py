@@ -17,6 +17,7 @@ SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # SIGHUP does not exist on Windows
 
 _deferring = False
 _pending: int | None = None
+_raised: int | None = None  # a signal that was raised, and should have ended the run
 
 
 class Interrupted(KeyboardInterrupt):
@@ -39,6 +40,18 @@ def install() -> None:
     for name in SIGNALS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), _handle)
+
+
+def forget() -> None:
+    """A new run begins: signals of before do not count."""
+    global _raised
+    _raised = None
+
+
+def check() -> None:
+    """Raise a signal again that got lost: Python swallows what is raised inside `__del__`."""
+    if _raised is not None:
+        raise Interrupted(_raised)
 
 
 def pending() -> int | None:
@@ -66,10 +79,11 @@ def deferred() -> Iterator[None]:
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
-    global _pending
+    global _pending, _raised
     if _deferring and _pending is None:
         _pending = number
         message = b"stopping after this step, with a checkpoint; once more to stop at once\n"
         os.write(2, message)
         return
+    _raised = number
     raise Interrupted(number)

@@ -104,6 +104,13 @@ def run_error(error: Exception, words: Sequence[str], conf: Path) -> str | None:
             f"{null_group[1]} is null here, and takes no table of keys: "
             "choose the member of the group that has it"
         )
+    if "Unexpected type for root: NoneType" in text:
+        keys = [(word.partition("=")[0], word) for word in words]
+        deep = [word for key, word in keys if key.count(".") > 1 and ".params." not in key]
+        return (
+            f"{', '.join(deep) or 'an override'} sets a key of a table that is null here: "
+            "choose the member of the group that has it"
+        )
     if 'Could not detect "srun"' in text:
         return (
             "no srun here: +launcher=slurm goes where jobs can be sent to SLURM; "

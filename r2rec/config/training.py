@@ -76,7 +76,7 @@ class RewardPart:
     """One term of a reward."""
 
     _target_: str = MISSING  # (completions, **columns) -> list of floats in [0, 1]
-    weight: float = 1.0
+    weight: float = number(1.0)
     params: dict[str, Any] = field(default_factory=dict)
 
 

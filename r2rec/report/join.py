@@ -1,6 +1,7 @@
 """The end of a sweep: one list of results, one table, one page, and which arms differ."""
 
 import atexit
+import json
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
-from r2rec.base.claims import claimed
+from r2rec.base.claims import claimed, in_use
 from r2rec.base.console import say, warn
 from r2rec.base.errors import R2RecError
 from r2rec.base.store import MANIFEST
@@ -34,11 +35,11 @@ class Join(Callback):
         folder = _sweep_folder(config)
         try:
             _claims.enter_context(claimed(folder, "hydra.sweep.dir"))
+            clear_sweep(folder)
         except R2RecError as error:
             warn(f"error: {error}")
             sys.exit(2)  # Hydra would turn the error into a warning, and go on
         atexit.register(_claims.close)
-        clear_sweep(folder)
 
     def on_job_start(self, config: Any, **kwargs: Any) -> None:
         """Remove Hydra's own record of the sweep."""
@@ -72,14 +73,33 @@ def _finish(folder: Path) -> None:
 def clear_sweep(folder: Path) -> None:
     """Remove what an earlier sweep left in its folder.
 
-    Its jobs go too: if the new sweep has fewer, the others would be joined with them.
+    Its jobs go too: if the new sweep has fewer, the others would be joined with them. Other runs
+    in the folder are left alone.
+
+    Raises:
+        R2RecError: One of its jobs is going on.
     """
     from r2rec.base.cleanup import clear
 
-    for manifest in folder.glob(f"*/{MANIFEST}"):
-        clear(manifest.parent)
+    jobs = [path.parent for path in folder.glob(f"*/{MANIFEST}") if _of_a_sweep(path)]
+    for job in jobs:
+        if in_use(job):
+            raise R2RecError(
+                f"{job} is in use by another run; choose another folder: hydra.sweep.dir=FOLDER"
+            )
+    for job in jobs:
+        clear(job)
     for name in ("metrics.json", "report.html"):
         (folder / name).unlink(missing_ok=True)
+
+
+def _of_a_sweep(manifest: Path) -> bool:
+    """Whether a job of a sweep left this manifest."""
+    try:
+        recorded = json.loads(manifest.read_text(encoding="utf-8"))
+        return bool(recorded.get("sweep"))
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def join(folder: Path) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from r2rec.base.code import described, package_code, user_code
+from r2rec.base.code import described, package_code, package_imports, user_code
 from r2rec.base.files import checksum
 from r2rec.base.jobs import Job
 from r2rec.base.provenance import git_revision
@@ -52,6 +52,7 @@ def job_code(job: Job) -> dict[str, Any]:
     for target in named_targets(job.choices):
         if target.startswith("r2rec."):
             modules.append(target.rpartition(".")[0])
+    modules += package_imports(named_targets(job.choices))
     return described(package_code(modules), git_revision())
 
 
@@ -73,14 +74,17 @@ def keyed(value: Any) -> Any:
 
 
 def walk_fields(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """(field name, content) of a slice, of the dataclasses in it, and so on down."""
+    """(dotted path, content) of a slice, of what is in it, and so on down."""
     yield name, value
     if is_dataclass(value) and not isinstance(value, type):
         for spec in fields(value):
-            yield from walk_fields(getattr(value, spec.name), spec.name)
+            yield from walk_fields(getattr(value, spec.name), f"{name}.{spec.name}")
     elif isinstance(value, Mapping):
         for key, content in value.items():
-            yield from walk_fields(content, str(key))
+            yield from walk_fields(content, f"{name}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, content in enumerate(value):
+            yield from walk_fields(content, f"{name}.{index}")
 
 
 def named_targets(choices: Any) -> list[str]:
@@ -88,7 +92,7 @@ def named_targets(choices: Any) -> list[str]:
     found = {
         content
         for name, content in walk_fields(choices)
-        if name in ("_target_", "target") and isinstance(content, str)
+        if name.rpartition(".")[2] in ("_target_", "target") and isinstance(content, str)
     }
     return sorted(found)
 
@@ -151,8 +155,7 @@ def _named_files(choices: Any) -> dict[str, str]:
     """Checksums of local files that a leaf's params name."""
     digests = {}
     for name, content in walk_fields(choices):
-        if name == "params" and isinstance(content, Mapping):
-            for key, value in content.items():
-                if isinstance(value, str) and value and Path(value).is_file():
-                    digests[str(key)] = checksum(Path(value))
+        in_params = ".params." in name
+        if in_params and isinstance(content, str) and content and Path(content).is_file():
+            digests[name.removeprefix(".")] = checksum(Path(content))
     return digests

@@ -48,8 +48,12 @@ def _recorded(run: Path) -> dict[str, Any]:
     path = run / MANIFEST
     if not path.is_file():
         raise R2RecError(f"{run} holds no run: there is no {MANIFEST}; usage: {USAGE}")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    if "overrides" not in manifest:
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        known = {"overrides", "config_dirs"} <= manifest.keys()
+    except (ValueError, AttributeError) as error:
+        raise R2RecError(f"{path} cannot be read: {error}") from error
+    if not known:
         raise R2RecError(f"{path} does not say how the run was composed; start it anew")
     return {name: manifest[name] for name in ("overrides", "config_dirs")}
 
@@ -67,6 +71,8 @@ def _merged(before: Sequence[str], words: Sequence[str]) -> list[str]:
 
 def _folder(cfg: DictConfig, words: Sequence[str]) -> Path:
     """The folder of the new run: `hydra.run.dir=FOLDER`, or a new one under outputs/."""
+    if cfg.dry:
+        return Path("outputs")  # nothing is written
     for word in words:
         if word.startswith(OWN_FOLDER):
             return Path(word.removeprefix(OWN_FOLDER))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from r2rec.base import cleanup, processes, provenance, store, tracking
+from r2rec.base import cleanup, processes, provenance, signals, store, tracking
 from r2rec.base.code import changed_modules
 from r2rec.base.files import write_json
 from r2rec.base.jobs import TRAIN_ON, Finished, Job
@@ -39,12 +39,15 @@ class Run:
     def walk(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """Do all jobs in order; the rows of metrics.json, [] where the plan has no report."""
         records: list[dict[str, Any]] = []
+        signals.forget()
         for job in jobs:
+            signals.check()
             if job.stage.name == "report":
                 records = self._report(job)
             else:
                 artefact = self._obtain(job)
                 self._finish(job, artefact)
+        signals.check()
         self._note_other_code()
         return records
 

@@ -96,3 +96,16 @@ def test_a_sweep_folder_in_use_is_refused_and_nothing_in_it_lost(tmp_path: Path)
     assert done.stderr.startswith("error: sweep is in use by another run")
     assert done.stderr.count("\n") == 1
     assert (tmp_path / "sweep" / "1" / "manifest.json").exists()
+
+
+def test_a_sweep_leaves_other_runs_in_its_folder_alone(tmp_path: Path) -> None:
+    quick = ("baseline=popularity", "evaluation.resamples=20", *SMALL)
+    assert call(tmp_path, *quick, "hydra.run.dir=sweep/mine").returncode == 0
+    before = sorted(path.name for path in (tmp_path / "sweep" / "mine").iterdir())
+    done = call(tmp_path, "-m", "seed=0,1", "until=prepare", "hydra.sweep.dir=sweep", *SMALL)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (tmp_path / "sweep" / "mine").iterdir()) == before
+    with claimed(tmp_path / "sweep" / "1", "hydra.run.dir"):
+        done = call(tmp_path, "-m", "seed=0", "until=prepare", "hydra.sweep.dir=sweep", *SMALL)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert (tmp_path / "sweep" / "0" / "manifest.json").exists()

@@ -127,3 +127,40 @@ def test_help_into_a_closed_pipe_is_quiet(tmp_path: Path) -> None:
         running.stdout.close()
         assert running.stderr.read() == b""
     assert running.returncode == 0
+
+
+SWALLOWED = """
+import os, signal
+from r2rec.base import signals
+signals.install()
+
+class Collected:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+Collected()
+try:
+    signals.check()
+except signals.Interrupted as error:
+    print(error.status)
+"""
+
+
+def test_a_signal_that_python_swallows_is_raised_at_the_next_check() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SWALLOWED], cwd=SOURCE, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "143\n"
+
+
+def test_closed_output_does_not_lose_a_run(tmp_path: Path) -> None:
+    words = f"{sys.executable} -m r2rec until=split hydra.run.dir=run {' '.join(SMALL)} >&-"
+    done = subprocess.run(
+        ["sh", "-c", words],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(SOURCE)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "run" / "manifest.json").exists()

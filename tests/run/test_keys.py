@@ -2,10 +2,12 @@
 
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from r2rec.base.code import user_code
 from r2rec.config.slices import (
     Arm,
     AskSlice,
@@ -174,3 +176,44 @@ def test_package_code_of_a_job_follows_its_imports_and_targets() -> None:
     assert "r2rec.data.toy" in prepared
     assert "r2rec.train.rl" not in prepared
     assert named_targets(jobs["rl"].choices) == sorted(named_targets(jobs["rl"].choices))
+
+
+def test_every_file_in_params_counts_wherever_it_stands(tmp_path: Path) -> None:
+    """Two leaves with a param of one name, files in lists and in tables."""
+    files = [tmp_path / name for name in ("a.txt", "b.txt", "c.txt", "d.txt")]
+    for file in files:
+        file.write_text("before")
+    one, two, three, four = files
+    words = (
+        f"+dataset.params.path={one}",
+        f"+dataset.params.paths=[{two}]",
+        f"+dataset.params.table={{p:{three}}}",
+    )
+    job = plan(checked_config(composed("until=prepare")))[0]
+    data = with_choices(job, choices(PrepareSlice, *words))
+    arm = with_choices(job, choices(ScoreSlice, arm=Arm("x", params={"path": str(four)})))
+
+    def inputs() -> list:
+        return [key_inputs(done, {}, {})["files"] for done in (data, arm)]
+
+    seen = [inputs()]
+    for file in files:
+        file.write_text("after")
+        seen.append(inputs())
+    assert all(one != other for one, other in pairwise(seen))
+
+
+def test_package_code_that_a_users_function_imports_is_recorded(reader: Path) -> None:
+    job = plan(checked_config(composed("until=prepare")))[0]
+    own = with_choices(job, choices(PrepareSlice, "dataset._target_=mine.read"))
+    fresh_modules()
+    assert "r2rec.data.toy" in job_code(own)["modules"]
+
+
+def test_packages_of_a_users_module_enter_the_key(reader: Path) -> None:
+    package = reader / "pk"
+    package.mkdir()
+    (package / "__init__.py").write_text("A = 1\n")
+    (package / "mod.py").write_text("def read(root, category): ...\n")
+    fresh_modules()
+    assert set(user_code(["pk.mod.read"])) == {"pk", "pk.mod"}
