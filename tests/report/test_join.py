@@ -298,7 +298,8 @@ def test_dry_sweep_removes_and_joins_nothing(
 ) -> None:
     hydra = {"sweep": {"dir": str(sweep)}, "mode": RunMode.MULTIRUN}
     config = OmegaConf.create({"dry": dry, "hydra": hydra})
-    (sweep / "0" / "manifest.json").write_text(json.dumps({"r2rec": "0", "stages": {}}))
+    manifest = {"r2rec": "0", "stages": {}, "sweep": True}
+    (sweep / "0" / "manifest.json").write_text(json.dumps(manifest))
     before = {path.relative_to(sweep) for path in sweep.rglob("*")}
     (sweep / "multirun.yaml").touch()  # Hydra's own, which holds secrets that were typed
 
