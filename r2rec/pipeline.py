@@ -167,3 +167,4 @@ STAGES = (
         title="write tables, plots and one page",
     ),
 )
+PLACES = tuple(dict.fromkeys(row.place for row in STAGES))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from omegaconf import OmegaConf
 
-from r2rec.run.plan import PLACES
+from r2rec.pipeline import PLACES
 from tests.small import SECRET, Done, go
 
 OTHERS = ("fit", "adapt", "diagnose", "fuse")  # of baselines, diagnostics and fusions

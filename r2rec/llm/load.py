@@ -36,7 +36,7 @@ def tokenizer(model: Model, made: Path | None) -> Any:
 
     loaded = _load(AutoTokenizer.from_pretrained, model, made, padding_side="left")
     if model.chat_template:
-        loaded.chat_template = _template(model.chat_template)
+        loaded.chat_template = chat_template_file(model.chat_template).read_text()
     if not loaded.chat_template:
         raise R2RecError(
             f"model.path={model.path} has no chat template; name one with model.chat_template=FILE"
@@ -135,12 +135,16 @@ def _load(loader: Callable[..., Any], model: Model, made: Path | None, **options
         raise R2RecError(f"cannot load model {source}: {first_line(error)}; {advice}") from error
 
 
-def _template(name: str) -> str:
-    """A chat template by file name: ours, or one that TRL ships for training."""
+def chat_template_file(name: str) -> Path:
+    """The file of a chat template: ours, or one that TRL ships for training.
+
+    Raises:
+        R2RecError: There is none by that name.
+    """
     for package, folder in TEMPLATE_FOLDERS.items():
-        file = files(package).joinpath(folder, name)
-        if file.is_file():
-            return file.read_text()
+        path = Path(str(files(package).joinpath(folder, name)))
+        if path.is_file():
+            return path
     raise R2RecError(
         f"model.chat_template={name} is neither in r2rec/llm/templates nor among TRL's"
     )

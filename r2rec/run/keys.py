@@ -130,6 +130,8 @@ def _models(choices: Any) -> Iterator[tuple[str, Model]]:
 
 def _templates(choices: Any) -> dict[str, str]:
     """Checksums of the prompt templates and chat templates that a stage renders with."""
+    from r2rec.llm.load import chat_template_file
+
     digests = {}
     if any(isinstance(content, Prompt) for _, content in walk_fields(choices)):
         for path in sorted(Path(str(files("r2rec.prompts"))).glob("templates/*.j2")):
@@ -137,18 +139,8 @@ def _templates(choices: Any) -> dict[str, str]:
     for _, model in _models(choices):
         if model.chat_template:
             template = chat_template_file(model.chat_template)
-            if template is not None:
-                digests[f"chat/{model.chat_template}"] = checksum(template)
+            digests[f"chat/{model.chat_template}"] = checksum(template)
     return digests
-
-
-def chat_template_file(name: str) -> Path | None:
-    """The file of a chat template: one of ours, or one that TRL ships."""
-    for package, folder in (("r2rec.llm", "templates"), ("trl", "chat_templates")):
-        path = Path(str(files(package).joinpath(folder, name)))
-        if path.is_file():
-            return path
-    return None
 
 
 def _named_files(choices: Any) -> dict[str, str]:

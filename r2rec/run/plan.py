@@ -7,10 +7,9 @@ from typing import Any
 from r2rec.base.jobs import TRAIN_ON, Job, Stage
 from r2rec.config import Baseline, Config
 from r2rec.config.slices import Arm, FitSlice, ThinkSlice, cut
-from r2rec.pipeline import STAGES
+from r2rec.pipeline import PLACES, STAGES
 from r2rec.run.methods import arms, stage
 
-PLACES = tuple(dict.fromkeys(row.place for row in STAGES))
 SHARED = ("backbone",)  # jobs that depend on no data set
 NEVER_ELSEWHERE = ("fit", "chain", "adapt")  # stages that only serve the evaluated data set
 

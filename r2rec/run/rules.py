@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from r2rec.base.errors import R2RecError
 from r2rec.base.tracking import TRACKERS
 from r2rec.config import Config, Dataset, Generation
-from r2rec.pipeline import STAGES
+from r2rec.pipeline import PLACES
 from r2rec.prompts.cases import LABELS
 from r2rec.run.hardware_rules import hardware_rules
 from r2rec.run.leaf_rules import leaf_rules
@@ -28,7 +28,6 @@ CATEGORIES = {
     "amazon_office": "Office_Products",
 }
 MIN_VOCABULARY = 263  # all bytes, and the tokens that a template and a thought need
-PLACES = tuple(dict.fromkeys(stage.place for stage in STAGES))
 
 Rules = Iterator[str]
 
