@@ -29,6 +29,7 @@ from r2rec.baselines.views import build_views, training_views
 from r2rec.chains.chain import load_graph
 from r2rec.config import Hardware
 from r2rec.config.slices import AdaptSlice, ChooseSlice
+from r2rec.data.told import told_table
 from r2rec.llm import load, runtime
 from r2rec.tasks.assemble import load_texts
 from r2rec.tasks.training import load_source
@@ -224,13 +225,13 @@ def scores_by_language_model(
     users: IdArray,
     candidates: IdArray,
 ) -> NDArray[np.float32]:
-    """Log-probabilities [n, k] of candidates [n, k] by the tuned model, after all train ratings.
+    """Log-probabilities [n, k] of candidates [n, k] by the tuned model, after all told ratings.
 
     Each is normalised over the options of its question.
 
     Args:
         choices: `choices.arm` names the baseline's function.
-        inputs: Artefacts prepare and split; backbone, fit and adapter where there are any.
+        inputs: Artefacts prepare and split; tell, backbone, fit and adapter where there are any.
     """
     from r2rec.llm.scoring import option_logprobs
 
@@ -258,8 +259,8 @@ def _ranking_questions(
     users: IdArray,
     candidates: IdArray,
 ) -> list[ClosedQuestion]:
-    """Questions about each user after all their train ratings."""
-    graph = load_graph(inputs["prepare"], inputs["split"])
+    """Questions about each user after all the ratings that are told of them."""
+    graph = load_graph(inputs["prepare"], inputs["split"], told_table(inputs))
     user = users.astype(np.int64)
     views = build_views(
         graph,

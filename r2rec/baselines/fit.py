@@ -219,12 +219,17 @@ def scores_by_fitted_model(
     split: Path,
     users: IdArray,
     candidates: IdArray,
+    ratings: Path | None = None,
 ) -> NDArray[np.float32]:
-    """Scores [n, k] of candidates [n, k] by the model that stage `fit` wrote to `fitted`."""
+    """Scores [n, k] of candidates [n, k] by the model that stage `fit` wrote to `fitted`.
+
+    Args:
+        ratings: The table that its histories or edges come from (`told_table`); None: train.
+    """
     from safetensors.torch import load_model
 
     built = json.loads((fitted / BUILT).read_text())
-    data = load_ratings(prepare, split, built["above"])
+    data = load_ratings(prepare, split, built["above"], ratings)
     model = build_module(built, data)
     load_model(model, str(fitted / WEIGHTS))
     model.eval()

@@ -36,24 +36,29 @@ def train_ratings(
     return Ratings(n_users, n_items, user, item, start)
 
 
-def load_ratings(prepare: Path, split: Path, above: float | None = None) -> Ratings:
+def load_ratings(
+    prepare: Path, split: Path, above: float | None = None, ratings: Path | None = None
+) -> Ratings:
     """The train ratings of two artefacts.
+
+    Args:
+        ratings: Another table in the place of train (`told_table`).
 
     Raises:
         R2RecError: No rating is left to learn from.
     """
-    train = pl.read_parquet(split / "train.parquet")
+    train = pl.read_parquet(ratings or split / "train.parquet")
     n_users = _count_rows(prepare / "users.parquet")
     # Noise adds fake users, whose ids follow those of the users table.
     n_users = max(n_users, highest_id(train["user"]) + 1)
     n_items = _count_rows(prepare / "items.parquet")
-    ratings = train_ratings(train, n_users, n_items, above)
-    if not len(ratings.user):
+    data = train_ratings(train, n_users, n_items, above)
+    if not len(data.user):
         raise R2RecError(
             "no train rating is left to learn from;"
             " lower evaluation.positive_above or use a larger data set"
         )
-    return ratings
+    return data
 
 
 def highest_id(ids: pl.Series) -> int:

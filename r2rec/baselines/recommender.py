@@ -15,6 +15,10 @@ Batch = tuple[Tensor, Tensor]  # the model's own business; rows are examples
 class Recommender(nn.Module):
     """A torch module, built as `target(data: Ratings, **params)`.
 
+    Its weights must not contain `data`: with `evaluation.history=all` it is trained on fewer
+    ratings than it is told when it scores. Keep histories or edges as attributes, or as buffers
+    with `persistent=False`.
+
     A model of another package need not inherit from it, as long as it has these methods.
     """
 

@@ -21,6 +21,7 @@ from r2rec.config import ChainSampler
 from r2rec.config.slices import ChainSlice
 from r2rec.data.candidates import Candidates
 from r2rec.data.split import evaluated
+from r2rec.data.told import told_table
 
 MAX_USERS_WITH_FULL_CHAINS = 10_000  # users with candidates
 
@@ -46,14 +47,15 @@ def sample(
     return table(chains, graph, queries)
 
 
-def load_graph(prepare: Path, split: Path) -> graphs.Graph:
+def load_graph(prepare: Path, split: Path, ratings: Path | None = None) -> graphs.Graph:
     """The graph of the train table, with room for all users and items.
 
     Args:
         prepare: Folder of the artefact of stage `prepare`.
         split: Folder of the artefact of stage `split`; noise may have added fake users to it.
+        ratings: Another table in the place of train (`told_table`).
     """
-    train = pl.read_parquet(split / "train.parquet")
+    train = pl.read_parquet(ratings or split / "train.parquet")
     n_users = _height(prepare / "users.parquet")
     n_items = _height(prepare / "items.parquet")
     last_user = cast(int | None, train["user"].max())
@@ -69,7 +71,7 @@ def chain(choices: ChainSlice, inputs: Mapping[str, Path], work: Workspace) -> d
         The number of chains, of users who were to get some, and of users who got fewer than
         configured.
     """
-    graph = load_graph(inputs["prepare"], inputs["split"])
+    graph = load_graph(inputs["prepare"], inputs["split"], told_table(inputs))
     queries = _stage_queries(choices, graph, inputs["split"])
     rng = seeds.generator(choices.seed, "chain")
     chains = sample(choices.chain_sampler, graph, queries, rng)

@@ -5,7 +5,9 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from r2rec.config.fields import local_path, not_in_key, number
+from r2rec.config.fields import choice, local_path, not_in_key, number
+
+HISTORIES = ("train", "all")
 
 
 @dataclass
@@ -74,6 +76,9 @@ class Evaluation:
     positive_above: float = 3.0  # a rating above this is a like
     min_positives: int = 6  # users with fewer likes are left out
     min_history: int = number(3, least=0)  # likes before a training target
+    # What each method is told of users to be ranked for: train, which ends before the validation
+    # positive; or all before the test positive. Training and tuning see train either way.
+    history: str = choice("train", *HISTORIES)
     arms: list[str] = field(default_factory=lambda: ["base", "sft", "rl"])  # trained models to rank
     references: dict[str, str] = field(default_factory=dict)  # name -> scorer, shown in every table
     resamples: int = 1000  # bootstrap resamples over users

@@ -45,6 +45,11 @@ class SplitSlice:
 
 
 @dataclass(frozen=True)
+class TellSlice:
+    """Nothing: all follows from the inputs."""
+
+
+@dataclass(frozen=True)
 class FitSlice:
     """`baseline` is whatever is fitted: the run's baseline, its `vectors`, or the fusion."""
 

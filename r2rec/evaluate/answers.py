@@ -15,6 +15,7 @@ from r2rec.chains.chain import load_graph
 from r2rec.config import Prompt, Words
 from r2rec.config.slices import QuestionSlice, RankSlice
 from r2rec.data.candidates import Candidates
+from r2rec.data.told import told_table
 from r2rec.evaluate.arrays import Floats
 from r2rec.evaluate.interventions import Shuffled
 from r2rec.evaluate.metrics import rank_by_score
@@ -35,21 +36,21 @@ T = TypeVar("T")
 def evaluation_cases(
     choices: QuestionSlice, inputs: Mapping[str, Path], candidates: pl.DataFrame
 ) -> list[RankingCase]:
-    """The ranking case of each row of `candidates`, from all ratings before the held-out items.
+    """The ranking case of each row of `candidates`, from all ratings that its user is told.
 
     Args:
-        inputs: Artefacts `prepare`, `split` and `chain`.
+        inputs: Artefacts `prepare`, `split` and `chain`; `tell` where there is one.
         candidates: Columns user, positive and items, as `evaluated` gives them.
     """
     table = Candidates.of(candidates)
     users = table.users.astype(np.int64)
-    graph = load_graph(inputs["prepare"], inputs["split"])
-    train_ratings = np.diff(graph.start)[users]
+    graph = load_graph(inputs["prepare"], inputs["split"], told_table(inputs))
+    told_ratings = np.diff(graph.start)[users]
     queries = candidates.select("user", query=pl.int_range(pl.len()))
     chains = pl.read_parquet(inputs["chain"] / "chains.parquet")
     chains = chains.join(queries, on="user", maintain_order="left")
     return ranking_cases(
-        RankingQuestions(users, train_ratings, table.items),
+        RankingQuestions(users, told_ratings, table.items),
         chains.sort("query", maintain_order=True),
         graph,
         load_texts(inputs["prepare"]),

@@ -18,6 +18,7 @@ from r2rec.baselines import fit
 from r2rec.config.slices import FuseSlice
 from r2rec.data.candidates import Candidates
 from r2rec.data.split import evaluated
+from r2rec.data.told import told_table
 from r2rec.evaluate.answers import answered, engine_of
 from r2rec.evaluate.arrays import Floats, Integers
 from r2rec.evaluate.rankings import RANKINGS, rankings_by_score, read_rankings
@@ -34,7 +35,8 @@ def fuse(choices: FuseSlice, inputs: Mapping[str, Path], work: Workspace) -> dic
     engine = engine_of(choices, inputs, work)
     tuning_answers, _ = answered(choices, cases, tuning, engine, "fuse")
     by_answer = reciprocal_ranks(tuning_answers)
-    by_baseline = baseline_reciprocal_ranks(choices, inputs, tuning)
+    train = inputs["split"] / "train.parquet"  # what is told has the validation positives
+    by_baseline = baseline_reciprocal_ranks(choices, inputs, train, tuning)
     positive_index = Candidates.of(tuning).positive_index
     weight, ndcg = learn_weight(by_answer, by_baseline, positive_index)
 
@@ -42,7 +44,7 @@ def fuse(choices: FuseSlice, inputs: Mapping[str, Path], work: Workspace) -> dic
     answers = read_rankings(inputs["rank"], candidates)
     baseline = choices.fusion.name
     of_answers = reciprocal_ranks(answers)
-    of_baseline = baseline_reciprocal_ranks(choices, inputs, candidates)
+    of_baseline = baseline_reciprocal_ranks(choices, inputs, told_table(inputs), candidates)
     fused = weight * of_answers + (1 - weight) * of_baseline
     method = f"{choices.arm.method} + {baseline}"
     rng = seeds.generator(choices.seed, "fuse.ties")
@@ -100,9 +102,13 @@ def reciprocal_ranks(rankings: pl.DataFrame) -> Floats:
 
 
 def baseline_reciprocal_ranks(
-    choices: FuseSlice, inputs: Mapping[str, Path], candidates: pl.DataFrame
+    choices: FuseSlice, inputs: Mapping[str, Path], ratings: Path, candidates: pl.DataFrame
 ) -> Floats:
-    """1 / rank of each candidate [n, k] by the baseline's scores; ties are broken at random."""
+    """1 / rank of each candidate [n, k] by the baseline's scores; ties are broken at random.
+
+    Args:
+        ratings: The table of what is told of the users of `candidates`.
+    """
     fusion = choices.fusion
     rng = seeds.generator(choices.seed, f"fuse.{fusion.name}")
     scores = score_candidates(
@@ -110,6 +116,7 @@ def baseline_reciprocal_ranks(
         fusion.params,
         inputs.get("fit"),
         inputs,
+        ratings,
         candidates,
         rng,
     )

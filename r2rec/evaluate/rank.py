@@ -16,6 +16,7 @@ from r2rec.baselines import adapt
 from r2rec.config.slices import AskSlice, ChooseSlice, RankSlice, ScoreSlice
 from r2rec.data.candidates import Candidates
 from r2rec.data.split import evaluated
+from r2rec.data.told import told_table
 from r2rec.evaluate.answers import answered, engine_of, evaluation_cases, read_answers
 from r2rec.evaluate.rankings import RANKINGS, rankings_by_score
 from r2rec.evaluate.scores import score_candidates
@@ -64,6 +65,7 @@ def rank_by_scorer(
         arm.params,
         fitted,
         inputs,
+        told_table(inputs),
         candidates,
         rng,
     )

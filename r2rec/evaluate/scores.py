@@ -18,6 +18,7 @@ def score_candidates(
     params: Mapping[str, Any],
     fitted: Path | None,
     inputs: Mapping[str, Path],
+    ratings: Path,
     candidates: pl.DataFrame,
     rng: Generator,
 ) -> NDArray[Any]:
@@ -27,12 +28,12 @@ def score_candidates(
         target: Dotted path of a scorer `(train, users, candidates, rng, **params) -> scores`.
         fitted: A `fit` artefact; where it is given, its weights score, and not `target`.
         inputs: Artefacts `prepare` and `split`.
+        ratings: The table of what is told of users (`told_table`), in the columns of train.
     """
     table = Candidates.of(candidates)
     if fitted is not None:
         return fit.scores_by_fitted_model(
-            fitted, inputs["prepare"], inputs["split"], table.users, table.items
+            fitted, inputs["prepare"], inputs["split"], table.users, table.items, ratings
         )
     scorer: Callable[..., NDArray[Any]] = get_method(str(target))
-    train = pl.read_parquet(inputs["split"] / "train.parquet")
-    return scorer(train, table.users, table.items, rng, **params)
+    return scorer(pl.read_parquet(ratings), table.users, table.items, rng, **params)

@@ -25,6 +25,7 @@ from r2rec.report.tables import results_table, write_tables
 from r2rec.train.card import about
 
 PER_ARM = ("rank", "fuse", "diagnose")  # places of stages that have one job per arm
+TOLD_UNTIL = {"train": "validation", "all": "test"}  # the positive at which a history ends
 
 
 class Written(NamedTuple):
@@ -175,6 +176,7 @@ def _facts(config: Config, leakage: str) -> dict[str, str]:
         "seed": str(config.seed),
         "backbone": config.model.name,
         "chains": config.chain_sampler.name,
+        "told of users": f"all before the {TOLD_UNTIL[config.evaluation.history]} positive",
         "reward": config.reward.name,
         "leakage": leakage,
     }

@@ -21,7 +21,7 @@ from r2rec.run.runner import Run
 from r2rec.train.push import push
 
 CURVES = tuple(row.name for row in STAGES if row.curve)
-NO_TORCH = ("prepare", "split", "chain", "think", "score", "ask", "report")
+NO_TORCH = ("prepare", "split", "tell", "chain", "think", "score", "ask", "report")
 
 Say = Callable[[str], None]
 

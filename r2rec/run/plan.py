@@ -11,7 +11,7 @@ from r2rec.pipeline import PLACES, STAGES
 from r2rec.run.methods import arms, stage
 
 SHARED = ("backbone",)  # jobs that depend on no data set
-NEVER_ELSEWHERE = ("fit", "chain", "adapt")  # stages that only serve the evaluated data set
+NEVER_ELSEWHERE = ("tell", "fit", "chain", "adapt")  # stages that only serve the evaluated data set
 
 
 def plan(config: Config) -> list[Job]:
@@ -52,6 +52,8 @@ def _is_reached(job: Job, until: str | None) -> bool:
 def _before_ranking(config: Config, all_arms: list[Arm]) -> set[str]:
     """Names of the stages that these rows of the results need before they can rank."""
     names = {"prepare", "split"}
+    if config.evaluation.history == "all":
+        names.add("tell")
     baseline = config.baseline
     writes = any(arm.target is None for arm in all_arms)
     if writes or baseline.endpoint:

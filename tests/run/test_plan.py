@@ -22,6 +22,10 @@ CONFIGURATIONS = [
     "teacher=local model=tiny_scratch",
     "generation=openai evaluation.arms=[base]",
     "until=think",
+    "evaluation.history=all",
+    "evaluation.history=all baseline=sasrec",
+    "evaluation.history=all baseline@fusion=sasrec diagnostic=position",
+    "evaluation.history=all dataset@train_on=ml_100k",
 ]
 
 
@@ -68,6 +72,21 @@ def test_training_elsewhere_leaves_the_evaluated_data_set_untouched_by_training(
     assert jobs["rank R2Rec"].inputs["split"] == "split"
     assert "think" not in jobs
     assert jobs["train_on/prepare"].choices.name == "ml_100k"
+
+
+def test_what_is_told_reaches_test_users_alone() -> None:
+    """What is trained or tuned reads train, and so has the same key under either history."""
+    learns = {"prepare", "split", "backbone", "fit", "think", "sft", "rl", "adapt"}
+    for words in (
+        "diagnostic=position baseline@fusion=sasrec",
+        "baseline=llara",
+        "baseline=o4_mini",
+    ):
+        jobs = jobs_of(f"evaluation.history=all {words}")
+        told = {name for name, job in jobs.items() if "tell" in job.inputs.values()}
+        assert {name for name in jobs if name not in told} - learns == {"tell", "report"}
+        assert not told & learns
+        assert "tell" not in jobs_of(words)
 
 
 def test_a_trainer_takes_the_slot_of_another() -> None:

@@ -24,6 +24,7 @@ RELATIVE = 0.02  # how far a trained number may be off
 TABLES = {
     "prepare": ("interactions", "users", "items"),
     "split": ("train", "heldout", "candidates", "validation_candidates"),
+    "tell": ("told",),
     "chain": ("chains",),
     "think": ("traces",),
 }
@@ -49,6 +50,7 @@ def made(smoke: Done, store: Path) -> dict[str, dict[str, Any]]:
     """What each stage makes here."""
     runs = {
         "fit": go(store, "baseline=sasrec", "baseline.fit.epochs=2"),
+        "tell": go(store, "evaluation.history=all", "until=tell"),
         "adapt": go(store, "baseline=tallrec", "baseline.adapt.samples=16", "until=adapt"),
         "rft": go(store, "rl=rft", "until=rl", "rl.params.rounds=1"),
         "fuse": go(store, "baseline@fusion=ease", "rl=off"),
@@ -56,7 +58,7 @@ def made(smoke: Done, store: Path) -> dict[str, dict[str, Any]]:
     }
     found: dict[str, dict[str, Any]] = {}
     for stage, names in TABLES.items():
-        folder = Path(smoke.stages[stage]["path"])
+        folder = Path(runs.get(stage, smoke).stages[stage]["path"])
         found[stage] = {name: digest(folder, name) for name in names}
     for stage, names in NUMBERS.items():
         place = "rl" if stage == "rft" else stage
