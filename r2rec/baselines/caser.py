@@ -15,6 +15,8 @@ class Caser(Sequential):
     window. The published form, one row per window, would compute each value `window` times.
     """
 
+    from_history = False  # it has a vector of each user
+
     def __init__(
         self,
         data: Ratings,

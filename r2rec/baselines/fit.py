@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,7 @@ from r2rec.config.slices import FitSlice
 from r2rec.data.candidates import Candidates
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from torch.optim import Optimizer
 
@@ -42,8 +43,25 @@ STATE = "state.pt"
 Row = tuple[int, float, float, float, float]  # a value for each of COLUMNS
 
 
+class Validation(NamedTuple):
+    """Who decides when training stops: users, their candidates, and where the positives are."""
+
+    users: IdArray  # [n]
+    candidates: IdArray  # [n, k]
+    positive_index: IdArray  # [n]
+
+    def of_users(self, chosen: NDArray[np.bool_]) -> Self:
+        """The rows of these users.
+
+        Args:
+            chosen: [users of the data set]
+        """
+        rows = chosen[self.users]
+        return type(self)(self.users[rows], self.candidates[rows], self.positive_index[rows])
+
+
 @dataclass
-class _Progress:
+class Progress:
     """How far training has come."""
 
     weights: dict[str, Any]  # the best so far
@@ -58,23 +76,15 @@ def fit(choices: FitSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[
     Raises:
         R2RecError: The train ratings hold nothing to learn from.
     """
-    import torch
-    from safetensors.torch import save_model
-
     from r2rec.llm.runtime import settle
 
     device = settle(work.hardware)
-    above = None
-    if choices.fit.likes_only:
-        above = choices.positive_above
-    built = {"target": choices.target, "params": choices.params, "above": above}
-    data = load_ratings(inputs["prepare"], inputs["split"], above)
-    torch.manual_seed(seeds.integer(choices.seed, "fit.weights"))
-    model = build_module(built, data).to(device)
-    progress = _train(model, choices, inputs["split"], work.folder / "checkpoints" / STATE)
-    model.load_state_dict(progress.weights)
-    save_model(model, str(work.folder / WEIGHTS))
-    (work.folder / BUILT).write_text(json.dumps(built))
+    built = built_of(choices)
+    data = load_ratings(inputs["prepare"], inputs["split"], built["above"])
+    state = work.folder / "checkpoints" / STATE
+    validation = load_validation(inputs["split"])
+    model, progress = best_model(choices, data, validation, device, state)
+    save(model, built, work.folder)
     log = pl.DataFrame(progress.rows, schema=list(COLUMNS), orient="row")
     log.write_parquet(work.folder / "log.parquet")
     notes = []
@@ -85,7 +95,40 @@ def fit(choices: FitSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[
     return {"parameters": parameters, **_facts(log), "notes": notes}
 
 
-def _train(model: "Recommender", choices: FitSlice, split: Path, state: Path) -> _Progress:
+def built_of(choices: FitSlice) -> dict[str, Any]:
+    """What the weights of a model belong to, as `BUILT` has it."""
+    above = None
+    if choices.fit.likes_only:
+        above = choices.positive_above
+    return {"target": choices.target, "params": choices.params, "above": above}
+
+
+def best_model(
+    choices: FitSlice,
+    data: Ratings,
+    validation: Validation,
+    device: "torch.device",
+    state: Path,
+    tracked: str = "fit",
+) -> tuple["Recommender", Progress]:
+    """Train a fresh model on `data`; it has the weights that ranked `validation` best.
+
+    Args:
+        state: File that an interrupted training goes on from.
+        tracked: What trackers call this training.
+    """
+    import torch
+
+    torch.manual_seed(seeds.integer(choices.seed, "fit.weights"))
+    model = build_module(built_of(choices), data).to(device)
+    progress = _train(model, choices, validation, state, tracked)
+    model.load_state_dict(progress.weights)
+    return model, progress
+
+
+def _train(
+    model: "Recommender", choices: FitSlice, validation: Validation, state: Path, tracked: str
+) -> Progress:
     """Train until `patience` epochs brought nothing better; go on from `state` where it exists."""
     import torch
     from tqdm import tqdm
@@ -94,11 +137,13 @@ def _train(model: "Recommender", choices: FitSlice, split: Path, state: Path) ->
     optimizer = torch.optim.Adam(
         model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay
     )
-    users, candidates, positive_index = _validation(split)
+    users, candidates, positive_index = validation
     progress = _resumed(state, model, optimizer)
     done = len(progress.rows)
     bar = tqdm(total=spec.epochs, initial=done, desc="fit", leave=False, disable=None)
     for epoch in range(done, spec.epochs):
+        if progress.since >= spec.patience:
+            break
         begin = time.perf_counter()
         loss = _train_epoch(model, optimizer, choices, epoch)
         seconds = time.perf_counter() - begin
@@ -107,7 +152,7 @@ def _train(model: "Recommender", choices: FitSlice, split: Path, state: Path) ->
         hit_ratio, ndcg = processes.broadcast(quality(scores, positive_index))
         row = (epoch, loss, ndcg, hit_ratio, seconds)
         progress.rows.append(row)
-        tracking.log_step("fit", epoch, dict(zip(COLUMNS, row, strict=True)))
+        tracking.log_step(tracked, epoch, dict(zip(COLUMNS, row, strict=True)))
         progress.since += 1
         if ndcg > progress.best:
             progress.since = 0
@@ -117,8 +162,6 @@ def _train(model: "Recommender", choices: FitSlice, split: Path, state: Path) ->
         bar.set_postfix(ndcg=round(ndcg, 3), best=round(progress.best, 3), refresh=False)
         if processes.is_main():
             _save(state, model, optimizer, progress)
-        if progress.since >= spec.patience:
-            break
     bar.close()
     return progress
 
@@ -170,7 +213,7 @@ def _epoch(
     return losses
 
 
-def _save(state: Path, model: "Recommender", optimizer: "Optimizer", progress: _Progress) -> None:
+def _save(state: Path, model: "Recommender", optimizer: "Optimizer", progress: Progress) -> None:
     content = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -179,14 +222,14 @@ def _save(state: Path, model: "Recommender", optimizer: "Optimizer", progress: _
     save_state(state, content)
 
 
-def _resumed(state: Path, model: "Recommender", optimizer: "Optimizer") -> _Progress:
+def _resumed(state: Path, model: "Recommender", optimizer: "Optimizer") -> Progress:
     """The progress of an interrupted run, put into model and optimizer; else a fresh one."""
     saved = load_state(state, next(model.parameters()).device)
     if saved is None:
-        return _Progress(_copy(model))
+        return Progress(_copy(model))
     model.load_state_dict(saved["model"])
     optimizer.load_state_dict(saved["optimizer"])
-    return _Progress(**saved["run"])
+    return Progress(**saved["run"])
 
 
 def _copy(model: "Recommender") -> dict[str, Any]:
@@ -213,6 +256,31 @@ def build_module(built: Mapping[str, Any], data: Ratings) -> "Recommender":
     return module
 
 
+def save(model: "Recommender", built: Mapping[str, Any], folder: Path) -> None:
+    """Write weights, and what they belong to."""
+    from safetensors.torch import save_model
+
+    save_model(model, str(folder / WEIGHTS))
+    (folder / BUILT).write_text(json.dumps(built))
+
+
+def built_at(folder: Path) -> dict[str, Any]:
+    """What the weights in a folder belong to."""
+    built: dict[str, Any] = json.loads((folder / BUILT).read_text())
+    return built
+
+
+def load(folder: Path, data: Ratings) -> "Recommender":
+    """The model that `save` left, on these ratings, ready to score."""
+    import torch
+    from safetensors.torch import load_model
+
+    with torch.random.fork_rng(devices=[]):  # the fresh weights leave other random draws alone
+        model = build_module(built_at(folder), data)
+    load_model(model, str(folder / WEIGHTS))
+    return model.eval()
+
+
 def scores_by_fitted_model(
     fitted: Path,
     prepare: Path,
@@ -226,13 +294,8 @@ def scores_by_fitted_model(
     Args:
         ratings: The table that its histories or edges come from (`told_table`); None: train.
     """
-    from safetensors.torch import load_model
-
-    built = json.loads((fitted / BUILT).read_text())
-    data = load_ratings(prepare, split, built["above"], ratings)
-    model = build_module(built, data)
-    load_model(model, str(fitted / WEIGHTS))
-    model.eval()
+    data = load_ratings(prepare, split, built_at(fitted)["above"], ratings)
+    model = load(fitted, data)
     return model.scores(users.astype(np.int64), candidates.astype(np.int64))
 
 
@@ -250,10 +313,10 @@ def quality(scores: NDArray[np.floating[Any]], positive_index: IdArray) -> tuple
     return hit_ratio, ndcg
 
 
-def _validation(split: Path) -> tuple[IdArray, IdArray, IdArray]:
-    """Users [n], candidates [n, k], and where among these the positive is [n]."""
+def load_validation(split: Path) -> Validation:
+    """The validation positives of all users, with their candidates."""
     table = pl.read_parquet(split / "validation_candidates.parquet")
     candidates = Candidates.of(table)
     users = candidates.users.astype(np.int64)
     items = candidates.items.astype(np.int64)
-    return users, items, candidates.positive_index
+    return Validation(users, items, candidates.positive_index)

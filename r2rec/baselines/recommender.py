@@ -19,8 +19,13 @@ class Recommender(nn.Module):
     ratings than it is told when it scores. Keep histories or edges as attributes, or as buffers
     with `persistent=False`.
 
+    With `from_history`, scores follow from a history and weights that hold nothing of single users:
+    the model can be built with any histories under its weights, and be a witness.
+
     A model of another package need not inherit from it, as long as it has these methods.
     """
+
+    from_history = False
 
     @property
     def examples(self) -> int:

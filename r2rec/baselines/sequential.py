@@ -26,6 +26,8 @@ class Sequential(Recommender):
     Scores are products of a state and item vectors (`targets`).
     """
 
+    from_history = True
+
     def __init__(self, data: Ratings, dim: int, length: int, out: int | None = None) -> None:
         super().__init__()
         self.length = length

@@ -204,7 +204,7 @@ def test_stops_early_and_keeps_the_best(inputs, tmp_path):
     assert log.height < 60
     assert facts["best_epoch"] == log.height - 4 == log["ndcg"].arg_max()
     assert facts["notes"] == []
-    users, candidates, positive_index = fit._validation(inputs["split"])
+    users, candidates, positive_index = fit.load_validation(inputs["split"])
     scores = fit.scores_by_fitted_model(
         tmp_path / "a", inputs["prepare"], inputs["split"], users, candidates
     )
