@@ -7,7 +7,7 @@ An arm is one row of the results: a model with or without an adapter, or a basel
 `rank` on have a job for each arm; their input "adapter" is the stage that trained the arm.
 """
 
-from r2rec.base.jobs import Curve, Stage
+from r2rec.base.jobs import WITNESS_FIT, Curve, Stage
 from r2rec.config import slices
 
 STAGES = (
@@ -44,12 +44,28 @@ STAGES = (
         curve=Curve("loss", "Training loss of the baseline, per epoch"),
     ),
     Stage(
+        "weigh",
+        "r2rec.chains.weigh:weigh",
+        slices.WeighSlice,
+        needs=("prepare", "split"),
+        title="choose the weights of evidence chains on validation positives",
+    ),
+    Stage(
         "chain",
         "r2rec.chains.chain:chain",
         slices.ChainSlice,
-        needs=("prepare", "split", "tell"),
+        needs=("prepare", "split", "tell", "weigh", WITNESS_FIT),
         version=3,
         title="sample interaction chains of users to be ranked",
+    ),
+    Stage(
+        "witness",
+        "r2rec.baselines.witness:witness",
+        slices.WitnessSlice,
+        needs=("prepare", "split"),
+        keeps=("checkpoints",),
+        all_processes=True,
+        title="fit the witness of training targets, each time without a fold of the users",
     ),
     Stage(
         "backbone",
@@ -64,7 +80,7 @@ STAGES = (
         "think",
         "r2rec.thoughts.think:think",
         slices.ThinkSlice,
-        needs=("prepare", "split", "backbone"),
+        needs=("prepare", "split", "weigh", "witness", "backbone"),
         version=9,
         title="let a teacher write interaction-of-thoughts, audit them",
     ),
@@ -72,7 +88,7 @@ STAGES = (
         "sft",
         "r2rec.train.sft:sft",
         slices.SftSlice,
-        needs=("prepare", "split", "think", "backbone"),
+        needs=("prepare", "split", "weigh", WITNESS_FIT, "think", "backbone"),
         keeps=("checkpoints",),
         all_processes=True,
         title="LoRA on reasoning traces about interaction chains (supervised fine-tuning)",
@@ -84,7 +100,7 @@ STAGES = (
         "rl",
         "r2rec.train.rl:rl",
         slices.RlSlice,
-        needs=("prepare", "split", "sft", "backbone"),
+        needs=("prepare", "split", "weigh", "witness", WITNESS_FIT, "sft", "backbone"),
         version=6,
         keeps=("checkpoints",),
         all_processes=True,
@@ -97,7 +113,7 @@ STAGES = (
         "rft",
         "r2rec.train.rft:rft",
         slices.RlSlice,
-        needs=("prepare", "split", "sft", "backbone"),
+        needs=("prepare", "split", "weigh", "witness", WITNESS_FIT, "sft", "backbone"),
         slot="rl",
         keeps=("checkpoints",),
         title="LoRA trained on its own best answers (rejection-sampling fine-tuning)",
@@ -117,6 +133,24 @@ STAGES = (
         curve=Curve("loss", "Loss on the answers to closed questions"),
     ),
     Stage(
+        "adapt_cases",
+        "r2rec.baselines.adapt:adapt_cases",
+        slices.AdaptCasesSlice,
+        needs=("prepare", "split", "weigh", "witness", "backbone"),
+        slot="adapt",
+        keeps=("checkpoints",),
+        title="LoRA on closed questions about the prompts of R2Rec",
+        trains=True,
+        curve=Curve("loss", "Loss on the answers to closed questions"),
+    ),
+    Stage(
+        "regress",
+        "r2rec.baselines.regress:regress",
+        slices.RegressSlice,
+        needs=("prepare", "split", "weigh", "witness"),
+        title="fit the weights of a counter of evidence chains",
+    ),
+    Stage(
         "rank",
         "r2rec.evaluate.rank:rank_by_model",
         slices.RankSlice,
@@ -134,10 +168,18 @@ STAGES = (
         title="score candidates with a baseline",
     ),
     Stage(
+        "count",
+        "r2rec.evaluate.rank:rank_by_count",
+        slices.CountSlice,
+        needs=("prepare", "split", "tell", "chain", "adapter"),
+        slot="rank",
+        title="rank candidates by counting evidence chains",
+    ),
+    Stage(
         "choose",
         "r2rec.evaluate.rank:rank_by_choice",
         slices.ChooseSlice,
-        needs=("prepare", "split", "tell", "fit", "backbone", "adapter"),
+        needs=("prepare", "split", "tell", "chain", "fit", "backbone", "adapter"),
         slot="rank",
         title="rank candidates with a language model tuned for a baseline",
     ),
@@ -162,7 +204,10 @@ STAGES = (
         "fuse",
         "r2rec.evaluate.fuse:fuse",
         slices.FuseSlice,
-        needs=("prepare", "split", "tell", "fit", "backbone", "adapter", "rank"),
+        needs=(
+            *("prepare", "split", "tell", "weigh", "fit"),
+            *(WITNESS_FIT, "backbone", "adapter", "rank"),
+        ),
         version=4,
         all_processes=True,
         title="combine answers and a baseline's scores into one ranking",

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import polars as pl
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCH = ROOT / "experiments" / "bench"
@@ -115,6 +117,34 @@ def test_plain_version_leaves_tables_of_stages(tmp_path, monkeypatch):
         ours = pl.read_parquet(split / f"{name}.parquet")
         assert theirs["positive"].to_list() == ours["positive"].to_list()
         assert theirs["items"].list.n_unique().to_list() == ours["items"].list.n_unique().to_list()
+
+
+def test_plain_evidence_is_that_of_sampler(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCH)
+    import evidence as plain
+    import run as bench
+    import world
+
+    from r2rec.chains.chain import load_graph
+    from r2rec.chains.evidence import evidence
+    from r2rec.chains.graph import queries
+
+    (tmp_path / "raw").mkdir()
+    world.write(tmp_path / "raw", users=50)
+    setting = bench.Setting(bench.configured(tmp_path / "raw"), tmp_path, 1)
+    graph = load_graph(*bench.write_tables(setting))
+    users = list(range(0, 50, 5))
+    shown = [[(7 * user + 31 * n) % 200 for n in range(6)] for user in users]
+    asked = queries(graph, np.array(users), candidates=np.array(shown, np.uint32))
+    params = plain.Params(recent=5, window=8)
+    rng = np.random.default_rng(0)
+    ours = evidence(graph, asked, 6, rng, before=False, **params._asdict())
+    histories = plain.Histories(graph)
+    of_chain = ours.select("item2", "links", "item1", "soon", "liked").rows()
+    for way in (plain.by_rater, plain.by_pair):
+        rows = [row for ranked in way(histories, users, shown, params) for row in ranked]
+        assert [(r.candidate, r.links, r.item, r.soon, r.liked) for r in rows] == of_chain
+        assert [r.strength for r in rows] == pytest.approx(ours["strength"].to_list())
 
 
 def test_shop_reviews_are_read_whole_and_have_long_tail(tmp_path, monkeypatch):

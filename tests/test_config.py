@@ -30,6 +30,8 @@ NEEDS = {
     "dataset=amazon": ["dataset.category=Office_Products"],
     "reward=none": ["rl=off"],
     "generation=openai": ["evaluation.arms=[base]"],
+    "baseline=counter": ["chain_sampler=evidence"],
+    "baseline=counter_fitted": ["chain_sampler=evidence"],
 }
 
 
@@ -59,9 +61,12 @@ def changed(*overrides: str) -> DictConfig:
     return cfg
 
 
+NO_GROUPS = {"train_on", "fusion", "witness", "counters", "roots", "forecast"}
+
+
 def test_the_folders_are_the_groups_of_the_schema() -> None:
     groups = {key for key, value in composed().items() if OmegaConf.is_dict(value)}
-    assert set(GROUPS) == groups - {"train_on", "fusion", "roots", "forecast"}
+    assert set(GROUPS) == groups - NO_GROUPS
     assert EXPERIMENTS
 
 
@@ -234,6 +239,40 @@ REFUSED = {
     "baseline=popularity baseline._target_=null": "baseline._target_=null .* baseline=none",
     "noise=flip noise._target_=null": "noise._target_=null .* noise=none",
     "baseline@fusion=ease fusion._target_=null": "that is baseline@fusion=none",
+    "baseline@witness=gru4rec": (
+        "is told with evidence chains: add chain_sampler=evidence prompt=evidence"
+    ),
+    "baseline@witness=gru4rec chain_sampler=retrieval": "add chain_sampler=evidence",
+    "baseline@witness=gru4rec chain_sampler=evidence baseline=ease": "leave baseline=ease out",
+    "baseline@witness=gru4rec chain_sampler=evidence witness.folds=1": "witness.folds=1",
+    "baseline@witness=gru4rec chain_sampler=evidence witness.params.dim=0": (
+        "witness.params.dim=0 should be 1 or more"
+    ),
+    "baseline@witness=gru4rec witness._target_=null": "that is baseline@witness=none",
+    **{
+        f"baseline@witness={name} chain_sampler=evidence": (
+            f"baseline@witness={name} can't place items by a history alone; "
+            "choose gru4rec or sasrec"
+        )
+        for name in ("caser", "lightgcn", "ngcf", "graphsage", "popularity", "ease", "llara")
+    },
+    "baseline=counter": (
+        "baseline=counter counts evidence chains: add chain_sampler=evidence prompt=evidence"
+    ),
+    "baseline=counter chain_sampler=retrieval": "add chain_sampler=evidence",
+    "baseline=counter_fitted chain_sampler=evidence prompt=no_chain": "add .* prompt=evidence",
+    "baseline=counter_fitted chain_sampler=evidence sft=off": (
+        "baseline=counter_fitted has no targets to learn from: give baseline.count.samples=500"
+    ),
+    "baseline=counter chain_sampler=evidence baseline.count.penalty=0": (
+        "baseline.count.penalty=0.0 should be above 0"
+    ),
+    "baseline=counter chain_sampler=evidence baseline._target_=os.getcwd": (
+        r"called as \(cases, prompt, \*\*params\)"
+    ),
+    "chain_sampler=evidence baseline@counters.counter=ease": "counters.counter=ease counts no evid",
+    "chain_sampler=evidence +baseline@counters.another=counter_fitted": "are both fitted",
+    "baseline@fusion=counter": "baseline@fusion=counter has no scores",
     "baseline=popularity baseline._target_=os.getcwd": "os.getcwd can't be called as a baseline is",
     "noise=random ~noise.params.kind": "can't be called as a noise is: missing a required .*kind",
     "+evaluation.references.x=r2rec.baselines.sasrec.SASRec": (

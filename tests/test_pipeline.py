@@ -11,7 +11,8 @@ from omegaconf import OmegaConf
 from r2rec.pipeline import PLACES
 from tests.small import SECRET, Done, go
 
-OTHERS = ("tell", "fit", "adapt", "diagnose", "fuse")  # of histories, baselines, diagnostics...
+# Of histories, baselines, evidence, a witness, counters, diagnostics.
+OTHERS = ("tell", "fit", "weigh", "witness", "adapt", "regress", "diagnose", "fuse")
 METHOD = tuple(name for name in PLACES if name not in OTHERS)
 UP_TO_THINK = ("prepare", "split", "chain", "think")
 ARMS = ["random", "popularity", "backbone", "R2Rec without RL", "R2Rec"]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import evidence
 import numpy as np
 import plain
 import polars as pl
@@ -141,6 +142,11 @@ def time_chains(setting: Setting) -> Iterator[Row]:
     yield Row("open chains", count, times)
 
 
+def time_evidence(setting: Setting) -> Iterator[Row]:
+    """Evidence chains to all candidates of all users."""
+    yield from evidence.rows(*write_tables(setting), setting.repeats)
+
+
 def time_prompts(setting: Setting) -> Iterator[Row]:
     """Text: from cases to prompts, traces and rewards."""
     choices = cut(TaskSlice, setting.config)
@@ -252,6 +258,7 @@ def time_reuse(setting: Setting) -> Iterator[Row]:
 CASES: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "data": time_data,
     "chains": time_chains,
+    "evidence": time_evidence,
     "prompts": time_prompts,
     "metrics": time_metrics,
     "help": time_help,

@@ -38,12 +38,13 @@ class Run(NamedTuple):
         return sum(stage["seconds"] for stage in self.stages.values())
 
 
-def measured(ratings: int, folder: Path, users: int) -> Run:
+def measured(ratings: int, folder: Path, users: int, sampler: str = "closed") -> Run:
     """Generate reviews, run on them, read the manifest.
 
     Args:
         folder: An empty folder.
         users: Evaluated users.
+        sampler: A member of `chain_sampler`.
     """
     begin = time.perf_counter()
     shop.write(folder, ratings)
@@ -60,6 +61,7 @@ def measured(ratings: int, folder: Path, users: int) -> Run:
         f"dataset.category={shop.CATEGORY}",
         f"dataset.root={quoted(folder)}",
         f"evaluation.users={users}",
+        f"chain_sampler={sampler}",
         "until=chain",
         f"artefacts={quoted(folder / 'artefacts')}",
         f"hydra.run.dir={quoted(folder / 'run')}",
@@ -138,6 +140,9 @@ def main() -> None:
         "--users", type=int, default=1000, metavar="N", help="evaluated users; default 1000"
     )
     parser.add_argument(
+        "--sampler", default="closed", metavar="NAME", help="a member of chain_sampler"
+    )
+    parser.add_argument(
         "--folder",
         type=Path,
         help="where temporary files go: 6 GB for 30 million ratings",
@@ -148,7 +153,7 @@ def main() -> None:
     runs = []
     for ratings in args.ratings:
         with tempfile.TemporaryDirectory(dir=args.folder) as name:
-            runs.append(measured(ratings, Path(name), args.users))
+            runs.append(measured(ratings, Path(name), args.users, args.sampler))
         show(runs[-1])
     for line in verdict(runs[0], runs[-1]):
         print(line)

@@ -20,7 +20,7 @@ from r2rec.llm import hf
 from r2rec.pretrain.levels import Example, Level
 from r2rec.pretrain.worlds import world_examples
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
-from r2rec.thoughts import evidence
+from r2rec.thoughts import taste
 from r2rec.thoughts.statements import _in_one_wording as in_one_wording
 
 TEMPERATURES = (0.0, 0.6)
@@ -162,7 +162,7 @@ def score_conclusion(
     values = [value for _, value in named]
 
     ordered = sorted(sums.values(), reverse=not wants_change)
-    best = [value for value in ordered if value or wants_change][: evidence.BEST]
+    best = [value for value in ordered if value or wants_change][: taste.BEST]
     named_once = len(set(labels)) == len(labels)
     agrees = all(sums.get(label) == value for label, value in named)
     is_own = bool(conclusion) and named_once and agrees

@@ -11,6 +11,8 @@ from r2rec.config.slices import Arm
 
 TRAIN_ON = "train_on/"  # before the names of jobs on a training data set that is not evaluated
 
+WITNESS_FIT = "witness_fit"  # the job of stage `fit` that fits the witness to all train ratings
+
 
 @dataclass(frozen=True)
 class Curve:

@@ -3,8 +3,12 @@
 A baseline is one function, `(view, texts, prompt, words) -> questions`. Where it names a fitted
 sequence model (`baseline.vectors`), the language model sees that model's item vectors beside the
 titles, through a projector.
+
+With `baseline.adapt.cases` the function is `(case, prompt, words) -> question`, about the ranking
+cases of R2Rec: stage `adapt_cases`.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,23 +20,26 @@ from numpy.typing import NDArray
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
-from r2rec.baselines import fit
+from r2rec.baselines import fit, witness
 from r2rec.baselines.question import (
     ClosedQuestion,
+    case_questions,
     closed_questions,
     encode_answer,
     encode_closed,
     encode_options,
 )
 from r2rec.baselines.ratings import IdArray
-from r2rec.baselines.views import build_views, training_views
-from r2rec.chains.chain import load_graph
+from r2rec.baselines.views import build_views, no_target, training_views
+from r2rec.chains.chain import load_graph, weighed
 from r2rec.config import Hardware
-from r2rec.config.slices import AdaptSlice, ChooseSlice
+from r2rec.config.slices import AdaptCasesSlice, AdaptSlice, ChooseSlice
 from r2rec.data.told import told_table
 from r2rec.llm import load, runtime
+from r2rec.prompts.cases import LABELS, RankingCase
 from r2rec.tasks.assemble import load_texts
-from r2rec.tasks.training import load_source
+from r2rec.tasks.targets import for_sft
+from r2rec.tasks.training import load_source, ranking_tasks, targets
 
 if TYPE_CHECKING:
     import torch
@@ -56,6 +63,57 @@ def adapt(choices: AdaptSlice, inputs: Mapping[str, Path], work: Workspace) -> d
     Raises:
         R2RecError: No like to learn from, or no question fits into the model's length.
     """
+    source = load_source(inputs["prepare"], inputs["split"])
+    views = training_views(source, choices)
+    questions = closed_questions(choices, choices.target, choices.params, views, source.texts)
+    return _tuned(choices, questions, inputs, work)
+
+
+def adapt_cases(
+    choices: AdaptCasesSlice, inputs: Mapping[str, Path], work: Workspace
+) -> dict[str, Any]:
+    """The same, by questions about the ranking cases that R2Rec learns from.
+
+    Raises:
+        R2RecError: As `adapt`.
+    """
+    return _tuned(choices, questions_with_answers(choices, inputs), inputs, work)
+
+
+def questions_with_answers(
+    choices: AdaptCasesSlice, inputs: Mapping[str, Path]
+) -> list[ClosedQuestion]:
+    """Questions about the first `baseline.adapt.samples` targets that are for SFT.
+
+    The generator is that of stage `think`. It draws for all targets at once, so the candidates are
+    those of `think` where that asks about equally many: sft.samples x teacher.oversample.
+
+    Raises:
+        R2RecError: There is no such target.
+    """
+    source = load_source(inputs["prepare"], inputs["split"])
+    chosen = for_sft(targets(source, choices), choices.adapt.samples)
+    rng = seeds.generator(choices.seed, "think.tasks")
+    told_by = witness.out_of_fold(inputs)
+    tasks = ranking_tasks(source, chosen, weighed(choices, inputs), rng, told_by)
+    if not tasks:
+        raise no_target(choices)
+    cases = [task.case for task in tasks if isinstance(task.case, RankingCase)]
+    asked = case_questions(choices, choices.target, choices.params, cases)
+    questions = []
+    for question, task in zip(asked, tasks, strict=True):
+        answer = question.options[LABELS.index(task.truth)]
+        questions.append(question._replace(answer=answer))
+    return questions
+
+
+def _tuned(
+    choices: AdaptSlice,
+    questions: list[ClosedQuestion],
+    inputs: Mapping[str, Path],
+    work: Workspace,
+) -> dict[str, Any]:
+    """Tune the backbone on these questions, and write what `adapt` promises."""
     from safetensors.torch import save_model
 
     from r2rec.train.answers import train_on_answers
@@ -66,7 +124,6 @@ def adapt(choices: AdaptSlice, inputs: Mapping[str, Path], work: Workspace) -> d
     backbone = inputs.get("backbone")
     fitted = inputs.get("fit")
     tokenizer = load.tokenizer(choices.model, backbone)
-    questions = _training_questions(choices, inputs)
     lessons = _lessons(tokenizer, questions, fitted is not None, choices.model.max_length)
     model, projector = _learner(choices, backbone, fitted, device, seed)
 
@@ -99,12 +156,6 @@ def adapt(choices: AdaptSlice, inputs: Mapping[str, Path], work: Workspace) -> d
     if projector is not None:
         save_model(projector, str(work.folder / PROJECTOR))
     return _facts(log, len(lessons), len(questions) - len(lessons))
-
-
-def _training_questions(choices: AdaptSlice, inputs: Mapping[str, Path]) -> list[ClosedQuestion]:
-    source = load_source(inputs["prepare"], inputs["split"])
-    views = training_views(source, choices)
-    return closed_questions(choices, choices.target, choices.params, views, source.texts)
 
 
 def _lessons(
@@ -222,16 +273,17 @@ def scores_by_language_model(
     choices: ChooseSlice,
     inputs: Mapping[str, Path],
     hardware: Hardware,
-    users: IdArray,
-    candidates: IdArray,
+    questions: list[ClosedQuestion],
+    shape: tuple[int, ...],
 ) -> NDArray[np.float32]:
-    """Log-probabilities [n, k] of candidates [n, k] by the tuned model, after all told ratings.
+    """Log-probabilities of candidates by the tuned model.
 
     Each is normalised over the options of its question.
 
     Args:
-        choices: `choices.arm` names the baseline's function.
-        inputs: Artefacts prepare and split; tell, backbone, fit and adapter where there are any.
+        inputs: Artefacts backbone, fit and adapter where there are any.
+        questions: One about each user, or one about each candidate.
+        shape: [n, k] of the candidates.
     """
     from r2rec.llm.scoring import option_logprobs
 
@@ -239,7 +291,6 @@ def scores_by_language_model(
     backbone = inputs.get("backbone")
     fitted = inputs.get("fit")
     adapter = inputs.get("adapter")
-    questions = _ranking_questions(choices, inputs, users, candidates)
     tokenizer = load.tokenizer(choices.model, backbone)
     model = load.weights(choices.model, backbone, adapter).merge_and_unload()
     if fitted is not None:
@@ -249,17 +300,22 @@ def scores_by_language_model(
     logprobs = option_logprobs(model.to(device), tokenizer, prompts, options, choices.batch_tokens)
     logprobs -= np.logaddexp.reduce(logprobs, axis=1, keepdims=True)
     # One question per user has an option for each candidate; one per candidate begins with "yes".
-    candidates_per_question = candidates.size // len(questions)
-    return logprobs[:, :candidates_per_question].reshape(candidates.shape)
+    candidates_per_question = math.prod(shape) // len(questions)
+    return logprobs[:, :candidates_per_question].reshape(shape)
 
 
-def _ranking_questions(
+def questions_about_users(
     choices: ChooseSlice,
     inputs: Mapping[str, Path],
     users: IdArray,
     candidates: IdArray,
 ) -> list[ClosedQuestion]:
-    """Questions about each user after all the ratings that are told of them."""
+    """Questions about users [n] with candidates [n, k], after all the ratings that are told.
+
+    Args:
+        choices: `choices.arm` names the baseline's function.
+        inputs: Artefacts prepare and split, and tell where there is one.
+    """
     graph = load_graph(inputs["prepare"], inputs["split"], told_table(inputs))
     user = users.astype(np.int64)
     views = build_views(

@@ -7,6 +7,7 @@ from hydra.utils import get_method
 
 from r2rec.config.slices import PromptSlice
 from r2rec.llm import chat
+from r2rec.prompts.cases import RankingCase
 from r2rec.tasks.assemble import Texts
 
 # Stands where an item's vector goes: a private character, and `clean` removes these from all data.
@@ -53,6 +54,21 @@ def closed_questions(
     for view in views:
         questions += ask(view, texts, choices.prompt, choices.words, **params)
     return questions
+
+
+def case_questions(
+    choices: PromptSlice,
+    target: str,
+    params: Mapping[str, Any],
+    cases: Sequence[RankingCase],
+) -> list[ClosedQuestion]:
+    """One question about each ranking case, in order; its options stand for the candidates.
+
+    Args:
+        target, params: The baseline's function `(case, prompt, words, **params)`.
+    """
+    ask = get_method(target)
+    return [ask(case, choices.prompt, choices.words, **params) for case in cases]
 
 
 def encode_closed(tokenizer: Any, question: ClosedQuestion, hybrid: bool) -> list[int]:

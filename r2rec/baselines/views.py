@@ -22,10 +22,7 @@ def training_views(source: TaskSource, choices: AdaptSlice) -> list[View]:
     sampled = targets(source, choices).head(spec.samples)
     chosen, negatives = with_negatives(source, sampled, spec.negatives, rng)
     if not chosen.height:
-        raise R2RecError(
-            f"baseline={choices.name} finds no train rating to tune on;"
-            " lower evaluation.min_history or use a larger data set"
-        )
+        raise no_target(choices)
     user = chosen["user"].to_numpy().astype(np.int64)
     length = chosen["position"].to_numpy().astype(np.int64)
     if spec.disliked:
@@ -42,6 +39,14 @@ def training_views(source: TaskSource, choices: AdaptSlice) -> list[View]:
         history=choices.prompt.history,
         above=choices.positive_above,
         positive_index=(order == 0).argmax(axis=1),
+    )
+
+
+def no_target(choices: AdaptSlice) -> R2RecError:
+    """What to say where there is nothing to learn from."""
+    return R2RecError(
+        f"baseline={choices.name} finds no train rating to tune on;"
+        " lower evaluation.min_history or use a larger data set"
     )
 
 

@@ -5,9 +5,11 @@ evaluated. With more users than MAX_USERS_WITH_FULL_CHAINS that would take too l
 evaluated users get chains.
 """
 
+import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import polars as pl
@@ -15,15 +17,19 @@ from hydra.utils import get_method
 
 from r2rec.base import seeds
 from r2rec.base.workspace import Workspace
+from r2rec.baselines import witness
 from r2rec.chains import graph as graphs
 from r2rec.chains.samplers import closed, table
 from r2rec.config import ChainSampler
-from r2rec.config.slices import ChainSlice
+from r2rec.config.slices import CaseSlice, ChainSlice
 from r2rec.data.candidates import Candidates
 from r2rec.data.split import evaluated
 from r2rec.data.told import told_table
 
 MAX_USERS_WITH_FULL_CHAINS = 10_000  # users with candidates
+PARAMS = "params.json"  # what stage `weigh` writes
+
+Choices = TypeVar("Choices", bound=CaseSlice | ChainSlice)
 
 
 def sample(
@@ -31,8 +37,12 @@ def sample(
     graph: graphs.Graph,
     queries: graphs.Queries,
     rng: np.random.Generator,
+    told_by: witness.Witness | None = None,
 ) -> pl.DataFrame:
     """Draw chains for these queries by the configured sampler.
+
+    Args:
+        told_by: Places the candidates; chains then have a column `witness`.
 
     Returns:
         The columns of `samplers.table`; no rows if chains are off.
@@ -44,7 +54,20 @@ def sample(
         draw = closed
         per_query = 0
     chains = draw(graph, queries, per_query, rng, **sampler.params)
-    return table(chains, graph, queries)
+    if not isinstance(chains, pl.DataFrame):
+        chains = table(chains, graph, queries)
+    if told_by is not None:
+        chains = witness.with_places(chains, graph, queries, told_by)
+    return chains
+
+
+def weighed(choices: Choices, inputs: Mapping[str, Path]) -> Choices:
+    """The same choices with the sampler's parameters that stage `weigh` chose, where it ran."""
+    folder = inputs.get("weigh")
+    if folder is None:
+        return choices
+    params = json.loads((folder / PARAMS).read_text())
+    return replace(choices, chain_sampler=replace(choices.chain_sampler, params=params))
 
 
 def load_graph(prepare: Path, split: Path, ratings: Path | None = None) -> graphs.Graph:
@@ -65,16 +88,18 @@ def load_graph(prepare: Path, split: Path, ratings: Path | None = None) -> graph
 
 
 def chain(choices: ChainSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
-    """Write chains.parquet: the columns of `samplers.table` without `query`.
+    """Write chains.parquet: the columns that `sample` gives without `query`.
 
     Returns:
         The number of chains, of users who were to get some, and of users who got fewer than
         configured.
     """
+    choices = weighed(choices, inputs)
     graph = load_graph(inputs["prepare"], inputs["split"], told_table(inputs))
     queries = _stage_queries(choices, graph, inputs["split"])
     rng = seeds.generator(choices.seed, "chain")
-    chains = sample(choices.chain_sampler, graph, queries, rng)
+    told_by = witness.of_all_users(inputs)
+    chains = sample(choices.chain_sampler, graph, queries, rng, told_by)
     chains.drop("query").write_parquet(work.folder / "chains.parquet")
     n_queries = len(queries.user)
     per_user = np.bincount(chains["query"].to_numpy(), minlength=n_queries)

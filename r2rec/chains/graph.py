@@ -18,12 +18,14 @@ class Queries(NamedTuple):
 
     Attributes:
         user: [q] the user of each query; a user may have several.
+        length: [q] how many of the user's ratings count, from the first in time.
         past: [q, items] the user's ratings that chains may use: all of them, or only those before
             some target. Row indices are sorted.
         candidates: [q, k] the items shown, for samplers that lead to them.
     """
 
     user: IntArray
+    length: IntArray
     past: csr_matrix
     candidates: NDArray[np.uint32] | None = None
 
@@ -80,15 +82,27 @@ def queries(
     """
     users = np.asarray(user, np.int64)
     if length is None:
-        return Queries(users, graph.ratings[users], candidates)
-    begin = np.concatenate([[0], np.cumsum(length)]).astype(np.int64)
-    # Entry n of all pasts in a row is rating n + offset of the graph.
-    offset = graph.start[users] - begin[:-1]
-    entries = np.arange(begin[-1]) + np.repeat(offset, length)
+        n_ratings = np.diff(graph.start)[users]
+        return Queries(users, n_ratings, graph.ratings[users], candidates)
+    lengths = np.asarray(length, np.int64)
+    entries, begin = past_entries(graph, users, lengths)
     shape = (len(users), graph.n_items)
     past = csr_matrix((graph.rating[entries], graph.item[entries], begin), shape=shape)
     past.sort_indices()
-    return Queries(users, past, candidates)
+    return Queries(users, lengths, past, candidates)
+
+
+def past_entries(graph: Graph, user: IntArray, length: IntArray) -> tuple[IntArray, IntArray]:
+    """Where in `graph.item` the first `length` [q] ratings of users [q] are, one after the other.
+
+    Returns:
+        [ratings] indices, in time order within a query, and [q + 1] where each query's begin.
+    """
+    begin = np.concatenate([[0], np.cumsum(length)])
+    # Entry n of all pasts in a row is rating n + offset of the graph.
+    offset = graph.start[user] - begin[:-1]
+    entries: IntArray = np.arange(begin[-1]) + np.repeat(offset, length)
+    return entries, begin
 
 
 def shared_items(
@@ -104,3 +118,11 @@ def shared_items(
         neighbour: [pairs] user ids.
     """
     return queries.past[query].multiply(graph.ratings[neighbour]).tocsr()
+
+
+def own_ratings(graph: Graph, user: IntArray, items: IntArray) -> NDArray[np.float32]:
+    """[q, k] the rating that each row's user gave to the items [q, k] of the row; 0: none."""
+    if not items.size:  # scipy returns a matrix for an empty selection
+        return np.zeros(items.shape, np.float32)
+    ratings = graph.ratings[np.repeat(user, items.shape[1]), items.ravel()]
+    return np.asarray(ratings, np.float32).reshape(items.shape)

@@ -8,7 +8,6 @@ in it can know which one is the positive.
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from r2rec.base.errors import R2RecError
@@ -20,17 +19,19 @@ DECIMALS = 12  # strengths that agree in so many are equal: rounding errors must
 
 
 class _Block(NamedTuple):
-    """Some queries, with their ratings and candidates."""
+    """Some queries, with their candidates and what counts of their pasts."""
 
     query: IntArray  # [q] row numbers
     user: IntArray  # [q]
     candidates: IntArray  # [q, k]
-    past: csr_matrix  # [q, items]
+    item: IntArray  # [entries] the items of all pasts, query by query, the latest first
+    weight: FloatArray  # [entries]
+    begin: IntArray  # [q + 1] where each query's entries begin
 
     @property
     def entry_query(self) -> IntArray:
-        """[entries] the row of `past` that each of its entries is in."""
-        return np.repeat(np.arange(len(self.query)), np.diff(self.past.indptr))
+        """[entries] the row in this block of the query of each entry."""
+        return np.repeat(np.arange(len(self.query)), np.diff(self.begin))
 
 
 class _Ones(NamedTuple):
@@ -46,19 +47,23 @@ def retrieved(
     per_query: int,
     rng: np.random.Generator,
     shrink: float = 10.0,
+    recent: int | None = None,
+    decay: float = 1.0,
 ) -> Chains:
     """A chain to each of the candidates nearest to the query's past, the nearest first.
 
     The nearness of two items is the cosine of their raters; that of a candidate to a past is the
-    sum over the items of the past (ItemKNN). The chain goes through the item of the past that is
-    nearest to the candidate, and through a v that is uniform over those who rated both. A candidate
-    that nobody links to the past gets no chain.
+    weighted sum over the items of the past (ItemKNN). The chain goes through the item of the past
+    that adds most to it, the latest of equal ones, and through a v that is uniform over those who
+    rated both. A candidate that nobody links to the past gets no chain.
 
     Ratings of the query's own user count nowhere: in training the rating of the positive is in the
     graph, and would reveal it.
 
     Args:
         shrink: Added to the cosine's denominator, so that few common raters make no near pair.
+        recent: How many of the user's latest items count. None: all.
+        decay: Weight of an item relative to the next later one.
 
     Raises:
         R2RecError: The queries have no candidates.
@@ -72,15 +77,28 @@ def retrieved(
     chains = []
     for begin in range(0, max(n_queries, 1), BLOCK_QUERIES):  # one empty block for no queries
         query = np.arange(begin, min(begin + BLOCK_QUERIES, n_queries))
-        block = _Block(
-            query=query,
-            user=queries.user[query],
-            candidates=queries.candidates[query].astype(np.int64),
-            past=queries.past[query],
-        )
+        block = _block(graph, queries, query, recent, decay)
         chains.append(_block_chains(ones, block, per_query, rng, shrink))
     columns = [np.concatenate(parts) for parts in zip(*chains, strict=True)]
     return Chains(*columns)
+
+
+def _block(
+    graph: Graph, queries: Queries, query: IntArray, recent: int | None, decay: float
+) -> _Block:
+    """The block of these queries, which have candidates."""
+    user = queries.user[query]
+    length = queries.length[query]
+    counted = length if recent is None else np.minimum(length, recent)
+    row, age = np.nonzero(np.arange(counted.max(initial=0)) < counted[:, None])
+    return _Block(
+        query=query,
+        user=user,
+        candidates=np.asarray(queries.candidates)[query].astype(np.int64),
+        item=graph.item[graph.start[user[row]] + length[row] - 1 - age],
+        weight=np.float64(decay) ** age,
+        begin=np.concatenate([[0], np.cumsum(counted)]),
+    )
 
 
 def _block_chains(
@@ -91,10 +109,10 @@ def _block_chains(
     shrink: float,
 ) -> Chains:
     nearness = _nearness(ones, block, shrink)
-    past = block.past
+    n_entries = len(block.item)
     entry_to_query = csr_matrix(
-        (np.ones(past.nnz), np.arange(past.nnz), past.indptr),
-        shape=(len(block.query), past.nnz),
+        (np.ones(n_entries), np.arange(n_entries), block.begin),
+        shape=(len(block.query), n_entries),
     )
     strength = entry_to_query @ nearness  # [q, k]
     # Equal candidates go by their id: the order in which they are shown must not matter.
@@ -102,17 +120,17 @@ def _block_chains(
     is_linked = np.take_along_axis(strength, order, 1) > 0
     row, place = np.nonzero(is_linked)
     column = order[row, place]
-    entry = _nearest_entries(nearness, past.indptr, row, column)
-    item1 = past.indices[entry].astype(np.int64)
+    entry = _nearest_entries(nearness, block.begin, row, column)
+    item1 = block.item[entry]
     item2 = block.candidates[row, column]
     linking = _rated_both(ones, item1, item2, block.user[row])
     return Chains(block.query[row], item1, one_of_each_row(linking, rng), item2)
 
 
 def _nearness(ones: _Ones, block: _Block, shrink: float) -> FloatArray:
-    """[entries, k] of each item in a query's past to each of the query's candidates."""
+    """[entries, k] of each item in a query's past to each of the query's candidates, weighted."""
     entry_query = block.entry_query
-    past_items, entry_row = np.unique(block.past.indices, return_inverse=True)
+    past_items, entry_row = np.unique(block.item, return_inverse=True)
     shown_items, flat_column = np.unique(block.candidates, return_inverse=True)
     column = flat_column.reshape(block.candidates.shape)
     if len(past_items):
@@ -125,20 +143,20 @@ def _nearness(ones: _Ones, block: _Block, shrink: float) -> FloatArray:
     own = rated[np.arange(len(block.query))[:, None], column]
     n_both = common[entry_row[:, None], column[entry_query]] - own[entry_query]
     n_raters = np.diff(ones.raters.indptr)
-    n_past = n_raters[block.past.indices] - 1
+    n_past = n_raters[block.item] - 1
     n_candidate = n_raters[block.candidates] - own
     denominator = np.sqrt(n_past[:, None] * n_candidate[entry_query]) + shrink
-    nearness: FloatArray = n_both / denominator
+    nearness: FloatArray = n_both / denominator * block.weight[:, None]
     return nearness
 
 
 def _nearest_entries(
     nearness: FloatArray,
-    past_begin: NDArray[np.int32],
+    past_begin: IntArray,
     row: IntArray,
     column: IntArray,
 ) -> IntArray:
-    """[n] the entry of a query's past that is nearest to a candidate; the first of equal ones.
+    """[n] the entry of a query's past that is nearest to a candidate; the latest of equal ones.
 
     Args:
         row: [n] the query's row in the block.

@@ -8,7 +8,17 @@ signature.
 from r2rec.config.data import ChainSampler, Dataset, Diagnostic, Download, Evaluation, Noise, Words
 from r2rec.config.models import Endpoint, Generation, Lora, Model, Prompt, Teacher, TinySpec
 from r2rec.config.run import Config, Forecast, Hardware, Logger, register
-from r2rec.config.training import Adapt, Baseline, Fit, Probe, Reward, RewardPart, Rl, Sft
+from r2rec.config.training import (
+    Adapt,
+    Baseline,
+    Fit,
+    Probe,
+    Reward,
+    RewardPart,
+    Rl,
+    Sft,
+    Witness,
+)
 
 __all__ = [
     "Adapt",
@@ -36,6 +46,7 @@ __all__ = [
     "Sft",
     "Teacher",
     "TinySpec",
+    "Witness",
     "Words",
     "register",
 ]

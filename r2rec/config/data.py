@@ -59,6 +59,8 @@ class ChainSampler:
 
     name: str = MISSING
     _target_: str | None = None  # (graph, queries, per_query, rng, **params) -> chains; null: none
+    # (graph, queries, positive_index, params) -> params, those that are null chosen; null: as given
+    weigh: str | None = None
     per_user: int = number(5, least=0)  # chains per user (4.1.2); fewer where the graph has fewer
     forward: bool = False  # chains lead to candidates, so only ranked users have any
     closed: bool = not_in_key(True)  # the user has rated the last item, so it can be asked for

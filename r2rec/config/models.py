@@ -19,6 +19,10 @@ class Prompt:
     reasoning: bool = True  # ask for, train and require a thought before the answer
     chains: bool = True  # show the user's interaction chains
     compact: bool = False  # write a chain in about half as many words
+    # tell how many rated each candidate, and what share liked it; null: with evidence chains only
+    facts: bool | None = None
+    # evidence chains told in full, from the strongest on; of further ones only the order is told
+    detailed: int = number(5, least=3)
     profile: bool = True  # show the user's profile where the data has one
     history: int = number(5, least=0)  # recently liked items shown (4.1.2)
     title_length: int = number(80, above=0)  # characters of a title shown; longer ones are cut
@@ -38,6 +42,7 @@ class Lora:
 class TinySpec:
     """A Llama small enough to be trained on the spot, with a tokenizer of its own."""
 
+    chains: str = choice("closed", "closed", "evidence")  # of the prompts that it learns to read
     vocabulary: int = 4096  # entries of the byte-level BPE
     hidden: int = number(96, above=0)
     layers: int = number(4, above=0)

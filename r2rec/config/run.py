@@ -9,7 +9,7 @@ from omegaconf import MISSING
 from r2rec.config.data import ChainSampler, Dataset, Diagnostic, Evaluation, Noise
 from r2rec.config.fields import choice, number
 from r2rec.config.models import Generation, Model, Prompt, Teacher
-from r2rec.config.training import Baseline, Probe, Reward, Rl, Sft
+from r2rec.config.training import Baseline, Probe, Reward, Rl, Sft, Witness
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 MODES = ("offline", "online", "disabled")
@@ -87,11 +87,14 @@ class Config:
     probe: Probe = MISSING
     baseline: Baseline = MISSING
     fusion: Baseline = MISSING  # rank each trained arm once more, together with this baseline
+    witness: Witness = MISSING  # a model that evidence chains tell about
     evaluation: Evaluation = MISSING
     diagnostic: Diagnostic = MISSING
     generation: Generation = MISSING
     hardware: Hardware = MISSING
     logger: Logger = MISSING
+    # baselines that rank by the evidence that R2Rec is told; they are in every table that shows it
+    counters: dict[str, Baseline] = field(default_factory=dict)
     forecast: Forecast = field(default_factory=Forecast)
 
 

@@ -12,7 +12,7 @@ from r2rec.config.data import ChainSampler, Diagnostic, Noise, Words
 from r2rec.config.fields import at, not_in_key
 from r2rec.config.models import Endpoint, Generation, Model, Prompt, Teacher, TinySpec
 from r2rec.config.run import Config
-from r2rec.config.training import Adapt, Baseline, Fit, Probe, Reward, Rl, Sft
+from r2rec.config.training import Adapt, Baseline, Count, Fit, Probe, Reward, Rl, Sft
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,19 @@ class FitSlice:
     params: dict[str, Any] = at("baseline.params")
     fit: Fit = at("baseline.fit")
     positive_above: float = at("evaluation.positive_above")
+
+
+@dataclass(frozen=True)
+class WitnessSlice(FitSlice):
+    """`baseline` is the witness."""
+
+    folds: int = at("witness.folds")
+
+
+@dataclass(frozen=True)
+class WeighSlice:
+    seed: int
+    chain_sampler: ChainSampler
 
 
 @dataclass(frozen=True)
@@ -136,6 +149,20 @@ class AdaptSlice(TargetSlice):
 
 
 @dataclass(frozen=True)
+class AdaptCasesSlice(TaskSlice, AdaptSlice):
+    """A language model tuned by questions about ranking cases."""
+
+
+@dataclass(frozen=True)
+class RegressSlice(TaskSlice):
+    """`baseline` is the counter whose weights are fitted."""
+
+    target: str = at("baseline._target_")
+    params: dict[str, Any] = at("baseline.params")
+    count: Count = at("baseline.count")
+
+
+@dataclass(frozen=True)
 class ScoreSlice:
     """How a scorer ranks."""
 
@@ -150,6 +177,11 @@ class QuestionSlice(PromptSlice):
 
     arm: Arm = at("arm")
     users: int = at("evaluation.users")
+
+
+@dataclass(frozen=True)
+class CountSlice(QuestionSlice):
+    """How a counter of evidence chains ranks."""
 
 
 @dataclass(frozen=True)

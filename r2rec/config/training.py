@@ -5,7 +5,7 @@ from typing import Any, Optional
 
 from omegaconf import MISSING
 
-from r2rec.config.fields import choice, number
+from r2rec.config.fields import choice, not_in_key, number
 from r2rec.config.models import Endpoint, Lora
 
 FIT_LOSSES = ("softmax", "bpr", "bce")
@@ -107,6 +107,9 @@ class Fit:
 class Adapt:
     """How a language model is tuned for a baseline: LoRA, the loss on the answer alone."""
 
+    # ask about the ranking cases of R2Rec, with their chains and candidates; `negatives` and
+    # `disliked` are then without effect. It decides which stage runs, and that is in the key.
+    cases: bool = not_in_key(False)
     samples: int = number(4096, above=0)  # targets: train likes with enough likes before them
     negatives: int = number(1, above=0)  # items beside each target
     disliked: bool = (
@@ -122,16 +125,36 @@ class Adapt:
 
 
 @dataclass
+class Count:
+    """How a baseline counts evidence chains."""
+
+    # training targets that its weights are fitted to, the first of SFT's; null: not fitted
+    samples: int | None = number(None, least=0)
+    penalty: float = number(1.0, above=0)  # of squared weights; the log-loss is summed over targets
+
+
+@dataclass
 class Baseline:
     """A method that runs in place of R2Rec."""
 
     name: str = MISSING
     # (train, users, candidates, rng, **params) -> scores; with `fit`: (data, **params) -> module;
     # with `endpoint`: (case, prompt, words, **params) -> messages;
-    # with `adapt`: (view, texts, prompt, words, **params) -> questions
+    # with `adapt`: (view, texts, prompt, words, **params) -> questions;
+    # with `adapt.cases`: (case, prompt, words, **params) -> a question
+    # with `count`: (cases, prompt, **params) -> numbers of the candidates, by name
     _target_: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
     fit: Fit | None = None  # null: nothing to train
     endpoint: Endpoint | None = None  # null: no language model behind an endpoint
     adapt: Adapt | None = None  # null: no language model to tune
+    count: Count | None = None  # null: does not read the evidence chains of prompts
     vectors: Optional["Baseline"] = None  # fitted baseline whose item vectors the model is shown
+
+
+@dataclass
+class Witness(Baseline):
+    """A fitted baseline whose placing of the candidates is told with evidence chains."""
+
+    # of users; a training target is placed by a model fitted without its user's fold
+    folds: int = number(2, least=2)

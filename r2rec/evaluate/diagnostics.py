@@ -22,6 +22,7 @@ from r2rec.prompts.answer import split_thought, thought_steps
 from r2rec.prompts.cases import RankingCase
 from r2rec.thoughts.claims import checked
 from r2rec.thoughts.statements import stated
+from r2rec.thoughts.weighed import said
 
 Row = dict[str, Any]
 Weights = list[float] | None
@@ -136,43 +137,74 @@ def faithfulness(arm: DiagnosedArm, rng: Generator) -> Diagnosis:
 
     If a thought is faithful to the chains, the answer changes with them more than it does by
     sampling alone. Facts: shares of the steps that are in the template's wording, by whether they
-    are true of the case; and, of what all other steps cite, the shares of items and of ratings that
-    the prompt has (None where nothing is cited).
+    are true of the case; and, of what all other steps cite, the shares of items and of ratings (of
+    numbers, where chains are evidence) that the prompt has (None where nothing is cited).
     """
+    have_evidence = any(case.evidence for case in arm.cases)
     changes: dict[str, Intervention] = {
         "chains removed": interventions.without_chains,
         "chains of another user": interventions.swapped_chains,
-        "chain ratings reversed": interventions.reversed_ratings,
-        "history removed": interventions.without_history,
     }
-    n_true = 0
-    n_untrue = 0
-    n_other = 0
+    if have_evidence:
+        changes["evidence reversed"] = interventions.reversed_evidence
+    else:
+        changes["chain ratings reversed"] = interventions.reversed_ratings
+    changes["history removed"] = interventions.without_history
+    if any(case.facts for case in arm.cases):
+        changes["facts removed"] = interventions.without_facts
+
+    true: list[bool | None] = []
     cited_items: list[bool] = []
-    cited_ratings: list[bool] = []
+    cited_numbers: list[bool] = []
     for case, reply in zip(arm.cases, arm.replies, strict=True):
-        thought = split_thought(reply.text, reasoned=True)[0]
-        if thought is None:
-            thought = ""
-        cited = checked(case, thought)
-        cited_items += cited.items
-        cited_ratings += cited.ratings
-        for statement in stated(thought_steps(thought), case):
-            if statement is None:
-                n_other += 1
-            elif statement.plain is None:
-                n_untrue += 1
-            else:
-                n_true += 1
-    n_steps = max(1, n_true + n_untrue + n_other)
+        thought = split_thought(reply.text, reasoned=True)[0] or ""
+        claims = _claims_of_evidence(case, thought) if case.evidence else _claims(case, thought)
+        true += claims.true
+        cited_items += claims.items
+        cited_numbers += claims.numbers
+    n_steps = max(1, len(true))
+    numbers = "numbers" if have_evidence else "ratings"
     facts = {
-        "steps that say what is there": n_true / n_steps,
-        "steps that do not": n_untrue / n_steps,
-        "other steps": n_other / n_steps,
+        "steps that say what is there": true.count(True) / n_steps,
+        "steps that do not": true.count(False) / n_steps,
+        "other steps": true.count(None) / n_steps,
         "items cited in them that the prompt has": mean_or_none(cited_items),
-        "ratings cited in them that the prompt has": mean_or_none(cited_ratings),
+        f"{numbers} cited in them that the prompt has": mean_or_none(cited_numbers),
     }
     return Diagnosis(_compare_changes(arm, rng, changes), facts)
+
+
+class _Claims(NamedTuple):
+    """What a thought says of its case."""
+
+    true: list[bool | None]  # of each step, None: it is in its own words
+    items: list[bool]  # cited in such steps: whether the prompt has each
+    numbers: list[bool]  # the same of ratings, or where chains are evidence of all numbers
+
+
+def _claims(case: RankingCase, thought: str) -> _Claims:
+    """What a thought about closed chains says."""
+    true: list[bool | None] = []
+    for statement in stated(thought_steps(thought), case):
+        if statement is None:
+            true.append(None)
+        else:
+            true.append(statement.plain is not None)
+    cited = checked(case, thought)
+    return _Claims(true, cited.items, cited.ratings)
+
+
+def _claims_of_evidence(case: RankingCase, thought: str) -> _Claims:
+    """What a thought about evidence chains says."""
+    true: list[bool | None] = []
+    numbers: list[bool] = []
+    own_words = ""
+    for number, step in enumerate(said(case, thought), start=1):
+        true.append(step.true)
+        numbers += step.numbers
+        if step.true is None:
+            own_words += f"Step {number}: {step.text}\n"
+    return _Claims(true, checked(case, own_words).items, numbers)
 
 
 def memory(arm: DiagnosedArm, rng: Generator) -> Diagnosis:

@@ -32,29 +32,39 @@ def shuffled(cases: Cases, rng: Generator) -> Shuffled:
     for case in cases:
         order = rng.permutation(len(case.candidates))
         candidates = tuple(case.candidates[index] for index in order)
-        new_cases.append(case._replace(candidates=candidates))
+        evidence = tuple(case.evidence[index] for index in order if case.evidence)
+        facts = tuple(case.facts[index] for index in order if case.facts)
+        new_cases.append(case._replace(candidates=candidates, evidence=evidence, facts=facts))
         orders.append(order)
     return Shuffled(new_cases, orders)
 
 
 def without_chains(cases: Cases, rng: Generator) -> list[RankingCase]:
-    """Remove all interaction chains."""
-    return [case._replace(chains=()) for case in cases]
+    """Remove all interaction chains, closed ones and evidence. Facts about candidates stay."""
+    return [case._replace(chains=(), evidence=()) for case in cases]
 
 
 def swapped_chains(cases: Cases, rng: Generator) -> list[RankingCase]:
-    """Give each case the chains of another user: its predecessor in a random ring of all users."""
+    """Give each case the chains of another user: its predecessor in a random ring of all users.
+
+    Evidence is about candidates, and users have different ones: what was told of the other user's
+    candidate A is told of this user's candidate A, and so on. All cases have as many candidates.
+    """
     ring = rng.permutation(len(cases))
     predecessors = np.empty(len(cases), np.int64)
     predecessors[ring] = np.roll(ring, 1)
     swapped = []
     for case, predecessor in zip(cases, predecessors.tolist(), strict=True):
-        swapped.append(case._replace(chains=cases[predecessor].chains))
+        other = cases[predecessor]
+        swapped.append(case._replace(chains=other.chains, evidence=other.evidence))
     return swapped
 
 
 def reversed_ratings(cases: Cases, rng: Generator) -> list[RankingCase]:
-    """Turn every rating in a chain into its opposite on the scale 1 to 5: 5 stars become 1."""
+    """Turn every rating in a closed chain into its opposite on the scale 1 to 5: 5 becomes 1.
+
+    Evidence stays as it is: of that, the order and the counts matter (`reversed_evidence`).
+    """
     reversed_cases = []
     for case in cases:
         chains = tuple(_with_reversed_ratings(chain) for chain in case.chains)
@@ -74,13 +84,39 @@ def _with_reversed_ratings(chain: Chain) -> Chain:
     )
 
 
+def reversed_evidence(cases: Cases, rng: Generator) -> list[RankingCase]:
+    """Reverse the order of evidence: what is told of the strongest candidate becomes the weakest's.
+
+    All that is told of one candidate, place and counts together, moves from the candidate at place
+    p of n to that at place n + 1 - p. So the chains read as before, and only where they lead is
+    wrong. If no chain led to the last candidates, none leads to the first ones now. Facts about
+    candidates stay.
+    """
+    reversed_cases = []
+    for case in cases:
+        order = case.strongest()
+        evidence = list(case.evidence)
+        for index, opposite in zip(order, reversed(order), strict=True):
+            evidence[index] = case.evidence[opposite]
+        reversed_cases.append(case._replace(evidence=tuple(evidence)))
+    return reversed_cases
+
+
+def without_facts(cases: Cases, rng: Generator) -> list[RankingCase]:
+    """Remove how many rated and liked each candidate."""
+    return [case._replace(facts=()) for case in cases]
+
+
 def without_history(cases: Cases, rng: Generator) -> list[RankingCase]:
     """Remove the recently liked items."""
     return [case._replace(history=()) for case in cases]
 
 
 def unknown_user(cases: Cases, rng: Generator) -> list[RankingCase]:
-    """Show the candidates alone: a correct answer then comes from prior knowledge."""
+    """Show the candidates alone: a correct answer then comes from prior knowledge.
+
+    Facts about candidates go as well: popularity is no prior knowledge if the prompt tells it.
+    """
     return [RankingCase(None, (), (), case.candidates) for case in cases]
 
 
@@ -108,4 +144,10 @@ def _with_masked_titles(case: RankingCase) -> RankingCase:
         chains.append(chain._replace(item1=item1, item2=item2))
     history = tuple(masked(item) for item in case.history)
     candidates = tuple(masked(item) for item in case.candidates)
-    return RankingCase(case.profile, history, tuple(chains), candidates)
+    evidence = []
+    for told in case.evidence:
+        begins = told.item1 and masked(told.item1)
+        evidence.append(told._replace(item1=begins))
+    return case._replace(
+        history=history, chains=tuple(chains), candidates=candidates, evidence=tuple(evidence)
+    )

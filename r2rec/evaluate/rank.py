@@ -1,27 +1,33 @@
-"""Stages `rank`, `score`, `choose` and `ask`: one arm ranks the stored candidates of every user.
+"""Stages `rank`, `score`, `count`, `choose`, `ask`: an arm ranks every user's stored candidates.
 
 Every arm writes the same file, rankings.parquet (`rankings`), whatever it is: a language model with
-or without an adapter, a scorer, a language model tuned for a baseline, or one behind an endpoint.
+or without an adapter, a scorer, a counter of evidence chains, a language model tuned for a
+baseline, or one behind an endpoint.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hydra.utils import get_method
 
 from r2rec.base import seeds
 from r2rec.base.workspace import Workspace
-from r2rec.baselines import adapt
-from r2rec.config.slices import AskSlice, ChooseSlice, RankSlice, ScoreSlice
+from r2rec.baselines import adapt, regress
+from r2rec.baselines.counter import order
+from r2rec.baselines.question import case_questions
+from r2rec.config.slices import AskSlice, ChooseSlice, CountSlice, RankSlice, ScoreSlice
 from r2rec.data.candidates import Candidates
 from r2rec.data.split import evaluated
 from r2rec.data.told import told_table
 from r2rec.evaluate.answers import answered, engine_of, evaluation_cases, read_answers
-from r2rec.evaluate.rankings import RANKINGS, rankings_by_score
+from r2rec.evaluate.rankings import RANKINGS, rankings_by_score, rankings_table
 from r2rec.evaluate.scores import score_candidates
 from r2rec.llm import endpoint
 from r2rec.llm.runtime import gpu_memory
+
+DECIMALS = 9  # scores that differ by less are equal: the order of a sum must not matter
 
 
 def rank_by_model(
@@ -74,16 +80,46 @@ def rank_by_scorer(
     return {"users": rankings.height}
 
 
+def rank_by_count(
+    choices: CountSlice, inputs: Mapping[str, Path], work: Workspace
+) -> dict[str, Any]:
+    """Write the rankings of a counter of evidence chains, with weights from `inputs["adapter"]`.
+
+    Candidates of equal score stand in the order of the evidence.
+    """
+    arm = choices.arm
+    candidates = evaluated(inputs["split"], choices.seed, choices.users)
+    cases = evaluation_cases(choices, inputs, candidates)
+    numbers = regress.numbers_of(str(arm.target), arm.params, cases, choices.prompt)
+    scores = regress.scores(numbers, inputs.get("adapter"))
+    place = -order(cases, choices.prompt)["order"]
+    best_first = np.lexsort((place, -scores.round(DECIMALS)), axis=1)
+    items = np.take_along_axis(Candidates.of(candidates).items, best_first, axis=1)
+    n_users = len(cases)
+    rankings = rankings_table(
+        arm.method, candidates, items.tolist(), [True] * n_users, [None] * n_users
+    )
+    rankings.write_parquet(work.folder / RANKINGS)
+    return {"users": n_users}
+
+
 def rank_by_choice(
     choices: ChooseSlice, inputs: Mapping[str, Path], work: Workspace
 ) -> dict[str, Any]:
-    """Write the rankings of a language model tuned for a baseline, by the log-odds it gives."""
+    """Write the rankings of a language model tuned for a baseline, by the log-odds it gives.
+
+    Where there are chains, it is asked about the cases that R2Rec ranks.
+    """
     method = choices.arm.method
     candidates = evaluated(inputs["split"], choices.seed, choices.users)
-    table = Candidates.of(candidates)
-    scores = adapt.scores_by_language_model(
-        choices, inputs, work.hardware, table.users, table.items
-    )
+    if "chain" in inputs:
+        cases = evaluation_cases(choices, inputs, candidates)
+        questions = case_questions(choices, str(choices.arm.target), choices.arm.params, cases)
+    else:
+        table = Candidates.of(candidates)
+        questions = adapt.questions_about_users(choices, inputs, table.users, table.items)
+    shape = Candidates.of(candidates).items.shape
+    scores = adapt.scores_by_language_model(choices, inputs, work.hardware, questions, shape)
     rng = seeds.generator(choices.seed, f"rank.{method}")
     rankings = rankings_by_score(method, candidates, scores, rng)
     rankings.write_parquet(work.folder / RANKINGS)

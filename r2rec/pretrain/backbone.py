@@ -73,7 +73,8 @@ def _fresh_model(spec: TinySpec) -> tuple[Any, Any]:
 
     tokenizer = make_tokenizer(spec, seeds.generator(0, "backbone"))
     torch.manual_seed(seeds.integer(0, "backbone.weights"))
-    return make_model(spec, len(tokenizer)), tokenizer
+    model = make_model(spec, len(tokenizer))
+    return model, tokenizer
 
 
 def make_model(spec: TinySpec, vocabulary: int) -> Any:

@@ -47,7 +47,7 @@ def token_batches(tokenizer: Any, spec: TinySpec, step: int = 0) -> Iterator[Tok
         progress = 1.0
         if not spec.start:
             progress = first_step / spec.steps
-        pool = _encoded_pool(tokenizer, spec.prompts_per_world, progress, rng)
+        pool = _encoded_pool(tokenizer, spec, progress, rng)
         groups = _cut(pool, spec.batch_tokens)
         for index in rng.permutation(len(groups)):
             yield _padded_batch(first_step, groups[index])
@@ -55,13 +55,13 @@ def token_batches(tokenizer: Any, spec: TinySpec, step: int = 0) -> Iterator[Tok
 
 
 def _encoded_pool(
-    tokenizer: Any, prompts_per_world: int, progress: float, rng: np.random.Generator
+    tokenizer: Any, spec: TinySpec, progress: float, rng: np.random.Generator
 ) -> list[Encoded]:
     """The examples of a few worlds, shortest first."""
     pool = []
     for _ in range(WORLDS_PER_POOL):
-        level = level_at(progress, rng)
-        for example in world_examples(rng, level, prompts_per_world):
+        level = level_at(progress, rng, spec.chains)
+        for example in world_examples(rng, level, spec.prompts_per_world):
             pool.append(encode_example(tokenizer, example))
     pool.sort(key=lambda encoded: len(encoded[0]))
     return pool

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from r2rec.thoughts import evidence, template
+from r2rec.thoughts import taste, template
 
-FAVOURITE_SHARE = 0.5  # of prompts: a candidate close to the best comes first (`evidence.choices`)
-WITHOUT_OTHER_SHARE = 0.85  # of worlds: sums leave out `evidence.OTHER`, which is left to SFT
+FAVOURITE_SHARE = 0.5  # of prompts: a candidate close to the best comes first (`taste.choices`)
+WITHOUT_OTHER_SHARE = 0.85  # of worlds: sums leave out `taste.OTHER`, which is left to SFT
 
 
 def conclude(
-    support: dict[str, evidence.Counted], change: bool, rng: np.random.Generator
+    support: dict[str, taste.Counted], change: bool, rng: np.random.Generator
 ) -> tuple[list[str], str]:
     """The steps of a thought from the candidates on, and the answer.
 
@@ -19,14 +19,14 @@ def conclude(
         support: Label -> the candidate's traits, each with what speaks for it.
         change: The user looks for something new: the candidates least like the past come first.
     """
-    scores = evidence.trait_scores(support)
-    favourite = pick_favourite(evidence.choices(scores), rng)
+    scores = taste.trait_scores(support)
+    favourite = pick_favourite(taste.choices(scores), rng)
     steps, answer = template.conclusion(support, favourite, rng)
     if not change:
         return steps, answer
-    newest = sorted(scores, key=lambda label: scores[label])[: evidence.BEST]
+    newest = sorted(scores, key=lambda label: scores[label])[: taste.BEST]
     least = scores[newest[0]]
-    close = [label for label in newest if scores[label] - least <= evidence.CLOSE]
+    close = [label for label in newest if scores[label] - least <= taste.CLOSE]
     first = pick_favourite(close, rng) or newest[0]
     named = f"Newest: {template.listed(scores, newest)}."
     steps = [steps[0], named, f"First: {first}."]

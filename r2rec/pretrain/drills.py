@@ -9,7 +9,7 @@ from r2rec.pretrain.conclusions import WITHOUT_OTHER_SHARE, conclude, numbered
 from r2rec.pretrain.levels import Example, Level, varied
 from r2rec.pretrain.naming import random_word
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase
-from r2rec.thoughts import evidence, template
+from r2rec.thoughts import taste, template
 
 REPEATED_SHARE = 0.3  # of conclusion drills: the thought has already named a label twice
 MAX_LOOKUPS = 4  # of one prompt
@@ -68,14 +68,14 @@ def _chain_fact(chain: Chain) -> str:
 
 
 def _traits(item: Item) -> str:
-    return ", ".join(evidence.traits(item))
+    return ", ".join(taste.traits(item))
 
 
 def conclusion_drill(level: Level, rng: np.random.Generator) -> Example:
     """Candidates with random counts, and what follows from them: short, so many fit into a step."""
     draw = Random(int(rng.integers(2**63)))
     support = _random_support(level, draw, rng)
-    scores = evidence.trait_scores(support)
+    scores = taste.trait_scores(support)
     change = rng.random() < level.change
     statements, answer = conclude(support, change, rng)
     first_step = draw.randint(1, 8)
@@ -100,7 +100,7 @@ def conclusion_drill(level: Level, rng: np.random.Generator) -> Example:
 
 def _random_support(
     level: Level, draw: Random, rng: np.random.Generator
-) -> dict[str, evidence.Counted]:
+) -> dict[str, taste.Counted]:
     """Label -> up to three made-up traits, each with a random count."""
     counts: dict[str, int] = {}
     for _ in range(int(rng.integers(8, 16))):
@@ -108,12 +108,12 @@ def _random_support(
         counts[name] = max(0, int(rng.geometric(0.3)) - 3)
     names = sorted(counts)
     n_candidates = max(2, varied(level.candidates, rng))
-    support: dict[str, evidence.Counted] = {}
+    support: dict[str, taste.Counted] = {}
     for label in LABELS[:n_candidates]:
         chosen = draw.sample(names, draw.randint(1, 3))
         support[label] = [(name, counts[name]) for name in chosen]
     if rng.random() > WITHOUT_OTHER_SHARE:
-        return evidence.filled(support)
+        return taste.filled(support)
     return support
 
 

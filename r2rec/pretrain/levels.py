@@ -20,6 +20,8 @@ class Level(NamedTuple):
     change: float = 0.0
     # Conclusion drill: the candidates are counted already, only the conclusion is written.
     counted: bool = False
+    # Made-up evidence chains (`weighed`) in place of a world's own chains.
+    weighed: bool = False
 
 
 class Example(NamedTuple):
@@ -43,18 +45,26 @@ LEVELS = (
     Level(candidates=10, chains=3, history=4, change=0.3),
     Level(candidates=20, chains=5, history=5, change=0.3),
 )
+READING = Level(candidates=3, chains=3, history=0, lines=3, weighed=True)
+WEIGHED = Level(candidates=20, chains=5, history=5, weighed=True)
+READING_PROGRESS = 0.1  # share of training on evidence chains after which whole tasks begin
 SHARES = (0.03, 0.05, 0.04, 0.03, 0.05, 0.16, 0.10, 0.12, 0.42)  # of all steps, level by level
 CONCLUSION_DRILL = 6  # index in LEVELS
 DRILL_SHARE = 0.3  # of worlds, once training is past that level
 CURRENT_SHARE = 0.85  # worlds beyond this share take any level up to the current one
 
 
-def level_at(progress: float, rng: np.random.Generator) -> Level:
+def level_at(progress: float, rng: np.random.Generator, chains: str = "closed") -> Level:
     """The level of the next world, at this share (0 to 1) of training.
+
+    With evidence chains a model reads single chains first, and then whole tasks of all sizes. For
+    closed chains:
 
     Mostly the current level. Earlier levels come back now and then, so that nothing is forgotten.
     Conclusion drills go on to the end: they are short, and whole tasks fail in the conclusion.
     """
+    if chains == "evidence":
+        return READING if progress < READING_PROGRESS else WEIGHED
     ends = np.cumsum(SHARES)[:-1]
     current = int(np.searchsorted(ends, progress, side="right"))
     draw = rng.random()

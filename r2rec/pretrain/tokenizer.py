@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from r2rec.config import TinySpec
-from r2rec.pretrain.levels import LEVELS
+from r2rec.pretrain.levels import LEVELS, WEIGHED
 from r2rec.pretrain.naming import WORDS
 from r2rec.pretrain.worlds import world_examples
 
@@ -40,7 +40,7 @@ def make_tokenizer(spec: TinySpec, rng: np.random.Generator) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=_trained_bpe(spec.vocabulary, rng),
+        tokenizer_object=_trained_bpe(spec, rng),
         pad_token=SPECIAL_TOKENS[0],
         eos_token=SPECIAL_TOKENS[1],
         clean_up_tokenization_spaces=False,
@@ -51,7 +51,7 @@ def make_tokenizer(spec: TinySpec, rng: np.random.Generator) -> Any:
     return tokenizer
 
 
-def _trained_bpe(vocabulary: int, rng: np.random.Generator) -> Any:
+def _trained_bpe(spec: TinySpec, rng: np.random.Generator) -> Any:
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
     bpe = Tokenizer(models.BPE())
@@ -62,19 +62,19 @@ def _trained_bpe(vocabulary: int, rng: np.random.Generator) -> Any:
     bpe.pre_tokenizer = pre_tokenizers.Sequence([pieces, to_bytes])
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary - len(THOUGHT_TAGS),
+        vocab_size=spec.vocabulary - len(THOUGHT_TAGS),
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bpe.train_from_iterator(_corpus(rng), trainer)
+    bpe.train_from_iterator(_corpus(spec.chains, rng), trainer)
     bpe.add_tokens(list(THOUGHT_TAGS))
     return bpe
 
 
-def _corpus(rng: np.random.Generator) -> Iterator[str]:
+def _corpus(chains: str, rng: np.random.Generator) -> Iterator[str]:
     """Prompts and completions of whole tasks, then words, parts and numbers that need a token."""
-    level = LEVELS[-1]._replace(change=0)
+    level = WEIGHED if chains == "evidence" else LEVELS[-1]._replace(change=0)
     for _ in range(CORPUS_WORLDS):
         for example in world_examples(rng, level, PROMPTS_PER_CORPUS_WORLD):
             yield from example

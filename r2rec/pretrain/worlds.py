@@ -19,13 +19,14 @@ from r2rec.data.split import leave_last_out
 from r2rec.pretrain import drills, naming
 from r2rec.pretrain.conclusions import WITHOUT_OTHER_SHARE, conclude, numbered, pick_favourite
 from r2rec.pretrain.levels import Example, Level, varied
+from r2rec.pretrain.weighed import reading_drill, weighed_example
 from r2rec.prompts.answer import render_completion
 from r2rec.prompts.cases import RankingCase, RatingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.assemble import texts
 from r2rec.tasks.targets import training_targets
 from r2rec.tasks.training import Task, TaskSource, ranking_tasks, rating_tasks
-from r2rec.thoughts import evidence, template
+from r2rec.thoughts import taste, template
 
 DOMAINS = (
     Words("movie", "movies", "watched"),
@@ -50,6 +51,10 @@ def world_examples(rng: np.random.Generator, level: Level, n: int) -> list[Examp
     Args:
         n: Prompts. Worlds with few training targets have fewer, lookup drills have several of each.
     """
+    if level.weighed:
+        words = DOMAINS[rng.integers(len(DOMAINS))]
+        make = reading_drill if level.lines else weighed_example
+        return [make(words, rng) for _ in range(n)]
     if level.counted:
         return [drills.conclusion_drill(level, rng) for _ in range(n)]
     choices = _random_choices(rng, level)
@@ -121,14 +126,14 @@ def _hint(case: RankingCase | RatingCase, rng: np.random.Generator) -> str:
     """What the teacher is told of the answer."""
     if isinstance(case, RatingCase):
         return "3"
-    support = evidence.filled(evidence.support(case))
-    return pick_favourite(evidence.choices(evidence.trait_scores(support)), rng)
+    support = taste.filled(taste.support(case))
+    return pick_favourite(taste.choices(taste.trait_scores(support)), rng)
 
 
 def _concluded_anew(
     case: RankingCase, thought: str, change: bool, rng: np.random.Generator
 ) -> tuple[str, str]:
-    """The thought with another conclusion, and its answer: sums without `evidence.OTHER`.
+    """The thought with another conclusion, and its answer: sums without `taste.OTHER`.
 
     With `change`, the candidates least like the past come first.
     """
@@ -137,7 +142,7 @@ def _concluded_anew(
         if ": Candidates: " in step:
             break
         read.append(step)
-    statements, answer = conclude(evidence.support(case), change, rng)
+    statements, answer = conclude(taste.support(case), change, rng)
     concluded = numbered(statements, first=len(read) + 1)
     return "\n".join([*read, *concluded]), answer
 

@@ -29,6 +29,29 @@ class Chain(NamedTuple):
     rating_u2: float | None
 
 
+class Evidence(NamedTuple):
+    """What the chains u - item1 - {v} - candidate say of one candidate (`chains.evidence`).
+
+    They are added up over all other users v; `raters`, `soon` and `liked` count those v.
+    """
+
+    place: int  # 1: the strongest candidate
+    item1: Item | None  # where the strongest chain begins; None: no chain leads to the candidate
+    rating_u1: float  # the target user's rating of item1
+    raters: int  # rated item1
+    soon: int  # rated the candidate soon after item1
+    liked: int  # of `soon`, those who liked the candidate
+    links: int  # recent items of the target user that lead to the candidate
+    witness: int | None = None  # where another model ranks the candidate, from 1; None: not asked
+
+
+class Facts(NamedTuple):
+    """How other users rated a candidate."""
+
+    ratings: int  # how many rated it
+    liked: int  # percent of them who liked it
+
+
 class RankingCase(NamedTuple):
     """Rank the candidates for a user, by profile, recently liked items and chains (4.1.2)."""
 
@@ -36,6 +59,12 @@ class RankingCase(NamedTuple):
     history: tuple[Item, ...]  # most recent last
     chains: tuple[Chain, ...]
     candidates: tuple[Item, ...]  # as shown: candidate k carries LABELS[k]
+    evidence: tuple[Evidence, ...] = ()  # of each candidate; empty: chains are of another kind
+    facts: tuple[Facts, ...] = ()  # of each candidate; empty: not told
+
+    def strongest(self) -> list[int]:
+        """Indices of the candidates, those with the strongest evidence first."""
+        return sorted(range(len(self.evidence)), key=lambda index: self.evidence[index].place)
 
 
 class RatingCase(NamedTuple):

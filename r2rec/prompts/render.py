@@ -69,11 +69,10 @@ def show(item: Item, length: int = 80) -> str:
 
     Attributes come first, so that they stand next to the item's label or rating.
     """
-    title = f'"{clean(item.title, length)}"'
     attributes = ", ".join(clean_attributes(item))
     if attributes:
-        return f"[{attributes}] {title}"
-    return title
+        return f"[{attributes}] {title(item, length)}"
+    return title(item, length)
 
 
 def render_prompt(
@@ -87,8 +86,9 @@ def render_prompt(
         ask: End with how to answer.
     """
     if isinstance(case, RankingCase):
-        template = "ranking"
+        template = "evidence" if case.evidence else "ranking"
         shown = _shown_ranking(case, prompt.title_length)
+        shown |= _shown_evidence(case, prompt.detailed, prompt.title_length)
     else:
         template = "chain_rating"
         shown = _shown_rating(case, prompt.title_length)
@@ -100,6 +100,7 @@ def render_prompt(
         reasoning=prompt.reasoning,
         compact=prompt.compact,
         items=words.plural,
+        item=words.singular,
         verb=words.verb,
     )
 
@@ -116,7 +117,34 @@ def _shown_ranking(case: RankingCase, length: int) -> dict[str, object]:
         "history": [show(item, length) for item in case.history],
         "chains": [_shown_chain(chain, length) for chain in case.chains],
         "candidates": [show(item, length) for item in case.candidates],
+        "facts": case.facts,
     }
+
+
+def told_in_full(case: RankingCase, detailed: int) -> list[int]:
+    """Indices of the candidates whose evidence chain is told, the strongest first."""
+    return [index for index in case.strongest()[:detailed] if case.evidence[index].item1]
+
+
+def _shown_evidence(case: RankingCase, detailed: int, length: int) -> dict[str, object]:
+    """The evidence chains that are told in full, and the labels of all other candidates."""
+    told = told_in_full(case, detailed)
+    chains = []
+    for index in told:
+        evidence = case.evidence[index]
+        chain: dict[str, object] = {**evidence._asdict(), "label": LABELS[index]}
+        chain["title"] = title(evidence.item1, length) if evidence.item1 else ""
+        chain["rating_u1"] = f"{evidence.rating_u1:g}"
+        chains.append(chain)
+    order = case.strongest()
+    n_unlinked = sum(evidence.item1 is None for evidence in case.evidence)
+    labels = [LABELS[index] for index in order]
+    return {"told": chains, "order": labels, "unlinked": n_unlinked}
+
+
+def title(item: Item, length: int = 80) -> str:
+    """The title of an item, quoted."""
+    return f'"{clean(item.title, length)}"'
 
 
 def _shown_rating(case: RatingCase, length: int) -> dict[str, object]:

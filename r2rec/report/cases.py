@@ -11,8 +11,8 @@ from r2rec.config import Config
 from r2rec.config.slices import Arm, QuestionSlice, cut
 from r2rec.evaluate.answers import evaluation_cases
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
-from r2rec.prompts.cases import Chain, Item, RankingCase
-from r2rec.prompts.render import clean, clean_attributes
+from r2rec.prompts.cases import Chain, Evidence, Facts, Item, RankingCase
+from r2rec.prompts.render import clean, clean_attributes, told_in_full
 from r2rec.report.links import Link, step_links
 
 MAX_CASES = 1000
@@ -32,6 +32,14 @@ class ShownAnswer(NamedTuple):
     tail: str
 
 
+class ShownEvidence(NamedTuple):
+    """What the prompt says of evidence chains. Candidates go by index, the strongest first."""
+
+    in_full: Sequence[tuple[int, Evidence]]  # of chain n: its candidate, and what it says
+    order: Sequence[int]  # all candidates that chains lead to
+    unlinked: Sequence[int]  # the others
+
+
 class Case(NamedTuple):
     """One user. Texts are as the prompt shows them, and untrusted."""
 
@@ -42,6 +50,8 @@ class Case(NamedTuple):
     candidates: Sequence[Item]  # as shown: candidate k carries LABELS[k]
     positive: int  # index of the held-out item among them
     answers: Sequence[ShownAnswer]  # by arm
+    evidence: ShownEvidence | None = None  # None: chains are of another kind
+    facts: Sequence[Facts] = ()  # of each candidate; empty: not told
 
 
 class Browser(NamedTuple):
@@ -87,13 +97,30 @@ def browser(
     for question, (user, positive, items) in zip(questions, users.iter_rows(), strict=True):
         case = _as_shown(question, config.prompt.title_length)
         index = items.index(positive)
-        answers = [told(case, row.get(user), index, reasoned, room) for row in rows]
-        cases.append(Case(user, *case, index, answers))
+        in_full = told_in_full(case, config.prompt.detailed)
+        answers = [told(case, row.get(user), index, reasoned, room, in_full) for row in rows]
+        shown = Case(
+            user=user,
+            profile=case.profile,
+            history=case.history,
+            chains=case.chains,
+            candidates=case.candidates,
+            positive=index,
+            answers=answers,
+            evidence=_shown_evidence(case, in_full),
+            facts=case.facts,
+        )
+        cases.append(shown)
     return Browser(list(written), cases, _open_at_first(cases), last_table.height)
 
 
 def told(
-    case: RankingCase, row: Mapping[str, Any] | None, positive: int, reasoned: bool, room: int
+    case: RankingCase,
+    row: Mapping[str, Any] | None,
+    positive: int,
+    reasoned: bool,
+    room: int,
+    in_full: Sequence[int] = (),
 ) -> ShownAnswer:
     """What an arm answered to a case.
 
@@ -102,6 +129,7 @@ def told(
         positive: Index of the held-out item among the candidates.
         reasoned: A thought was asked for.
         room: Characters of the thought, and of the answer, that are shown.
+        in_full: Of `told_in_full`, where the case has evidence.
     """
     count = len(case.candidates)
     if row is None or row["completion"] is None:
@@ -116,9 +144,24 @@ def told(
         thought = ""
     # "Step 0: x" keeps what comes before step 1; without it that text would be lost
     before, *steps = thought_steps(f"Step 0: x\n{_cut(thought, room)}")
-    with_links = list(zip(steps, step_links(case, steps), strict=True))
+    with_links = list(zip(steps, step_links(case, steps, in_full), strict=True))
     before = before.removeprefix("x").strip()
     return ShownAnswer(verdict, summary, ranks, before, with_links, _cut(tail, room).strip())
+
+
+def _shown_evidence(case: RankingCase, in_full: Sequence[int]) -> ShownEvidence | None:
+    """The evidence of a case as its prompt tells it; None where it has none."""
+    if not case.evidence:
+        return None
+    order = []
+    unlinked = []
+    for index in case.strongest():
+        if case.evidence[index].item1 is None:
+            unlinked.append(index)
+        else:
+            order.append(index)
+    chains = [(index, case.evidence[index]) for index in in_full]
+    return ShownEvidence(chains, order, unlinked)
 
 
 def _by_user(table: pl.DataFrame) -> dict[int, dict[str, Any]]:
@@ -150,11 +193,16 @@ def _as_shown(case: RankingCase, length: int) -> RankingCase:
         item1 = _item_as_shown(chain.item1, length)
         item2 = _item_as_shown(chain.item2, length)
         chains.append(chain._replace(item1=item1, item2=item2))
-    return RankingCase(
+    evidence = []
+    for one in case.evidence:
+        begins = one.item1 and _item_as_shown(one.item1, length)
+        evidence.append(one._replace(item1=begins))
+    return case._replace(
         profile=profile,
         history=_items_as_shown(case.history, length),
         chains=tuple(chains),
         candidates=_items_as_shown(case.candidates, length),
+        evidence=tuple(evidence),
     )
 
 

@@ -14,15 +14,18 @@ from r2rec.prompts.render import clean
 Link = tuple[str, str]
 """Text of a link, and its target within the case.
 
-Targets: "h" the history, "c2" chain 2, "k" all candidates, "kA" candidate A.
+Targets: "h" the history, "c2" chain 2, "c0" the candidates that no evidence chain leads to, "k" all
+candidates, "kA" candidate A.
 """
 
 MAX_CANDIDATES = 4  # a step that mentions more looks at all of them, and gets one link
 MIN_TITLE = 4  # characters; shorter titles are common words
 
-# "Liked 3", "chains 1, 2 and 4", "neighbour #2", "Chains 1-2"
+# "Liked 3", "chains 1, 2 and 4", "neighbour #2", "Chains 1-2"; not "liked 78%"
 _NUMBERED = re.compile(
-    r"\b(liked|chain|neighbou?r)s?\s++#?(\d{1,2}(?:\s*+(?:,|and|&|to|-|–)\s*+\d{1,2}\b)*+)", re.I
+    r"\b(liked|chain|neighbou?r)s?\s++#?"
+    r"(\d{1,2}+(?![\d%])(?:\s*+(?:,|and|&|to|-|–)\s*+\d{1,2}\b)*+)",
+    re.I,
 )
 # "1-3", "1 to 3"
 _RANGE = re.compile(r"\d\s*(?:to|-|–)\s*\d")
@@ -35,11 +38,22 @@ _SECOND = re.compile(
     r"\bthen\b|\bitem ?2\b|\bsecond (?:item|movie|film|book|product|title)\b", re.I
 )
 # A label, as in "C 5, B 4." but not in "B.B. King" or "B-side". A and I are words as well, so they
-# count only where a label would stand: "A > B", "I: a drama", "A 5", "Best: A fits".
+# count only where a label would stand: "A > B", "I: a drama", "A 5", "Best: A fits", "A against B",
+# "A comes first", "then A."
 _LABEL = re.compile(
     r"(?<![\w'’.&/-])"
-    r"(?:[B-HJ-Z](?![\w'’&/]|\.\w|-\w)|[AI](?=\s*+[>,;:=)]|\s\d)|(?<=[:;>] )[AI](?=\s))"
+    r"(?:[B-HJ-Z](?![\w'’&/]|\.\w|-\w)"
+    r"|[AI](?=\s*+[>,;:=)]|\s\d|\sagainst\b|\scomes first\b)"
+    r"|(?<=[:;>] )[AI](?=\s)"
+    r"|(?:(?<=\bfor )|(?<=\bto )|(?<=\bthen ))[AI](?=\.(?:\s|$)))"
 )
+# A title, where labels are looked for: "Dial M for Murder" names no candidate. Not the label in
+# 'candidate "B"'.
+_QUOTED = re.compile(r'"[^"\n]{2,}"')
+# A comparison of candidates: it rests on what chains say of them.
+_COMPARES = re.compile(r"\bagainst\b", re.I)
+# "No chain leads to B"
+_UNLINKED = re.compile(r"\bno chains? leads?\b", re.I)
 
 Mentions = Mapping[int, int]
 """Number of an item -> where a step mentions it first."""
@@ -59,12 +73,19 @@ class Numbers(NamedTuple):
     chains: set[int]
 
 
-def step_links(case: RankingCase, steps: Sequence[str]) -> list[list[Link]]:
+def step_links(
+    case: RankingCase, steps: Sequence[str], in_full: Sequence[int] = ()
+) -> list[list[Link]]:
     """The links of each step: what it mentions by number, label or title.
 
     A step about "the neighbour" that names no chain belongs to the last chain named before it.
+
+    Args:
+        in_full: Where the case has evidence, the index of the candidate that each chain leads to.
     """
     titles = Titles(liked=_titles(case.history, 1), candidates=_titles(case.candidates, 0))
+    if case.evidence:
+        return [_evidence_links(case, step, titles, in_full) for step in steps]
     every = []
     last_chain = 0  # 0: none so far
     for step in steps:
@@ -86,6 +107,26 @@ def step_links(case: RankingCase, steps: Sequence[str]) -> list[list[Link]]:
         links += _candidate_links(candidates)
         every.append(links)
     return every
+
+
+def _evidence_links(
+    case: RankingCase, step: str, titles: Titles, in_full: Sequence[int]
+) -> list[Link]:
+    """The links of a step about evidence chains."""
+    numbers = _numbers(step)
+    liked = numbers.liked.intersection(range(1, len(case.history) + 1))
+    liked.update(_by_title(step, titles.liked))
+    candidates = _by_title(step, titles.candidates)
+    candidates = _by_label(step, len(case.candidates), candidates)
+    compares = _COMPARES.search(step)
+    links = _liked_links(sorted(liked))
+    for number, index in enumerate(in_full, start=1):
+        if number in numbers.chains or (compares and index in candidates):
+            links.append((f"chain {number}", f"c{number}"))
+    some_unlinked = any(told.item1 is None for told in case.evidence)
+    if some_unlinked and _UNLINKED.search(step):
+        links.append(("no chain", "c0"))
+    return links + _candidate_links(candidates)
 
 
 def _numbers(step: str) -> Numbers:
@@ -124,7 +165,8 @@ def _by_title(step: str, titles: Mapping[int, str]) -> Mentions:
 def _by_label(step: str, count: int, mentioned: Mentions) -> Mentions:
     """`mentioned`, and where labels of the first `count` candidates stand in a step."""
     positions = dict(mentioned)
-    for match in _LABEL.finditer(step):
+    without_titles = _QUOTED.sub(lambda match: f'"{" " * (len(match[0]) - 2)}"', step)
+    for match in _LABEL.finditer(without_titles):
         index = LABELS.index(match[0])
         if index < count:
             positions[index] = min(match.start(), positions.get(index, len(step)))

@@ -171,11 +171,14 @@ def _diagnosis(config: Config, finished: Sequence[Finished], folder: Path) -> Di
 
 def _facts(config: Config, leakage: str) -> dict[str, str]:
     """Facts about the run, for the top of its page."""
+    chains = config.chain_sampler.name
+    if config.witness._target_:
+        chains += f", with {config.witness.name} as a witness"
     return {
         "data set": config.dataset.name,
         "seed": str(config.seed),
         "backbone": config.model.name,
-        "chains": config.chain_sampler.name,
+        "chains": chains,
         "told of users": f"all before the {TOLD_UNTIL[config.evaluation.history]} positive",
         "reward": config.reward.name,
         "leakage": leakage,

@@ -50,6 +50,7 @@ class Leaf:
 
 SCORER: tuple[str, ...] = ("train", "users", "candidates", "rng")
 MODULE: tuple[str, ...] = ("data",)
+COUNTER: tuple[str, ...] = ("cases", "prompt")
 
 
 def leaves(config: Config) -> Iterator[Leaf]:
@@ -82,8 +83,10 @@ def _methods(config: Config) -> Iterator[Leaf]:
         arguments: tuple[str, ...] = SCORER
         if baseline.fit:
             arguments = MODULE
-        elif baseline.endpoint:
+        elif baseline.endpoint or (baseline.adapt and baseline.adapt.cases):
             arguments = ("case", "prompt", "words")
+        elif baseline.count:
+            arguments = COUNTER
         yield Leaf("baseline", baseline._target_, arguments, baseline.params)
     vectors = baseline.vectors
     if vectors and vectors._target_ is not None:
@@ -92,6 +95,12 @@ def _methods(config: Config) -> Iterator[Leaf]:
     if fusion._target_ is not None:
         arguments = MODULE if fusion.fit else SCORER
         yield Leaf("fusion", fusion._target_, arguments, fusion.params)
+    witness = config.witness
+    if witness._target_ is not None and witness.fit:
+        yield Leaf("witness", witness._target_, MODULE, witness.params)
+    for name, counter in config.counters.items():
+        if counter._target_ is not None:
+            yield Leaf(f"counters.{name}", counter._target_, COUNTER, counter.params)
     for name, target in config.evaluation.references.items():
         yield Leaf(f"evaluation.references.{name}", target, SCORER)
 

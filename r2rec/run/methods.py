@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from r2rec.base.jobs import Stage
-from r2rec.config import Config, Endpoint
+from r2rec.config import Baseline, Config, Endpoint
 from r2rec.config.slices import Arm
 from r2rec.pipeline import STAGES
 from r2rec.train.card import about
@@ -30,13 +30,45 @@ def arms(config: Config) -> list[Arm]:
         )
         rows.append(fused_with)
     chosen = config.evaluation.arms
+    writing = []
     if "base" in chosen:
-        rows.append(_untrained(config))
+        writing.append(_untrained(config))
     if "sft" in chosen and config.sft.enabled:
-        rows.append(Arm(stage("sft").method, "sft", adapter="sft"))
+        writing.append(Arm(stage("sft").method, "sft", adapter="sft"))
     if "rl" in chosen and config.rl.enabled:
-        rows.append(_trained_by_rewards(config))
-    return rows
+        writing.append(_trained_by_rewards(config))
+    if writing:
+        rows += [_counter(counter) for counter in counters(config)]
+    return rows + writing
+
+
+def reads_cases(baseline: Baseline) -> bool:
+    """Whether a baseline is asked about the same ranking cases as R2Rec, with their chains."""
+    tuned_on_cases = baseline.adapt is not None and baseline.adapt.cases
+    return baseline.endpoint is not None or baseline.count is not None or tuned_on_cases
+
+
+def counters(config: Config) -> list[Baseline]:
+    """The baselines of a run that count evidence chains, beside R2Rec or in its place.
+
+    Beside R2Rec, one whose weights are to be fitted is left out where SFT has no samples.
+    """
+    baseline = config.baseline
+    if baseline._target_ is not None:
+        return [baseline] if baseline.count else []
+    if not config.prompt.chains:
+        return []
+    found = config.counters.values()
+    return [counter for counter in found if counter.count and counter.count.samples != 0]
+
+
+def fitted_counters(config: Config) -> list[Baseline]:
+    """Those of `counters` whose weights are fitted."""
+    found = []
+    for counter in counters(config):
+        if counter.count and counter.count.samples is not None:
+            found.append(counter)
+    return found
 
 
 def _references(config: Config, other_than: str | None) -> list[Arm]:
@@ -47,6 +79,8 @@ def _references(config: Config, other_than: str | None) -> list[Arm]:
 
 def _baseline(config: Config) -> Arm:
     baseline = config.baseline
+    if baseline.count:
+        return _counter(baseline)
     adapter = "fit" if baseline.fit else None
     variant = ""
     if baseline.endpoint:
@@ -55,9 +89,18 @@ def _baseline(config: Config) -> Arm:
         adapter = None
         variant = _origin(config.model.adapter)
     elif baseline.adapt:
-        adapter = "adapt"
+        adapter = "adapt_cases" if baseline.adapt.cases else "adapt"
         variant = config.model.name
     return Arm(baseline.name, variant, adapter, baseline._target_, baseline.params)
+
+
+def _counter(counter: Baseline) -> Arm:
+    variant = ""
+    adapter = None
+    if counter.count and counter.count.samples is not None:
+        variant = f"{counter.count.samples} targets"
+        adapter = "regress"
+    return Arm(counter.name, variant, adapter, counter._target_, counter.params)
 
 
 def _untrained(config: Config) -> Arm:

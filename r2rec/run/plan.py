@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from r2rec.base.jobs import TRAIN_ON, Job, Stage
+from r2rec.base.jobs import TRAIN_ON, WITNESS_FIT, Job, Stage
 from r2rec.config import Baseline, Config
-from r2rec.config.slices import Arm, FitSlice, ThinkSlice, cut
+from r2rec.config.slices import Arm, FitSlice, RegressSlice, ThinkSlice, WitnessSlice, cut
 from r2rec.pipeline import PLACES, STAGES
-from r2rec.run.methods import arms, stage
+from r2rec.run.methods import arms, counters, fitted_counters, reads_cases, stage
 
 SHARED = ("backbone",)  # jobs that depend on no data set
+LEARNT_ELSEWHERE = ("think", "witness", "regress")  # beside stages that train an adapter
 NEVER_ELSEWHERE = ("tell", "fit", "chain", "adapt")  # stages that only serve the evaluated data set
 
 
@@ -24,13 +25,12 @@ def plan(config: Config) -> list[Job]:
     needed = _before_ranking(config, all_arms)
     if config.train_on.name not in ("same", config.dataset.name):
         elsewhere = replace(config, dataset=config.train_on)
-        for row in STAGES:
-            if row.name in needed and row.name not in NEVER_ELSEWHERE:
-                draft.add(row, elsewhere, prefix=TRAIN_ON)
-        needed = {name for name in needed if not (stage(name).trains or name == "think")}
-    for row in STAGES:
-        if row.name in needed:
-            draft.add(row, config)
+        there = needed.difference(NEVER_ELSEWHERE)
+        if not config.probe.users:
+            there.discard(WITNESS_FIT)  # only a probe asks about validation positives there
+        draft.add_shared(there, elsewhere, prefix=TRAIN_ON)
+        needed -= {row.name for row in STAGES if row.trains or row.name in LEARNT_ELSEWHERE}
+    draft.add_shared(needed, config)
     for arm in all_arms:
         draft.add(_ranking_stage(config, arm), config, arm=arm)
     text_arms = [arm for arm in all_arms if arm.target is None]
@@ -50,14 +50,19 @@ def _is_reached(job: Job, until: str | None) -> bool:
 
 
 def _before_ranking(config: Config, all_arms: list[Arm]) -> set[str]:
-    """Names of the stages that these rows of the results need before they can rank."""
+    """Names of the stages that these rows of the results need before they can rank.
+
+    `WITNESS_FIT` is among them where there is a witness.
+    """
     names = {"prepare", "split"}
     if config.evaluation.history == "all":
         names.add("tell")
     baseline = config.baseline
     writes = any(arm.target is None for arm in all_arms)
-    if writes or baseline.endpoint:
+    if writes or reads_cases(baseline):
         names.add("chain")
+        if config.chain_sampler.weigh:
+            names.add("weigh")
     uses_weights = (writes and not config.generation.endpoint) or baseline.adapt is not None
     if uses_weights and config.model.path is None:
         names.add("backbone")
@@ -67,6 +72,10 @@ def _before_ranking(config: Config, all_arms: list[Arm]) -> set[str]:
     names |= trained
     if config.sft.enabled and any(stage(name).place in ("sft", "rl") for name in trained):
         names |= {"think", "sft"}
+    if config.witness._target_ and "chain" in names:
+        names.add(WITNESS_FIT)
+        if any(stage(name).place in ("sft", "rl", "regress", "adapt") for name in trained):
+            names.add("witness")
     return names
 
 
@@ -78,6 +87,8 @@ def _ranking_stage(config: Config, arm: Arm) -> Stage:
         return stage("ask")
     if arm.method == config.baseline.name and config.baseline.adapt:
         return stage("choose")
+    if arm.method in [counter.name for counter in counters(config)]:
+        return stage("count")
     return stage("score")
 
 
@@ -88,9 +99,29 @@ class _Draft:
         self.config = config
         self.jobs: dict[str, Job] = {}
 
-    def add(self, row: Stage, config: Config, *, prefix: str = "", arm: Arm | None = None) -> None:
-        """Add the job of a stage, unless it is there."""
-        name = row.name if row.name in SHARED else f"{prefix}{row.name}"
+    def add_shared(self, needed: set[str], config: Config, *, prefix: str = "") -> None:
+        """Add the jobs that serve all arms, in the order of the pipeline."""
+        for row in STAGES:
+            if row.name == "fit" and WITNESS_FIT in needed:
+                self.add(row, replace(config, fusion=config.witness), prefix=prefix, of=WITNESS_FIT)
+            if row.name in needed:
+                self.add(row, config, prefix=prefix)
+
+    def add(
+        self,
+        row: Stage,
+        config: Config,
+        *,
+        prefix: str = "",
+        arm: Arm | None = None,
+        of: str | None = None,
+    ) -> None:
+        """Add the job of a stage, unless it is there.
+
+        Args:
+            of: What the job is called. None: as its stage.
+        """
+        name = row.name if row.name in SHARED else f"{prefix}{of or row.name}"
         shown_arm = arm
         if arm:
             name = f"{row.place} {arm.method}"
@@ -134,6 +165,10 @@ def _choices(row: Stage, config: Config, arm: Arm | None) -> Any:
     """What a stage may depend on in this run."""
     if row.slice is FitSlice:
         return cut(FitSlice, replace(config, baseline=_fitted(config)))
+    if row.slice is WitnessSlice:
+        return cut(WitnessSlice, replace(config, baseline=config.witness))
+    if row.slice is RegressSlice:
+        return cut(RegressSlice, replace(config, baseline=fitted_counters(config)[0]))
     if row.slice is ThinkSlice:
         teacher_model = (
             config.model if _teacher_has_weights(config) and not config.teacher.model else None

@@ -9,6 +9,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
 from r2rec.base.errors import R2RecError
@@ -18,6 +19,7 @@ from r2rec.pipeline import PLACES
 from r2rec.prompts.cases import LABELS
 from r2rec.run.hardware_rules import hardware_rules
 from r2rec.run.leaf_rules import leaf_rules
+from r2rec.run.methods import fitted_counters, reads_cases
 from r2rec.run.schema_rules import bound_rules, key_rules, text_rules
 from r2rec.run.training_rules import probe_rules, rl_rules, sft_rules
 
@@ -27,6 +29,7 @@ CATEGORIES = {
     "amazon_electronics": "Electronics",
     "amazon_office": "Office_Products",
 }
+EVIDENCE = "r2rec.chains.evidence.evidence"
 MIN_VOCABULARY = 263  # all bytes, and the tokens that a template and a thought need
 
 Rules = Iterator[str]
@@ -119,10 +122,11 @@ def data_rules(config: Config) -> Rules:
 
 def member_rules(config: Config) -> Rules:
     """The name of a member is what tables say, so it must be what is run."""
-    for group in ("noise", "chain_sampler", "diagnostic", "baseline", "fusion"):
+    for group in ("noise", "chain_sampler", "diagnostic", "baseline", "fusion", "witness"):
         member = getattr(config, group)
         if member._target_ is None and member.name != "none":
-            none = "baseline@fusion=none" if group == "fusion" else f"{group}=none"
+            is_baseline = group in ("fusion", "witness")
+            none = f"baseline@{group}=none" if is_baseline else f"{group}=none"
             yield f"{group}._target_=null leaves nothing of {group}={member.name}; that is {none}"
 
 
@@ -237,6 +241,14 @@ def baseline_rules(config: Config) -> Rules:
     """Baselines and fusions."""
     baseline = config.baseline
     vectors = baseline.vectors
+    if baseline.adapt is not None and baseline.adapt.cases:
+        if vectors is not None:
+            yield "baseline.adapt.cases shows no item vectors; leave baseline.vectors out"
+        if baseline.adapt.disliked:
+            yield (
+                "baseline.adapt.disliked has no effect on ranking cases; "
+                "leave it out, or set baseline.adapt.cases=false"
+            )
     if baseline.adapt is not None and vectors is not None:
         if vectors.fit is None:
             yield "baseline.vectors needs a fitted baseline, e.g. sasrec"
@@ -254,7 +266,7 @@ def baseline_rules(config: Config) -> Rules:
     fusion = config.fusion
     if fusion._target_ is None:
         return
-    if fusion.endpoint or fusion.adapt:
+    if fusion.endpoint or fusion.adapt or fusion.count:
         yield (
             f"baseline@fusion={fusion.name} has no scores; choose one that has, e.g. sasrec or ease"
         )
@@ -268,6 +280,53 @@ def baseline_rules(config: Config) -> Rules:
             "evaluation.validation_users must be 1 or more: "
             "the weight of a fusion is learnt on them"
         )
+
+
+def witness_rules(config: Config) -> Rules:
+    """A model that evidence chains tell about; its `_target_` can be imported (`leaf_rules`)."""
+    witness = config.witness
+    if witness._target_ is None:
+        return
+    given = f"baseline@witness={witness.name}"
+    if not (witness.fit and getattr(get_method(witness._target_), "from_history", False)):
+        yield f"{given} can't place items by a history alone; choose gru4rec or sasrec"
+    if _has_no_evidence(config):
+        yield f"{given} is told with evidence chains: add chain_sampler=evidence prompt=evidence"
+    baseline = config.baseline
+    if baseline._target_ and not reads_cases(baseline):
+        yield f"{given} is told to R2Rec; leave baseline={baseline.name} out"
+
+
+def counter_rules(config: Config) -> Rules:
+    """Baselines that count evidence chains, in place of R2Rec and beside it."""
+    for name, counter in config.counters.items():
+        if counter._target_ and not counter.count:
+            yield (
+                f"baseline@counters.{name}={counter.name} counts no evidence chains; "
+                "choose one that has `count`, e.g. counter"
+            )
+    fitted = [counter.name for counter in fitted_counters(config)]
+    if len(fitted) > 1:
+        yield f"counters: {' and '.join(fitted)} are both fitted; leave all but one out"
+    baseline = config.baseline
+    if not baseline.count:
+        return
+    if _has_no_evidence(config) or not config.prompt.chains:
+        yield (
+            f"baseline={baseline.name} counts evidence chains: "
+            "add chain_sampler=evidence prompt=evidence"
+        )
+    if baseline.count.samples == 0:
+        yield (
+            f"baseline={baseline.name} has no targets to learn from: "
+            "give baseline.count.samples=500"
+        )
+
+
+def _has_no_evidence(config: Config) -> bool:
+    """Whether chains are of a kind of this package that is no evidence."""
+    target = config.chain_sampler._target_ or "r2rec."
+    return target.startswith("r2rec.") and target != EVIDENCE
 
 
 def push_rules(config: Config) -> Rules:
@@ -308,6 +367,8 @@ RULES: tuple[Callable[[Config], Rules], ...] = (
     model_rules,
     generation_rules,
     baseline_rules,
+    counter_rules,
     push_rules,
     leaf_rules,
+    witness_rules,
 )

@@ -9,7 +9,7 @@ from typing import Any
 from r2rec.base import cleanup, processes, provenance, signals, store, tracking
 from r2rec.base.code import changed_modules
 from r2rec.base.files import write_json
-from r2rec.base.jobs import TRAIN_ON, Finished, Job
+from r2rec.base.jobs import TRAIN_ON, WITNESS_FIT, Finished, Job
 from r2rec.base.workspace import Workspace
 from r2rec.config import Config
 from r2rec.llm import ledger
@@ -204,5 +204,7 @@ def _label(job: Job) -> str:
 def _entry(job: Job) -> str:
     """Where the run's manifest lists a job: "sft", "train_on/sft"; fused arms under "rank"."""
     place = "rank" if job.stage.place == "fuse" else job.stage.place
+    if job.name.endswith(WITNESS_FIT):
+        place = WITNESS_FIT  # beside the `fit` of a fusion
     prefix = TRAIN_ON if job.name.startswith(TRAIN_ON) else ""
     return f"{prefix}{place}"

@@ -1,15 +1,15 @@
 """From tables to cases: what a prompt shows of a user, at the moment the question is asked."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from r2rec.chains.graph import Graph
+from r2rec.chains.graph import Graph, own_ratings
 from r2rec.config import Prompt
-from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
+from r2rec.prompts.cases import Chain, Evidence, Facts, Item, RankingCase, RatingCase
 
 
 class Texts(NamedTuple):
@@ -69,10 +69,22 @@ def ranking_cases(
         prompt: `history` is the number of recently liked items shown, the latest last.
         positive_above: A rating above this is a like.
     """
-    chains_by_question = {}
+    chains_by_question: dict[Any, tuple[Chain, ...]] = {}
+    evidence_by_question: dict[Any, tuple[Evidence, ...]] = {}
     if prompt.chains:
-        for key, rows in chains.partition_by("query", as_dict=True).items():
-            chains_by_question[key[0]] = tuple(chain_cases(rows, texts))
+        by_question = chains.partition_by("query", as_dict=True)
+        for (question,), rows in by_question.items():
+            if "strength" in chains.columns:
+                shown = questions.candidates[question].tolist()
+                evidence_by_question[question] = evidence_of(rows, shown, texts)
+            else:
+                chains_by_question[question] = tuple(chain_cases(rows, texts))
+    facts: list[tuple[Facts, ...]] = [()] * len(questions.user)
+    tells_facts = prompt.facts
+    if tells_facts is None:
+        tells_facts = bool(evidence_by_question)
+    if tells_facts:
+        facts = candidate_facts(questions, graph, positive_above)
     cases = []
     pairs = zip(questions.user.tolist(), questions.length.tolist(), strict=True)
     for question, (user, length) in enumerate(pairs):
@@ -82,6 +94,8 @@ def ranking_cases(
             history=tuple(texts.items[item] for item in liked),
             chains=chains_by_question.get(question, ()),
             candidates=tuple(texts.items[item] for item in questions.candidates[question]),
+            evidence=evidence_by_question.get(question, ()),
+            facts=facts[question],
         )
         cases.append(case)
     return cases
@@ -96,6 +110,48 @@ def _recent_likes(
     is_liked = graph.rating[past] > positive_above
     liked: list[int] = graph.item[past][is_liked].tolist()
     return liked[max(0, len(liked) - limit) :]
+
+
+def evidence_of(rows: pl.DataFrame, shown: list[int], texts: Texts) -> tuple[Evidence, ...]:
+    """The evidence chains of one question, in the order in which its candidates are shown.
+
+    Args:
+        rows: One for each candidate, the strongest first (`chains.evidence`).
+    """
+    if "witness" not in rows.columns:
+        rows = rows.with_columns(witness=None)
+    columns = rows.select(
+        "item2", "item1", "rating_u1", "raters", "soon", "liked", "links", "witness"
+    )
+    by_item = {}
+    for place, row in enumerate(columns.iter_rows(), start=1):
+        item2, item1, rating, raters, soon, liked, links, witness = row
+        begins = None if item1 is None else texts.items[item1]
+        by_item[item2] = Evidence(
+            place, begins, rating or 0.0, raters or 0, soon, liked, links, witness
+        )
+    return tuple(by_item[item] for item in shown)
+
+
+def candidate_facts(
+    questions: RankingQuestions, graph: Graph, positive_above: float
+) -> list[tuple[Facts, ...]]:
+    """How many others rated each candidate, and what percentage of them liked it.
+
+    The question's own user is left out: their rating of a training target would give it away.
+    """
+    is_like = graph.rating > positive_above
+    likes = np.bincount(graph.item, weights=is_like, minlength=graph.n_items)
+    ratings = np.diff(graph.raters.indptr)
+    shown = questions.candidates.astype(np.int64)
+    own = own_ratings(graph, questions.user, shown)
+    n_ratings = ratings[shown] - (own > 0)
+    n_likes = likes[shown] - (own > positive_above)
+    percent = np.round(100 * n_likes / np.maximum(n_ratings, 1)).astype(np.int64)
+    facts = []
+    for row_ratings, row_percent in zip(n_ratings.tolist(), percent.tolist(), strict=True):
+        facts.append(tuple(map(Facts, row_ratings, row_percent)))
+    return facts
 
 
 def chain_cases(chains: pl.DataFrame, texts: Texts) -> list[Chain]:

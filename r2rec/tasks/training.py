@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from r2rec.base import seeds
+from r2rec.baselines.witness import Witness
 from r2rec.chains.chain import load_graph, sample
 from r2rec.chains.graph import Graph, queries
 from r2rec.config.slices import CaseSlice, TargetSlice
@@ -65,12 +66,19 @@ def targets(source: TaskSource, choices: TargetSlice) -> pl.DataFrame:
 
 
 def ranking_tasks(
-    source: TaskSource, chosen: pl.DataFrame, choices: CaseSlice, rng: np.random.Generator
+    source: TaskSource,
+    chosen: pl.DataFrame,
+    choices: CaseSlice,
+    rng: np.random.Generator,
+    told_by: Witness | None = None,
 ) -> list[Task]:
     """Ranking tasks (section 4.1.2) about the chosen targets.
 
     History and chains come from before the target; the other candidates are untouched items.
     Targets whose users have too few untouched items are left out.
+
+    Args:
+        told_by: Places the candidates (`witness.out_of_fold`).
     """
     graph = source.graph
     chosen, drawn = with_negatives(source, chosen, choices.negatives, rng)
@@ -78,7 +86,8 @@ def ranking_tasks(
     length = chosen["position"].to_numpy()
     positive = chosen["item"].to_numpy()
     shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
-    chains = sample(choices.chain_sampler, graph, queries(graph, user, length, shown), rng)
+    asked = queries(graph, user, length, shown)
+    chains = sample(choices.chain_sampler, graph, asked, rng, told_by)
     cases = ranking_cases(
         RankingQuestions(user, length, shown),
         chains,

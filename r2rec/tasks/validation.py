@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from r2rec.base import seeds
-from r2rec.chains.chain import load_graph, sample
+from r2rec.baselines import witness
+from r2rec.chains.chain import load_graph, sample, weighed
 from r2rec.chains.graph import queries
 from r2rec.config.slices import CaseSlice
 from r2rec.data.candidates import Candidates
@@ -24,12 +25,14 @@ def validation(
     """Candidates and cases of at most `users` validation positives.
 
     Args:
-        inputs: Folders of the artefacts `prepare` and `split`.
+        inputs: Folders of the artefacts `prepare` and `split`; `weigh` and `witness_fit` where
+            there are any.
         purpose: Names the random stream: another purpose draws other users and other chains.
 
     Returns:
         The drawn rows of validation_candidates.parquet, in their order, and the case of each.
     """
+    choices = weighed(choices, inputs)
     table = pl.read_parquet(inputs["split"] / "validation_candidates.parquet")
     rng = seeds.generator(choices.seed, purpose)
     drawn = rng.permutation(table.height)[:users]
@@ -38,9 +41,8 @@ def validation(
     user = candidates.users.astype(np.int64)
     graph = load_graph(inputs["prepare"], inputs["split"])
     length = np.diff(graph.start)[user]
-    chains = sample(
-        choices.chain_sampler, graph, queries(graph, user, length, candidates.items), rng
-    )
+    asked = queries(graph, user, length, candidates.items)
+    chains = sample(choices.chain_sampler, graph, asked, rng, witness.of_all_users(inputs))
     cases = ranking_cases(
         RankingQuestions(user, length, candidates.items),
         chains,

@@ -25,7 +25,7 @@ from collections.abc import Sequence
 
 from r2rec.prompts.answer import parse_ranking, parse_rating
 from r2rec.prompts.cases import RankingCase, RatingCase
-from r2rec.thoughts import claims, hops, rules
+from r2rec.thoughts import claims, hops, rules, weighed
 from r2rec.thoughts.reading import Trace, read_thought
 
 RULES = ("malformed", "progressive", "masked", "leak", "inconsistent")
@@ -69,6 +69,15 @@ def _rating_reasons(trace: Trace, case: RatingCase, answer: str, truth: str) -> 
 def _ranking_reasons(trace: Trace, case: RankingCase, answer: str, truth: str) -> list[str]:
     """What is wrong with a trace that ranks candidates."""
     order = parse_ranking(answer, len(case.candidates), reasoned=False).labels
+    if case.evidence:
+        reasons = [
+            *weighed.check_weighing(trace, case, order),
+            *weighed.check_lead(trace, case, truth),
+            *rules.check_choice(trace, case, order),
+        ]
+        if order[:1] != (truth,):
+            reasons.append(_wrong_answer(truth))
+        return reasons
     reasons = [
         *rules.check_chains(trace, case),
         *rules.check_candidates(trace, case, truth),

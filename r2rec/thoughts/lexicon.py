@@ -186,7 +186,8 @@ LABEL = _any_of(
     r"(?<![\w\n])\(([a-z])\)",  # "it is (c)"
     r"(?<![\w'’.&/-])(?:([B-HJ-Z])(?![\w'’&/]|\.\w|-\w)"  # "so B"; not "B's", "B-side", "B.C."
     r"|([AI])(?=\s*+(?:[>,:;)=.!?(–—]|-(?!\w)|-?\d|$|"  # "A > B", "A: Heat", "A 4"
-    r"(?:is|has|and|or|over|fits|matches|ranks|comes|stands|leads|meets|shares)\b)))",  # "A is"
+    r"(?:is|has|and|or|over|fits|matches|ranks|comes|stands|leads|meets|shares|"  # "A is"
+    r"against)\b)))",  # "A against"
     flags=re.NOFLAG,
 )
 

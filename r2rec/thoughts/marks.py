@@ -1,7 +1,8 @@
 """Private characters that stand for data texts, so that no rule takes a title for words.
 
-An item's *position* says where it is first read: history 0, items of chain n 2n - 1 and 2n, then
-the candidates. Each position has one character for traits and one for titles.
+An item's *position* says where it is first read: 0 for the history and for the items that evidence
+chains begin at, 2n - 1 and 2n for the items of chain n, then the candidates. Each position has one
+character for traits and one for titles.
 """
 
 import re
@@ -42,6 +43,7 @@ def items_by_position(case: RankingCase | RatingCase) -> list[tuple[int, Item]]:
     if isinstance(case, RatingCase):
         return [(1, case.chain.item1), (2, case.chain.item2)]
     items = [(0, item) for item in case.history]
+    items += [(0, told.item1) for told in case.evidence if told.item1]
     later: list[Item] = []
     for chain in case.chains:
         later += [chain.item1, chain.item2]

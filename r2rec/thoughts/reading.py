@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from r2rec.prompts.cases import LABELS, RankingCase, RatingCase
 from r2rec.prompts.render import clean
-from r2rec.thoughts import evidence, lexicon
+from r2rec.thoughts import lexicon, taste
 from r2rec.thoughts.marks import MARK, items_by_position, mark, title_mark
 from r2rec.thoughts.statements import MARKUP, Statement, stated
 
@@ -111,7 +111,7 @@ def _marks(case: RankingCase | RatingCase) -> dict[str, str]:
     for position, item in items_by_position(case):
         title = clean(item.title).removesuffix("...")
         names = [title, _without_year(title)]
-        traits = evidence.traits(item)
+        traits = taste.traits(item)
         descriptions = [", ".join(traits), *traits]
         if item.attributes:
             descriptions += [trait.lower() for trait in traits]

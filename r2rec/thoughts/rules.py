@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from r2rec.prompts.cases import LABELS, RankingCase, RatingCase
-from r2rec.thoughts import evidence, lexicon
+from r2rec.thoughts import lexicon, taste
 from r2rec.thoughts.hops import check_hops
 from r2rec.thoughts.marks import item_pattern, marked_titles
 from r2rec.thoughts.phrases import (
@@ -139,7 +139,7 @@ def check_verdict(trace: Trace, truth: str) -> Iterator[str]:
     sign = _concluded_sign(last_step)
     if sign is None:
         yield "inconsistent: the last step comes to no verdict"
-    elif sign != evidence.sign(int(truth)):
+    elif sign != taste.sign(int(truth)):
         verdict = VERDICT[sign][0]
         yield f"inconsistent: the last step expects {verdict}, and the answer is {truth}"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from r2rec.prompts.cases import Chain, RankingCase, RatingCase
-from r2rec.thoughts import evidence
+from r2rec.thoughts import taste
 from r2rec.thoughts.marks import mark
 from r2rec.thoughts.template import AGREES, BEST, VERDICT, counts, listed, named_traits, summed
 
@@ -90,8 +90,8 @@ def _untrue(text: str, forms: tuple[str, ...]) -> Statement | None:
 
 def _facts_of_rating(chain: Chain) -> Iterator[Fact]:
     """What can be stated about a chain whose last rating is asked for."""
-    guide = "a guide" if evidence.tastes_agree(chain) else "a weak guide"
-    shared = ", ".join(evidence.shared_traits(chain)) or "nothing"
+    guide = "a guide" if taste.tastes_agree(chain) else "a weak guide"
+    shared = ", ".join(taste.shared_traits(chain)) or "nothing"
     user = f"by the user ({chain.rating_u1:g})."
     yield Fact(
         stage=0,
@@ -120,7 +120,7 @@ def _facts_of_ranking(case: RankingCase, worded: list[str]) -> Iterator[Fact]:
         worded: The steps of the thought: they decide whether candidates are counted with the traits
             that they lack, as the teacher does, or without.
     """
-    counted = [counts(pairs) for pairs in evidence.running(evidence.verdicts(case))]
+    counted = [counts(pairs) for pairs in taste.running(taste.verdicts(case))]
     liked = []
     for n, _ in enumerate(case.history, 1):
         liked.append(f"Liked {n}: {counted[n - 1]}")
@@ -128,9 +128,9 @@ def _facts_of_ranking(case: RankingCase, worded: list[str]) -> Iterator[Fact]:
     for n, chain in enumerate(case.chains, 1):
         index = len(case.history) + 2 * (n - 1)
         yield from _facts_of_chain(n, chain, counted[index], counted[index + 1])
-    support = evidence.support(case)
+    support = taste.support(case)
     if _in_one_wording(_candidates(support)) not in worded:
-        support = evidence.filled(support)
+        support = taste.filled(support)
     yield from _facts_of_support(support)
 
 
@@ -162,19 +162,19 @@ def _facts_of_chain(n: int, chain: Chain, first: str, second: str) -> Iterator[F
     )
 
 
-def _facts_of_support(support: dict[str, evidence.Counted]) -> Iterator[Fact]:
+def _facts_of_support(support: dict[str, taste.Counted]) -> Iterator[Fact]:
     """What follows from the counts of the candidates."""
-    score = evidence.trait_scores(support)
+    score = taste.trait_scores(support)
     labels = ", ".join(support)
     yield Fact(stage=2, text=_candidates(support), plain=f"Candidates: {labels}.")
-    best = f"Best supported: {listed(score, evidence.best(score))}."
+    best = f"Best supported: {listed(score, taste.best(score))}."
     yield Fact(stage=3, text=best, plain=best)
-    for label in evidence.choices(score):
+    for label in taste.choices(score):
         first = f"First: {label}."
         yield Fact(stage=4, text=first, plain=first)
 
 
-def _candidates(support: dict[str, evidence.Counted]) -> str:
+def _candidates(support: dict[str, taste.Counted]) -> str:
     counted = "; ".join(f"{label} {summed(pairs)}" for label, pairs in support.items())
     return f"Candidates: {counted}."
 
@@ -191,8 +191,8 @@ def _in_one_wording(text: str) -> str:
 
 
 def _verdict(rating: float) -> str:
-    return VERDICT[evidence.sign(rating)][0]
+    return VERDICT[taste.sign(rating)][0]
 
 
 def _agreement(chain: Chain) -> str:
-    return AGREES[evidence.tastes_agree(chain)][0]
+    return AGREES[taste.tastes_agree(chain)][0]

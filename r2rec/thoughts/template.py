@@ -13,7 +13,7 @@ import numpy as np
 
 from r2rec.prompts.answer import render_ranking, render_rating
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
-from r2rec.thoughts import evidence
+from r2rec.thoughts import taste, weighing
 
 # Two wordings of each, the first one more frequent (`FIRST_SHARE`).
 VERDICT = {1: ("liked", "enjoyed"), 0: ("neutral", "lukewarm"), -1: ("disliked", "not enjoyed")}
@@ -53,7 +53,10 @@ def _ranking(
     case: RankingCase, positive: str, rng: np.random.Generator, masked: bool, progressive: bool
 ) -> tuple[str, str]:
     """(thought, answer) of a RankingCase."""
-    counted = evidence.running(evidence.verdicts(case))
+    if case.evidence:
+        steps, answer = weighing.weigh(case, positive)
+        return _numbered(steps), answer
+    counted = taste.running(taste.verdicts(case))
     liked = []
     for n, _ in enumerate(case.history, 1):
         liked.append(f"Liked {n}: {counts(next(counted))}")
@@ -63,7 +66,7 @@ def _ranking(
         first = next(counted)
         second = next(counted)
         chains.append(read_chain(n, chain, first, second, rng))
-    support = evidence.filled(evidence.support(case))
+    support = taste.filled(taste.support(case))
     concluded, answer = conclusion(support, positive, rng)
     history = [f"{'; '.join(liked)}."] if liked else []
     read = history + chains if progressive else chains + history
@@ -71,7 +74,7 @@ def _ranking(
 
 
 def conclusion(
-    support: dict[str, evidence.Counted], positive: str, rng: np.random.Generator
+    support: dict[str, taste.Counted], positive: str, rng: np.random.Generator
 ) -> tuple[list[str], str]:
     """The last two or three steps of a ranking thought, and its answer.
 
@@ -79,11 +82,11 @@ def conclusion(
     answer has that one, the other best in order, and the rest as listed.
     """
     counted = "; ".join(f"{label} {summed(pairs)}" for label, pairs in support.items())
-    score = evidence.trait_scores(support)
-    best = evidence.best(score)
+    score = taste.trait_scores(support)
+    best = taste.best(score)
     steps = [f"Candidates: {counted}.", f"{_pick(BEST, rng)}: {listed(score, best)}."]
     first = None
-    if positive in evidence.choices(score):
+    if positive in taste.choices(score):
         first = positive
     elif best:
         first = best[0]
@@ -107,8 +110,8 @@ def ranked(score: dict[str, int], best: Sequence[str], first: str | None) -> str
 def _read(
     n: int,
     chain: Chain,
-    first: evidence.Counted,
-    second: evidence.Counted,
+    first: taste.Counted,
+    second: taste.Counted,
     rng: np.random.Generator,
 ) -> str:
     """Chain n hop by hop: the user, the neighbour, the second item, the user.
@@ -129,8 +132,8 @@ def _read(
 def _read_from_its_end(
     n: int,
     chain: Chain,
-    first: evidence.Counted,
-    second: evidence.Counted,
+    first: taste.Counted,
+    second: taste.Counted,
     rng: np.random.Generator,
 ) -> str:
     """As `_read`, the other way round: the second item comes before what leads to it."""
@@ -147,8 +150,8 @@ def _read_from_its_end(
 def _rating(case: RatingCase, answer: str, rng: np.random.Generator) -> tuple[str, str]:
     """(thought, answer) of a RatingCase."""
     chain = case.chain
-    guide = "a guide" if evidence.tastes_agree(chain) else "a weak guide"
-    shared = ", ".join(evidence.shared_traits(chain)) or "nothing"
+    guide = "a guide" if taste.tastes_agree(chain) else "a weak guide"
+    shared = ", ".join(taste.shared_traits(chain)) or "nothing"
     expected = expectation(chain, int(answer))
     steps = [
         f"{named_traits(chain.item1)} {_verdict(chain.rating_u1, rng)} "
@@ -170,18 +173,18 @@ def expectation(chain: Chain, answer: int | None = None) -> int:
     """
     value = chain.rating_v2 + (chain.rating_u1 - chain.rating_v1) / 2
     if answer is not None:
-        guided = evidence.sign(answer)
-        if guided in (evidence.sign(floor(value)), evidence.sign(ceil(value))):
+        guided = taste.sign(answer)
+        if guided in (taste.sign(floor(value)), taste.sign(ceil(value))):
             return guided
-    return evidence.sign(value)
+    return taste.sign(value)
 
 
 def _agreement(chain: Chain, rng: np.random.Generator) -> str:
-    return _pick(AGREES[evidence.tastes_agree(chain)], rng)
+    return _pick(AGREES[taste.tastes_agree(chain)], rng)
 
 
 def _verdict(rating: float, rng: np.random.Generator) -> str:
-    return _pick(VERDICT[evidence.sign(rating)], rng)
+    return _pick(VERDICT[taste.sign(rating)], rng)
 
 
 def _pick(wordings: Sequence[str], rng: np.random.Generator) -> str:
@@ -190,17 +193,17 @@ def _pick(wordings: Sequence[str], rng: np.random.Generator) -> str:
 
 def named_traits(item: Item) -> str:
     """The traits of an item as a thought names it."""
-    return ", ".join(evidence.traits(item)) or "an item"
+    return ", ".join(taste.traits(item)) or "an item"
 
 
-def summed(counted: evidence.Counted) -> str:
+def summed(counted: taste.Counted) -> str:
     """Counts and their sum: "Crime 2, Drama 1 = 3"."""
     if not counted:
         return counts(counted)
-    return f"{counts(counted)} = {evidence.total(counted)}"
+    return f"{counts(counted)} = {taste.total(counted)}"
 
 
-def counts(pairs: evidence.Counted) -> str:
+def counts(pairs: taste.Counted) -> str:
     """Counts as a thought writes them: "Crime 2, Drama 1"."""
     return ", ".join(f"{trait} {count}" for trait, count in pairs) or "-"
 

@@ -15,6 +15,8 @@ from polars.datatypes import DataType, DataTypeClass
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
+from r2rec.baselines import witness
+from r2rec.chains.chain import weighed
 from r2rec.config.slices import ThinkSlice
 from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import render_prompt
@@ -44,7 +46,7 @@ def think(choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace) -> d
     Raises:
         R2RecError: There is no task, or the audit rejects all traces.
     """
-    tasks = training_tasks(choices, inputs)
+    tasks = training_tasks(weighed(choices, inputs), inputs)
     if not tasks:
         raise R2RecError(
             "think: no like in the train split has enough ratings before it to ask about; "
@@ -74,8 +76,35 @@ def think(choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace) -> d
         "accepted": kept,
         **taught.facts,
         "rates": rates(reasons),
+        "accepted_by": accepted_shares(table, pl.read_parquet(inputs["split"] / "train.parquet")),
         "notes": notes,
     }
+
+
+def accepted_shares(traces: pl.DataFrame, train: pl.DataFrame) -> dict[str, dict[str, float]]:
+    """The share of accepted ranking traces, by the target's rating and by its popularity.
+
+    A teacher that only succeeds with popular targets would teach popularity.
+
+    Returns:
+        "rating" -> rating -> share, and "popularity" -> third of the targets -> share.
+    """
+    popularity = train.group_by("item").agg(popularity=pl.len())
+    targets = (
+        traces.filter(pl.col("task") == "ranking")
+        .join(train.select("user", "item", "rating"), on=["user", "item"])
+        .join(popularity, on="item")
+    )
+    third = (3 * (pl.col("popularity").rank("ordinal") - 1) // pl.len()).cast(pl.Int64)
+    names = pl.Series(["rare", "middle", "popular"])
+    targets = targets.with_columns(
+        rating=pl.col("rating").cast(pl.String), popularity=third.replace_strict([0, 1, 2], names)
+    )
+    shares: dict[str, dict[str, float]] = {}
+    for column in ("rating", "popularity"):
+        by_group = targets.group_by(column).agg(pl.col("accepted").mean()).sort(column)
+        shares[column] = {str(group): round(share, 3) for group, share in by_group.iter_rows()}
+    return shares
 
 
 def training_tasks(choices: ThinkSlice, inputs: Mapping[str, Path]) -> list[Task]:
@@ -89,7 +118,8 @@ def training_tasks(choices: ThinkSlice, inputs: Mapping[str, Path]) -> list[Task
     n_rating = int(rating_share * wanted + 0.5)
     tasks = []
     if n_ranking:
-        tasks += ranking_tasks(source, for_sft(pool, n_ranking), choices, rng)
+        told_by = witness.out_of_fold(inputs)
+        tasks += ranking_tasks(source, for_sft(pool, n_ranking), choices, rng, told_by)
     if n_rating:
         reserved = for_rl(pool, pool.height).select("user", "item")
         tasks += rating_tasks(source, reserved, n_rating, choices, rng)

@@ -44,9 +44,9 @@ def write_card(
 
     Args:
         folder: The artefact with the adapter.
-        stage: The stage that trained it; "adapt" is a baseline's.
+        stage: The stage that trained it; "adapt" and "adapt_cases" are a baseline's.
         title: What that stage does, in words.
-        method: What results call a model with this adapter; a baseline's name for "adapt".
+        method: What results call a model with this adapter; else a baseline's name.
         choices: Plain nested values, shown as YAML. They must name no local folder.
         inputs: Folders of the stage's artefacts. The manifests of `prepare` and `split` are read.
         facts: What the stage returned; numbers and notes are shown.
@@ -55,7 +55,7 @@ def write_card(
     split = _manifest(inputs["split"])
     data = _dataset_name(prepare)
     backbone = backbone_name(base)
-    if stage == "adapt":
+    if stage in ("adapt", "adapt_cases"):
         methods = f"baseline={method}"
     else:
         methods = "sft=off rl=off"

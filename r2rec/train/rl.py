@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
+from r2rec.baselines import witness
+from r2rec.chains.chain import weighed
 from r2rec.compat import trl as hooks
 from r2rec.config import Hardware, Reward, RewardPart
 from r2rec.config.slices import RlSlice
@@ -101,9 +103,11 @@ def rl_prompts(
     Raises:
         R2RecError: Fewer prompts fit into the model than a step takes.
     """
+    choices = weighed(choices, inputs)
     source = load_source(inputs["prepare"], inputs["split"])
     chosen = for_rl(targets(source, choices), choices.rl.samples)
-    tasks = ranking_tasks(source, chosen, choices, seeds.generator(choices.seed, "rl.tasks"))
+    rng = seeds.generator(choices.seed, "rl.tasks")
+    tasks = ranking_tasks(source, chosen, choices, rng, witness.out_of_fold(inputs))
     texts = [render_prompt(task.case, choices.prompt, choices.words) for task in tasks]
     fits = chat.fits(
         tokenizer,

@@ -217,11 +217,13 @@ def test_projector_changes_the_scores(done: dict[str, Done]) -> None:
     hardware = Hardware(name="cpu", device="cpu")
     inputs = run.folders()
     inputs["adapter"] = inputs["adapt"]
-    scores = adapt.scores_by_language_model(chosen, inputs, hardware, users, candidates)
-    assert scores.shape == candidates.shape
+    questions = adapt.questions_about_users(chosen, inputs, users, candidates)
+    shape = candidates.shape
+    scores = adapt.scores_by_language_model(chosen, inputs, hardware, questions, shape)
+    assert scores.shape == shape
     np.testing.assert_allclose(np.exp(scores).sum(1), 1, rtol=1e-4)
     del inputs["fit"]
-    blind = adapt.scores_by_language_model(chosen, inputs, hardware, users, candidates)
+    blind = adapt.scores_by_language_model(chosen, inputs, hardware, questions, shape)
     assert np.abs(scores - blind).max() > 1e-5
 
 

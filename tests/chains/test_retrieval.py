@@ -1,5 +1,7 @@
 """Chains to candidates: the rule against a slow version of it, and what it must not know."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -13,8 +15,8 @@ from tests.chains.test_samplers import build, rows_of, uniform
 SHRINK = 1.5
 
 
-def sampler(graph, wanted, per_query, rng):
-    return retrieval.retrieved(graph, wanted, per_query, rng, shrink=SHRINK)
+def sampler(graph, wanted, per_query, rng, **recency):
+    return retrieval.retrieved(graph, wanted, per_query, rng, shrink=SHRINK, **recency)
 
 
 @st.composite
@@ -45,19 +47,20 @@ def queries_of(graph, queries, shown):
     return graphs.queries(graph, user, length, np.array(shown, np.uint32))
 
 
-def by_hand(histories, user, length, shown):
+def by_hand(histories, user, length, shown, recent, decay):
     """Candidates by strength, each with the past item that leads to it, and who rated both."""
     raters = {}
     for v, history in enumerate(histories):
         for item, _ in history:
             raters.setdefault(item, set()).add(v)
     near, found = {}, []
-    past = sorted(item for item, _ in histories[user][:length])
+    past = [item for item, _ in reversed(histories[user][:length])][:recent]
     for c in shown:
         theirs = raters.get(c, set()) - {user}
-        for i in past:
+        for age, i in enumerate(past):
             others = raters[i] - {user}
-            near[i, c] = len(others & theirs) / ((len(others) * len(theirs)) ** 0.5 + SHRINK)
+            cosine = len(others & theirs) / ((len(others) * len(theirs)) ** 0.5 + SHRINK)
+            near[i, c] = cosine * decay**age
         strength = sum(near[i, c] for i in past)
         if strength > 0:
             best = max(past, key=lambda i: near[i, c])
@@ -65,15 +68,21 @@ def by_hand(histories, user, length, shown):
     return sorted(found)
 
 
-@given(worlds(), st.integers(0, 4), st.sampled_from([1, 256]))
-def test_retrieved_matches_slow_version(world, per_query, block):
+recencies = st.fixed_dictionaries(
+    {"recent": st.sampled_from([None, 1, 2, 4, 9]), "decay": st.sampled_from([1.0, 0.5])}
+)
+
+
+@given(worlds(), recencies, st.integers(0, 4), st.sampled_from([1, 256]))
+def test_retrieved_matches_slow_version(world, recency, per_query, block):
     histories, n_items, queries, shown = world
     graph = build(histories, n_items)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(retrieval, "BLOCK_QUERIES", block)
-        chains = rows_of(sampler, graph, queries_of(graph, queries, shown), per_query)
+        draw = partial(sampler, **recency)
+        chains = rows_of(draw, graph, queries_of(graph, queries, shown), per_query)
     for (user, length), own, mine in zip(queries, shown, chains, strict=True):
-        expected = by_hand(histories, user, length, own)[:per_query]
+        expected = by_hand(histories, user, length, own, **recency)[:per_query]
         assert [c["item2"] for c in mine] == [item for _, item, _, _ in expected]
         past = dict(histories[user][:length])
         for c, (_, item, through, both) in zip(mine, expected, strict=True):
@@ -106,6 +115,18 @@ def test_retrieved_ignores_later_ratings_of_the_user(world, data):
         for graph in (build(unaware, n_items), build(aware, n_items))
     ]
     assert found[0] == found[1]
+
+
+def test_retrieved_sees_latest_items_alone():
+    """Item 0 leads to 2 by more raters than item 1, rated later, to 3."""
+    histories = [[(0, 4), (1, 4)], *(3 * [[(0, 4), (2, 4)]]), [(1, 4), (3, 4)]]
+    graph = build(histories, 4)
+    wanted = queries_of(graph, [(0, 2)], [[2, 3]])
+    led_to = []
+    for recency in ({}, {"recent": 1}, {"recent": 2}, {"decay": 0.1}):
+        [chains] = rows_of(partial(sampler, **recency), graph, wanted, 5)
+        led_to.append([(chain["item1"], chain["item2"]) for chain in chains])
+    assert led_to == [[(0, 2), (1, 3)], [(1, 3)], [(0, 2), (1, 3)], [(1, 3), (0, 2)]]
 
 
 def test_retrieved_draws_neighbours_uniformly():

@@ -36,9 +36,9 @@ def random_index(seed: int) -> np.ndarray:
     return np.random.default_rng(seed + 1).integers(0, K, N)
 
 
-def arm(choose: Choose, seed: int = 0) -> DiagnosedArm:
+def arm(choose: Choose, seed: int = 0, make: Callable[[int], Any] = world) -> DiagnosedArm:
     """An arm that puts the candidate of `choose` first; the rest follow as listed."""
-    cases, positive_index = world(seed)
+    cases, positive_index = make(seed)
 
     def ask(cases: Sequence[RankingCase], seed: int) -> list[Reply]:
         rng = np.random.default_rng(seed)
@@ -137,6 +137,11 @@ def test_faithfulness_tells_reading_chains_from_reading_history() -> None:
     )
     assert history["chains removed"]["first moved"] == 0
     assert history["history removed"]["first moved"] > 0.5
+
+
+def test_rows_about_evidence_are_for_evidence_alone() -> None:
+    rows = rows_of(diagnostics.faithfulness(arm(reads_chains), np.random.default_rng(0)), "change")
+    assert not {"evidence reversed", "facts removed"} & set(rows)
 
 
 def test_faithfulness_checks_what_thoughts_say() -> None:

@@ -74,7 +74,7 @@ def test_closed_questions_show_the_validation_positive(world: Done, name: str) -
     arm = Arm(name, target=typed(*baseline).baseline._target_)
     chosen = choices(ChooseSlice, *baseline, arm=arm)
     table = Candidates.of(evaluated(world.folders()["split"], chosen.seed, 40))
-    questions = adapt._ranking_questions(chosen, world.folders(), table.users, table.items)
+    questions = adapt.questions_about_users(chosen, world.folders(), table.users, table.items)
     latest = validation_items(world)
     each = len(questions) // len(table.users)
     for row, user in enumerate(table.users.tolist()):

@@ -11,7 +11,7 @@ from r2rec.pretrain.levels import LEVELS, Example, Level
 from r2rec.pretrain.worlds import world_examples
 from r2rec.prompts.answer import parse_ranking, parse_rating, split_thought, thought_steps
 from r2rec.prompts.cases import Chain, Item, RankingCase
-from r2rec.thoughts import evidence
+from r2rec.thoughts import taste
 
 WHOLE_TASKS = [level for level in LEVELS if not level.lines and not level.counted]
 LOOKUPS = [level for level in LEVELS if level.lines]
@@ -64,12 +64,12 @@ def test_conclusions_follow_what_was_read(change, heads):
         assert all(sums[label] == n for label, n in chosen.items())
         order = sorted(sums.values(), reverse=not change)
         candidates = [n for n in order if n or change]
-        assert list(chosen.values()) == candidates[: evidence.BEST]
+        assert list(chosen.values()) == candidates[: taste.BEST]
         ranking = parse_ranking(completion, len(sums), True).labels
         if chosen:
             first = ranking[0]
             assert steps[counted + 2] == f"First: {first}."
-            assert abs(chosen[first] - order[0]) <= evidence.CLOSE
+            assert abs(chosen[first] - order[0]) <= taste.CLOSE
             others = [label for label in chosen if label != first]
             assert list(ranking[1 : len(chosen)]) == others
             is_favourite.append(first != next(iter(chosen)))
@@ -93,7 +93,7 @@ def test_conclusion_drills():
             assert set(answer.labels[: len(distinct)]) == distinct
             n_repeated += 1
         else:
-            assert best - sums[answer.labels[0]] <= evidence.CLOSE
+            assert best - sums[answer.labels[0]] <= taste.CLOSE
             assert ("none" in completion[len(given) :]) == (best == 0)
         assert prompt.count("\n") == 0
     assert 5 < n_repeated < 30

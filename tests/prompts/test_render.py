@@ -64,6 +64,8 @@ rankings = st.builds(
     st.lists(items, max_size=3).map(tuple),
     st.lists(chains, max_size=3).map(tuple),
     st.lists(items, min_size=1, max_size=20).map(tuple),
+    evidence=st.just(()),
+    facts=st.just(()),
 )
 cases = rankings | st.builds(RatingCase, st.none() | texts, chains)
 

@@ -9,7 +9,7 @@ from r2rec.prompts.cases import Chain, Item
 from r2rec.report.cases import Browser, Case, ShownAnswer
 from tests.report import chromium
 from tests.report.test_grid import written as grid
-from tests.report.test_page import HOSTILE, written
+from tests.report.test_page import HOSTILE, evidence_browser, written
 
 pytestmark = pytest.mark.skipif(
     not chromium.FOUND, reason="no chromium on this machine: pages were not opened in one"
@@ -117,14 +117,37 @@ def test_a_keyboard_is_enough(opened: chromium.Tab) -> None:
     assert opened.ask("document.querySelectorAll('.case[open]').length") == 1
 
 
-def test_page_fits_a_phone_and_prints_the_open_case(opened: chromium.Tab) -> None:
-    opened.send(
+def narrow(tab: chromium.Tab) -> None:
+    """As narrow as a phone."""
+    tab.send(
         "Emulation.setDeviceMetricsOverride",
         width=360,
         height=640,
         deviceScaleFactor=1,
         mobile=False,
     )
+
+
+def test_evidence_fits_a_phone_and_its_links_lead_there(tab: chromium.Tab, tmp_path: Path) -> None:
+    tab.complaints.clear()
+    written(tmp_path / "report.html", HOSTILE[0], browser=evidence_browser(HOSTILE[0]))
+    tab.open(tmp_path / "report.html")
+    assert tab.complaints == []
+    narrow(tab)
+    assert tab.ask("document.documentElement.scrollWidth <= 360")
+    tops = "[...document.querySelectorAll('.paths li')[0].children].map(part => part.offsetTop)"
+    down_the_chain = tab.ask(tops)
+    assert down_the_chain == sorted(down_the_chain)
+    assert len(set(down_the_chain)) == len(down_the_chain)
+    for name in ("c1", "c0", "kC"):
+        tab.ask(f"document.querySelector('.thought a[href=\"#1-{name}\"]').click()")
+        assert tab.ask("document.querySelector(':target').id") == f"1-{name}"
+        assert tab.ask("document.querySelector(':target').checkVisibility()")
+    tab.send("Emulation.clearDeviceMetricsOverride")
+
+
+def test_page_fits_a_phone_and_prints_the_open_case(opened: chromium.Tab) -> None:
+    narrow(opened)
     assert opened.ask("document.documentElement.scrollWidth <= 360")
     opened.send("Emulation.clearDeviceMetricsOverride")
     opened.send("Emulation.setEmulatedMedia", media="print")

@@ -1,8 +1,14 @@
 """Links of a step, read from its words."""
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase
+from r2rec.pretrain.weighed import random_case
+from r2rec.prompts.answer import thought_steps
+from r2rec.prompts.cases import LABELS, Chain, Evidence, Facts, Item, RankingCase
+from r2rec.prompts.render import told_in_full
 from r2rec.report.links import step_links
 from r2rec.thoughts import template
 
@@ -54,3 +60,72 @@ def test_template_thoughts_have_links_in_every_step() -> None:
     targets = [[target for _, target in links] for links in step_links(CASE, steps)]
     assert targets[:4] == [["h"], ["c1"], ["c2"], ["k"]]
     assert targets[4][0] == "kA"
+
+
+# By strength: C, A, B, D; no chain leads to D.
+EVIDENCE = RankingCase(
+    None,
+    (Item("Dial M for Murder", ()), Item("Heat", ())),
+    (),
+    tuple(Item(title, ()) for title in ("Speed", "Plan B", "Fargo", "Henry V")),
+    (
+        Evidence(2, Item("Heat", ()), 4, 212, 34, 28, 9, 1),
+        Evidence(3, Item("Dial M for Murder", ()), 4, 90, 9, 2, 3, 2),
+        Evidence(1, Item("Vitamin C", ()), 4, 212, 34, 28, 9, 3),
+        Evidence(4, None, 0, 0, 0, 0, 0, 4),
+    ),
+    (Facts(9, 2), Facts(9, 100), Facts(99, 8), Facts(1, 1)),
+)
+
+EVIDENCE_STEPS = {
+    'Chain 1: the user gave 4 to "Vitamin C"; 90 others rated it; 34 of them soon rated C, 28 '
+    'liked it; 9 recent ratings lead to C; C is "Fargo", 99 ratings, 8% liked.': "c1 kC",
+    'Chain 2: the user gave 4 to "Heat"; 90 others rated it; 34 of them soon rated A, 28 liked it; '
+    '9 recent ratings lead to A; another model ranks A 1; A is "Speed".': "h c2 kA",
+    'Chain 3: the user gave 4 to "Dial M for Murder"; 9 of them soon rated B; B is "Plan B".': (
+        "h kB"
+    ),
+    'No chain leads to D; D is "Henry V", 1 ratings, 1% liked.': "c0 kD",
+    "C against A: people 34 to 34, even; liked 8% to 2%, for C; ratings 99 to 9, for C; "
+    "rank 3 to 1, for A.": "c1 c2 kC kA",
+    "A against D: people 34 to 0, for A; liked 2% to 1%, for A.": "c2 kA kD",
+    "A comes first, then C, then B.": "kA kC kB",
+    "C comes first, then B, then A.": "kC kB kA",
+    "Chains 1 and 2 agree; liked 100% is best, liked 2 is near.": "h c1 c2",
+    "Chain 4 and chain 99 are not told.": "",
+    "I think nobody liked 12% of it.": "",
+    "": "",
+}
+
+
+@pytest.mark.parametrize("step", EVIDENCE_STEPS)
+def test_links_of_a_step_about_evidence(step: str) -> None:
+    [links] = step_links(EVIDENCE, [step], told_in_full(EVIDENCE, 2))
+    assert [target for _, target in links] == EVIDENCE_STEPS[step].split()
+
+
+def test_links_about_evidence_say_what_they_lead_to() -> None:
+    [links] = step_links(EVIDENCE, ["No chain leads to D; chain 1 and liked 1 do."], [2])
+    assert links == [("liked 1", "h"), ("chain 1", "c1"), ("no chain", "c0"), ("D", "kD")]
+    all_linked = EVIDENCE._replace(evidence=EVIDENCE.evidence[:3])
+    assert step_links(all_linked, ["No chain leads to it."]) == [[]]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(3, 8))
+def test_template_thoughts_about_evidence_link_what_they_weigh(seed: int, detailed: int) -> None:
+    case = random_case(np.random.default_rng(seed))
+    [(thought, _)] = template.write_thoughts([case], [""], 0)
+    in_full = told_in_full(case, detailed)
+    found = []
+    for links in step_links(case, thought_steps(thought), in_full):
+        found.append({target for _, target in links})
+    of_candidate = {}  # what a step that reads a candidate links to
+    for number, index in enumerate(case.strongest(), start=1):
+        chain = f"c{number}" if index in in_full else "c0"
+        of_candidate[index] = {chain, f"k{LABELS[index]}"}
+    read = case.strongest()[:3]
+    expected = [of_candidate[index] for index in read]
+    expected += [(of_candidate[read[0]] | of_candidate[other]) - {"c0"} for other in read[1:]]
+    expected.append({f"k{LABELS[index]}" for index in read})
+    for targets, least in zip(found, expected, strict=True):
+        assert least <= targets

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
-from r2rec.prompts.cases import Chain, Item
+from r2rec.prompts.cases import Chain, Evidence, Facts, Item
 from r2rec.report import forest, page, plots, records
-from r2rec.report.cases import Browser, Case, ShownAnswer
+from r2rec.report.cases import Browser, Case, ShownAnswer, ShownEvidence
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -73,6 +73,25 @@ def browser(text: str, **changes: Any) -> Browser:
     return Browser([text, text], [case], 0, 7)
 
 
+def evidence_browser(text: str, n_full: int = 2, **changes: Any) -> Browser:
+    """The case of `browser` with evidence, by strength C, A, B; no chain leads to D.
+
+    The strongest `n_full` chains are told in full; `changes` are to each of them.
+    """
+    shown = browser(text)
+    item = Item(text, (text,))
+    first = Evidence(1, item, 4.5, 1200, 34, 28, 9, 2)._replace(**changes)
+    second = Evidence(2, item, 2, 1, 1, 0, 1)._replace(**changes)
+    evidence = ShownEvidence([(2, first), (0, second)][:n_full], [2, 0, 1], [3])
+    facts = [Facts(1, 100), Facts(0, 0), Facts(3012, 78), Facts(5, 20)]
+    links = [("chain 1", "c1"), ("no chain", "c0"), ("C", "kC")]
+    answer = shown.cases[0].answers[0]._replace(steps=[(text, links)])
+    case = shown.cases[0]._replace(
+        chains=(), evidence=evidence, facts=facts, answers=[answer, answer]
+    )
+    return shown._replace(cases=[case])
+
+
 def written(path: Path, text: str, **changes: Any) -> str:
     arguments = {
         "title": text,
@@ -94,9 +113,10 @@ def skeleton(html: str) -> Skeleton:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_inert(text: str, tmp_path: Path) -> None:
-    tame = skeleton(written(tmp_path / "tame.html", "calm"))
-    found = skeleton(written(tmp_path / "report.html", text))
+@pytest.mark.parametrize("make", [browser, evidence_browser])
+def test_hostile_text_is_inert(make: Any, text: str, tmp_path: Path) -> None:
+    tame = skeleton(written(tmp_path / "tame.html", "calm", browser=make("calm")))
+    found = skeleton(written(tmp_path / "report.html", text, browser=make(text)))
     assert found.tags == tame.tags
     assert found.links == tame.links
     visible = text.replace("\x00", "").replace("\ud800", "?")
@@ -158,6 +178,55 @@ def test_every_link_has_a_target(tmp_path: Path) -> None:
     targets = re.findall(r' id="([^"]+)"', html)
     assert set(links) == {"1-c1", "1-kA"}
     assert set(links) <= set(targets)
+    assert len(targets) == len(set(targets))
+
+
+def test_case_shows_evidence_as_a_way_to_a_candidate(tmp_path: Path) -> None:
+    html = written(tmp_path / "report.html", "calm", browser=evidence_browser("calm"))
+    text = " ".join(skeleton(html).text.split())
+    assert (
+        "4.5calmcalm1,200 others rated it34 soon rated C 28 liked itC calm"
+        "9 recent ratings lead to C; another model ranks it 2" in text
+    )
+    assert "1 other rated it1 soon rated A 0 liked itA calm1 recent rating leads to A" in text
+    assert text.count("another model") == 1
+    assert "By evidence, strongest first: C, A, B" in text
+    assert "No chain leads to: D" in text
+    for facts in ("1 rating, 100% liked", "0 ratings, 0% liked", "3,012 ratings, 78% liked"):
+        assert facts in text
+    assert 'class="u y">4.5<' in html
+    assert 'class="u">2<' in html
+    assert 'class="y">28 liked' in html
+    assert "<i>0 liked" in html
+    assert "Interaction chains" not in text
+    assert "hops 1 to 4" not in text
+    assert "to all others who rated it" in text
+
+
+def test_other_chains_have_no_evidence_beside_them(tmp_path: Path) -> None:
+    text = skeleton(written(tmp_path / "report.html", "calm")).text
+    assert "hops 1 to 4" in text
+    for words in ("Evidence chains", "By evidence", "leads to", "% liked", "others rated"):
+        assert words not in text
+
+
+def test_evidence_that_leads_nowhere_says_so(tmp_path: Path) -> None:
+    shown = evidence_browser("calm", n_full=0)
+    case = shown.cases[0]._replace(evidence=ShownEvidence([], [], [2, 0, 1, 3]), facts=())
+    html = written(tmp_path / "report.html", "calm", browser=shown._replace(cases=[case]))
+    text = skeleton(html).text
+    assert "No chain leads to: C, A, B, D" in text
+    assert "By evidence" not in text
+    assert 'class="paths"' not in html
+    assert "% liked" not in text
+
+
+def test_every_link_about_evidence_has_a_target(tmp_path: Path) -> None:
+    html = written(tmp_path / "report.html", "calm", browser=evidence_browser("calm"))
+    links = set(re.findall(r'href="#([^"]+)"', html))
+    targets = re.findall(r' id="([^"]+)"', html)
+    assert links == {"1-c0", "1-c1", "1-kA", "1-kB", "1-kC", "1-kD"}
+    assert links <= set(targets)
     assert len(targets) == len(set(targets))
 
 

@@ -9,18 +9,22 @@ import pytest
 
 from r2rec.base.errors import R2RecError
 from r2rec.base.jobs import Finished
-from r2rec.config.slices import Arm
+from r2rec.config.slices import Arm, QuestionSlice
 from r2rec.data.split import evaluated
+from r2rec.evaluate.answers import evaluation_cases
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
+from r2rec.prompts.render import render_prompt
 from r2rec.report.cases import browser
 from r2rec.report.curves import training_curves
 from r2rec.report.report import write_report
+from r2rec.thoughts.template import write_thoughts
 from tests.report.finished import finished, ranked
-from tests.small import Done, go, typed
+from tests.small import Done, choices, go, typed
 
 THOUGHT = "Step 1: the user liked it.\nStep 2: so did the neighbour."
 SEED = 5
+EVIDENCE = ["chain_sampler=evidence", "chain_sampler.per_user=5", "prompt=evidence"]
 SCHEMA = {
     "method": pl.String,
     "user": pl.UInt32,
@@ -35,6 +39,11 @@ SCHEMA = {
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Done:
     return go(tmp_path_factory.mktemp("report") / "store", "until=chain")
+
+
+@pytest.fixture(scope="module")
+def evidence_world(world: Done) -> Done:
+    return go(world.folder.parent / "store", "until=chain", *EVIDENCE)
 
 
 def rankings(
@@ -128,6 +137,49 @@ def test_case_shows_what_the_prompt_shows(world: Done) -> None:
     assert shown is not None
     assert not shown.cases[0].chains
     assert shown.cases[0].profile is None
+
+
+def test_case_shows_the_evidence_that_the_prompt_tells(evidence_world: Done) -> None:
+    config = typed(*EVIDENCE, "prompt.detailed=3")
+    table = rankings(evidence_world, "R2Rec", [0] * 8)
+    asked = choices(QuestionSlice, *EVIDENCE, "prompt.detailed=3", arm=Arm("R2Rec"))
+    users = table.select("user", "positive", items="candidates")
+    questions = evaluation_cases(asked, evidence_world.folders(), users)
+    written = write_thoughts(questions, ["A"] * len(questions), 0)
+    texts = [render_completion(thought, answer) for thought, answer in written]
+    table = table.with_columns(completion=pl.Series(texts))
+    shown = browser(config, {"R2Rec": table}, evidence_world.folders())
+    assert shown is not None
+    for case, question in zip(shown.cases, questions, strict=True):
+        prompt = render_prompt(question, config.prompt, config.dataset.words)
+        evidence = case.evidence
+        assert evidence is not None
+        assert not case.chains
+        for number, (index, chain) in enumerate(evidence.in_full, start=1):
+            assert chain.item1 is not None
+            assert (
+                f'- Chain {number}: the user gave {chain.rating_u1:g} to "{chain.item1.title}'
+                in prompt
+            )
+            assert f"{chain.soon} of them soon rated {LABELS[index]}, {chain.liked} liked" in prompt
+        assert f"- Chain {len(evidence.in_full) + 1}:" not in prompt
+        order = ", ".join(LABELS[index] for index in [*evidence.order, *evidence.unlinked])
+        assert f"By evidence, strongest first: {order}.\n" in prompt
+        told_unlinked = f"No chain leads to the last {len(evidence.unlinked)}." in prompt
+        assert told_unlinked == bool(evidence.unlinked)
+        for label, item, facts in zip(LABELS, case.candidates, case.facts, strict=False):
+            line = f'"{item.title}", {facts.ratings} ratings, {facts.liked}% liked\n'
+            assert f"- {label}: " in prompt
+            assert line in prompt
+        targets = {f"c{number}" for number, _ in enumerate(evidence.in_full, start=1)}
+        targets |= {f"k{LABELS[index]}" for index in range(len(case.candidates))}
+        targets |= {"h"} if case.history else set()
+        targets |= {"c0"} if evidence.unlinked else set()
+        (answer,) = case.answers
+        assert len(answer.steps) == 6
+        for _, links in answer.steps:
+            assert links
+            assert {target for _, target in links} <= targets
 
 
 def test_long_texts_are_cut_and_say_so(world: Done) -> None:

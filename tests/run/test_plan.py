@@ -7,6 +7,8 @@ from r2rec.run.plan import plan
 from r2rec.run.rules import checked_config
 from tests.small import composed, go
 
+WITNESS = "baseline@witness=gru4rec chain_sampler=evidence prompt=evidence"
+EVIDENCE = "chain_sampler=evidence prompt=evidence"
 CONFIGURATIONS = [
     "",
     "rl=off",
@@ -14,6 +16,7 @@ CONFIGURATIONS = [
     "rl=rft",
     "baseline=sasrec",
     "baseline=llara",
+    "baseline=direct",
     "baseline=gpt_4o_mini",
     "baseline@fusion=ease",
     "baseline@fusion=sasrec diagnostic=position",
@@ -26,6 +29,21 @@ CONFIGURATIONS = [
     "evaluation.history=all baseline=sasrec",
     "evaluation.history=all baseline@fusion=sasrec diagnostic=position",
     "evaluation.history=all dataset@train_on=ml_100k",
+    EVIDENCE,
+    f"{EVIDENCE} sft=off",
+    f"{EVIDENCE} baseline=counter",
+    f"{EVIDENCE} baseline=counter_fitted evaluation.history=all",
+    f"{EVIDENCE} dataset@train_on=ml_100k",
+    f"{WITNESS} baseline=counter",
+    f"{WITNESS} baseline=counter_fitted",
+    WITNESS,
+    f"{WITNESS} rl=rft sft=off",
+    f"{WITNESS} evaluation.arms=[base]",
+    f"{WITNESS} baseline=gpt_4o_mini",
+    f"{WITNESS} baseline=direct",
+    f"{WITNESS} baseline@fusion=sasrec evaluation.history=all",
+    f"{WITNESS} dataset@train_on=ml_100k",
+    f"{WITNESS} dataset@train_on=ml_100k probe=slice",
 ]
 
 
@@ -87,6 +105,62 @@ def test_what_is_told_reaches_test_users_alone() -> None:
         assert {name for name in jobs if name not in told} - learns == {"tell", "report"}
         assert not told & learns
         assert "tell" not in jobs_of(words)
+
+
+def test_a_witness_is_the_baseline_of_its_name_and_places_targets_out_of_fold() -> None:
+    jobs = jobs_of(f"{WITNESS} baseline@fusion=sasrec")
+    baseline = jobs_of("baseline=gru4rec")["fit"]
+    assert jobs["witness_fit"].choices == baseline.choices
+    assert jobs["witness_fit"].inputs == baseline.inputs
+    assert jobs["fit"].choices.name == "sasrec"
+    told = {"chain", "sft", "rl", "fuse R2Rec", "fuse R2Rec without RL", "fuse backbone"}
+    assert {name for name, job in jobs.items() if "witness_fit" in job.inputs} == told
+    out_of_fold = {name for name, job in jobs.items() if "witness" in job.inputs}
+    assert out_of_fold == {"think", "rl", "regress"}
+    assert "witness" not in jobs_of(f"{WITNESS} baseline=gpt_4o_mini")  # it learns nothing
+
+
+def test_a_witness_elsewhere_is_of_the_data_set_that_it_is_asked_about() -> None:
+    jobs = jobs_of(f"{WITNESS} dataset@train_on=ml_100k")
+    assert jobs["chain"].inputs["witness_fit"] == "witness_fit"
+    assert jobs["train_on/think"].inputs["witness"] == "train_on/witness"
+    assert {"witness", "train_on/witness_fit"}.isdisjoint(jobs)
+    probed = jobs_of(f"{WITNESS} dataset@train_on=ml_100k probe=slice")
+    assert probed["train_on/sft"].inputs["witness_fit"] == "train_on/witness_fit"
+
+
+def test_every_table_with_evidence_has_the_counters() -> None:
+    jobs = jobs_of(EVIDENCE)
+    ranked = [job.arm.method for job in jobs.values() if job.stage.place == "rank" and job.arm]
+    writing = ["backbone", "R2Rec without RL", "R2Rec"]
+    assert ranked == ["random", "popularity", "counter", "counter_fitted", *writing]
+    for name in ("counter", "counter_fitted"):
+        alone = jobs_of(f"{EVIDENCE} baseline={name}")
+        for job in ("chain", f"rank {name}"):
+            assert alone[job].choices == jobs[job].choices
+            assert alone[job].inputs == jobs[job].inputs
+    assert jobs["regress"].choices.count.samples == jobs["think"].choices.samples
+    assert jobs["rank counter_fitted"].inputs["adapter"] == "regress"
+    assert "adapter" not in jobs["rank counter"].inputs
+
+
+def test_counters_are_left_out_where_they_would_have_nothing_to_read() -> None:
+    for words in ("", "chain_sampler=retrieval", "chain_sampler=evidence prompt=no_chain"):
+        assert "rank counter" not in jobs_of(words)
+    without = jobs_of(f"{EVIDENCE} sft=off")
+    assert "rank counter" in without
+    assert {"regress", "rank counter_fitted"}.isdisjoint(without)
+    chosen = jobs_of(f"{EVIDENCE} ~baseline@counters.counter_fitted")
+    assert {"regress", "rank counter_fitted"}.isdisjoint(chosen)
+
+
+def test_a_counter_learns_where_r2rec_learns() -> None:
+    jobs = jobs_of(f"{EVIDENCE} dataset@train_on=ml_100k")
+    assert jobs["train_on/regress"].inputs["split"] == "train_on/split"
+    assert jobs["train_on/regress"].inputs["weigh"] == "train_on/weigh"
+    assert jobs["rank counter_fitted"].inputs["adapter"] == "train_on/regress"
+    assert jobs["rank counter_fitted"].inputs["chain"] == "chain"
+    assert "regress" not in jobs
 
 
 def test_a_trainer_takes_the_slot_of_another() -> None:

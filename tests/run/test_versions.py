@@ -20,6 +20,7 @@ from tests.small import Done, go
 
 FILE = Path(__file__).with_name("versions.json")
 VERSIONS = {stage.name: stage.version for stage in STAGES if stage.name != "report"}
+PLACES = {stage.name: stage.place for stage in STAGES}
 RELATIVE = 0.02  # how far a trained number may be off
 TABLES = {
     "prepare": ("interactions", "users", "items"),
@@ -34,8 +35,14 @@ NUMBERS = {
     "rl": ("prompts", "steps", "reward_first"),
     "rft": ("prompts", "rounds"),
     "fit": ("parameters", "epochs", "validation_ndcg"),
+    "witness": ("folds", "epochs", "validation_ndcg"),
     "adapt": ("questions", "steps", "loss_first"),
+    "weigh": ("users", "window", "decay", "popularity"),
+    "regress": ("targets", "loss"),
+    "adapt_cases": ("questions", "steps", "loss_first"),
 }
+EVIDENCE = ("chain_sampler=evidence", "chain_sampler.per_user=20", "prompt=evidence")
+WITNESS = ("baseline@witness=sasrec", "witness.fit.epochs=2", "chain_sampler=evidence")
 
 
 def digest(folder: Path, name: str) -> str:
@@ -50,8 +57,13 @@ def made(smoke: Done, store: Path) -> dict[str, dict[str, Any]]:
     """What each stage makes here."""
     runs = {
         "fit": go(store, "baseline=sasrec", "baseline.fit.epochs=2"),
+        "witness": go(store, *WITNESS, "until=witness"),
         "tell": go(store, "evaluation.history=all", "until=tell"),
         "adapt": go(store, "baseline=tallrec", "baseline.adapt.samples=16", "until=adapt"),
+        "adapt_cases": go(store, "baseline=direct", "baseline.adapt.samples=16", "until=adapt"),
+        "weigh": go(store, *EVIDENCE, "until=weigh"),
+        "regress": go(store, *EVIDENCE, "baseline=counter_fitted", "until=regress"),
+        "count": go(store, *EVIDENCE, "baseline=counter"),
         "rft": go(store, "rl=rft", "until=rl", "rl.params.rounds=1"),
         "fuse": go(store, "baseline@fusion=ease", "rl=off"),
         "diagnose": go(store, "diagnostic=memory", "rl=off"),
@@ -61,13 +73,14 @@ def made(smoke: Done, store: Path) -> dict[str, dict[str, Any]]:
         folder = Path(runs.get(stage, smoke).stages[stage]["path"])
         found[stage] = {name: digest(folder, name) for name in names}
     for stage, names in NUMBERS.items():
-        place = "rl" if stage == "rft" else stage
-        facts = runs.get(stage, smoke).stages[place]
+        facts = runs.get(stage, smoke).stages[PLACES[stage]]
         found[stage] = {name: facts[name] for name in names}
     arms = smoke.stages["rank"]["arms"]
     found["score"] = {
         name: digest(Path(arms[name]["path"]), "rankings") for name in ("random", "popularity")
     }
+    counted = runs["count"].stages["rank"]["arms"]["counter"]
+    found["count"] = {"rankings": digest(Path(counted["path"]), "rankings")}
     found["rank"] = columns(Path(arms["R2Rec"]["path"]), "rankings") | {"parsed": parsed(smoke)}
     fused = runs["fuse"].stages["rank"]["arms"]["backbone + ease"]
     found["fuse"] = columns(Path(fused["path"]), "rankings")

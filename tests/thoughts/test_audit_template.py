@@ -12,7 +12,7 @@ from r2rec.chains import graph as graphs
 from r2rec.chains import samplers
 from r2rec.data import interactions, split, toy
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
-from r2rec.thoughts import evidence, template
+from r2rec.thoughts import taste, template
 from r2rec.thoughts.audit import RULES, audit, broken_rules, rates
 from tests.thoughts.traces import BABE, CHOSEN, CLUE, HEAT, JAWS, TOLD, rules, steps
 
@@ -59,12 +59,12 @@ def _chain(row, items):
 def supported(case, truth):
     """Whether the evidence speaks for the truth, read without the teacher's sentences."""
     if isinstance(case, RatingCase):
-        return template.expectation(case.chain, int(truth)) == evidence.sign(int(truth))
-    score = evidence.trait_scores(evidence.filled(evidence.support(case)))
+        return template.expectation(case.chain, int(truth)) == taste.sign(int(truth))
+    score = taste.trait_scores(taste.filled(taste.support(case)))
     better = sum(
         n > score[truth] or (n == score[truth] and label < truth) for label, n in score.items()
     )
-    return 0 < score[truth] >= max(score.values()) - evidence.CLOSE and better < evidence.BEST
+    return 0 < score[truth] >= max(score.values()) - taste.CLOSE and better < taste.BEST
 
 
 @pytest.mark.parametrize("bare", [False, True])
@@ -82,8 +82,8 @@ def test_plain_sums_must_be_used_throughout():
     """A thought may leave out the traits that an item lacks, if it concludes from that count."""
     mixed = 0
     for case, truth in (pair for pair in toy_cases(1, False) if isinstance(pair[0], RankingCase)):
-        plain = evidence.support(case)
-        if truth not in evidence.choices(evidence.trait_scores(plain)):
+        plain = taste.support(case)
+        if truth not in taste.choices(taste.trait_scores(plain)):
             continue
         ((theirs, _),) = template.write_thoughts([case], [truth], seed=0)
         concluded, answer = template.conclusion(plain, truth, np.random.default_rng(0))
@@ -154,6 +154,8 @@ rankings = st.builds(
     st.lists(items, max_size=3).map(tuple),
     st.lists(chains, max_size=4).map(tuple),
     st.lists(items, min_size=1, max_size=6).map(tuple),
+    evidence=st.just(()),
+    facts=st.just(()),
 )
 ranking_questions = st.tuples(rankings, st.integers(0, 5)).map(
     lambda drawn: (drawn[0], LABELS[drawn[1] % len(drawn[0].candidates)])

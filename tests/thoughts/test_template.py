@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from r2rec.prompts.answer import parse_ranking, parse_rating, thought_steps
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
-from r2rec.thoughts import evidence
+from r2rec.thoughts import taste
 from r2rec.thoughts.template import expectation, write_thoughts
 
 # No digits and no verdicts: what a test finds was written by the teacher.
@@ -22,6 +22,8 @@ rankings = st.builds(
     st.lists(items, max_size=5).map(tuple),
     st.lists(chains, max_size=5).map(tuple),
     st.lists(items, min_size=1, max_size=20).map(tuple),
+    evidence=st.just(()),
+    facts=st.just(()),
 )
 ratings = st.builds(RatingCase, st.none() | words, chains.map(lambda c: c._replace(rating_u2=None)))
 seeds = st.integers(0, 2**31)
@@ -68,11 +70,11 @@ def test_answer_only_guides_between_two_ratings(case, seed):
     for truth in range(1, 6):
         verdict = expectation(case.chain, truth)
         assert verdict in (
-            evidence.sign(value - 0.5),
-            evidence.sign(value),
-            evidence.sign(value + 0.5),
+            taste.sign(value - 0.5),
+            taste.sign(value),
+            taste.sign(value + 0.5),
         )
-        assert verdict in (evidence.sign(value), evidence.sign(truth))
+        assert verdict in (taste.sign(value), taste.sign(truth))
     read = {
         write_thoughts([case], [str(truth)], seed)[0][0].rpartition("\n")[0]
         for truth in range(1, 6)
@@ -89,7 +91,7 @@ def test_rankings_list_every_label_once(case, seed, data):
     if len(labels) > 1:
         assert read.valid
         assert sorted(read.labels) == list(labels)
-    score = evidence.trait_scores(evidence.filled(evidence.support(case)))
+    score = taste.trait_scores(taste.filled(taste.support(case)))
     order = re.findall(r"\b[A-T]\b", answer)
     most = sorted(score.values(), reverse=True)
     steps = thought_steps(thought)
@@ -100,10 +102,10 @@ def test_rankings_list_every_label_once(case, seed, data):
         return
     *_, listed, first = steps
     best = {label: int(n) for label, n in re.findall(r"([A-T]) (\d+)", listed)}
-    assert list(best.values()) == [n for n in most if n][: evidence.BEST]
+    assert list(best.values()) == [n for n in most if n][: taste.BEST]
     assert all(score[label] == n for label, n in best.items())
     assert first == f"First: {order[0]}."
-    close = [label for label, n in best.items() if most[0] - n <= evidence.CLOSE]
+    close = [label for label, n in best.items() if most[0] - n <= taste.CLOSE]
     assert order[0] == positive or positive not in close
     assert order[1 : len(best)] == [label for label in best if label != order[0]]
     assert order[len(best) :] == sorted(set(labels) - set(best))
@@ -112,22 +114,22 @@ def test_rankings_list_every_label_once(case, seed, data):
 @given(rankings)
 def test_support_counts_in_reading_order(case):
     """Counted by hand: one up for a like, one down for a dislike, never below zero."""
-    for label, counted in evidence.support(case).items():
+    for label, counted in taste.support(case).items():
         candidate = case.candidates[LABELS.index(label)]
-        assert tuple(trait for trait, _ in counted) == evidence.traits(candidate)
+        assert tuple(trait for trait, _ in counted) == taste.traits(candidate)
         for trait, count in counted:
             expected = 0
-            for item, verdict in evidence.verdicts(case):
-                if trait in evidence.traits(item):
+            for item, verdict in taste.verdicts(case):
+                if trait in taste.traits(item):
                     expected = max(0, expected + verdict)
             assert count == expected
 
 
 @given(rankings)
 def test_filled_counts_each_missing_trait_once(case):
-    support = evidence.filled(evidence.support(case))
-    for label, score in evidence.trait_scores(support).items():
-        named = evidence.traits(case.candidates[LABELS.index(label)])
+    support = taste.filled(taste.support(case))
+    for label, score in taste.trait_scores(support).items():
+        named = taste.traits(case.candidates[LABELS.index(label)])
         expected = [("other", 3 - len(named))] if 0 < len(named) < 3 else []
         assert support[label][len(named) :] == expected
         assert score == sum(count for _, count in support[label])
@@ -144,5 +146,5 @@ def test_positive_only_changes_the_last_step(case, seed):
 
 def test_traits_are_distinct_and_not_empty():
     attributes = ("Crime", "\n", "", ",", "Crime", "Cri,me ")
-    assert evidence.traits(Item("Big Noir", attributes)) == ("Crime",)
-    assert evidence.traits(Item("The Big Big Noir, 2", ("", "\0"))) == ("Big", "Noir")
+    assert taste.traits(Item("Big Noir", attributes)) == ("Crime",)
+    assert taste.traits(Item("The Big Big Noir, 2", ("", "\0"))) == ("Big", "Noir")

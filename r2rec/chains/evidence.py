@@ -1,0 +1,214 @@
+"""Evidence chains u - item1 - {v} - candidate, added up over all v (ours, beyond the paper).
+
+A closed chain (section 3.2.1) ends where it began, so it cannot speak of a candidate. A forward
+chain can, and one line about all its middle users says what thousands of single chains would. For
+an item i that u rated recently and a candidate c, three counts over the other users v:
+
+- how many rated i (`raters`),
+- how many of them rated c soon (`soon`): within `window` ratings after i, or before it as well,
+- how many of these liked c (`liked`).
+
+The strength of a candidate adds up over u's recent items how many people went on to it, against how
+many would have done so anyway:
+
+    strength(c) = sum over i of decay^age(i) * (log(1 + soon(i, c)) - popularity * log(10 + n(c)))
+
+where age(i) is 0 for u's latest item and n(c) the number of users who rated c. The logarithm makes
+agreement of several items count more than one item that many people share.
+"""
+
+from collections.abc import Iterator
+from itertools import product
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from r2rec.base.errors import R2RecError
+from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries
+from r2rec.chains.links import Links, at_entries, count_links
+
+FEW_RATERS = 10
+"""Added to n(c), so that the first few ratings of a rare item don't decide."""
+
+DECIMALS = 9
+"""Strengths, and NDCGs, are compared after rounding: the order of a sum must not matter."""
+
+# What `best_weights` chooses from.
+WINDOWS = (5, 10, 15, 20)
+BEFORE = (False, True)
+DECAYS = (0.7, 0.8, 0.9)
+POPULARITIES = (0.0, 0.1, 0.2, 0.3, 0.4)
+
+SCHEMA = pl.Schema(
+    {
+        "query": pl.UInt32,
+        "user": pl.UInt32,
+        "item1": pl.UInt32,
+        "rating_u1": pl.Float32,
+        "neighbour": pl.UInt32,
+        "rating_v1": pl.Float32,
+        "rating_v2": pl.Float32,
+        "item2": pl.UInt32,
+        "rating_u2": pl.Float32,
+        "raters": pl.UInt32,
+        "soon": pl.UInt32,
+        "liked": pl.UInt32,
+        "links": pl.UInt32,
+        "strength": pl.Float64,
+    }
+)
+
+
+def evidence(
+    graph: Graph,
+    queries: Queries,
+    per_query: int,
+    rng: np.random.Generator,
+    *,
+    recent: int,
+    window: int | None = None,
+    before: bool | None = None,
+    decay: float | None = None,
+    popularity: float | None = None,
+    above: float = 3.0,
+) -> pl.DataFrame:
+    """A chain to each candidate, the strongest first.
+
+    It begins at the recent item that speaks most for the candidate. Candidates that no recent item
+    leads to come last, the most rated first; their rows have no item1.
+
+    Args:
+        per_query: 0: no chains. Else every candidate has one; `prompt.detailed` is how many of
+            them a prompt tells in full.
+        recent: How many of the user's latest items chains begin at.
+        window: How many ratings after an item count as soon after it.
+        before: Ratings up to `window` before the item count as well.
+        decay: Weight of an item relative to the next later one.
+        popularity: How much the popularity of a candidate counts against it.
+        above: A rating above this is a like.
+
+    Returns:
+        The columns of `samplers.table`, null for the middle user and for u's unknown rating of
+        item2; the counts of the chain; `links`, how many recent items lead to the candidate; and
+        its strength. Sorted by query, then from the strongest on.
+
+    Raises:
+        R2RecError: The queries have no candidates, or a parameter was neither given nor chosen.
+    """
+    if window is None or before is None or decay is None or popularity is None:
+        raise R2RecError(
+            "chain_sampler=evidence: window, before, decay and popularity in chain_sampler.params "
+            "have no value; give them, or keep chain_sampler.weigh, which chooses them"
+        )
+    candidates = _candidates(queries)
+    links = count_links(graph, queries, candidates, recent, window, before, above)
+    strength = strengths(links, decay, popularity)
+    n_links = (links.soon > 0).sum(axis=1)
+    order = _strongest_first(candidates, links, strength)
+    if not per_query:
+        order = order[:, :0]
+    query = np.repeat(np.arange(len(order)), order.shape[1])
+    column = order.ravel()
+    speaks = np.log1p(links.soon) * _weights(links, decay)
+    age = speaks.argmax(axis=1)[query, column]
+    entry = links.entry[query, age]
+    item1 = at_entries(graph.item, entry)
+    frame = pl.DataFrame(
+        {
+            "query": query,
+            "user": queries.user[query],
+            "item1": item1,
+            "rating_u1": at_entries(graph.rating, entry),
+            "neighbour": None,
+            "rating_v1": None,
+            "rating_v2": None,
+            "item2": candidates[query, column],
+            "rating_u2": None,
+            "raters": np.diff(graph.raters.indptr)[item1] - 1,  # without u
+            "soon": links.soon[query, age, column],
+            "liked": links.liked[query, age, column],
+            "links": n_links[query, column],
+            "strength": strength[query, column],
+        },
+    )
+    of_chain = pl.col("item1", "rating_u1", "raters")
+    return frame.with_columns(pl.when(pl.col("links") > 0).then(of_chain)).cast(SCHEMA)
+
+
+def best_weights(
+    graph: Graph, queries: Queries, positive_index: IntArray, given: dict[str, Any]
+) -> dict[str, Any]:
+    """The parameters of `evidence` that rank validation positives best, by NDCG.
+
+    Args:
+        queries: With candidates, among them the positive of each query.
+        positive_index: [q] the column of the positive.
+        given: Parameters of `evidence`; those that are None are chosen.
+
+    Returns:
+        All parameters. Of equally good ones, the first that was tried.
+    """
+    candidates = _candidates(queries)
+    best = -1.0
+    chosen = dict(given)
+    above = given.get("above", 3.0)
+    for window, before in _tried(given, window=WINDOWS, before=BEFORE):
+        links = count_links(graph, queries, candidates, given["recent"], window, before, above)
+        for decay, popularity in _tried(given, decay=DECAYS, popularity=POPULARITIES):
+            strength = strengths(links, decay, popularity)
+            order = _strongest_first(candidates, links, strength)
+            place = (order == positive_index[:, None]).argmax(axis=1)
+            ndcg = round(float((1 / np.log2(place + 2)).mean()), DECIMALS)
+            if ndcg > best:
+                best = ndcg
+                chosen |= {"window": window, "before": before}
+                chosen |= {"decay": decay, "popularity": popularity}
+    return chosen
+
+
+def _tried(given: dict[str, Any], **choices: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """All combinations of these choices; a parameter that is given has one."""
+    values = []
+    for name, options in choices.items():
+        is_given = given.get(name) is not None
+        values.append((given[name],) if is_given else options)
+    return product(*values)
+
+
+def strengths(links: Links, decay: float, popularity: float) -> FloatArray:
+    """[q, k] the strength of each candidate."""
+    expected = popularity * np.log(FEW_RATERS + links.raters)
+    parts = np.log1p(links.soon) - expected[:, None, :]
+    strength: FloatArray = (parts * _weights(links, decay)).sum(axis=1)
+    return strength
+
+
+def _weights(links: Links, decay: float) -> FloatArray:
+    """[q, recent, 1] the weight of each recent item; 0 where the user has no more."""
+    by_age = decay ** np.arange(links.entry.shape[1])
+    weights: FloatArray = np.where(links.entry >= 0, by_age, 0.0)
+    return weights[:, :, None]
+
+
+def _strongest_first(candidates: IntArray, links: Links, strength: FloatArray) -> IntArray:
+    """[q, k] columns of the candidates, linked ones first, by strength; the rest by popularity.
+
+    Equal ones go by their id: the order in which they are shown must not matter.
+    """
+    linked = (links.soon > 0).any(axis=1)
+    by_strength = np.where(linked, -strength.round(DECIMALS), 0.0)
+    return np.lexsort((candidates, -links.raters, by_strength, ~linked))
+
+
+def _candidates(queries: Queries) -> IntArray:
+    """[q, k] the candidates.
+
+    Raises:
+        R2RecError: There are none.
+    """
+    if queries.candidates is None:
+        raise R2RecError(
+            "the chain sampler evidence leads to candidates: set chain_sampler.forward=true"
+        )
+    return queries.candidates.astype(np.int64)

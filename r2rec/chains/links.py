@@ -1,0 +1,158 @@
+"""How many people went from an item to another soon after: the counts of evidence chains.
+
+Both ends are given: the latest items of each query, and its candidates. So only pairs of those are
+counted, and time and memory are linear in the ratings, times the window.
+"""
+
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+
+from r2rec.chains.graph import Graph, IntArray, Queries
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+MOST_CELLS = 1 << 25
+"""Pairs of items that are counted in one dense table; more are counted by sorting."""
+
+
+class Links(NamedTuple):
+    """What leads from the latest items of each query to each of its candidates.
+
+    Attributes:
+        entry: [q, recent] the entries of the graph that hold the user's latest ratings, the latest
+            first; -1 where there are fewer.
+        soon: [q, recent, k] users who rated item and candidate within the window.
+        liked: [q, recent, k] those of them who liked the candidate.
+        raters: [q, k] users who rated the candidate at all.
+    """
+
+    entry: IntArray
+    soon: IntArray
+    liked: IntArray
+    raters: IntArray
+
+
+def count_links(
+    graph: Graph,
+    queries: Queries,
+    candidates: IntArray,
+    recent: int,
+    window: int,
+    before: bool,
+    above: float,
+) -> Links:
+    """Count what leads from the latest `recent` items of each query to each of its candidates.
+
+    The user's own ratings are left out: in training the rating of the target is in the graph, and
+    would reveal it.
+
+    Args:
+        candidates: [q, k].
+        window: How many ratings after an item count as soon after it.
+        before: Ratings up to `window` before the item count as well.
+        above: A rating above this is a like.
+    """
+    place = queries.length[:, None] - 1 - np.arange(recent)  # among the user's ratings, in time
+    exists = place >= 0
+    entry = np.where(exists, graph.start[queries.user][:, None] + place, -1)
+    item = at_entries(graph.item, entry)
+    from_items, row = np.unique(item[exists], return_inverse=True)
+    to_items, flat_column = np.unique(candidates, return_inverse=True)
+    row_of = np.zeros(item.shape, np.int64)
+    row_of[exists] = row
+    column_of = flat_column.reshape(candidates.shape)
+    asked = row_of[:, :, None] * len(to_items) + column_of[:, None, :]
+
+    keys, second = _pairs(graph, from_items, to_items, window, before)
+    is_like = graph.rating[second] > above
+    n_cells = len(from_items) * len(to_items)
+    soon = _counts(keys, asked, n_cells)
+    liked = _counts(keys[is_like], asked, n_cells)
+
+    own = _own_places(graph, queries.user, candidates)
+    distance = own[:, None, :] - place[:, :, None]
+    earliest = -window if before else 1
+    is_own = (own >= 0)[:, None, :] & (distance >= earliest) & (distance <= window)
+    is_own &= distance != 0
+    own_entry = np.where(own >= 0, graph.start[queries.user][:, None] + own, -1)
+    is_own_like = is_own & (at_entries(graph.rating, own_entry) > above)[:, None, :]
+    return Links(
+        entry=entry,
+        soon=(soon - is_own) * exists[:, :, None],
+        liked=(liked - is_own_like) * exists[:, :, None],
+        raters=np.diff(graph.raters.indptr)[candidates] - (own >= 0),
+    )
+
+
+def at_entries(values: NDArray[Scalar], entry: IntArray) -> NDArray[Scalar]:
+    """The values [ratings] at these entries of the graph; 0 where the entry is -1."""
+    found = np.zeros(entry.shape, values.dtype)
+    exists = entry >= 0
+    found[exists] = values[entry[exists]]
+    return found
+
+
+def _pairs(
+    graph: Graph,
+    from_items: IntArray,
+    to_items: IntArray,
+    window: int,
+    before: bool,
+) -> tuple[IntArray, IntArray]:
+    """Pairs of one user's ratings, at most `window` apart, that lead from an item to another.
+
+    Returns:
+        [n] keys, row in from_items * len(to_items) + row in to_items, and [n] the entries of the
+        graph that hold the second ratings.
+    """
+    row_of = _index_of(from_items, graph.n_items)[graph.item]
+    column_of = _index_of(to_items, graph.n_items)[graph.item]
+    n_ratings = np.diff(graph.start)
+    user = np.repeat(np.arange(len(n_ratings)), n_ratings)
+    entries = np.arange(len(user))
+    keys = [np.empty(0, np.int64)]
+    seconds = [np.empty(0, np.int64)]
+    for distance in range(1, min(window, len(user) - 1) + 1):
+        earlier = entries[:-distance][user[distance:] == user[:-distance]]
+        later = earlier + distance
+        directions = [(earlier, later)]
+        if before:
+            directions.append((later, earlier))
+        for first, second in directions:
+            row = row_of[first]
+            column = column_of[second]
+            is_wanted = (row >= 0) & (column >= 0)
+            keys.append(row[is_wanted] * len(to_items) + column[is_wanted])
+            seconds.append(second[is_wanted])
+    return np.concatenate(keys), np.concatenate(seconds)
+
+
+def _index_of(items: IntArray, n_items: int) -> IntArray:
+    """[n_items] the index of each item in `items`; -1 where it is not among them."""
+    index = np.full(n_items, -1, np.int64)
+    index[items] = np.arange(len(items))
+    return index
+
+
+def _counts(keys: IntArray, asked: IntArray, n_cells: int) -> IntArray:
+    """How often each asked key occurs among the keys, which are all below `n_cells`."""
+    if not len(keys):  # so there may be no cells either
+        return np.zeros(asked.shape, np.int64)
+    if n_cells <= MOST_CELLS:
+        return np.bincount(keys, minlength=n_cells)[asked]
+    found, counts = np.unique(keys, return_counts=True)
+    index = np.minimum(np.searchsorted(found, asked), len(found) - 1)
+    return np.where(found[index] == asked, counts[index], 0)
+
+
+def _own_places(graph: Graph, user: IntArray, candidates: IntArray) -> IntArray:
+    """[q, k] where a candidate stands among its user's own ratings, in time; -1: nowhere."""
+    if not candidates.size:  # scipy returns a matrix for an empty selection
+        return np.empty(candidates.shape, np.int64)
+    place = np.arange(len(graph.item)) - np.repeat(graph.start[:-1], np.diff(graph.start))
+    places = csr_matrix((place + 1, graph.item, graph.start), shape=graph.ratings.shape)
+    own = places[np.repeat(user, candidates.shape[1]), candidates.ravel()]
+    return np.asarray(own, np.int64).reshape(candidates.shape) - 1

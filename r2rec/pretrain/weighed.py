@@ -1,0 +1,166 @@
+"""Made-up ranking cases with evidence chains, to pretrain the tiny backbone on.
+
+Titles, attributes and counts are random: what follows from them is all there is to learn. Which of
+the compared candidates comes first is random too, so that the backbone learns no rule about it.
+"""
+
+from random import Random
+
+import numpy as np
+
+from r2rec.config import Prompt, Words
+from r2rec.pretrain.conclusions import numbered
+from r2rec.pretrain.levels import Example
+from r2rec.pretrain.naming import PROFILES, FreshNames, random_word
+from r2rec.prompts.answer import render_completion
+from r2rec.prompts.cases import LABELS, Evidence, Facts, Item, RankingCase
+from r2rec.prompts.render import render_prompt
+from r2rec.thoughts import template, weighing
+
+COMPARISON_SHARE = 0.3  # of examples only compare numbers; they are short
+READING_SHARE = 0.2  # of examples only read a few chains
+DRILL_STEPS = 6  # comparisons of two candidates in a drill
+FAVOURITE_SHARE = 0.5  # of prompts: one of the compared candidates is to come first
+SHORT_SHARE = 0.4  # of prompts: few candidates, no history; many fit into a step
+FULL_SHARE = 0.5  # of the other prompts: as many candidates as the protocol has
+FACTS_SHARE = 0.85  # of prompts tell how many rated a candidate
+WITNESS_SHARE = 0.35  # of prompts say where another model ranks a candidate
+UNLINKED_SHARE = 0.3  # of prompts: chains lead to few candidates
+
+
+def weighed_example(words: Words, rng: np.random.Generator) -> Example:
+    """A prompt with evidence chains and what the template teacher writes, or a drill."""
+    draw = rng.random()
+    if draw < COMPARISON_SHARE:
+        return comparison_drill(rng)
+    if draw < COMPARISON_SHARE + READING_SHARE:
+        return reading_drill(words, rng)
+    case = random_case(rng)
+    favourite = ""
+    if rng.random() < FAVOURITE_SHARE:
+        compared = case.strongest()[: weighing.COMPARED]
+        favourite = LABELS[compared[rng.integers(len(compared))]]
+    prompt = Prompt(
+        name="pretrain",
+        reasoning=bool(rng.random() < 0.97),
+        facts=bool(case.facts),
+        detailed=int(rng.integers(3, 7)),
+    )
+    ((thought, answer),) = template.write_thoughts([case], [favourite], seed=0)
+    text = render_prompt(case, prompt, words)
+    return Example(text, render_completion(thought if prompt.reasoning else None, answer))
+
+
+def reading_drill(words: Words, rng: np.random.Generator) -> Example:
+    """A few chains and candidates, and what a thought reads of them: a model must first copy."""
+    case = random_case(rng, n_candidates=int(rng.integers(1, 4)))
+    lines = render_prompt(case, Prompt(name="pretrain", facts=bool(case.facts)), words).split("\n")
+    shown = [line for line in lines if line.startswith(("- A", "- B", "- C"))]
+    statements = [weighing.read_step(case, place) for place in range(len(case.candidates))]
+    return Example("\n".join(["Read these lines.", *shown]), "\n".join(numbered(statements, 1)))
+
+
+def comparison_drill(rng: np.random.Generator) -> Example:
+    """Comparisons of numbers and nothing else: whole tasks have few, between much to copy."""
+    draw = Random(int(rng.integers(2**63)))
+    steps = []
+    for _ in range(DRILL_STEPS):
+        one, other = draw.sample(LABELS[:20], 2)
+        parts = []
+        for name in draw.sample(weighing.CRITERIA, 3):
+            first, second = _two_numbers(draw)
+            parts.append(weighing.criterion(name, (one, first), (other, second)))
+        steps.append(weighing.compared(one, other, parts))
+    return Example("Compare.", "\n".join(numbered(steps, first=draw.randint(1, 5))))
+
+
+def _two_numbers(draw: Random) -> tuple[int, int]:
+    """Numbers of one size, often close, at times equal."""
+    largest = draw.choice((5, 20, 20, 99, 99, 300))
+    first = draw.randint(0, largest)
+    second = draw.randint(0, largest)
+    if draw.random() < 0.3:
+        second = max(0, first + draw.randint(-9, 9))
+    if draw.random() < 0.1:
+        second = first
+    return first, second
+
+
+def random_case(rng: np.random.Generator, n_candidates: int | None = None) -> RankingCase:
+    """A user, candidates and evidence, all made up.
+
+    Args:
+        n_candidates: How many candidates there are, and no history; None: random.
+    """
+    draw = Random(int(rng.integers(2**63)))
+    names = FreshNames(draw)
+    n_history = 0
+    if n_candidates is None and rng.random() < SHORT_SHARE:
+        n_candidates = draw.randint(2, 6)
+    elif n_candidates is None:
+        n_history = draw.randint(0, 5)
+        n_candidates = 20 if rng.random() < FULL_SHARE else draw.randint(6, 20)
+    profile = None
+    if draw.random() < PROFILES:
+        profile = ", ".join(random_word(draw) for _ in range(3)).lower()
+    items = [names.item(_item(number, draw)) for number in range(n_candidates + n_history + 6)]
+    candidates = items[:n_candidates]
+    history = items[n_candidates : n_candidates + n_history]
+    begins = items[n_candidates:]
+    places = rng.permutation(n_candidates) + 1
+    evidence, facts = _counts(places, begins, draw, rng)
+    return RankingCase(
+        profile=profile,
+        history=tuple(history),
+        chains=(),
+        candidates=tuple(candidates),
+        evidence=tuple(evidence),
+        facts=tuple(facts) if rng.random() < FACTS_SHARE else (),
+    )
+
+
+def _item(number: int, draw: Random) -> Item:
+    """An item that `FreshNames` can name; the number keeps it apart from others."""
+    genres = draw.sample(range(12), draw.randint(0, 3))
+    attributes = [f"g{genre}" for genre in genres]
+    if draw.random() < 0.5:
+        attributes.append(f"d{draw.randint(0, 5)}")
+    return Item(str(number), tuple(attributes))
+
+
+def _counts(
+    places: np.ndarray, begins: list[Item], draw: Random, rng: np.random.Generator
+) -> tuple[list[Evidence], list[Facts]]:
+    """Evidence and facts of each candidate, from its place. Counts fall with the place, roughly."""
+    n = len(places)
+    n_linked = n
+    if rng.random() < UNLINKED_SHARE:
+        n_linked = draw.randint(0, min(n, 4))
+    elif rng.random() < 0.5:
+        n_linked = draw.randint(n // 2, n)
+    size = float(np.exp(rng.uniform(np.log(3), np.log(200))))  # of the data set
+    fall = rng.uniform(0.03, 0.4)
+    most_links = draw.randint(2, 20)
+    witness: list[int] | None = None
+    if rng.random() < WITNESS_SHARE:  # it agrees with the evidence, roughly
+        witness = (np.argsort(np.argsort(places + rng.normal(0, n / 4, n))) + 1).tolist()
+    evidence = []
+    facts = []
+    for index, place in enumerate(places.tolist()):
+        typical = size * np.exp(-fall * (place - 1) + rng.normal(0, 0.5))
+        soon = max(1, int(typical))
+        raters = soon + int(soon * rng.exponential(4)) + draw.randint(0, 5)
+        liked = int(rng.binomial(soon, rng.uniform(0.3, 1)))
+        links = most_links * np.exp(-0.5 * fall * (place - 1) + rng.normal(0, 0.3))
+        rating = draw.choice((1, 2, 3, 3, 4, 4, 4, 5, 5, 5, 3.5, 4.5))
+        n_ratings = int(size * rng.exponential(3)) + draw.randint(0, 9)
+        share = int(np.clip(rng.normal(62, 18), 0, 100))
+        facts.append(Facts(n_ratings, share if n_ratings else 0))
+        if place > n_linked:
+            evidence.append(Evidence(place, None, 0.0, 0, 0, 0, 0))
+            continue
+        item1 = begins[draw.randrange(len(begins))]
+        links_shown = int(np.clip(links, 1, 20))
+        ranked = witness[index] if witness else None
+        evidence.append(Evidence(place, item1, rating, raters, soon, liked, links_shown, ranked))
+    return evidence, facts
