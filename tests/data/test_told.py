@@ -78,12 +78,24 @@ def test_noise_changes_no_later_rating(clean: Done, name: str) -> None:
     assert later_ratings(noisy) == later_ratings(clean)
 
 
+def paths(done: Done) -> dict[str, str]:
+    """Where the artefact of each stage and of each ranked arm is."""
+    ranked = done.stages["rank"]["arms"]
+    found = {f"rank {method}": arm["path"] for method, arm in ranked.items()}
+    for name, stage in done.stages.items():
+        if name not in ("rank", "report"):
+            found[name] = stage["path"]
+    return found
+
+
 def test_all_of_the_history_remakes_only_what_is_asked_of_test_users(
     smoke: Done, store: Path
 ) -> None:
     done = go(store, "evaluation.history=all")
+    # Compared by path: another test may have filled the store with the same artefacts.
+    others = {name for name, path in paths(done).items() if paths(smoke).get(name) != path}
     asked = {name for name in smoke.status() if name.startswith("rank ")}
-    assert done.made() == {"tell", "chain", *asked}
+    assert others == {"tell", "chain", *asked}
     assert "tell" not in smoke.stages
     page = (done.folder / "report.html").read_text()
     assert "all before the test positive" in page
