@@ -60,7 +60,7 @@ STAGES = (
     ),
     Stage(
         "witness",
-        "r2rec.baselines.witness:witness",
+        "r2rec.chains.witness:witness",
         slices.WitnessSlice,
         needs=("prepare", "split"),
         keeps=("checkpoints",),
@@ -124,7 +124,7 @@ STAGES = (
     ),
     Stage(
         "adapt",
-        "r2rec.baselines.adapt:adapt",
+        "r2rec.tuned.adapt:adapt",
         slices.AdaptSlice,
         needs=("prepare", "split", "fit", "backbone"),
         keeps=("checkpoints",),
@@ -134,7 +134,7 @@ STAGES = (
     ),
     Stage(
         "adapt_cases",
-        "r2rec.baselines.adapt:adapt_cases",
+        "r2rec.tuned.adapt:adapt_cases",
         slices.AdaptCasesSlice,
         needs=("prepare", "split", "weigh", "witness", "backbone"),
         slot="adapt",
@@ -145,7 +145,7 @@ STAGES = (
     ),
     Stage(
         "regress",
-        "r2rec.baselines.regress:regress",
+        "r2rec.tuned.regress:regress",
         slices.RegressSlice,
         needs=("prepare", "split", "weigh", "witness"),
         title="fit the weights of a counter of evidence chains",

@@ -17,8 +17,8 @@ from hydra.utils import get_method
 
 from r2rec.base import seeds
 from r2rec.base.workspace import Workspace
-from r2rec.baselines import witness
 from r2rec.chains import graph as graphs
+from r2rec.chains import witness
 from r2rec.chains.samplers import closed, table
 from r2rec.config import ChainSampler
 from r2rec.config.slices import CaseSlice, ChainSlice
@@ -37,7 +37,7 @@ def sample(
     graph: graphs.Graph,
     queries: graphs.Queries,
     rng: np.random.Generator,
-    told_by: witness.Witness | None = None,
+    told_by: witness.Witnesses | None = None,
 ) -> pl.DataFrame:
     """Draw chains for these queries by the configured sampler.
 

@@ -104,17 +104,32 @@ def evidence(
     candidates = _candidates(queries)
     links = count_links(graph, queries, candidates, recent, window, before, above)
     strength = strengths(links, decay, popularity)
-    n_links = (links.soon > 0).sum(axis=1)
     order = _strongest_first(candidates, links, strength)
     if not per_query:
         order = order[:, :0]
+    strongest_item = (np.log1p(links.soon) * _weights(links, decay)).argmax(axis=1)
+    rows = _rows(graph, queries, links, order, strongest_item)
+    in_order = np.take_along_axis(strength, order, axis=1).ravel()
+    return rows.with_columns(strength=in_order).cast(SCHEMA)
+
+
+def _rows(
+    graph: Graph, queries: Queries, links: Links, order: IntArray, strongest_item: IntArray
+) -> pl.DataFrame:
+    """A row for each candidate in `order`, without its strength.
+
+    Args:
+        order: [q, k] columns of the candidates.
+        strongest_item: [q, k] index of the recent item that each candidate's chain begins at.
+    """
+    candidates = _candidates(queries)
+    n_links = (links.soon > 0).sum(axis=1)
     query = np.repeat(np.arange(len(order)), order.shape[1])
     column = order.ravel()
-    speaks = np.log1p(links.soon) * _weights(links, decay)
-    age = speaks.argmax(axis=1)[query, column]
+    age = strongest_item[query, column]
     entry = links.entry[query, age]
     item1 = at_entries(graph.item, entry)
-    frame = pl.DataFrame(
+    rows = pl.DataFrame(
         {
             "query": query,
             "user": queries.user[query],
@@ -129,11 +144,10 @@ def evidence(
             "soon": links.soon[query, age, column],
             "liked": links.liked[query, age, column],
             "links": n_links[query, column],
-            "strength": strength[query, column],
         },
     )
     of_chain = pl.col("item1", "rating_u1", "raters")
-    return frame.with_columns(pl.when(pl.col("links") > 0).then(of_chain)).cast(SCHEMA)
+    return rows.with_columns(pl.when(pl.col("links") > 0).then(of_chain))
 
 
 def best_weights(

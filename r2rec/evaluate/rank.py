@@ -14,9 +14,6 @@ from hydra.utils import get_method
 
 from r2rec.base import seeds
 from r2rec.base.workspace import Workspace
-from r2rec.baselines import adapt, regress
-from r2rec.baselines.counter import order
-from r2rec.baselines.question import case_questions
 from r2rec.config.slices import AskSlice, ChooseSlice, CountSlice, RankSlice, ScoreSlice
 from r2rec.data.candidates import Candidates
 from r2rec.data.split import evaluated
@@ -26,6 +23,9 @@ from r2rec.evaluate.rankings import RANKINGS, rankings_by_score, rankings_table
 from r2rec.evaluate.scores import score_candidates
 from r2rec.llm import endpoint
 from r2rec.llm.runtime import gpu_memory
+from r2rec.tuned import adapt, regress
+from r2rec.tuned.counter import order
+from r2rec.tuned.question import case_questions
 
 DECIMALS = 9  # scores that differ by less are equal: the order of a sum must not matter
 

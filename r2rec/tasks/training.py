@@ -12,9 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from r2rec.base import seeds
-from r2rec.baselines.witness import Witness
 from r2rec.chains.chain import load_graph, sample
 from r2rec.chains.graph import Graph, queries
+from r2rec.chains.witness import Witnesses
 from r2rec.config.slices import CaseSlice, TargetSlice
 from r2rec.data import negatives
 from r2rec.data.candidates import Candidates
@@ -70,7 +70,7 @@ def ranking_tasks(
     chosen: pl.DataFrame,
     choices: CaseSlice,
     rng: np.random.Generator,
-    told_by: Witness | None = None,
+    told_by: Witnesses | None = None,
 ) -> list[Task]:
     """Ranking tasks (section 4.1.2) about the chosen targets.
 

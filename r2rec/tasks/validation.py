@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from r2rec.base import seeds
-from r2rec.baselines import witness
+from r2rec.chains import witness
 from r2rec.chains.chain import load_graph, sample, weighed
 from r2rec.chains.graph import queries
 from r2rec.config.slices import CaseSlice

@@ -54,7 +54,7 @@ def _ranking(
 ) -> tuple[str, str]:
     """(thought, answer) of a RankingCase."""
     if case.evidence:
-        steps, answer = weighing.weigh(case, positive)
+        steps, answer = weighing.reason(case, positive)
         return _numbered(steps), answer
     counted = taste.running(taste.verdicts(case))
     liked = []

@@ -15,7 +15,7 @@ from polars.datatypes import DataType, DataTypeClass
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
-from r2rec.baselines import witness
+from r2rec.chains import witness
 from r2rec.chains.chain import weighed
 from r2rec.config.slices import ThinkSlice
 from r2rec.prompts.cases import RankingCase

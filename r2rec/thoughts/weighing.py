@@ -38,7 +38,7 @@ class Criterion(NamedTuple):
     winner: str  # the label of the candidate it speaks for; "": both have the same
 
 
-def weigh(case: RankingCase, positive: str) -> tuple[list[str], str]:
+def reason(case: RankingCase, positive: str) -> tuple[list[str], str]:
     """The steps of a thought, and the answer.
 
     Args:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
-from r2rec.baselines import witness
+from r2rec.chains import witness
 from r2rec.chains.chain import weighed
 from r2rec.compat import trl as hooks
 from r2rec.config import Hardware, Reward, RewardPart

@@ -5,13 +5,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from r2rec.baselines import adapt
 from r2rec.config.slices import Arm, ChooseSlice, QuestionSlice
 from r2rec.data.candidates import Candidates
 from r2rec.data.split import evaluated
 from r2rec.evaluate.answers import evaluation_cases
 from r2rec.prompts.cases import Item
 from r2rec.prompts.render import show
+from r2rec.tuned import adapt
 from tests.small import Done, choices, go, typed
 
 WORLD = ("dataset.params.users=200", "evaluation.users=1000", "evaluation.history=all")

@@ -29,7 +29,7 @@ FOLDS = "folds.parquet"
 COLUMNS = ("fold", *fit.COLUMNS)  # of log.parquet
 
 
-class Witness(NamedTuple):
+class Witnesses(NamedTuple):
     """Who places candidates.
 
     Attributes:
@@ -113,25 +113,25 @@ def _of_users(data: Ratings, chosen: NDArray[np.bool_]) -> Ratings:
     return Ratings(data.n_users, data.n_items, user, data.item[kept], start)
 
 
-def of_all_users(inputs: Mapping[str, Path]) -> Witness | None:
+def of_all_users(inputs: Mapping[str, Path]) -> Witnesses | None:
     """The witness for questions about held-out positives; None where a run has none."""
     if "witness_fit" not in inputs:
         return None
-    return Witness((inputs["witness_fit"],))
+    return Witnesses((inputs["witness_fit"],))
 
 
-def out_of_fold(inputs: Mapping[str, Path]) -> Witness | None:
+def out_of_fold(inputs: Mapping[str, Path]) -> Witnesses | None:
     """The witness for questions about training targets; None where a run has none."""
     folder = inputs.get("witness")
     if folder is None:
         return None
     fold = pl.read_parquet(folder / FOLDS).sort("user")["fold"].to_numpy().astype(np.int64)
     n_folds = int(fold.max()) + 1
-    return Witness(tuple(folder / f"fold_{number}" for number in range(n_folds)), fold)
+    return Witnesses(tuple(folder / f"fold_{number}" for number in range(n_folds)), fold)
 
 
 def with_places(
-    chains: pl.DataFrame, graph: Graph, queries: Queries, told_by: Witness
+    chains: pl.DataFrame, graph: Graph, queries: Queries, told_by: Witnesses
 ) -> pl.DataFrame:
     """Evidence chains with a column `witness` (u32): the place of item2 among the candidates.
 
@@ -162,7 +162,7 @@ def with_places(
     return chains.join(placed, on=["query", "item2"], how="left", maintain_order="left")
 
 
-def places(told_by: Witness, graph: Graph, queries: Queries) -> IntArray:
+def places(told_by: Witnesses, graph: Graph, queries: Queries) -> IntArray:
     """[q, k] the place of each candidate, from 1; 0 where the model knows no past of the user.
 
     Only the ratings that a query may use are read. Equal scores go by the candidate's id.

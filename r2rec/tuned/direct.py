@@ -6,10 +6,10 @@ rank the candidates. The difference to R2Rec on the same prompts is what its tho
 
 from dataclasses import replace
 
-from r2rec.baselines.question import ClosedQuestion
 from r2rec.config import Prompt, Words
 from r2rec.prompts.cases import LABELS, RankingCase
 from r2rec.prompts.render import render_prompt
+from r2rec.tuned.question import ClosedQuestion
 
 
 def direct_question(case: RankingCase, prompt: Prompt, words: Words) -> ClosedQuestion:

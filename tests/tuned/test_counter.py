@@ -13,8 +13,6 @@ from scipy.optimize import approx_fprime
 from scipy.special import log_softmax
 
 from r2rec.base.errors import R2RecError
-from r2rec.baselines.counter import order, told
-from r2rec.baselines.regress import WEIGHTS, logit_weights, numbers_of, regress, scores
 from r2rec.config import Prompt, Words
 from r2rec.config.slices import Arm, CountSlice, RegressSlice
 from r2rec.data.split import evaluated
@@ -24,9 +22,11 @@ from r2rec.evaluate.rankings import RANKINGS
 from r2rec.pretrain.weighed import random_case
 from r2rec.prompts.cases import Facts
 from r2rec.prompts.render import render_prompt, told_in_full
+from r2rec.tuned.counter import order, told_numbers
+from r2rec.tuned.regress import WEIGHTS, logit_weights, numbers_of, regress, scores
 from tests.small import Done, choices, go, workspace
 
-HERE = "tests.baselines.test_counter"
+HERE = "tests.tuned.test_counter"
 EVIDENCE = ("chain_sampler=evidence", "chain_sampler.per_user=20", "prompt=evidence")
 WORLD = (*EVIDENCE, "dataset.params.users=150", "evaluation.users=60", "sft.samples=100")
 WORDS = Words("movie", "movies", "watched")
@@ -58,7 +58,7 @@ def count_choices(target: str) -> CountSlice:
 
 
 def evaluated_cases(done: Done):
-    chosen = count_choices("r2rec.baselines.counter.order")
+    chosen = count_choices("r2rec.tuned.counter.order")
     candidates = evaluated(done.folders()["split"], chosen.seed, chosen.users)
     return candidates, evaluation_cases(chosen, done.folders(), candidates)
 
@@ -97,7 +97,7 @@ def test_fitted_weights_rank_by_what_they_add_up(fitted: Done) -> None:
     weights = json.loads((fitted.folders()["regress"] / WEIGHTS).read_text())
     assert fitted.stages["regress"]["targets"] == 100
     assert fitted.by_method()["counter_fitted"]["variant"] == "100 targets"
-    numbers = told(cases, choices(CountSlice, *WORLD, arm=Arm("m")).prompt)
+    numbers = told_numbers(cases, choices(CountSlice, *WORLD, arm=Arm("m")).prompt)
     assert set(numbers) == set(weights)
     rows = zip(candidates["items"].to_list(), rankings(fitted, "counter_fitted"), strict=True)
     for row, (items, ranking) in enumerate(rows):
@@ -125,7 +125,7 @@ def test_no_held_out_positive_has_a_say(fitted: Done, tmp_path: Path) -> None:
     assert not others.equals(candidates)
     others.write_parquet(split / "candidates.parquet")
     rank_by_count(
-        count_choices("r2rec.baselines.counter.told"),
+        count_choices("r2rec.tuned.counter.told_numbers"),
         {**inputs, "split": split, "adapter": inputs["regress"]},
         workspace(tmp_path),
     )
@@ -153,7 +153,7 @@ def test_a_counter_is_told_what_the_prompt_tells(seed: int, detailed: int, more:
         changed.append(chain)
     other = case._replace(evidence=tuple(changed))
     assert render_prompt(other, prompt, WORDS) == render_prompt(case, prompt, WORDS)
-    for counter in (order, told):
+    for counter in (order, told_numbers):
         before = counter([case], prompt)
         after = counter([other], prompt)
         for name, values in before.items():
@@ -165,8 +165,8 @@ def test_a_counter_is_told_what_the_prompt_tells(seed: int, detailed: int, more:
                 **{name: getattr(case.evidence[index], name) + 1}
             )
             chains = [*case.evidence[:index], raised, *case.evidence[index + 1 :]]
-            louder = told([case._replace(evidence=tuple(chains))], prompt)[name]
-            assert louder[0, index] > told([case], prompt)[name][0, index]
+            louder = told_numbers([case._replace(evidence=tuple(chains))], prompt)[name]
+            assert louder[0, index] > told_numbers([case], prompt)[name][0, index]
 
 
 def drawn(seed: int, n: int, k: int, weights: list[float]):
@@ -200,7 +200,7 @@ def test_where_one_fact_decides_it_gets_the_weight_and_is_always_right() -> None
             facts = [Facts(int(count), int(rng.integers(101))) for count in ratings]
             cases.append(case._replace(facts=tuple(facts)))
     prompt = Prompt(name="evidence", facts=True)
-    numbers = told(cases, prompt)
+    numbers = told_numbers(cases, prompt)
     positive = np.array([max(range(20), key=lambda c: case.facts[c].ratings) for case in cases])
     seen = {name: values[:100] for name, values in numbers.items()}
     weights, _ = logit_weights(seen, positive[:100], penalty=0.1)
@@ -255,7 +255,7 @@ def test_errors_say_what_is_wrong(counted: Done, tmp_path: Path) -> None:
         numbers_of(f"{HERE}.one_row_short", {}, cases, prompt)
     silent = [case._replace(evidence=()) for case in cases]
     with pytest.raises(R2RecError, match="add chain_sampler=evidence prompt=evidence"):
-        numbers_of("r2rec.baselines.counter.order", {}, silent, prompt)
+        numbers_of("r2rec.tuned.counter.order", {}, silent, prompt)
     demanding = choices(
         RegressSlice, *WORLD, "baseline=counter_fitted", "evaluation.min_history=500"
     )

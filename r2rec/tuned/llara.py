@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from r2rec.baselines.question import MARK, ClosedQuestion, View
 from r2rec.config import Prompt, Words
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import clean, show
 from r2rec.tasks.assemble import Texts
+from r2rec.tuned.question import MARK, ClosedQuestion, View
 
 
 def llara_question(view: View, texts: Texts, prompt: Prompt, words: Words) -> list[ClosedQuestion]:

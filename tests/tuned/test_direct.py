@@ -13,8 +13,6 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from r2rec.base.errors import R2RecError
-from r2rec.baselines.adapt import questions_with_answers
-from r2rec.baselines.direct import direct_question
 from r2rec.config import Words
 from r2rec.config.slices import AdaptCasesSlice, Arm, QuestionSlice
 from r2rec.data.split import evaluated
@@ -28,6 +26,8 @@ from r2rec.run.plan import plan
 from r2rec.run.rules import checked_config
 from r2rec.tasks.targets import for_sft
 from r2rec.tasks.training import load_source, targets
+from r2rec.tuned.adapt import questions_with_answers
+from r2rec.tuned.direct import direct_question
 from tests.small import Done, choices, composed, go, typed
 
 SAMPLERS = ("closed", "evidence")

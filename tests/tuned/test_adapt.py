@@ -12,11 +12,6 @@ import torch
 from safetensors.torch import load_file
 
 from r2rec.base.errors import R2RecError
-from r2rec.baselines import adapt
-from r2rec.baselines.llara import Hybrid, hybrid_steps, llara_question
-from r2rec.baselines.question import MARK, ClosedQuestion, View, encode_closed
-from r2rec.baselines.tallrec import tallrec_questions
-from r2rec.baselines.views import training_views
 from r2rec.config import Hardware
 from r2rec.config.slices import AdaptSlice, Arm, ChooseSlice
 from r2rec.llm import chat, load
@@ -24,6 +19,11 @@ from r2rec.prompts.cases import Item
 from r2rec.run.rules import checked_config
 from r2rec.tasks.assemble import Texts
 from r2rec.tasks.training import TaskSource, load_source
+from r2rec.tuned import adapt
+from r2rec.tuned.llara import Hybrid, hybrid_steps, llara_question
+from r2rec.tuned.question import MARK, ClosedQuestion, View, encode_closed
+from r2rec.tuned.tallrec import tallrec_questions
+from r2rec.tuned.views import training_views
 from tests.small import Done, choices, composed, go, typed
 
 METHODS = ("tallrec", "llara")

@@ -4,11 +4,11 @@ import numpy as np
 
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
-from r2rec.baselines.question import View
 from r2rec.baselines.ratings import IdArray
 from r2rec.chains.graph import Graph
 from r2rec.config.slices import AdaptSlice
 from r2rec.tasks.training import TaskSource, targets, with_negatives
+from r2rec.tuned.question import View
 
 
 def training_views(source: TaskSource, choices: AdaptSlice) -> list[View]:

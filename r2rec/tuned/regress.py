@@ -18,8 +18,7 @@ from scipy.special import log_softmax
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
-from r2rec.baselines import witness
-from r2rec.baselines.counter import Numbers
+from r2rec.chains import witness
 from r2rec.chains.chain import weighed
 from r2rec.chains.graph import FloatArray, IntArray
 from r2rec.config import Prompt
@@ -27,6 +26,7 @@ from r2rec.config.slices import RegressSlice
 from r2rec.prompts.cases import LABELS, RankingCase
 from r2rec.tasks.targets import for_sft
 from r2rec.tasks.training import load_source, ranking_tasks, targets
+from r2rec.tuned.counter import Numbers
 
 WEIGHTS = "weights.json"
 MOST_STEPS = 1000  # of L-BFGS; a few dozen are usual

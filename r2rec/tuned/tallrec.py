@@ -1,10 +1,10 @@
 """TALLRec (Bao et al., RecSys 2023): would the user like this item? Candidates rank by P(yes)."""
 
-from r2rec.baselines.question import ClosedQuestion, View
 from r2rec.config import Prompt, Words
 from r2rec.prompts.cases import Item
 from r2rec.prompts.render import clean, show
 from r2rec.tasks.assemble import Texts
+from r2rec.tuned.question import ClosedQuestion, View
 
 
 def tallrec_questions(

@@ -20,17 +20,9 @@ from numpy.typing import NDArray
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
-from r2rec.baselines import fit, witness
-from r2rec.baselines.question import (
-    ClosedQuestion,
-    case_questions,
-    closed_questions,
-    encode_answer,
-    encode_closed,
-    encode_options,
-)
+from r2rec.baselines import fit
 from r2rec.baselines.ratings import IdArray
-from r2rec.baselines.views import build_views, no_target, training_views
+from r2rec.chains import witness
 from r2rec.chains.chain import load_graph, weighed
 from r2rec.config import Hardware
 from r2rec.config.slices import AdaptCasesSlice, AdaptSlice, ChooseSlice
@@ -40,6 +32,15 @@ from r2rec.prompts.cases import LABELS, RankingCase
 from r2rec.tasks.assemble import load_texts
 from r2rec.tasks.targets import for_sft
 from r2rec.tasks.training import load_source, ranking_tasks, targets
+from r2rec.tuned.question import (
+    ClosedQuestion,
+    case_questions,
+    closed_questions,
+    encode_answer,
+    encode_closed,
+    encode_options,
+)
+from r2rec.tuned.views import build_views, no_target, training_views
 
 if TYPE_CHECKING:
     import torch
@@ -218,7 +219,7 @@ def ordered(n: int, epochs: float, batch_size: int, rng: np.random.Generator) ->
 
 def _hybrid_steps(steps: int, vectors: bool, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Which steps show item vectors; none where no sequence model is fitted."""
-    from r2rec.baselines.llara import hybrid_steps
+    from r2rec.tuned.llara import hybrid_steps
 
     if not vectors:
         return np.zeros(steps, bool)
@@ -255,7 +256,7 @@ def show_items(model: Any, fitted: Path, trained: Path | None = None) -> Any:
     """
     from safetensors.torch import load_file, load_model
 
-    from r2rec.baselines.llara import Hybrid
+    from r2rec.tuned.llara import Hybrid
 
     base = model
     if hasattr(model, "get_base_model"):

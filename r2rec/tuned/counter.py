@@ -25,7 +25,7 @@ def order(cases: Sequence[RankingCase], prompt: Prompt) -> Numbers:
     return {"order": -_of_evidence(cases, lambda chain: chain.place)}
 
 
-def told(cases: Sequence[RankingCase], prompt: Prompt) -> Numbers:
+def told_numbers(cases: Sequence[RankingCase], prompt: Prompt) -> Numbers:
     """All that the prompt tells of each candidate: no more, and no text.
 
     Counts are in logarithms, as one more matters less the more there are. Of candidates whose chain

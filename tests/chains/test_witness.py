@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from r2rec.base.errors import R2RecError
-from r2rec.baselines import fit, witness
+from r2rec.baselines import fit
+from r2rec.chains import witness
 from r2rec.chains.chain import load_graph, sample
 from r2rec.chains.graph import Graph, Queries, queries
 from r2rec.config import ChainSampler, Fit
