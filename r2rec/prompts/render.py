@@ -9,6 +9,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from r2rec.config import Prompt, Words
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
 
+TITLE_LENGTH = 80
+"""Characters of a title that are shown unless a prompt says otherwise; longer ones are cut."""
+
 ATTRIBUTE_LENGTH = 40
 """Characters of an attribute that are shown; longer ones are cut."""
 
@@ -36,7 +39,7 @@ LOOKALIKES = _replacements()
 
 
 @lru_cache(maxsize=CACHED_TEXTS)
-def clean(text: str, length: int = 80) -> str:
+def clean(text: str, length: int = TITLE_LENGTH) -> str:
     """One line of data text that cannot imitate the structure of a prompt.
 
     Removes control, format and private characters (line breaks, zero-width characters,
@@ -64,7 +67,7 @@ def clean_attributes(item: Item) -> list[str]:
 
 
 @lru_cache(maxsize=CACHED_TEXTS)
-def show(item: Item, length: int = 80) -> str:
+def show(item: Item, length: int = TITLE_LENGTH) -> str:
     """An item in a prompt: `[attribute, attribute] "Title"`, or its title alone.
 
     Attributes come first, so that they stand next to the item's label or rating.
@@ -142,7 +145,7 @@ def _shown_evidence(case: RankingCase, detailed: int, length: int) -> dict[str, 
     return {"told": chains, "order": labels, "unlinked": n_unlinked}
 
 
-def title(item: Item, length: int = 80) -> str:
+def title(item: Item, length: int = TITLE_LENGTH) -> str:
     """The title of an item, quoted."""
     return f'"{clean(item.title, length)}"'
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from r2rec.chains.graph import Graph, own_ratings
 from r2rec.config import Prompt
 from r2rec.prompts.cases import Chain, Evidence, Facts, Item, RankingCase, RatingCase
+from r2rec.prompts.render import TITLE_LENGTH, clean
 
 
 class Texts(NamedTuple):
@@ -23,6 +24,11 @@ class Texts(NamedTuple):
         if user < len(self.profiles):
             return self.profiles[user]
         return None
+
+    def cut(self, length: int) -> "Texts":
+        """The same texts, with titles of at most `length` characters."""
+        items = [Item(clean(item.title, length), item.attributes) for item in self.items]
+        return Texts(items, self.profiles)
 
 
 def load_texts(prepare: Path) -> Texts:
@@ -69,6 +75,8 @@ def ranking_cases(
         prompt: `history` is the number of recently liked items shown, the latest last.
         positive_above: A rating above this is a like.
     """
+    if prompt.title_length < TITLE_LENGTH:
+        texts = texts.cut(prompt.title_length)  # a thought may tell no more than the prompt
     chains_by_question: dict[Any, tuple[Chain, ...]] = {}
     evidence_by_question: dict[Any, tuple[Evidence, ...]] = {}
     if prompt.chains:

@@ -10,6 +10,7 @@ from r2rec.config import Prompt, Words
 from r2rec.pretrain.weighed import random_case
 from r2rec.prompts.cases import LABELS, Item
 from r2rec.prompts.render import render_prompt, told_in_full
+from r2rec.tasks.assemble import Texts
 
 WORDS = Words("movie", "movies", "watched")
 seeds = st.integers(0, 2**32 - 1)
@@ -44,6 +45,14 @@ def test_prompt_tells_the_strongest_chains_and_the_order_of_all(seed, detailed):
     ]
     unlinked = sum(evidence.item1 is None for evidence in case.evidence)
     assert (f"No chain leads to the last {unlinked}." in lines) == (unlinked > 0)
+
+
+def test_a_thought_tells_no_more_of_a_title_than_the_prompt():
+    """Titles are cut where cases are made, so that prompt, thought and audit see the same."""
+    long = Item("The Assassination of Jesse James by the Coward Robert Ford", ("Drama",))
+    cut = Texts([long], [None]).cut(20)
+    assert cut.items == [Item("The Assassination...", ("Drama",))]
+    assert Texts(cut.items, [None]).cut(20) == cut
 
 
 @given(seeds)
