@@ -57,8 +57,16 @@ class Done(NamedTuple):
 
 
 def composed(*overrides: str, experiment: str = "smoke") -> DictConfig:
-    """The configuration of an experiment under these overrides."""
-    return _composed(overrides, experiment).copy()
+    """The configuration of an experiment under these overrides.
+
+    `smoke` has the paper's closed chains here, unless the overrides choose others.
+    """
+    words = overrides
+    choosing = ("chain_sampler=", "+variant=open_chains", "+variant=retrieval")
+    chosen = any(word.startswith(choosing) for word in overrides)
+    if experiment == "smoke" and not chosen:
+        words = ("chain_sampler=closed", *overrides)
+    return _composed(words, experiment).copy()
 
 
 @cache

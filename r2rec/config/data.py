@@ -64,6 +64,7 @@ class ChainSampler:
     per_user: int = number(5, least=0)  # chains per user (4.1.2); fewer where the graph has fewer
     forward: bool = False  # chains lead to candidates, so only ranked users have any
     closed: bool = not_in_key(True)  # the user has rated the last item, so it can be asked for
+    tiny: str = not_in_key("closed")  # the tiny backbone that reads such prompts: closed, evidence
     params: dict[str, Any] = field(default_factory=dict)
 
 

@@ -55,6 +55,9 @@ class TinySpec:
     steps: int = number(800, above=0)  # optimiser steps
     batch_tokens: int = number(2304, above=0)  # tokens in a step, padding included
     learning_rate: float = number(3e-3, above=0)
+    # of forward and backward passes; the weights are float32. bfloat16 is faster where the CPU or
+    # GPU has matrix units for it.
+    dtype: str = choice("float32", "float32", "bfloat16")
 
 
 @dataclass

@@ -5,6 +5,7 @@ and the same trainers on top, at a thousandth of the size. LoRA on random weight
 so its base is trained here first.
 """
 
+import copy
 import math
 import sys
 import time
@@ -142,6 +143,7 @@ def _run_steps(
     """Take a step on each batch and append its row; stop early where a signal is pending."""
     from tqdm import tqdm
 
+    worker = _worker(model, spec.dtype)
     seconds_before = rows[-1][3] if rows else 0.0
     begin = time.perf_counter() - seconds_before
     bar = tqdm(
@@ -154,7 +156,7 @@ def _run_steps(
     )
     for batch in bar:
         step = len(rows)
-        loss = _take_step(model, optimizer, batch, rate=_learning_rate(step, spec))
+        loss = _take_step(model, worker, optimizer, batch, rate=_learning_rate(step, spec))
         n_tokens = batch.tokens.numel()
         rows.append((step, loss, n_tokens, time.perf_counter() - begin))
         bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
@@ -175,17 +177,38 @@ def _run_steps(
             return
 
 
-def _take_step(model: Any, optimizer: "Optimizer", batch: TokenBatch, rate: float) -> float:
+def _worker(model: Any, dtype: str) -> Any:
+    """What computes the gradients: the model itself, or a copy of it in this number format."""
+    import torch
+
+    wanted = getattr(torch, dtype)
+    if model.dtype == wanted:
+        return model
+    worker = copy.deepcopy(model)
+    for weight in worker.parameters():  # not buffers: rotations need full precision
+        weight.data = weight.data.to(wanted)
+    return worker
+
+
+def _take_step(
+    model: Any, worker: Any, optimizer: "Optimizer", batch: TokenBatch, rate: float
+) -> float:
     """One optimiser step at this learning rate; the loss before it."""
     import torch
 
     for group in optimizer.param_groups:
         group["lr"] = rate
-    loss = completion_loss(model, batch.tokens, batch.starts)
+    loss = completion_loss(worker, batch.tokens, batch.starts)
     torch.autograd.backward(loss)
+    pairs = list(zip(model.parameters(), worker.parameters(), strict=True))
+    for weight, copied in pairs:
+        weight.grad = copied.grad.to(weight.dtype)
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-    optimizer.zero_grad()
+    with torch.no_grad():
+        for weight, copied in pairs:
+            copied.copy_(weight)
+            copied.grad = None
     return float(loss.item())
 
 
@@ -223,5 +246,5 @@ def completion_loss(model: Any, tokens: "Tensor", starts: "Tensor") -> "Tensor":
     position = torch.arange(target.shape[1])[None]
     is_completion = position >= starts[:, None] - 1
     learned = is_completion & (target != model.config.pad_token_id)
-    logits = model.lm_head(hidden[learned])
+    logits = model.lm_head(hidden[learned]).float()
     return torch.nn.functional.cross_entropy(logits, target[learned])

@@ -46,8 +46,10 @@ LEVELS = (
     Level(candidates=20, chains=5, history=5, change=0.3),
 )
 READING = Level(candidates=3, chains=3, history=0, lines=3, weighed=True)
+FEW = Level(candidates=6, chains=5, history=0, weighed=True)
 WEIGHED = Level(candidates=20, chains=5, history=5, weighed=True)
-READING_PROGRESS = 0.1  # share of training on evidence chains after which whole tasks begin
+READING_PROGRESS = 0.2  # share of training on evidence chains after which whole tasks begin
+FEW_SHARE = 0.5  # of whole tasks: a prompt of 20 candidates takes four times as long
 SHARES = (0.03, 0.05, 0.04, 0.03, 0.05, 0.16, 0.10, 0.12, 0.42)  # of all steps, level by level
 CONCLUSION_DRILL = 6  # index in LEVELS
 DRILL_SHARE = 0.3  # of worlds, once training is past that level
@@ -57,14 +59,16 @@ CURRENT_SHARE = 0.85  # worlds beyond this share take any level up to the curren
 def level_at(progress: float, rng: np.random.Generator, chains: str = "closed") -> Level:
     """The level of the next world, at this share (0 to 1) of training.
 
-    With evidence chains a model reads single chains first, and then whole tasks of all sizes. For
+    With evidence chains a model reads single chains first, then whole tasks, short and long. For
     closed chains:
 
     Mostly the current level. Earlier levels come back now and then, so that nothing is forgotten.
     Conclusion drills go on to the end: they are short, and whole tasks fail in the conclusion.
     """
     if chains == "evidence":
-        return READING if progress < READING_PROGRESS else WEIGHED
+        if progress < READING_PROGRESS:
+            return READING
+        return FEW if rng.random() < FEW_SHARE else WEIGHED
     ends = np.cumsum(SHARES)[:-1]
     current = int(np.searchsorted(ends, progress, side="right"))
     draw = rng.random()

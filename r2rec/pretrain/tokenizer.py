@@ -20,7 +20,7 @@ PIECES = "|".join(
         r" ?(?:Liked|Chain|Step|[Nn]eighbour) \d{1,2}",  # " Chain 2"
         r" ?[A-Za-z]+",  # " watched"
         r" ?\d{3}0s",  # " 1950s"
-        r" ?\d{1,2}",  # " 17"
+        r" ?\d{1,2}(?=(?:\d\d)*(?!\d))",  # " 17"; of 1783 first " 17", then "83"
         r" ?[^\sA-Za-z\d]+(?:[ \n]+[^\sA-Za-z\d]+)*",  # '] "', ";\n-"
         r"\n",
         r"\s",

@@ -4,38 +4,41 @@ Titles, attributes and counts are random: what follows from them is all there is
 the compared candidates comes first is random too, so that the backbone learns no rule about it.
 """
 
+import re
 from random import Random
 
 import numpy as np
 
 from r2rec.config import Prompt, Words
 from r2rec.pretrain.conclusions import numbered
-from r2rec.pretrain.levels import Example
+from r2rec.pretrain.levels import READING, WEIGHED, Example, Level
 from r2rec.pretrain.naming import PROFILES, FreshNames, random_word
 from r2rec.prompts.answer import render_completion
 from r2rec.prompts.cases import LABELS, Evidence, Facts, Item, RankingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.thoughts import template, weighing
 
-COMPARISON_SHARE = 0.3  # of examples only compare numbers; they are short
-READING_SHARE = 0.2  # of examples only read a few chains
+COMPARISON_SHARE = 0.2  # of examples only compare numbers; they are short
+READING_SHARE = 0.1  # of examples only read a few chains
+TITLE_SHARE = 0.1  # of examples only read a few candidates
 DRILL_STEPS = 6  # comparisons of two candidates in a drill
-FAVOURITE_SHARE = 0.5  # of prompts: one of the compared candidates is to come first
-SHORT_SHARE = 0.4  # of prompts: few candidates, no history; many fit into a step
-FULL_SHARE = 0.5  # of the other prompts: as many candidates as the protocol has
+FAVOURITE_SHARE = 0.8  # of prompts: a random one of the compared candidates is to come first
+FULL_SHARE = 0.5  # of prompts: as many candidates and liked items as the level allows
 FACTS_SHARE = 0.85  # of prompts tell how many rated a candidate
 WITNESS_SHARE = 0.35  # of prompts say where another model ranks a candidate
 UNLINKED_SHARE = 0.3  # of prompts: chains lead to few candidates
 
 
-def weighed_example(words: Words, rng: np.random.Generator) -> Example:
+def weighed_example(words: Words, rng: np.random.Generator, level: Level = WEIGHED) -> Example:
     """A prompt with evidence chains and what the template teacher writes, or a drill."""
     draw = rng.random()
     if draw < COMPARISON_SHARE:
         return comparison_drill(rng)
     if draw < COMPARISON_SHARE + READING_SHARE:
         return reading_drill(words, rng)
-    case = random_case(rng)
+    if draw < COMPARISON_SHARE + READING_SHARE + TITLE_SHARE:
+        return title_drill(words, rng)
+    case = random_case(rng, level)
     favourite = ""
     if rng.random() < FAVOURITE_SHARE:
         compared = case.strongest()[: weighing.COMPARED]
@@ -51,9 +54,33 @@ def weighed_example(words: Words, rng: np.random.Generator) -> Example:
     return Example(text, render_completion(thought if prompt.reasoning else None, answer))
 
 
+def first_drill(words: Words, rng: np.random.Generator) -> Example:
+    """What training begins with: to copy titles and chains, and to compare numbers."""
+    draw = rng.random()
+    if draw < 0.2:
+        return comparison_drill(rng)
+    if draw < 0.4:
+        return reading_drill(words, rng)
+    return title_drill(words, rng)
+
+
+def title_drill(words: Words, rng: np.random.Generator) -> Example:
+    """A few candidates and what a thought says of them, in any order.
+
+    Little else than copying follows from it, and nothing is harder for a small model.
+    """
+    case = random_case(rng, READING)
+    lines = render_prompt(case, Prompt(name="pretrain", facts=bool(case.facts)), words).split("\n")
+    shown = [line for line in lines if re.match("- [A-T]: ", line)]
+    statements = []
+    for index in rng.permutation(len(case.candidates)).tolist():
+        statements.append(f"{weighing.described(case, index)}.")
+    return Example("\n".join(["Read these lines.", *shown]), "\n".join(numbered(statements, 1)))
+
+
 def reading_drill(words: Words, rng: np.random.Generator) -> Example:
     """A few chains and candidates, and what a thought reads of them: a model must first copy."""
-    case = random_case(rng, n_candidates=int(rng.integers(1, 4)))
+    case = random_case(rng, READING)
     lines = render_prompt(case, Prompt(name="pretrain", facts=bool(case.facts)), words).split("\n")
     shown = [line for line in lines if line.startswith(("- A", "- B", "- C"))]
     statements = [weighing.read_step(case, place) for place in range(len(case.candidates))]
@@ -61,8 +88,12 @@ def reading_drill(words: Words, rng: np.random.Generator) -> Example:
 
 
 def comparison_drill(rng: np.random.Generator) -> Example:
-    """Comparisons of numbers and nothing else: whole tasks have few, between much to copy."""
+    """Comparisons of numbers and nothing else: whole tasks have few, between much to copy.
+
+    The prompt has all numbers, so that every token of the answer can be learned.
+    """
     draw = Random(int(rng.integers(2**63)))
+    asked = ["Compare."]
     steps = []
     for _ in range(DRILL_STEPS):
         one, other = draw.sample(LABELS[:20], 2)
@@ -70,8 +101,10 @@ def comparison_drill(rng: np.random.Generator) -> Example:
         for name in draw.sample(weighing.CRITERIA, 3):
             first, second = _two_numbers(draw)
             parts.append(weighing.criterion(name, (one, first), (other, second)))
+        pairs = [f"{part.name} {part.first} to {part.second}" for part in parts]
+        asked.append(f"- {one} against {other}: {'; '.join(pairs)}.")
         steps.append(weighing.compared(one, other, parts))
-    return Example("Compare.", "\n".join(numbered(steps, first=draw.randint(1, 5))))
+    return Example("\n".join(asked), "\n".join(numbered(steps, first=draw.randint(1, 5))))
 
 
 def _two_numbers(draw: Random) -> tuple[int, int]:
@@ -86,20 +119,15 @@ def _two_numbers(draw: Random) -> tuple[int, int]:
     return first, second
 
 
-def random_case(rng: np.random.Generator, n_candidates: int | None = None) -> RankingCase:
-    """A user, candidates and evidence, all made up.
-
-    Args:
-        n_candidates: How many candidates there are, and no history; None: random.
-    """
+def random_case(rng: np.random.Generator, level: Level = WEIGHED) -> RankingCase:
+    """A user, candidates and evidence, all made up; no more of each than the level has."""
     draw = Random(int(rng.integers(2**63)))
     names = FreshNames(draw)
-    n_history = 0
-    if n_candidates is None and rng.random() < SHORT_SHARE:
-        n_candidates = draw.randint(2, 6)
-    elif n_candidates is None:
-        n_history = draw.randint(0, 5)
-        n_candidates = 20 if rng.random() < FULL_SHARE else draw.randint(6, 20)
+    n_candidates = level.candidates
+    n_history = level.history
+    if draw.random() >= FULL_SHARE:
+        n_candidates = draw.randint(min(2, n_candidates), n_candidates)
+        n_history = draw.randint(0, n_history)
     profile = None
     if draw.random() < PROFILES:
         profile = ", ".join(random_word(draw) for _ in range(3)).lower()

@@ -131,6 +131,10 @@ def told_in_full(case: RankingCase, detailed: int) -> list[int]:
 
 def _shown_evidence(case: RankingCase, detailed: int, length: int) -> dict[str, object]:
     """The evidence chains that are told in full, and the labels of all other candidates."""
+    titled = []
+    for item in case.candidates:
+        attributes = ", ".join(clean_attributes(item))
+        titled.append({"title": title(item, length), "attributes": attributes})
     told = told_in_full(case, detailed)
     chains = []
     for index in told:
@@ -142,7 +146,7 @@ def _shown_evidence(case: RankingCase, detailed: int, length: int) -> dict[str, 
     order = case.strongest()
     n_unlinked = sum(evidence.item1 is None for evidence in case.evidence)
     labels = [LABELS[index] for index in order]
-    return {"told": chains, "order": labels, "unlinked": n_unlinked}
+    return {"titled": titled, "told": chains, "order": labels, "unlinked": n_unlinked}
 
 
 def title(item: Item, length: int = TITLE_LENGTH) -> str:

@@ -16,8 +16,10 @@ from r2rec.thoughts.statements import MARKUP
 
 SHOWN_CHARACTERS = 60  # of a step in a reason, at most
 
-_READS = re.compile(r"Chain (?P<n>\d+): the user gave .*; [A-Z] is .*\.", re.DOTALL)
-_UNLINKED = re.compile(r"No chain leads to (?P<label>[A-Z]); [A-Z] is .*\.", re.DOTALL)
+_READS = re.compile(
+    r"Chain (?P<n>\d+): the user gave .*; \d+ recent ratings lead to .*\.", re.DOTALL
+)
+_UNLINKED = re.compile(r"No chain leads to (?P<label>[A-Z]): .*\.", re.DOTALL)
 _COMPARES = re.compile(r"(?P<one>[A-Z]) against (?P<other>[A-Z]): .*\.", re.DOTALL)
 _CONCLUDES = re.compile(r"[A-Z] comes first(?:, then [A-Z])*\.")
 # A number that may be a count or a share; "chain 2" and "step 3" are names. Not "4th", "1990s".

@@ -1,9 +1,9 @@
 """The template teacher on evidence chains: read the strongest, compare where they lead, conclude.
 
     Step 1: Chain 1: the user gave 4 to "Heat"; 212 others rated it; 34 of them soon rated C, 28
-    liked it; 9 recent ratings lead to C; C is "Fargo", 512 ratings, 78% liked.
+    liked it; 9 recent ratings lead to C: "Fargo", 512 ratings, 78% liked.
     Step 2: Chain 2: ...
-    Step 3: No chain leads to B; B is "Speed", 512 ratings, 64% liked.
+    Step 3: No chain leads to B: "Speed", 512 ratings, 64% liked.
     Step 4: C against F: people 34 to 12, better; recent ratings 9 to 11, worse; liked 78% to 78%,
     even.
     Step 5: C against B: ...
@@ -64,20 +64,25 @@ def read_step(case: RankingCase, n: int) -> str:
     index = case.strongest()[n]
     told = case.evidence[index]
     label = LABELS[index]
-    shown = title(case.candidates[index])
-    if case.facts:
-        shown += f", {case.facts[index].ratings} ratings, {case.facts[index].liked}% liked"
     if told.item1 is None:
-        return f"No chain leads to {label}; {label} is {shown}."
+        return f"No chain leads to {described(case, index)}."
     ranked = ""
     if told.witness is not None:
         ranked = f" another model ranks {label} {told.witness};"
     return (
         f"Chain {n + 1}: the user gave {told.rating_u1:g} to {title(told.item1)}; "
         f"{told.raters} others rated it; {told.soon} of them soon rated {label}, "
-        f"{told.liked} liked it; {told.links} recent ratings lead to {label};{ranked} "
-        f"{label} is {shown}."
+        f"{told.liked} liked it;{ranked} {told.links} recent ratings lead to "
+        f"{described(case, index)}."
     )
+
+
+def described(case: RankingCase, index: int) -> str:
+    """Which item a candidate is, and how many rated and liked it: its line in the prompt."""
+    told = f"{LABELS[index]}: {title(case.candidates[index])}"
+    if case.facts:
+        told += f", {case.facts[index].ratings} ratings, {case.facts[index].liked}% liked"
+    return told
 
 
 def criteria(case: RankingCase, one: int, other: int) -> list[Criterion]:

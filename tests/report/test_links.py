@@ -79,13 +79,11 @@ EVIDENCE = RankingCase(
 
 EVIDENCE_STEPS = {
     'Chain 1: the user gave 4 to "Vitamin C"; 90 others rated it; 34 of them soon rated C, 28 '
-    'liked it; 9 recent ratings lead to C; C is "Fargo", 99 ratings, 8% liked.': "c1 kC",
+    'liked it; 9 recent ratings lead to C: "Fargo", 99 ratings, 8% liked.': "c1 kC",
     'Chain 2: the user gave 4 to "Heat"; 90 others rated it; 34 of them soon rated A, 28 liked it; '
-    '9 recent ratings lead to A; another model ranks A 1; A is "Speed".': "h c2 kA",
-    'Chain 3: the user gave 4 to "Dial M for Murder"; 9 of them soon rated B; B is "Plan B".': (
-        "h kB"
-    ),
-    'No chain leads to D; D is "Henry V", 1 ratings, 1% liked.': "c0 kD",
+    'another model ranks A 1; 9 recent ratings lead to A: "Speed".': "h c2 kA",
+    'Chain 3: the user gave 4 to "Dial M for Murder"; 9 of them soon rated B: "Plan B".': ("h kB"),
+    'No chain leads to D: "Henry V", 1 ratings, 1% liked.': "c0 kD",
     "C against A: people 34 to 34, even; liked 8% to 2%, for C; ratings 99 to 9, for C; "
     "rank 3 to 1, for A.": "c1 c2 kC kA",
     "A against D: people 34 to 0, for A; liked 2% to 1%, for A.": "c2 kA kD",

@@ -33,10 +33,10 @@ CASE = RankingCase(
 )
 THOUGHT = """\
 Step 1: Chain 1: the user gave 4 to "Heat (1995)"; 212 others rated it; 34 of them soon rated B, \
-28 liked it; 9 recent ratings lead to B; B is "Fargo (1996)", 512 ratings, 64% liked.
+28 liked it; 9 recent ratings lead to B: "Fargo (1996)", 512 ratings, 64% liked.
 Step 2: Chain 2: the user gave 3 to "Alien (1979)"; 90 others rated it; 12 of them soon rated A, \
-9 liked it; 11 recent ratings lead to A; A is "Speed (1994)", 300 ratings, 71% liked.
-Step 3: No chain leads to C; C is "Jaws (1975)", 40 ratings, 50% liked.
+9 liked it; 11 recent ratings lead to A: "Speed (1994)", 300 ratings, 71% liked.
+Step 3: No chain leads to C: "Jaws (1975)", 40 ratings, 50% liked.
 Step 4: B against A: people 34 to 12, better; recent ratings 9 to 11, worse; \
 liked 64% to 71%, worse.
 Step 5: B against C: people 34 to 0, better; recent ratings 9 to 0, better; \
@@ -175,7 +175,7 @@ def test_another_model_counts_by_its_rank():
     )
     case = CASE._replace(evidence=told)
     thought, _ = written(case, "B")
-    assert "lead to B; another model ranks B 3; B is" in thought
+    assert "28 liked it; another model ranks B 3; 9 recent ratings lead to B: " in thought
     assert "liked 64% to 71%, worse; rank 3 to 1, worse." in thought
     # No chain leads to C, so the prompt does not say where the model ranks it.
     assert "liked 64% to 50%, better." in thought

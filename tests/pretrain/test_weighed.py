@@ -1,0 +1,102 @@
+"""Made-up evidence chains: what the backbone is taught about them is true."""
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from r2rec.base import seeds
+from r2rec.config import TinySpec, Words
+from r2rec.pretrain import backbone, weighed
+from r2rec.pretrain.levels import FEW, READING, WEIGHED, level_at
+from r2rec.pretrain.tokenizer import make_tokenizer
+from r2rec.prompts.answer import parse_ranking, split_thought
+
+SPEC = TinySpec(
+    chains="evidence",
+    vocabulary=700,
+    hidden=16,
+    layers=1,
+    heads=1,
+    feed_forward=32,
+    batch_tokens=512,
+    steps=6,
+    prompts_per_world=8,
+)
+COMPARED = re.compile(r"(people|recent ratings|liked|rank) (\d+)%? to (\d+)%?, (better|worse|even)")
+
+
+@given(st.integers(0, 2**32))
+def test_a_comparison_drill_has_the_right_verdicts_about_the_numbers_of_its_prompt(seed):
+    drill = weighed.comparison_drill(np.random.default_rng(seed))
+    parts = COMPARED.findall(drill.completion)
+    assert len(parts) == 3 * weighed.DRILL_STEPS
+    for name, one, other, verdict in parts:
+        assert re.search(rf"{name} {one}%? to {other}%?[;.]", drill.prompt)
+        gain = int(one) - int(other)
+        if name == "rank":
+            gain = -gain
+        assert verdict == ("even" if gain == 0 else "better" if gain > 0 else "worse")
+
+
+@given(st.integers(0, 2**32))
+def test_an_example_answers_with_a_ranking_of_all_that_it_shows(seed):
+    example = weighed.weighed_example(Words(), np.random.default_rng(seed), FEW)
+    labels = re.findall(r"^- ([A-T]): ", example.prompt, re.MULTILINE)
+    if "Ranking" not in example.completion:  # a drill
+        return
+    assert 1 < len(labels) <= FEW.candidates
+    reasoned = "First reason" in example.prompt
+    answer = parse_ranking(example.completion, len(labels), reasoned)
+    assert answer.valid
+    assert sorted(answer.labels) == labels
+    thought, _ = split_thought(example.completion, reasoned)
+    for title in re.findall(r'"[^"]*"', thought or ""):
+        assert title in example.prompt
+
+
+@given(st.integers(0, 2**32), st.sampled_from([READING, FEW, WEIGHED]))
+def test_a_case_has_no_more_than_its_level(seed, level):
+    case = weighed.random_case(np.random.default_rng(seed), level)
+    assert 2 <= len(case.candidates) <= level.candidates
+    assert len(case.history) <= level.history
+    assert sorted(told.place for told in case.evidence) == list(range(1, len(case.candidates) + 1))
+
+
+def test_training_reads_single_chains_first():
+    rng = np.random.default_rng(0)
+    assert level_at(0.0, rng, "evidence") == READING
+    later = {level_at(0.5, rng, "evidence") for _ in range(50)}
+    assert later == {FEW, WEIGHED}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return make_tokenizer(SPEC, seeds.generator(0, "backbone"))
+
+
+@given(number=st.integers(0, 99999))
+def test_numbers_are_cut_from_their_end(tokenizer, number):
+    cut = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(f" {number} others")
+    pieces = [piece.removeprefix("Ġ") for piece, _ in cut[:-1]]  # Ġ is a space
+    assert "".join(pieces) == str(number)
+    assert all(len(piece) == 2 for piece in pieces[1:])
+
+
+def test_half_precision_trains_weights_of_full_precision(tokenizer, tmp_path):
+    spec = replace(SPEC, dtype="bfloat16")
+    torch.manual_seed(0)
+    model = backbone.make_model(spec, len(tokenizer))
+    before = model.lm_head.weight.detach().clone()
+    log = backbone.train_backbone(model, tokenizer, spec, tmp_path)
+    torch.manual_seed(0)
+    full = backbone.make_model(spec, len(tokenizer))
+    exact = backbone.train_backbone(full, tokenizer, SPEC, tmp_path / "full")
+    assert model.dtype == torch.float32
+    assert not torch.equal(before, model.lm_head.weight)
+    assert np.allclose(log["loss"], exact["loss"], rtol=0.02)
+    assert not np.array_equal(log["loss"], exact["loss"])
