@@ -71,7 +71,7 @@ STAGES = (
         "backbone",
         "r2rec.pretrain.backbone:backbone",
         slices.BackboneSlice,
-        version=4,
+        version=5,
         keeps=("checkpoints",),
         title="train a tiny language model",
         curve=Curve("loss", "Training loss of the tiny backbone"),
@@ -81,7 +81,7 @@ STAGES = (
         "r2rec.thoughts.think:think",
         slices.ThinkSlice,
         needs=("prepare", "split", "weigh", "witness", "backbone"),
-        version=9,
+        version=10,
         title="let a teacher write interaction-of-thoughts, audit them",
     ),
     Stage(

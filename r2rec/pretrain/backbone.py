@@ -198,7 +198,7 @@ def _take_step(
 
     for group in optimizer.param_groups:
         group["lr"] = rate
-    loss = completion_loss(worker, batch.tokens, batch.starts)
+    loss = learned_loss(worker, batch.tokens, batch.learned)
     torch.autograd.backward(loss)
     pairs = list(zip(model.parameters(), worker.parameters(), strict=True))
     for weight, copied in pairs:
@@ -229,22 +229,19 @@ def backbone_schedule(step: int, steps: int) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(angle))
 
 
-def completion_loss(model: Any, tokens: "Tensor", starts: "Tensor") -> "Tensor":
-    """Mean cross-entropy over completion tokens, in nats; no other logits are computed.
+def learned_loss(model: Any, tokens: "Tensor", learned: "Tensor") -> "Tensor":
+    """Mean cross-entropy over learned tokens, in nats; no other logits are computed.
 
     No attention mask is needed: padding stands on the right, and a causal model's earlier tokens
     don't see it.
 
     Args:
         tokens: [n, length] token ids.
-        starts: [n] where each completion starts.
+        learned: [n, length] whether a token counts.
     """
     import torch
 
     hidden = model.model(input_ids=tokens).last_hidden_state[:, :-1]
-    target = tokens[:, 1:]
-    position = torch.arange(target.shape[1])[None]
-    is_completion = position >= starts[:, None] - 1
-    learned = is_completion & (target != model.config.pad_token_id)
-    logits = model.lm_head(hidden[learned]).float()
-    return torch.nn.functional.cross_entropy(logits, target[learned])
+    counts = learned[:, 1:]
+    logits = model.lm_head(hidden[counts]).float()
+    return torch.nn.functional.cross_entropy(logits, tokens[:, 1:][counts])

@@ -1,5 +1,6 @@
 """Generated prompts as batches of token ids."""
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 WORLDS_PER_POOL = 8
 
-Encoded = tuple[list[int], int]  # token ids of a conversation, and where its completion starts
+Encoded = tuple[list[int], list[bool]]  # token ids of a conversation, and which are learned
 
 
 class TokenBatch(NamedTuple):
@@ -24,7 +25,7 @@ class TokenBatch(NamedTuple):
 
     pool: int  # the first step of the pool it was cut from
     tokens: "Tensor"  # [n, length], padding (0) on the right
-    starts: "Tensor"  # [n] where each completion starts
+    learned: "Tensor"  # [n, length] whether the loss is over a token
 
 
 def token_batches(tokenizer: Any, spec: TinySpec, step: int = 0) -> Iterator[TokenBatch]:
@@ -85,15 +86,20 @@ def _padded_batch(pool: int, group: list[Encoded]) -> TokenBatch:
 
     longest = len(group[-1][0])
     tokens = torch.zeros(len(group), longest, dtype=torch.long)
-    for row, (ids, _) in enumerate(group):
+    learned = torch.zeros(len(group), longest, dtype=torch.bool)
+    for row, (ids, is_learned) in enumerate(group):
         tokens[row, : len(ids)] = torch.tensor(ids)
-    starts = torch.tensor([start for _, start in group])
-    return TokenBatch(pool, tokens, starts)
+        learned[row, : len(ids)] = torch.tensor(is_learned)
+    return TokenBatch(pool, tokens, learned)
 
 
 def encode_example(tokenizer: Any, example: Example) -> Encoded:
-    """Token ids of a whole conversation, and where the part that is trained on starts."""
-    learned = example.completion[len(example.given) :]
+    """Token ids of a whole conversation, and which of them the loss is over."""
     head = tokenizer.encode(f"<|user|>{example.prompt}<|assistant|>{example.given}")
-    tail = tokenizer.encode(f"{learned}<|end|>")
-    return head + tail, len(head)
+    text = f"{example.completion[len(example.given) :]}<|end|>"
+    tail = tokenizer(text, return_offsets_mapping=True)
+    spans = [match.span() for match in re.finditer(example.learned or "(?s).+", text)]
+    learned = [False] * len(head)
+    for start, end in tail["offset_mapping"]:
+        learned.append(any(start < stop and begin < end for begin, stop in spans))
+    return head + tail["input_ids"], learned

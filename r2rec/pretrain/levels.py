@@ -30,6 +30,7 @@ class Example(NamedTuple):
     prompt: str
     completion: str
     given: str = ""  # the beginning of the completion, which the loss leaves out
+    learned: str = ""  # a pattern: the loss is over what it finds in the rest; "": over all of it
 
 
 # No prompt of the last three levels says what its user looks for. A backbone learns to read and to

@@ -77,7 +77,8 @@ def _corpus(chains: str, rng: np.random.Generator) -> Iterator[str]:
     level = WEIGHED if chains == "evidence" else LEVELS[-1]._replace(change=0)
     for _ in range(CORPUS_WORLDS):
         for example in world_examples(rng, level, PROMPTS_PER_CORPUS_WORLD):
-            yield from example
+            yield example.prompt
+            yield example.completion
     for word in WORDS:
         text = f" {word.capitalize()}" * 4
         yield from [text] * WORD_REPEATS

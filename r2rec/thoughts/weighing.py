@@ -28,6 +28,8 @@ COMPARED = 3
 CRITERIA = ("people", "recent ratings", "liked", "rank")
 """What is compared of two candidates, as far as the prompt tells it."""
 
+BETTER, WORSE, EVEN = VERDICTS = ("better", "worse", "even")
+
 
 class Criterion(NamedTuple):
     """One number in which two candidates are compared."""
@@ -121,9 +123,9 @@ def compared(one: str, other: str, parts: Sequence[Criterion]) -> str:
     """Comparisons of two candidates as a step."""
     told = []
     for part in parts:
-        verdict = "even"
+        verdict = EVEN
         if part.winner:
-            verdict = "better" if part.winner == one else "worse"
+            verdict = BETTER if part.winner == one else WORSE
         told.append(f"{part.name} {part.first} to {part.second}, {verdict}")
     return f"{one} against {other}: {'; '.join(told)}."
 

@@ -59,16 +59,16 @@ def train(tokenizer, monkeypatch) -> Callable[..., Trained]:
     ) -> Trained:
         torch.manual_seed(0)
         model = tiny.make_model(SPEC, len(tokenizer))
-        completion_loss = tiny.completion_loss
+        learned_loss = tiny.learned_loss
         steps = iter(range(100))
 
         def loss(*given: Any) -> torch.Tensor:
             if next(steps) == at_step:
                 interrupt()
-            return completion_loss(*given)
+            return learned_loss(*given)
 
         with monkeypatch.context() as patch:
-            patch.setattr(tiny, "completion_loss", loss)
+            patch.setattr(tiny, "learned_loss", loss)
             log = tiny.train_backbone(model, tokenizer, SPEC, folder)
         return model.state_dict(), log.drop("seconds")
 

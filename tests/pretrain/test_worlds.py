@@ -30,7 +30,7 @@ def numbers(pattern: re.Pattern[str], text: str) -> dict[str, int]:
 @pytest.mark.parametrize("level", WHOLE_TASKS, ids=str)
 def test_whole_tasks_are_answered_in_form(level):
     n_candidates = set()
-    for prompt, completion, _ in drawn(level):
+    for prompt, completion, *_ in drawn(level):
         reasoned = "First reason" in prompt
         if "Rank the candidates" in prompt:
             labels = re.findall(r"^- ([A-Z]): ", prompt, re.M)
@@ -53,7 +53,7 @@ def test_conclusions_follow_what_was_read(change, heads):
     One of those close to the first comes first.
     """
     is_favourite = []
-    for prompt, completion, _ in drawn(Level(20, 3, 3, change=change)):
+    for prompt, completion, *_ in drawn(Level(20, 3, 3, change=change)):
         if "Rank the candidates" not in prompt or "First reason" not in prompt:
             continue
         steps = thought_steps(split_thought(completion, True)[0])
@@ -80,7 +80,7 @@ def test_conclusions_follow_what_was_read(change, heads):
 def test_conclusion_drills():
     """They give the counts and ask for what follows; some name a label twice on purpose."""
     n_repeated = 0
-    for prompt, completion, given in drawn(Level(20, 0, 0, counted=True), 60):
+    for prompt, completion, given, _ in drawn(Level(20, 0, 0, counted=True), 60):
         assert completion.startswith(given)
         sums = numbers(SUM, given)
         answer = parse_ranking(completion, len(sums), True)
@@ -111,7 +111,7 @@ def test_some_worlds_count_missing_traits():
 @pytest.mark.parametrize("level", LOOKUPS, ids=str)
 def test_lookups_read_their_lines(level):
     """Attributes and ratings of a fact stand in the line of its name, in that order."""
-    for prompt, completion, _ in drawn(level, 5):
+    for prompt, completion, *_ in drawn(level, 5):
         lines = prompt.split("\n")[1:]
         assert 1 <= len(lines) <= level.lines
         for n, (line, fact) in enumerate(zip(lines, completion.split("\n"), strict=True), 1):
