@@ -13,14 +13,14 @@ from r2rec.config import Prompt, Words
 from r2rec.pretrain.conclusions import numbered
 from r2rec.pretrain.levels import READING, WEIGHED, Example, Level
 from r2rec.pretrain.naming import PROFILES, FreshNames, random_word
-from r2rec.prompts.answer import render_completion
+from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS, Evidence, Facts, Item, RankingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.thoughts import template, weighing
 
-COMPARISON_SHARE = 0.2  # of examples only compare numbers; they are short
-READING_SHARE = 0.1  # of examples only read a few chains
-TITLE_SHARE = 0.1  # of examples only read a few candidates
+# Of examples, once whole tasks have begun; the rest are whole tasks. Drills are short.
+DRILL_SHARES = {"comparison": 0.25, "order": 0.15, "reading": 0.1, "title": 0.05}
+FIRST_SHARES = {"comparison": 0.4, "reading": 0.2, "title": 0.4}  # before that
 DRILL_STEPS = 6  # comparisons of two candidates in a drill
 FAVOURITE_SHARE = 0.8  # of prompts: a random one of the compared candidates is to come first
 FULL_SHARE = 0.5  # of prompts: as many candidates and liked items as the level allows
@@ -31,13 +31,8 @@ UNLINKED_SHARE = 0.3  # of prompts: chains lead to few candidates
 
 def weighed_example(words: Words, rng: np.random.Generator, level: Level = WEIGHED) -> Example:
     """A prompt with evidence chains and what the template teacher writes, or a drill."""
-    draw = rng.random()
-    if draw < COMPARISON_SHARE:
-        return comparison_drill(rng)
-    if draw < COMPARISON_SHARE + READING_SHARE:
-        return reading_drill(words, rng)
-    if draw < COMPARISON_SHARE + READING_SHARE + TITLE_SHARE:
-        return title_drill(words, rng)
+    if rng.random() < sum(DRILL_SHARES.values()):
+        return drill(words, rng, DRILL_SHARES)
     case = random_case(rng, level)
     favourite = ""
     if rng.random() < FAVOURITE_SHARE:
@@ -54,12 +49,15 @@ def weighed_example(words: Words, rng: np.random.Generator, level: Level = WEIGH
     return Example(text, render_completion(thought if prompt.reasoning else None, answer))
 
 
-def first_drill(words: Words, rng: np.random.Generator) -> Example:
-    """What training begins with: to copy titles and chains, and to compare numbers."""
-    draw = rng.random()
-    if draw < 0.2:
+def drill(words: Words, rng: np.random.Generator, shares: dict[str, float]) -> Example:
+    """A drill of a kind drawn by these shares."""
+    weights = np.array(list(shares.values()))
+    kind = list(shares)[rng.choice(len(shares), p=weights / weights.sum())]
+    if kind == "comparison":
         return comparison_drill(rng)
-    if draw < 0.4:
+    if kind == "order":
+        return order_drill(rng)
+    if kind == "reading":
         return reading_drill(words, rng)
     return title_drill(words, rng)
 
@@ -105,9 +103,21 @@ def comparison_drill(rng: np.random.Generator) -> Example:
     return Example("Compare.", completion, learned="|".join(weighing.VERDICTS))
 
 
+def order_drill(rng: np.random.Generator) -> Example:
+    """The answer that follows from an order and from what was concluded, which is given."""
+    n = int(rng.integers(3, 21))
+    order = [LABELS[index] for index in rng.permutation(n)]
+    first = order[rng.integers(weighing.COMPARED)]
+    ranked = [first, *(label for label in order if label != first)]
+    thought = "\n".join(numbered([weighing.conclusion_step(ranked[: weighing.COMPARED])], 6))
+    completion = render_completion(thought, render_ranking(ranked))
+    given = completion.partition("Ranking")[0]
+    return Example(f"By evidence, strongest first: {', '.join(order)}.", completion, given)
+
+
 def _two_numbers(draw: Random) -> tuple[int, int]:
     """Numbers of one size, often close, at times equal."""
-    largest = draw.choice((5, 20, 20, 99, 99, 300))
+    largest = draw.choice((5, 20, 20, 99, 99, 300, 900))
     first = draw.randint(0, largest)
     second = draw.randint(0, largest)
     if draw.random() < 0.3:

@@ -19,7 +19,7 @@ from r2rec.data.split import leave_last_out
 from r2rec.pretrain import drills, naming
 from r2rec.pretrain.conclusions import WITHOUT_OTHER_SHARE, conclude, numbered, pick_favourite
 from r2rec.pretrain.levels import Example, Level, varied
-from r2rec.pretrain.weighed import first_drill, weighed_example
+from r2rec.pretrain.weighed import FIRST_SHARES, drill, weighed_example
 from r2rec.prompts.answer import render_completion
 from r2rec.prompts.cases import RankingCase, RatingCase
 from r2rec.prompts.render import render_prompt
@@ -54,7 +54,7 @@ def world_examples(rng: np.random.Generator, level: Level, n: int) -> list[Examp
     if level.weighed:
         words = DOMAINS[rng.integers(len(DOMAINS))]
         if level.lines:
-            return [first_drill(words, rng) for _ in range(n)]
+            return [drill(words, rng, FIRST_SHARES) for _ in range(n)]
         return [weighed_example(words, rng, level) for _ in range(n)]
     if level.counted:
         return [drills.conclusion_drill(level, rng) for _ in range(n)]

@@ -46,7 +46,7 @@ def test_a_comparison_drill_has_the_right_verdicts(seed):
 def test_an_example_answers_with_a_ranking_of_all_that_it_shows(seed):
     example = weighed.weighed_example(Words(), np.random.default_rng(seed), FEW)
     labels = re.findall(r"^- ([A-T]): ", example.prompt, re.MULTILINE)
-    if "Ranking" not in example.completion:  # a drill
+    if not example.prompt.startswith("You recommend"):  # a drill
         return
     assert 1 < len(labels) <= FEW.candidates
     reasoned = "First reason" in example.prompt
@@ -99,3 +99,15 @@ def test_half_precision_trains_weights_of_full_precision(tokenizer, tmp_path):
     assert not torch.equal(before, model.lm_head.weight)
     assert np.allclose(log["loss"], exact["loss"], rtol=0.02)
     assert not np.array_equal(log["loss"], exact["loss"])
+
+
+@given(st.integers(0, 2**32))
+def test_an_order_drill_keeps_the_order_after_the_first(seed):
+    example = weighed.order_drill(np.random.default_rng(seed))
+    order = re.findall(r"\b[A-T]\b", example.prompt.partition(":")[2])
+    answer = parse_ranking(example.completion, len(order), True)
+    assert answer.valid
+    first = answer.labels[0]
+    assert first in order[:3]
+    assert f"{first} comes first" in example.given
+    assert list(answer.labels[1:]) == [label for label in order if label != first]
