@@ -15,6 +15,7 @@ from r2rec import config
 from r2rec.__main__ import CONF
 from r2rec.base.errors import R2RecError
 from r2rec.report.labels import flat
+from r2rec.run import hardware_rules, rules
 from r2rec.run.rules import checked_config
 
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
@@ -84,8 +85,8 @@ def test_experiments_compose_under_their_own_name(name: str) -> None:
 def test_members_compose_and_are_named_after_their_file(
     member: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("hardware_rules", "rules"):  # as if every extra were installed
-        monkeypatch.setattr(f"r2rec.run.{module}.find_spec", lambda name: object())
+    for module in (hardware_rules, rules):  # as if every extra were installed
+        monkeypatch.setattr(module, "find_spec", lambda name: object())
     cfg = composed(member, *NEEDS.get(member, []))
     checked_config(cfg)
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
@@ -97,7 +98,7 @@ def test_members_compose_and_are_named_after_their_file(
 def test_an_engine_that_is_not_installed_is_refused_before_anything_is_trained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("r2rec.run.rules.find_spec", lambda name: None)
+    monkeypatch.setattr(rules, "find_spec", lambda name: None)
     with pytest.raises(R2RecError, match=r"generation=vllm needs pip install 'r2rec\[vllm\]'"):
         checked_config(composed("generation=vllm"))
     checked_config(composed("generation=vllm", "until=sft"))

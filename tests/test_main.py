@@ -212,12 +212,12 @@ def test_rerun_repeats_a_run_with_other_overrides(tmp_path: Path) -> None:
 
 
 RERUN_MISTAKES = {
-    "rerun nowhere": "nowhere holds no run: there is no manifest.json",
+    "rerun nowhere": "no run nowhere: there is none in outputs",
     "rerun first sedd=1": "sedd",
     "rerun first dataset=nope": "dataset/nope",
     "rerun first seed=[1": "cannot read the override",
-    "rerun first -m seed=0,1": "rerun takes overrides, not -m",
-    "pln": "unknown command pln; commands: plan, rerun",
+    "rerun first -m seed=0,1": "-m is no override: one run takes KEY=VALUE",
+    "pln": r"unknown command pln \(did you mean plan\?\); commands: plan, list, runs",
 }
 
 

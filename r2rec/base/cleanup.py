@@ -17,7 +17,7 @@ def clear(folder: Path) -> set[str]:
     A folder without a run's manifest is left alone. The manifest goes last: after a kill it still
     tells the next run what to remove.
     """
-    manifest = _manifest_of_run(folder / MANIFEST)
+    manifest = manifest_of_run(folder / MANIFEST)
     if manifest is not None:
         ours = ALWAYS_OURS | set(manifest.get("results", []))
         for name in shown(folder) & ours:
@@ -40,7 +40,7 @@ def shown(folder: Path) -> set[str]:
     return names
 
 
-def _manifest_of_run(path: Path) -> dict[str, Any] | None:
+def manifest_of_run(path: Path) -> dict[str, Any] | None:
     """The manifest of a run; None where there is none, or where the file is somebody else's."""
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

@@ -80,6 +80,8 @@ def _closure(modules: tuple[str, ...], inside: str | None) -> dict[str, Path]:
         path = _source(name)
         if name in found or path is None:
             continue
+        if name == PACKAGE:  # its __init__.py hands on names of modules, and makes nothing
+            continue
         found[name] = path
         parent = name.rpartition(".")[0]
         if parent:  # importing a.b runs a/__init__.py

@@ -39,16 +39,19 @@ def evaluation_cases(
     """The ranking case of each row of `candidates`, from all ratings that its user is told.
 
     Args:
-        inputs: Artefacts `prepare`, `split` and `chain`; `tell` where there is one.
+        inputs: Artefacts `prepare`, `split` and `chain`; `tell` where there is one. Without
+            `chain`, the prompt must show no chains.
         candidates: Columns user, positive and items, as `evaluated` gives them.
     """
     table = Candidates.of(candidates)
     users = table.users.astype(np.int64)
     graph = load_graph(inputs["prepare"], inputs["split"], told_table(inputs))
     told_ratings = np.diff(graph.start)[users]
-    queries = candidates.select("user", query=pl.int_range(pl.len()))
-    chains = pl.read_parquet(inputs["chain"] / "chains.parquet")
-    chains = chains.join(queries, on="user", maintain_order="left")
+    chains = pl.DataFrame(schema={"query": pl.Int64})
+    if "chain" in inputs:
+        queries = candidates.select("user", query=pl.int_range(pl.len()))
+        chains = pl.read_parquet(inputs["chain"] / "chains.parquet")
+        chains = chains.join(queries, on="user", maintain_order="left")
     return ranking_cases(
         RankingQuestions(users, told_ratings, table.items),
         chains.sort("query", maintain_order=True),

@@ -32,12 +32,17 @@ class JoinedArm(NamedTuple):
 
 
 def collected_arms(folder: Path) -> list[JoinedArm]:
-    """All arms of all finished jobs in a sweep's folder, in their order.
+    """All arms of all finished jobs in a sweep's folder, in their order (`joined_arms`)."""
+    return joined_arms([file.parent for file in files_of_jobs(folder, "metrics.json")])
+
+
+def joined_arms(jobs: Sequence[Path]) -> list[JoinedArm]:
+    """All arms of these jobs, which have finished, in their order.
 
     An arm that several jobs share, such as a baseline or the bare backbone, is listed once. Arms
     of one name with different results keep their label, which is added to their `variant`.
     """
-    arms = _without_repeats(_arms_of_jobs(folder))
+    arms = _without_repeats(_arms_of_jobs(jobs))
     settings = _distinct_settings(arms)
     collected = []
     for arm in arms:
@@ -50,9 +55,8 @@ def collected_arms(folder: Path) -> list[JoinedArm]:
     return collected
 
 
-def _arms_of_jobs(folder: Path) -> list[JoinedArm]:
+def _arms_of_jobs(jobs: Sequence[Path]) -> list[JoinedArm]:
     """Every record of every job."""
-    jobs = [file.parent for file in files_of_jobs(folder, "metrics.json")]
     job_labels = labels(list(map(_config, jobs)))
     arms = []
     for job, label in zip(jobs, job_labels, strict=True):

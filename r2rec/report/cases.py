@@ -95,7 +95,7 @@ def browser(
     reasoned = config.prompt.reasoning and not config.baseline.endpoint
     cases = []
     for question, (user, positive, items) in zip(questions, users.iter_rows(), strict=True):
-        case = _as_shown(question, config.prompt.title_length)
+        case = as_shown(question, config.prompt.title_length)
         index = items.index(positive)
         in_full = told_in_full(case, config.prompt.detailed)
         answers = [told(case, row.get(user), index, reasoned, room, in_full) for row in rows]
@@ -135,7 +135,7 @@ def told(
     if row is None or row["completion"] is None:
         return ShownAnswer("invalid", "invalid: not asked", (0,) * count, "", (), "")
     ranks = _ranks(row["candidates"], row["ranking"])
-    verdict, summary = _verdict(row, ranks[positive], count, reasoned)
+    verdict, summary = verdict_of(row, ranks[positive], count, reasoned)
 
     text = row["completion"]
     closed = "</think>" in text
@@ -183,7 +183,7 @@ def _ranks(candidates: Sequence[int], ranking: Sequence[int]) -> tuple[int, ...]
     return tuple(rank_of.get(item, 0) for item in candidates)
 
 
-def _as_shown(case: RankingCase, length: int) -> RankingCase:
+def as_shown(case: RankingCase, length: int) -> RankingCase:
     """The case with its texts cut and cleaned as the prompt does it."""
     profile = None
     if case.profile:
@@ -221,7 +221,7 @@ def _cut(text: str, room: int) -> str:
     return f"{text[:room]}… [cut here; rankings.parquet has all of it]"
 
 
-def _verdict(row: Mapping[str, Any], rank: int, count: int, reasoned: bool) -> tuple[str, str]:
+def verdict_of(row: Mapping[str, Any], rank: int, count: int, reasoned: bool) -> tuple[str, str]:
     """(verdict, the same in words) of a held-out item at `rank`, 0 where the answer left it out."""
     if not row["valid"]:
         problem = parse_ranking(row["completion"], count, reasoned).problem

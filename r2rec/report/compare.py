@@ -38,6 +38,8 @@ class Setting(NamedTuple):
 Hits = Mapping[Setting, pl.DataFrame]
 """A row per user and seed: user, positive, shown (the candidates as text), hit (0 or 1), seed."""
 
+Pair = tuple[Setting, Setting]  # the earlier arm and the later one
+
 
 def hits_by_setting(arms: Sequence[JoinedArm]) -> Hits:
     """The hits of every arm, all seeds together.
@@ -47,44 +49,59 @@ def hits_by_setting(arms: Sequence[JoinedArm]) -> Hits:
     """
     tables: dict[Setting, list[pl.DataFrame]] = {}
     for arm in arms:
-        record = arm.record
-        setting = Setting(
-            dataset=record["dataset"],
-            train_dataset=record["train_dataset"],
-            method=record["method"],
-            variant=record["variant"],
-            label=arm.label,
-        )
-        tables.setdefault(setting, []).append(_hits(record, arm.rankings))
+        tables.setdefault(setting_of(arm), []).append(_hits(arm.record, arm.rankings))
     return {setting: pl.concat(parts) for setting, parts in tables.items()}
 
 
-def paired_differences(hits: Hits) -> list[Row]:
-    """HR@1 of each arm minus that of each earlier one, paired over the users of the seeds of both.
+def setting_of(arm: JoinedArm) -> Setting:
+    """An arm without its seed."""
+    return Setting(
+        dataset=arm.record["dataset"],
+        train_dataset=arm.record["train_dataset"],
+        method=arm.record["method"],
+        variant=arm.record["variant"],
+        label=arm.label,
+    )
+
+
+def pairs_to_compare(hits: Hits) -> list[Pair]:
+    """The pairs of arms, the earlier one first, that a sweep compares.
 
     Two arms are compared if they have the same setting, or if they are one method and the earlier
     one has the setting of the first job.
+    """
+    pairs = []
+    for earlier, later in combinations(hits, 2):
+        same_setting = earlier.label == later.label
+        first_setting = earlier.method == later.method and not earlier.label
+        if earlier.dataset == later.dataset and (same_setting or first_setting):
+            pairs.append((earlier, later))
+    return pairs
+
+
+def paired_differences(hits: Hits, pairs: Sequence[Pair] | None = None) -> list[Row]:
+    """HR@1 of each arm minus that of each earlier one, paired over the users of the seeds of both.
+
+    Args:
+        pairs: Those that are compared; None: `pairs_to_compare`. Two arms that ranked other
+            candidates are left out.
 
     Returns:
         Keys: dataset, method, against, seeds, pairs, those of `statistics.Comparison`, and p_holm:
         Holm's p in the family of all comparisons on one data set.
     """
     rows = []
-    for (earlier, before), (later, after) in combinations(hits.items(), 2):
-        same_setting = earlier.label == later.label
-        first_setting = earlier.method == later.method and not earlier.label
-        if earlier.dataset != later.dataset or not (same_setting or first_setting):
-            continue
-        pairs = after.join(before, on=PAIRED_BY, suffix="_before")
-        if pairs.is_empty():
+    for earlier, later in pairs_to_compare(hits) if pairs is None else pairs:
+        paired = hits[later].join(hits[earlier], on=PAIRED_BY, suffix="_before")
+        if paired.is_empty():
             continue  # they ranked other candidates
-        comparison = compare(pairs["hit"], pairs["hit_before"], pairs["user"], pairs["seed"])
+        comparison = compare(paired["hit"], paired["hit_before"], paired["user"], paired["seed"])
         row: Row = {
             "dataset": later.dataset,
             "method": later.name(),
             "against": earlier.name(),
-            "seeds": pairs["seed"].n_unique(),
-            "pairs": pairs.height,
+            "seeds": paired["seed"].n_unique(),
+            "pairs": paired.height,
         }
         rows.append(row | dict(comparison))
     _add_holm(rows)

@@ -17,12 +17,32 @@ def files_of_jobs(folder: Path, name: str) -> list[Path]:
 
 
 def stages_of(job: Path) -> dict[str, StageRecord]:
-    """The stages that a job's manifest lists, by name; none where there is no manifest."""
+    """The stages that a job's manifest lists, by name; none where there is no manifest.
+
+    The paths of artefacts are those that can be opened from here.
+    """
     manifest = job / MANIFEST
     if not manifest.exists():
         return {}
-    stages: dict[str, StageRecord] = json.loads(manifest.read_text())["stages"]
-    return stages
+    stages = json.loads(manifest.read_text(encoding="utf-8"))["stages"]
+    for record in stages.values():
+        for part in (record, *record.get("arms", {}).values()):
+            if "path" in part:
+                part["path"] = str(_located(Path(part["path"]), job))
+    found: dict[str, StageRecord] = stages
+    return found
+
+
+def _located(path: Path, job: Path) -> Path:
+    """An artefact's folder. A relative path counts from where the run was started: a folder above
+    its own, by default.
+    """
+    if path.is_absolute() or path.exists():
+        return path
+    for above in job.resolve().parents:
+        if (above / path).exists():
+            return above / path
+    return path
 
 
 def work_summary(folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""`python -m r2rec rerun RUN [overrides]`: compose an earlier run's configuration and run it."""
+"""Composing in this process: an earlier run's configuration, or that of `r2rec.run`."""
 
 import json
 import os
@@ -15,32 +15,42 @@ from r2rec.base.errors import R2RecError
 from r2rec.base.provenance import COMPOSITION, HIDDEN
 from r2rec.base.store import MANIFEST
 
-USAGE = "python -m r2rec rerun RUN [overrides], where RUN is the folder of an earlier run"
+USAGE = "r2rec rerun RUN [OVERRIDES], where RUN is a folder, a part of its name, or last"
 OWN_FOLDER = "hydra.run.dir="
 
 
-def rerun_configuration(words: Sequence[str], conf: Path) -> tuple[DictConfig, Path]:
+def rerun_configuration(run: Path, overrides: Sequence[str], conf: Path) -> tuple[DictConfig, Path]:
     """The configuration of an earlier run with overrides on top, and the folder of the new run.
 
     Args:
-        words: The folder of the run, then overrides as on the command line.
+        run: The folder of the earlier run.
         conf: The folder of configuration groups.
 
     Raises:
         R2RecError: There is no such run, or a secret in its overrides was not stored.
     """
-    run = Path(words[0])
     recorded = _recorded(run)
-    overrides = _merged(recorded["overrides"], words[1:])
-    hidden = [word for word in overrides if HIDDEN in word]
+    merged = merged_overrides(recorded["overrides"], overrides)
+    hidden = [word for word in merged if HIDDEN in word]
     if hidden:
         key = hidden[0].partition("=")[0]
         raise R2RecError(f"{key} was not stored, because it is a secret: add {key}=VALUE")
-    os.environ[COMPOSITION] = json.dumps(recorded | {"overrides": overrides})
-    search = [f"file://{folder}" for folder in recorded["config_dirs"]]
+    cfg = composed(merged, recorded["config_dirs"], conf)
+    return cfg, run_folder(cfg, overrides)
+
+
+def composed(overrides: Sequence[str], config_dirs: Sequence[str], conf: Path) -> DictConfig:
+    """The configuration of one run, composed in this process.
+
+    Args:
+        overrides: Without hydra.run.dir.
+        config_dirs: Folders of YAML outside the package.
+    """
+    how = {"overrides": list(overrides), "config_dirs": list(config_dirs)}
+    os.environ[COMPOSITION] = json.dumps(how)
+    search = [f"file://{folder}" for folder in config_dirs]
     with initialize_config_dir(str(conf), version_base="1.3"):
-        cfg = compose("config", [*overrides, f"hydra.searchpath=[{','.join(search)}]"])
-    return cfg, _folder(cfg, words)
+        return compose("config", [*overrides, f"hydra.searchpath=[{','.join(search)}]"])
 
 
 def _recorded(run: Path) -> dict[str, Any]:
@@ -58,18 +68,18 @@ def _recorded(run: Path) -> dict[str, Any]:
     return {name: manifest[name] for name in ("overrides", "config_dirs")}
 
 
-def _merged(before: Sequence[str], words: Sequence[str]) -> list[str]:
+def merged_overrides(before: Sequence[str], words: Sequence[str]) -> list[str]:
     """Overrides of before, and others in their place where they set the same key."""
     by_key: dict[str, str] = {}
     for word in (*before, *words):
         if word.startswith("-"):
-            raise R2RecError(f"rerun takes overrides, not {word}; usage: {USAGE}")
+            raise R2RecError(f"{word} is no override: one run takes KEY=VALUE, and no flags")
         if not word.startswith(OWN_FOLDER):
             by_key[word.partition("=")[0].lstrip("+~")] = word
     return list(by_key.values())
 
 
-def _folder(cfg: DictConfig, words: Sequence[str]) -> Path:
+def run_folder(cfg: DictConfig, words: Sequence[str]) -> Path:
     """The folder of the new run: `hydra.run.dir=FOLDER`, or a new one under outputs/."""
     if cfg.dry:
         return Path("outputs")  # nothing is written

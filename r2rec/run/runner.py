@@ -179,7 +179,7 @@ class Run:
         """manifest.json of the run: revision, versions, seeds, and every stage's artefact."""
         stages: dict[str, Any] = {}
         for done in self.finished.values():
-            name = _entry(done.job)
+            name = entry_of(done.job)
             record = done.artefact.record()
             if done.job.arm:
                 arms = stages.get(name, {}).get("arms", {}) | {done.job.arm.method: record}
@@ -201,7 +201,7 @@ def _label(job: Job) -> str:
     return job.name.removeprefix(TRAIN_ON)
 
 
-def _entry(job: Job) -> str:
+def entry_of(job: Job) -> str:
     """Where the run's manifest lists a job: "sft", "train_on/sft"; fused arms under "rank"."""
     place = "rank" if job.stage.place == "fuse" else job.stage.place
     if job.name.endswith(WITNESS_FIT):

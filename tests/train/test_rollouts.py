@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
 from r2rec.config.slices import RlSlice
+from r2rec.run import hardware_rules
 from r2rec.run.rules import checked_config
 from r2rec.train.common import per_device
 from r2rec.train.rl import _arguments
@@ -53,12 +54,12 @@ def test_batch_is_the_same_over_any_number_of_processes(processes, each, most):
     ],
 )
 def test_impossible_rollouts_are_refused(words, why, monkeypatch):
-    monkeypatch.setattr("r2rec.run.hardware_rules.find_spec", lambda name: None)
+    monkeypatch.setattr(hardware_rules, "find_spec", lambda name: None)
     with pytest.raises(R2RecError, match=why):
         checked_config(composed(*words))
 
 
 def test_rollout_server_needs_an_address(monkeypatch):
-    monkeypatch.setattr("r2rec.run.hardware_rules.find_spec", lambda name: object())
+    monkeypatch.setattr(hardware_rules, "find_spec", lambda name: object())
     with pytest.raises(R2RecError, match=r"hardware\.vllm_server=http://HOST:8000"):
         checked_config(composed("hardware.rollouts=server"))

@@ -1,0 +1,86 @@
+"""Running what Hydra composes: overrides in, a run or a sweep out."""
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+from r2rec import config
+from r2rec.base import claims, console, processes
+from r2rec.base.errors import R2RecError
+from r2rec.compat.hydra import composition_error, raised_in, run_error, share_config_store
+from r2rec.config.place import CONF
+
+claims.register_resolver()  # also in processes that a launcher starts: they import this module
+
+
+def compose(words: Sequence[str]) -> None:
+    """Hand the command line to Hydra, which calls `_job` for each job.
+
+    Raises:
+        R2RecError: A user's mistake.
+    """
+    # argparse wants it in front
+    sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come up to here
+    config.register()
+    share_config_store()
+    try:
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
+        processes.dismiss()
+    except (BrokenPipeError, R2RecError):
+        raise
+    except Exception as error:
+        line = composition_error(error) or run_error(error, words, CONF)
+        if line:
+            raise R2RecError(line) from error
+        if isinstance(error, OSError) and error.filename and not raised_in(error, _job.__name__):
+            reason = f"{error.filename}: {error.strerror}"
+            raise R2RecError(
+                f"cannot make the run folder {reason}; set hydra.run.dir=FOLDER"
+            ) from error
+        raise
+
+
+def _job(cfg: DictConfig) -> float | None:
+    """Run one job; return validation NDCG of the fitted baseline, which a sweeper may maximise."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from r2rec.report.tuning import sought
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        start(cfg, folder)
+        return sought(folder)
+    except Exception as error:  # here already: Hydra would print all overrides, secrets too
+        line = composition_error(error)
+        if line is None:
+            raise
+        _remove_empty(folder)
+        console.warn(f"error: {line}")
+        sys.exit(2)
+
+
+def _remove_empty(folder: Path) -> None:
+    """Remove the folder of a run that never began, and of a sweep that has no other."""
+    with suppress(OSError):
+        folder.rmdir()
+        folder.parent.rmdir()
+
+
+def start(cfg: DictConfig, folder: Path) -> None:
+    """Run in this process, or in as many as the configuration asks for."""
+    from r2rec.run.entry import run
+
+    if processes.count() > 1:
+        cfg.hardware.processes = processes.count()  # whoever launched them has said how many
+    if cfg.hardware.processes == processes.count() or cfg.dry:
+        run(cfg, folder, console.say)
+    else:
+        from r2rec.run.launch import launch
+
+        launch(cfg, folder)

@@ -1,0 +1,28 @@
+"""`r2rec rerun RUN [OVERRIDES]`"""
+
+from r2rec import config
+from r2rec.base import processes
+from r2rec.base.errors import R2RecError
+from r2rec.commands.compose import start
+from r2rec.compat.hydra import composition_error, run_error
+from r2rec.config.place import CONF
+from r2rec.results.find import find
+
+
+def main(words: list[str]) -> None:
+    """Run the configuration of an earlier run again, with overrides."""
+    from r2rec.run.rerun import USAGE, rerun_configuration
+
+    if not words or words[0] in ("-h", "--help"):
+        print(f"usage: {USAGE}")
+        return
+    config.register()
+    try:
+        cfg, folder = rerun_configuration(find(words[0]), words[1:], CONF)
+        start(cfg, folder)
+        processes.dismiss()
+    except Exception as error:
+        line = composition_error(error) or run_error(error, words, CONF)
+        if line is None:
+            raise
+        raise R2RecError(line) from error

@@ -1,0 +1,82 @@
+"""`r2rec show RUN [--user ID]`"""
+
+import json
+from typing import Any
+
+from r2rec.base.errors import R2RecError
+from r2rec.commands import Parser
+from r2rec.results.load import Run, load
+
+MAX_USERS = 10  # whose ids are told
+
+
+def main(words: list[str]) -> None:
+    """Print the results of a run, or one user's case."""
+    from r2rec.results.show import PARTS, case_text
+
+    parser = Parser(
+        "show",
+        "The results of a run, or one user's case: what was told, asked, answered, and right.",
+    )
+    parser.add_argument("run", metavar="RUN", help="a folder, a part of its name, or last")
+    parser.add_argument(
+        "--user", metavar="ID", help="the id in the original files, else the number in tables"
+    )
+    parser.add_argument(
+        "--index", type=int, metavar="N", help="the number in tables and on the page"
+    )
+    parser.add_argument("--method", metavar="NAME", help="only the answer of this method")
+    parser.add_argument("--only", choices=PARTS, help="only this part, such as the literal prompt")
+    parser.add_argument("--json", action="store_true", help="as JSON, for programs")
+    given = parser.parse_args(words)
+    run = load(given.run)
+    if given.user is None and given.index is None:
+        print(json.dumps(run.records, indent=2) if given.json else _overview(run))
+        return
+    case = run.case(given.index) if given.user is None else _case(run, given.user)
+    if given.method:
+        answers = [answer for answer in case.answers if answer.method == given.method]
+        if not answers:
+            known = ", ".join(answer.method for answer in case.answers)
+            raise R2RecError(f"no method {given.method}; there are {known}")
+        case = case._replace(answers=answers)
+    if given.json:
+        print(json.dumps(_plain(case) | {"truth": case.truth}, indent=2, ensure_ascii=False))
+    else:
+        print(case_text(case, [given.only] if given.only else PARTS))
+
+
+def _case(run: Run, user: str) -> Any:
+    """The case of a user by the id in the original files, else by the number in tables."""
+    try:
+        return run.case(user)
+    except R2RecError:
+        if not user.isdecimal() or int(user) not in run.rankings["user"]:
+            raise
+    return run.case(int(user))
+
+
+def _overview(run: Run) -> str:
+    """The table of results, and whose cases there are."""
+    from r2rec.report.tables import results_table
+
+    parts = [str(run.folder), results_table(run.records)]
+    if run.jobs:
+        parts.append("jobs: " + ", ".join(str(job.folder) for job in run.jobs))
+    else:
+        ids = run.user_ids()
+        more = ", ..." if len(ids) > MAX_USERS else ""
+        parts.append(f"{len(ids)} users, for --user: {', '.join(ids[:MAX_USERS])}{more}")
+    page = run.folder / "report.html"
+    if page.exists():
+        parts.append(f"page: {page}")
+    return "\n\n".join(parts)
+
+
+def _plain(value: Any) -> Any:
+    """Named tuples as JSON objects, all the way down."""
+    if hasattr(value, "_asdict"):
+        return {name: _plain(part) for name, part in value._asdict().items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value

@@ -1,0 +1,163 @@
+"""Paired differences between methods of one run, or between those of several runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from r2rec.base.errors import R2RecError
+from r2rec.report.arms import JoinedArm, joined_arms
+from r2rec.report.compare import (
+    Hits,
+    Pair,
+    Setting,
+    hits_by_setting,
+    pairs_to_compare,
+    setting_of,
+)
+from r2rec.report.compare import paired_differences as differences_of
+from r2rec.report.tables import aligned
+from r2rec.results.load import METRICS, RANKINGS, Run
+
+SCHEMA = {
+    "dataset": pl.String,
+    "method": pl.String,
+    "against": pl.String,
+    "seeds": pl.Int64,
+    "pairs": pl.Int64,
+    "difference": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "p": pl.Float64,
+    "p_holm": pl.Float64,
+    "effect": pl.Float64,
+    "detectable": pl.Float64,
+}
+SIGNIFICANT = 0.05
+
+
+def paired_differences(
+    runs: Sequence[Run], methods: Sequence[str] = (), every: bool = False
+) -> pl.DataFrame:
+    """HR@1 of methods minus that of others, paired by user and seed.
+
+    Of one run, all methods are compared; of several, those of different runs are: each method with
+    itself, and one that the other runs lack with all of theirs. Runs that differ in their seed
+    alone are one run at several seeds. What several runs share counts once.
+
+    Args:
+        methods: Those that are compared; none: all.
+        every: Of several runs, compare the methods of each run with one another too.
+
+    Returns:
+        Columns: dataset, method, against, seeds, pairs, difference (method - against), low and high
+        (95% interval), p (two-sided), p_holm (adjusted for all comparisons on a data set), effect
+        (Cohen's d), detectable (what this many users would show in 4 of 5 trials).
+
+    Raises:
+        R2RecError: There is nothing to compare, or two runs ranked other candidates.
+    """
+    folders = [_finished(run) for run in runs]
+    arms = joined_arms([job for jobs in folders for job in jobs])
+    unknown = set(methods) - {arm.record["method"] for arm in arms}
+    if unknown:
+        known = ", ".join(dict.fromkeys(arm.record["method"] for arm in arms))
+        raise R2RecError(f"no method {', '.join(sorted(unknown))}; there are {known}")
+    if methods:
+        arms = [arm for arm in arms if arm.record["method"] in methods]
+    hits = hits_by_setting(arms)
+    pairs = _wanted(hits, _runs_of(arms, folders), every)
+    rows = differences_of(hits, pairs)
+    if not rows:
+        raise R2RecError(_nothing(hits, runs))
+    flat = [row | dict(zip(("low", "high"), row["ci95"], strict=True)) for row in rows]
+    return pl.DataFrame([{name: row[name] for name in SCHEMA} for row in flat], schema=SCHEMA)
+
+
+def differences_text(differences: pl.DataFrame) -> str:
+    """The same as text: a block for each method, a line for each that it is compared with."""
+    blocks = []
+    for (dataset, method), rows in differences.partition_by(
+        "dataset", "method", as_dict=True, maintain_order=True
+    ).items():
+        cells = [["minus", "HR@1", "95% interval", "p", "Holm", "found from", "pairs"]]
+        for row in rows.iter_rows(named=True):
+            detectable = "" if row["detectable"] is None else f"{row['detectable']:.3f}"
+            mark = " *" if row["p_holm"] < SIGNIFICANT else ""
+            line = [
+                row["against"],
+                f"{row['difference']:+.3f}{mark or '  '}",
+                f"{row['low']:+.3f} {row['high']:+.3f}",
+                f"{row['p']:.4f}",
+                f"{row['p_holm']:.4f}",
+                detectable,
+                f"{row['pairs']:,}",
+            ]
+            cells.append(line)
+        seeds = rows["seeds"].unique().sort().to_list()
+        over = f"{'/'.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}"
+        blocks.append(f"{method}, {dataset}, {over}\n{aligned(cells, texts=1)}")
+    return "\n\n".join(blocks)
+
+
+def _finished(run: Run) -> list[Path]:
+    """The folders of a run's jobs, or of itself, that have results."""
+    folders = [job.folder for job in run.jobs] or [run.folder]
+    done = []
+    for folder in folders:
+        if (folder / METRICS).exists() and (folder / RANKINGS).exists():
+            done.append(folder)
+    if not done:
+        raise R2RecError(f"{run.folder} has no results to compare; `r2rec report` may make them")
+    return done
+
+
+def _runs_of(
+    arms: Sequence[JoinedArm], folders: Sequence[Sequence[Path]]
+) -> dict[Setting, set[int]]:
+    """The runs, by number, that the results of each arm are from."""
+    found: dict[Setting, set[int]] = {}
+    for arm in arms:
+        for number, jobs in enumerate(folders):
+            if arm.rankings.parent in jobs:
+                found.setdefault(setting_of(arm), set()).add(number)
+    return found
+
+
+def _wanted(hits: Hits, runs: dict[Setting, set[int]], every: bool) -> list[Pair]:
+    """The pairs to be compared."""
+    pairs = pairs_to_compare(hits)
+    across = [(earlier, later) for earlier, later in pairs if runs[earlier] != runs[later]]
+    for earlier, later in across:
+        _must_be_comparable(hits, earlier, later)
+    return pairs if every or not across else across
+
+
+def _must_be_comparable(hits: Hits, earlier: Setting, later: Setting) -> None:
+    """Raise R2RecError where two arms ranked other candidates for a user at a seed."""
+    both = hits[earlier].join(hits[later], on=("seed", "user"), suffix="_later")
+    same = (pl.col("positive") == pl.col("positive_later")) & (
+        pl.col("shown") == pl.col("shown_later")
+    )
+    others = both.filter(~same)
+    if others.height:
+        raise R2RecError(
+            f"{later.name()} and {earlier.name()} cannot be compared: of {both.height} users that "
+            f"both ranked for, {others.height} had other candidates; run both with the same data, "
+            "seed and evaluation"
+        )
+
+
+def _nothing(hits: Hits, runs: Sequence[Run]) -> str:
+    """Why there is no comparison."""
+    datasets = {setting.dataset for setting in hits}
+    if len(hits) < 2:
+        return "one method alone cannot be compared: give a run with several, or another run"
+    if len(datasets) > 1:
+        return f"nothing to compare: the runs are on {', '.join(sorted(datasets))}"
+    seeds = {str(seed) for table in hits.values() for seed in table["seed"].unique()}
+    return (
+        f"nothing to compare: no user was ranked for with the same seed (seeds: "
+        f"{', '.join(sorted(seeds))}); candidates are drawn by seed, so run {runs[-1].folder} "
+        "again with the seed of the others"
+    )

@@ -1,0 +1,106 @@
+"""One user's case as text, for a terminal. All of it is untrusted: control characters go."""
+
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from r2rec.prompts.cases import LABELS
+from r2rec.prompts.render import show
+from r2rec.report.tables import aligned
+from r2rec.results.cases import Answer, Case
+
+WIDTH = 80
+PARTS = ("case", "placings", "prompt", "answers")
+
+
+def case_text(case: Case, parts: Sequence[str] = PARTS) -> str:
+    """The case, a section for each of `parts`."""
+    sections = {
+        "case": _case,
+        "placings": _placings,
+        "prompt": _prompt,
+        "answers": _answers,
+    }
+    texts = ["\n".join(sections[part](case)) for part in PARTS if part in parts]
+    return harmless("\n\n".join(filter(None, texts)))
+
+
+def harmless(text: str) -> str:
+    """The text without what steers a terminal: control, format and private characters.
+
+    Line breaks and tabs stay.
+    """
+    kept = []
+    for character in text:
+        steers = unicodedata.category(character).startswith("C") and character not in "\n\t"
+        kept.append("\ufffd" if steers else character)
+    return "".join(kept)
+
+
+def _case(case: Case) -> Iterator[str]:
+    yield f"user {case.raw_id} (number {case.user} in tables and on the page)"
+    if case.profile:
+        yield f"profile: {case.profile}"
+    if case.history:
+        yield "liked, latest last:"
+        for item in case.history:
+            yield from _wrapped("  - ", show(item))
+    if case.chains:
+        yield "chains:"
+    for number, chain in enumerate(case.chains, 1):
+        end = "" if chain.rating_u2 is None else f" <-{chain.rating_u2:g}- user"
+        yield from _wrapped(
+            f"  {number}. ",
+            f"user -{chain.rating_u1:g}-> {show(chain.item1)} <-{chain.rating_v1:g}- neighbour "
+            f"-{chain.rating_v2:g}-> {show(chain.item2)}{end}",
+        )
+    yield "candidates:"
+    for index, item in enumerate(case.candidates):
+        truth = "  <== held out" if index == case.positive else ""
+        yield from _wrapped(f"  {LABELS[index]}: ", show(item) + truth)
+        if case.evidence and case.evidence[index].item1 is not None:
+            evidence = case.evidence[index]
+            yield from _wrapped(
+                f"     evidence {evidence.place}: ",
+                f"user -{evidence.rating_u1:g}-> {show(evidence.item1)}; of {evidence.raters} who "
+                f"rated it, {evidence.soon} went on to this, {evidence.liked} liked it",
+            )
+
+
+def _wrapped(before: str, text: str) -> list[str]:
+    return textwrap.wrap(
+        text, WIDTH, initial_indent=before, subsequent_indent=" " * len(before)
+    ) or [before]
+
+
+def _placings(case: Case) -> Iterator[str]:
+    rows = [["method", "variant", f"place of {case.truth}", "ranking, best first"]]
+    for answer in case.answers:
+        place = answer.summary.removeprefix("ranked ")
+        rows.append([answer.method, answer.variant, place, answer.ranking])
+    yield aligned(rows, texts=4)
+
+
+def _prompt(case: Case) -> Iterator[str]:
+    if case.prompt is not None:
+        yield _rule("prompt")
+        if case.changed:
+            yield from textwrap.wrap(
+                f"(as it would be now: {', '.join(case.changed)} changed since the run)", WIDTH
+            )
+        yield case.prompt
+
+
+def _answers(case: Case) -> Iterator[str]:
+    for answer in case.answers:
+        if answer.completion is not None:
+            yield _rule(f"{_name(answer)}: {answer.summary}; right is {case.truth}")
+            yield answer.completion.strip()
+
+
+def _name(answer: Answer) -> str:
+    return f"{answer.method} {answer.variant}".strip()
+
+
+def _rule(title: str) -> str:
+    return f"--- {title} ".ljust(WIDTH, "-")
