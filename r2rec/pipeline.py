@@ -15,6 +15,7 @@ STAGES = (
         "prepare",
         "r2rec.data.prepare:prepare",
         slices.PrepareSlice,
+        version=2,
         title="read raw files into one table of ratings",
     ),
     Stage(

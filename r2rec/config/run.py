@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from r2rec.config.data import ChainSampler, Dataset, Diagnostic, Evaluation, Noise
 from r2rec.config.fields import choice, number
@@ -100,4 +100,6 @@ class Config:
 
 def register() -> None:
     """Give Hydra the schema that `conf/config.yaml` names, so that every group is typed."""
-    ConfigStore.instance().store(name="schema", node=Config)
+    schema = OmegaConf.structured(Config)
+    OmegaConf.set_struct(schema.roots, False)  # any data set may have a folder there
+    ConfigStore.instance().store(name="schema", node=schema)

@@ -1,13 +1,17 @@
-"""Amazon Reviews 2023, any category: `<category>.jsonl[.gz]` and `meta_<category>.jsonl[.gz]`.
+"""Amazon Reviews, any category: of 2023 and of 2018, as JSON lines; ratings of either as csv.
 
-The fields are documented at https://amazon-reviews-2023.github.io, "Data Fields". Only the needed
-ones are parsed, as a stream.
+2023: `<category>.jsonl[.gz]` and `meta_<category>.jsonl[.gz]`; the fields are documented at
+https://amazon-reviews-2023.github.io, "Data Fields". 2018: `<category>[_5].json[.gz]` and
+`meta_<category>.json[.gz]`, https://nijianmo.github.io/amazon. Either: ratings alone in
+`<category>.csv[.gz]`, as in the 5-core files of 2023.
+Only the needed fields are parsed, as a stream.
 """
 
 import gzip
+import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple, cast
@@ -15,165 +19,180 @@ from typing import IO, NamedTuple, cast
 import polars as pl
 
 from r2rec.base.errors import R2RecError
-from r2rec.data.interactions import LATEST_S, Raw, raw_file, rows_of, used_rows
+from r2rec.data.interactions import Raw, counted, find_file, raw_file
+from r2rec.data.meant import phrase, raw_of
+from r2rec.data.own import columns_of
+from r2rec.data.tables import BOM, GZIP_MAGIC, Table, kind_of, read_table
 
 MAX_ATTRIBUTES = 4
-CHUNK_BYTES = 1 << 22  # parsed at once while looking for a bad line
+INNER_SEPARATOR = "\x1f"  # between names that were a list in a list
+CHUNK_BYTES = 1 << 22  # parsed at once while looking for bad lines
 MAX_LINE_BYTES = 1 << 24  # far above any review; a parser needs several times a line's size
-BOM = b"\xef\xbb\xbf"
-GZIP_MAGIC = b"\x1f\x8b"
+SCALE = (1, 5)
+REVIEW_FILES = ("{}.jsonl.gz", "{}.jsonl", "{}_5.json.gz", "{}_5.json", "{}.json.gz", "{}.json")
+CSV_FILES = ("{}.csv.gz", "{}.csv")
+ITEM_FILES = ("meta_{}.jsonl.gz", "meta_{}.jsonl", "meta_{}.json.gz", "meta_{}.json")
+MAX_START = 200  # bytes that tell what kind of file it is
+SCRIPT = "getTime"  # in titles of 2018 that are a web page's program, not a title
 
 
 class _Format(NamedTuple):
     """How to read one kind of file."""
 
     fields: Mapping[str, pl.DataType | type[pl.DataType]]  # JSON fields to parse
-    columns: list[pl.Expr]  # made from the fields
-    faults: Mapping[str, pl.Expr]  # error message -> where a row of `columns` is wrong
+    columns: Sequence[pl.Expr]  # made from the fields
 
 
-class _ParseError(Exception):
-    """A line is not what its format asks for."""
+def _id(*fields: str) -> pl.Expr:
+    """The first field that is not empty."""
+    return pl.coalesce([pl.when(pl.col(name) != "").then(pl.col(name)) for name in fields])
 
 
-def _id(name: str) -> pl.Expr:
-    """An id, null if empty."""
-    return pl.when(pl.col(name) != "").then(pl.col(name))
+def _phrase(*fields: str) -> pl.Expr:
+    """The first field with text, on one line."""
+    return pl.coalesce([phrase(pl.col(name)) for name in fields])
 
 
-def _phrase(name: str) -> pl.Expr:
-    """Text on one line, null if empty."""
-    # A run of white space and control characters (\p{Cc}): "Ink\n\0 pot" becomes "Ink pot".
-    text = pl.col(name).str.replace_all(r"[\s\p{Cc}]+", " ").str.strip_chars()
-    return pl.when(text != "").then(text)
+def _number(*fields: str) -> pl.Expr:
+    return _id(*fields).cast(pl.Float64, strict=False)
 
 
-_ITEM_ID = pl.coalesce(_id("parent_asin"), _id("asin"))
-_MAX_TIME_MS = LATEST_S * 1000
-
-RATINGS = _Format(
-    fields={
-        "user_id": pl.String,
-        "parent_asin": pl.String,
-        "asin": pl.String,
-        "rating": pl.Float64,
-        "timestamp": pl.Int64,
-    },
+REVIEWS = _Format(
+    fields=dict.fromkeys(
+        "user_id reviewerID parent_asin asin rating overall timestamp unixReviewTime".split(),
+        pl.String,
+    ),
     columns=[
-        _id("user_id").alias("user"),
-        _ITEM_ID.alias("item"),
-        pl.col("rating").cast(pl.Float32),
-        pl.col("timestamp").alias("time_ms"),
+        _id("user_id", "reviewerID").alias("user"),
+        _id("parent_asin", "asin").alias("item"),
+        _number("rating", "overall").alias("rating"),
+        _number("timestamp", "unixReviewTime").alias("timestamp"),
     ],
-    faults={
-        "the rating is not from 1 to 5": ~pl.col("rating").is_between(1, 5),
-        "the timestamp is not milliseconds since 1970": (
-            ~pl.col("time_ms").is_between(0, _MAX_TIME_MS)
-        ),
-    },
 )
-META = _Format(
-    fields={
-        "parent_asin": pl.String,
-        "asin": pl.String,
-        "title": pl.String,
-        "main_category": pl.String,
-        "store": pl.String,
-        "brand": pl.String,
-        "categories": pl.List(pl.String),
-    },
+ITEMS = _Format(
+    fields=dict.fromkeys(
+        "parent_asin asin title main_category main_cat store brand".split(), pl.String
+    )
+    | dict.fromkeys(["categories", "category"], pl.List(pl.String)),
     columns=[
-        _ITEM_ID.alias("raw_id"),
-        _phrase("title"),
-        _phrase("main_category"),
-        pl.col("categories"),
-        pl.coalesce(_phrase("store"), _phrase("brand")).alias("maker"),
+        _id("parent_asin", "asin").alias("item"),
+        _phrase("title").alias("title"),
+        _phrase("main_category", "main_cat").alias("main"),
+        pl.coalesce("categories", "category").alias("categories"),
+        _phrase("store", "brand").alias("maker"),
     ],
-    faults={},
 )
 
 
 def read_amazon(root: Path, category: str | None) -> Raw:
-    """Read one category of Amazon Reviews 2023 from the folder `root`. Profiles are null.
+    """Read one category of Amazon Reviews from the folder `root`. Profiles are null.
 
     Ratings are keyed by parent_asin (by asin if that is absent). An item's attributes are its
-    categories, then its store or brand, at most four. Rows that lack a field, and ratings of items
-    without a title, are skipped and counted in the notes.
+    categories, then its store or brand, at most four. Ratings of items without a title are left
+    out, unless there is no file of items.
 
     Raises:
-        R2RecError: No category is given; a file is missing, damaged or empty; or a line is not
-            valid. The message names the file and the line.
+        R2RecError: No category is given; or a file is missing, damaged, empty, or no such file.
     """
     if not category or not re.fullmatch(r"\w+", category):  # "Office_Products"; not "../Toys"
         raise R2RecError(
             f"dataset.category={category}: name an Amazon category, such as Office_Products"
         )
-    reviews = raw_file(root, f"{category}.jsonl.gz", f"{category}.jsonl")
-    metadata = raw_file(root, f"meta_{category}.jsonl.gz", f"meta_{category}.jsonl")
-    # One variable for all steps: at most two copies of the ratings are in memory.
-    ratings = _load(reviews, RATINGS)
-    n_lines = ratings.height
-    ratings = ratings.drop_nulls()
-    n_complete = ratings.height
-    items, n_repeats = _titled_items(metadata)
-    ratings = ratings.with_columns(item=rows_of(ratings["item"], items)).drop_nulls()
-    items, item = used_rows(items, ratings["item"])
-    user_ids = pl.col("user").unique(maintain_order=True)
-    users = ratings.select(raw_id=user_ids)
-    user = rows_of(ratings["user"], users)
-    missing = f"rows of {reviews.name} without user_id, rating, timestamp or parent_asin"
-    untitled = f"ratings of items without a title in {metadata.name}"
-    repeated = f"repeated items of {metadata.name}"
-    skipped = {
-        missing: n_lines - n_complete,
-        untitled: n_complete - ratings.height,
-        repeated: n_repeats,
-    }
-    notes = []
-    for what, count in skipped.items():
-        if count:
-            notes.append(f"{count:,} {what} skipped")
-    return Raw(
-        ratings=ratings.with_columns(item=item, user=user),
-        users=users.with_columns(profile=pl.lit(None, pl.String)),
-        items=_with_attributes(items),
+    names = [name.format(category) for name in (*REVIEW_FILES, *CSV_FILES)]
+    item_names = [name.format(category) for name in ITEM_FILES]
+    path = raw_file(root, *names)
+    if ".csv" in path.name:
+        item_path = find_file(root, *item_names)
+        ratings, notes = _csv(path)
+    else:
+        item_path = raw_file(root, *item_names)
+        ratings, notes = _load(path, REVIEWS)
+    items = None
+    if item_path:
+        described = _load(item_path, ITEMS)
+        items = _described(described.rows)
+        notes = [*notes, *described.notes]
+    return raw_of(
+        ratings,
+        items,
+        source=path.name,
+        described=item_path.name if item_path else "",
+        stars=SCALE,
         notes=notes,
     )
 
 
-def _titled_items(metadata: Path) -> tuple[pl.DataFrame, int]:
-    """The first description of each item with a title, and how many further ones there are."""
-    described = _load(metadata, META)
-    has_title = pl.col("title").is_not_null()
-    has_id = pl.col("raw_id").is_not_null()
-    titled = described.filter(has_title & has_id)
-    items = titled.unique("raw_id", keep="first", maintain_order=True)
-    return items, titled.height - items.height
+def _csv(path: Path) -> Table:
+    """user, item, rating, timestamp of a file that has no reviews."""
+    rows, notes = read_table(path, separator=",")
+    names = columns_of(path, rows, {})
+    return Table(rows.select(pl.col(name).alias(role) for role, name in names.items()), notes)
 
 
-def _with_attributes(items: pl.DataFrame) -> pl.DataFrame:
-    """The columns raw_id, title and attributes of described items."""
-    categories = pl.col("categories").fill_null([]).list.eval(_phrase(""))
+def _described(rows: pl.DataFrame) -> pl.DataFrame:
+    """item, title, attributes."""
+    categories = _flat(rows["categories"]).list.eval(phrase(pl.element()))
     # The main category goes first, so that `unique` removes its repetitions; then it is cut off.
-    phrases = pl.concat_list("main_category", categories, "maker")
-    phrases = phrases.list.unique(maintain_order=True).list.slice(1)
-    attributes = phrases.list.drop_nulls().list.head(MAX_ATTRIBUTES)
-    return items.select("raw_id", "title", attributes=attributes)
+    phrases = pl.concat_list("main", categories, "maker").list.unique(maintain_order=True)
+    attributes = phrases.list.slice(1).list.drop_nulls().list.head(MAX_ATTRIBUTES)
+    is_title = ~pl.col("title").str.contains(SCRIPT, literal=True)
+    return rows.select("item", pl.when(is_title).then("title"), attributes=attributes)
 
 
-def _load(path: Path, form: _Format) -> pl.DataFrame:
-    """The columns of `form`. Only after an error is the file read again, to name the bad line."""
+def _flat(categories: pl.Series) -> pl.Series:
+    """Lists of names without lists in them, which Polars gives as JSON text."""
+    names = categories.explode()
+    nested = names.filter(names.str.starts_with("[")).unique()
+    joined = {text: INNER_SEPARATOR.join(_names(text)) for text in nested}
+    if not joined:
+        return categories
+    parts = pl.element().replace(joined).str.split(INNER_SEPARATOR)
+    return categories.list.eval(parts.explode())
+
+
+def _names(text: str) -> list[str]:
+    """The names in a list of names and lists, written as JSON; the text itself if it is none."""
     try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return [text]
+    names = []
+    while found:
+        value = found.pop(0)
+        if isinstance(value, list):
+            found = value + found
+        elif isinstance(value, str):
+            names.append(value)
+    return names
+
+
+def _load(path: Path, form: _Format) -> Table:
+    """The columns of `form`, without lines that are no JSON objects."""
+    try:
+        _check_start(path)
         _check_line_lengths(path)
         try:
-            table = _parse_file(path, form)
-        except _ParseError as error:
-            raise _bad_line(path, form, str(error)) from None
+            table = Table(_parse_file(path, form), [])
+        except pl.exceptions.PolarsError:
+            table = _salvaged(path, form)
     except (OSError, EOFError, zlib.error) as error:
         raise R2RecError(f"{path} cannot be read to its end ({error}): download it again") from None
-    if table.is_empty():
+    if table.rows.is_empty():
         raise R2RecError(f"{path} is empty: download it again")
     return table
+
+
+def _check_start(path: Path) -> None:
+    """Raise R2RecError for a file of another kind."""
+    with _unpacked(path) as text:
+        start = text.read(MAX_START)
+    kind = kind_of(start)
+    if start.startswith(b"{'"):
+        kind = "of the edition of 2014, which is Python and not JSON"
+    elif start.startswith(b"{"):
+        kind = None
+    if kind:
+        raise R2RecError(f"{path} is {kind}: download the edition of 2018 or 2023")
 
 
 def _check_line_lengths(path: Path) -> None:
@@ -206,54 +225,37 @@ def _parse_file(path: Path, form: _Format) -> pl.DataFrame:
 
 
 def _parse(source: IO[bytes] | bytes, form: _Format) -> pl.DataFrame:
-    """The columns of `form`; _ParseError if a line is not valid."""
-    try:
-        scan = pl.scan_ndjson(source, schema=form.fields)
-        table = scan.select(form.columns).collect(engine="streaming")
-    except pl.exceptions.PolarsError as error:
-        reason = str(error).splitlines()[0][:100]
-        raise _ParseError(f"not the JSON object expected ({reason})") from None
-    for fault, is_bad in form.faults.items():
-        if table.select(is_bad.any()).item():
-            raise _ParseError(fault)
-    return table
+    """The columns of `form`: null where a value is of another kind."""
+    scan = pl.scan_ndjson(source, schema=form.fields, ignore_errors=True)
+    return scan.select(form.columns).collect(engine="streaming")
 
 
-def _problem(lines: list[bytes], form: _Format) -> str | None:
-    """What is wrong with these lines; None if they are valid."""
-    try:
-        _parse(b"".join(lines), form)
-    except _ParseError as error:
-        return str(error)
-    return None
-
-
-def _bad_line(path: Path, form: _Format, problem: str) -> R2RecError:
-    """The error about the first bad line: bisect the first bad chunk of the file."""
-    line_number, lines = _bad_chunk(path, form)
-    while len(lines) > 1:
-        middle = len(lines) // 2
-        if _problem(lines[:middle], form):
-            lines = lines[:middle]
-        else:
-            lines = lines[middle:]
-            line_number += middle
-    if lines:
-        problem = _problem(lines, form) or problem
-    return R2RecError(
-        f"{path}:{line_number}: {problem}: repair the line or download the file again"
-    )
-
-
-def _bad_chunk(path: Path, form: _Format) -> tuple[int, list[bytes]]:
-    """The first chunk of lines that cannot be parsed, after the number of its first line."""
-    line_number = 1
+def _salvaged(path: Path, form: _Format) -> Table:
+    """The lines that can be parsed of a file that has others too."""
+    parts: list[pl.DataFrame] = []
+    n_bad = 0
     with _unpacked(path) as text:
         while lines := text.readlines(CHUNK_BYTES):
-            if _problem(lines, form):
-                break
-            line_number += len(lines)
-    return line_number, lines
+            good, bad = _parsed_lines([line for line in lines if line.strip()], form)
+            parts += good
+            n_bad += bad
+            if not parts:
+                raise R2RecError(f"{path} is not made of JSON objects, one a line: replace it")
+    note = f"{counted(n_bad, 'line')} of {path.name} left out: no JSON object"
+    return Table(pl.concat(parts), [note])
+
+
+def _parsed_lines(lines: list[bytes], form: _Format) -> tuple[list[pl.DataFrame], int]:
+    """Tables of the good lines, and the number of bad ones: halved until either is alone."""
+    try:
+        return [_parse(b"".join(lines), form)] if lines else [], 0
+    except pl.exceptions.PolarsError:
+        if len(lines) == 1:
+            return [], 1
+    middle = len(lines) // 2
+    left, n_left = _parsed_lines(lines[:middle], form)
+    right, n_right = _parsed_lines(lines[middle:], form)
+    return left + right, n_left + n_right
 
 
 @contextmanager

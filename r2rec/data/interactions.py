@@ -12,6 +12,7 @@ from r2rec.base.errors import R2RecError
 
 # The year 2100 in seconds. A later timestamp has the wrong unit.
 LATEST_S = 4_102_444_800
+MAX_LISTED = 8  # files that a message names
 
 
 class Raw(NamedTuple):
@@ -54,22 +55,25 @@ def index(raw: Raw) -> Tables:
 
     Ids follow the order of raw ids (by number if all are whole numbers, otherwise as text), so
     they do not depend on the order of the files. If a pair is rated more than once, its earliest
-    rating is kept: a later one would make a known item look new.
+    rating is kept: a later one would make a known item look new. Of several at one time the lowest
+    is kept, so that no dislike is taken for a like, whatever the order of the file.
 
     Raises:
         R2RecError: There are no ratings, or a rated user or item is described twice or not at all.
     """
     if raw.ratings.is_empty():
-        raise R2RecError(
-            "the data set has no usable rating: check dataset.root and dataset.category"
-        )
+        why = "; ".join(raw.notes) or "check dataset.root and dataset.category"
+        raise R2RecError(f"the data set has no usable rating: {why}")
     users, user = _numbered(raw.users, raw.ratings["user"], "user")
     items, item = _numbered(raw.items, raw.ratings["item"], "item")
-    ratings = _earliest(raw.ratings.with_columns(user=user, item=item))
+    ratings, n_disputed = _earliest(raw.ratings.with_columns(user=user, item=item))
     notes = list(raw.notes)
     n_repeats = raw.ratings.height - ratings.height
     if n_repeats:
-        notes.append(f"{n_repeats:,} later ratings of an already rated item skipped")
+        notes.append(f"{counted(n_repeats, 'further rating')} of an already rated item left out")
+    if n_disputed:
+        pairs = counted(n_disputed, "pair")
+        notes.append(f"{pairs} of user and item rated differently at one time: the lowest kept")
     seconds = pl.col("time_ms") // 1000
     interactions = ratings.select("user", "item", "rating", timestamp=seconds)
     return Tables(interactions, users, items, notes)
@@ -123,23 +127,59 @@ def used_rows(table: pl.DataFrame, rows: pl.Series) -> tuple[pl.DataFrame, pl.Se
     return kept, pl.Series(new_row[rows.to_numpy()])
 
 
-def raw_file(root: Path, *names: str) -> Path:
-    """The first of `names` that is a file in the folder `root`.
+def counted(n: int, noun: str) -> str:
+    """ "1 row", "1,200 rows"."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def find_file(root: Path, *names: str) -> Path | None:
+    """The first of `names` that is a file in the folder `root`; `*` in a name stands for anything.
 
     Raises:
-        R2RecError: `root` is not a folder, or holds none of the files.
+        R2RecError: Several files fit a name with `*`.
     """
-    # os.path instead of Path: a name that the file system refuses counts as missing.
+    for name in names:
+        # os.path instead of Path: a name that the file system refuses counts as missing.
+        if name and os.path.isfile(root / name):
+            return root / name
+        if "*" in name:
+            found = [path for path in sorted(root.glob(name)) if path.is_file()]
+            if len(found) > 1:
+                raise R2RecError(
+                    f"{root} holds {_listed(found)}, and all are called {name}: "
+                    "name one in dataset.params"
+                )
+            if found:
+                return found[0]
+    return None
+
+
+def raw_file(root: Path, *names: str) -> Path:
+    """The same, where there must be one.
+
+    Raises:
+        R2RecError: `root` is not a folder, or holds none of the files, or several.
+    """
     if not os.path.isdir(root):
         raise R2RecError(
             f"{root} is not a folder: set dataset.root to the folder with the raw files"
         )
-    for name in names:
-        if os.path.isfile(root / name):
-            return root / name
-    raise R2RecError(
-        f"{root} holds no {' or '.join(names)}: set dataset.root to the folder with it"
-    )
+    found = find_file(root, *names)
+    if found is None:
+        others = _listed([path for path in sorted(root.iterdir()) if path.is_file()])
+        raise R2RecError(
+            f"{root} holds no {' or '.join(name for name in names if name)}, "
+            f"but {others or 'no file at all'}: set dataset.root to the folder with it"
+        )
+    return found
+
+
+def _listed(paths: list[Path]) -> str:
+    """Names of files in one line, not too many."""
+    names = [path.name for path in paths[:MAX_LISTED]]
+    if len(paths) > MAX_LISTED:
+        names.append(f"{len(paths) - MAX_LISTED:,} more files")
+    return ", ".join(names)
 
 
 def _numbered(table: pl.DataFrame, rows: pl.Series, name: str) -> tuple[pl.DataFrame, pl.Series]:
@@ -192,8 +232,11 @@ def _id_order(raw_ids: pl.Series) -> list[pl.Expr]:
     return [prefix, raw_id]
 
 
-def _earliest(ratings: pl.DataFrame) -> pl.DataFrame:
-    """The earliest rating of each user and item, sorted by user, time, file order."""
+def _earliest(ratings: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """The earliest rating of each user and item, sorted by user, time, file order.
+
+    Also how many of them were the lowest of several that differ.
+    """
     order = _by_user_and_time(ratings["user"].to_numpy(), ratings["time_ms"].to_numpy())
     ordered = ratings[order]
     user = ordered["user"].to_numpy().astype(np.uint64)
@@ -201,8 +244,14 @@ def _earliest(ratings: pl.DataFrame) -> pl.DataFrame:
     sorted_pairs = np.sort(pair)
     has_repeats = (sorted_pairs[1:] == sorted_pairs[:-1]).any()
     if not has_repeats:
-        return ordered
-    return ordered.filter(pl.Series(pair).is_first_distinct())
+        return ordered, 0
+    rating, at_one_time = pl.col("rating"), ("user", "item", "time_ms")
+    marked = ordered.with_columns(
+        lowest=rating.min().over(at_one_time), highest=rating.max().over(at_one_time)
+    )
+    kept = marked.filter(pl.Series(pair).is_first_distinct())
+    n_disputed = int((kept["lowest"] < kept["highest"]).sum())
+    return kept.select("user", "item", "time_ms", rating="lowest"), n_disputed
 
 
 def _by_user_and_time(user: NDArray[np.uint32], time: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,17 +1,17 @@
-"""MovieLens-1M and MovieLens-100K, read from GroupLens' own files.
+"""MovieLens in GroupLens' own files: 100K, 1M, 10M, 20M, 25M, 32M, latest-small.
 
-The formats are described in the README of each archive. The files are curated, so anything odd in
-them means a damaged copy, and is reported as an error with file and line.
+The formats are described in the README of each archive. Which edition a folder holds shows in the
+names of its files. Rows that cannot be meant are left out and counted.
 """
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
 
 from r2rec.base.errors import R2RecError
-from r2rec.data.interactions import LATEST_S, Raw, raw_file, rows_of
+from r2rec.data.interactions import Raw, find_file, raw_file
+from r2rec.data.meant import raw_of
+from r2rec.data.tables import Table, read_table
 
 GENDERS = {"F": "female", "M": "male"}
 AGES = {
@@ -73,38 +73,62 @@ GENRES_100K = [  # the last columns of u.item, 0 or 1 each
     "Western",
 ]
 
+
 ARTICLES = "The|An|A|Les|Le|La|L'|Il|El|Los|Las|Der|Das|Die|Det|O"
-CONTROL = bytes({*range(0x20), 0x7F} - set(b"\t\n"))
-BOM = b"\xef\xbb\xbf"
-MAX_QUOTED = 60  # characters of a bad value that an error message shows
+RATINGS = ("ratings.dat", "ratings.csv", "u.data")
+FILES = {  # file of ratings -> of movies, of users, where the edition has it
+    "ratings.dat": ("movies.dat", "users.dat"),
+    "ratings.csv": ("movies.csv", ""),
+    "u.data": ("u.item", "u.user"),
+}
+EDITIONS = {  # by number of ratings
+    100_000: "100K",
+    1_000_209: "1M",
+    10_000_054: "10M",
+    20_000_263: "20M",
+    25_000_095: "25M",
+    32_000_204: "32M",
+    100_836: "latest-small",
+}
+COLUMNS = ("user", "item", "rating", "timestamp")
+
+
+def read_movielens(root: Path, category: str | None = None) -> Raw:
+    """Read any edition of MovieLens from the folder `root`; the first note says which it is.
+
+    Editions with a file of users have profiles. Ratings of movies without a title are left out.
+
+    Raises:
+        R2RecError: A category is given, or a file is missing or cannot be read.
+    """
+    _reject_category(category)
+    path = raw_file(root, *RATINGS)
+    raw, n_rows = _read(root, path.name)
+    layout = {".dat": "the layout of 1M and 10M", ".csv": "the layout of 20M and later"}
+    edition = EDITIONS.get(n_rows, f"in {layout.get(path.suffix, 'the layout of 100K')}")
+    return raw._replace(notes=[f"this is MovieLens {edition}", *raw.notes])
 
 
 def read_ml_1m(root: Path, category: str | None = None) -> Raw:
     """Read MovieLens-1M from ratings.dat, users.dat and movies.dat in the folder `root`.
 
     Raises:
-        R2RecError: A category is given, a file is missing or empty, or a line is not valid. The
-            message names the file and the line.
+        R2RecError: As in `read_movielens`.
     """
     _reject_category(category)
-    users = _users_1m(raw_file(root, "users.dat"))
-    items = _items_1m(raw_file(root, "movies.dat"))
-    ratings = _ratings(raw_file(root, "ratings.dat"), "::", users, items)
-    return Raw(ratings, users, items, notes=[])
+    raw_file(root, "users.dat")
+    return _read(root, "ratings.dat")[0]
 
 
 def read_ml_100k(root: Path, category: str | None = None) -> Raw:
     """Read MovieLens-100K from u.data, u.user and u.item in the folder `root`.
 
     Raises:
-        R2RecError: A category is given, a file is missing or empty, or a line is not valid. The
-            message names the file and the line.
+        R2RecError: As in `read_movielens`.
     """
     _reject_category(category)
-    users = _users_100k(raw_file(root, "u.user"))
-    items = _items_100k(raw_file(root, "u.item"))
-    ratings = _ratings(raw_file(root, "u.data"), "\t", users, items)
-    return Raw(ratings, users, items, notes=[])
+    raw_file(root, "u.user")
+    return _read(root, "u.data")[0]
 
 
 def plain_title(title: pl.Expr) -> pl.Expr:
@@ -125,194 +149,76 @@ def _reject_category(category: str | None) -> None:
         raise R2RecError(f"MovieLens has no categories: leave dataset.category={category} out")
 
 
-def _users_1m(path: Path) -> pl.DataFrame:
-    users = _text_table(path, "::", ["raw_id", "gender", "age", "occupation", "zip"])
-    occupations = {str(code): name for code, name in enumerate(OCCUPATIONS)}
-    profile = [
-        _decoded(path, users["gender"], GENDERS),
-        _decoded(path, users["age"], AGES),
-        _decoded(path, users["occupation"], occupations),
-    ]
-    return users.select("raw_id", profile=pl.concat_str(profile, separator=", "))
-
-
-def _items_1m(path: Path) -> pl.DataFrame:
-    movies = _text_table(path, "::", ["raw_id", "title", "genres"])
-    is_no_genre = pl.element().is_in(["", "(no genres listed)"])
-    genres = pl.col("genres").str.split("|").list.filter(~is_no_genre)
-    return movies.select("raw_id", _titles(path, movies["title"]), attributes=genres)
-
-
-def _users_100k(path: Path) -> pl.DataFrame:
-    users = _text_table(path, "|", ["raw_id", "age", "gender", "occupation", "zip"])
-    profile = [
-        _decoded(path, users["gender"], GENDERS),
-        pl.format("{} years old", _whole_numbers(path, users["age"], 1, 120, "an age")),
-        users["occupation"].replace(JOBS_100K),
-    ]
-    return users.select("raw_id", profile=pl.concat_str(profile, separator=", "))
-
-
-def _items_100k(path: Path) -> pl.DataFrame:
-    columns = ["raw_id", "title", "released", "video", "url", *GENRES_100K]
-    movies = _text_table(path, "|", columns)
-    genres = []
-    for genre in GENRES_100K:
-        flag = _whole_numbers(path, movies[genre], 0, 1, f"the {genre} flag")
-        has_genre = pl.when(flag == 1)
-        genres.append(has_genre.then(pl.lit(genre)))
-    known_genres = pl.concat_list(genres[1:]).list.drop_nulls()  # without "unknown"
-    return movies.select("raw_id", _titles(path, movies["title"]), attributes=known_genres)
-
-
-def _ratings(path: Path, separator: str, users: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """The ratings of a file, as `Raw` describes them."""
-    columns = ["user", "item", "rating", "seconds"]
-    table = _numeric_table(path, separator, columns)
-    if table is None:
-        table = _text_table(path, separator, columns)
-    rows = {}
-    for name, described in {"user": users, "item": items}.items():
-        rows[name] = rows_of(table[name], described)
-        problem = f"is no {name} that the {name} file describes"
-        _reject_bad(path, table[name], rows[name].is_null(), problem)
-    rating = _whole_numbers(path, table["rating"], 1, 5, "a rating")
-    seconds = _whole_numbers(path, table["seconds"], 0, LATEST_S, "a time in seconds")
-    return pl.DataFrame(rows).with_columns(
-        rating=rating.cast(pl.Float32),
-        time_ms=seconds * 1000,
+def _read(root: Path, name: str) -> tuple[Raw, int]:
+    """The data of one edition, and how many rows its file of ratings has."""
+    movie_name, user_name = FILES[name]
+    movies = raw_file(root, movie_name)
+    people = find_file(root, user_name)
+    ratings = _table(raw_file(root, name), COLUMNS)
+    notes = list(ratings.notes)
+    raw = raw_of(
+        ratings.rows,
+        _items(movies, notes),
+        _users(people, notes) if people else None,
+        source=name,
+        described=movie_name,
+        notes=notes,
     )
+    return raw, ratings.rows.height
 
 
-def _numeric_table(path: Path, separator: str, columns: list[str]) -> pl.DataFrame | None:
-    """The fields as i64; None unless the file is whole numbers without signs and nothing else.
-
-    Much faster than `_text_table`, which then reads the file and names what is wrong.
-    """
-    try:
-        data = path.read_bytes()
-        table = pl.read_csv(
-            data,
-            has_header=False,
-            schema=dict.fromkeys(_csv_columns(separator, columns), pl.Int64),
-            separator=separator[0],
-            quote_char=None,
-            ignore_errors=True,
-            truncate_ragged_lines=True,
-        )
-    except (OSError, pl.exceptions.PolarsError):
-        return None
-    numbers = table.select(columns)
-    if numbers.is_empty() or numbers.null_count().sum_horizontal()[0]:
-        return None
-    has_negatives = numbers.min().min_horizontal()[0] < 0
-    # A leading zero (007 is not the id 7), a blank or anything else is one more byte.
-    has_other_bytes = len(data) != _bytes_needed(numbers, separator)
-    if has_negatives or has_other_bytes or not data.endswith(b"\n"):
-        return None
-    return numbers
+def _table(path: Path, columns: tuple[str, ...]) -> Table:
+    """A file with these columns. Only the csv editions have a line of names, and quotes."""
+    if path.suffix == ".csv":
+        table = read_table(path, separator=",")
+        return Table(_named(path, table.rows, columns), table.notes)
+    separator = "::" if path.suffix == ".dat" else "|"
+    if path.name == "u.data":
+        separator = "\t"
+    return read_table(path, separator=separator, header=columns, quoted=False)
 
 
-def _csv_columns(separator: str, columns: list[str]) -> list[str]:
-    """The columns as a CSV reader with one-byte separators sees them.
-
-    It reads "1::2" as three fields: "1", an empty one, "2".
-    """
-    csv_columns: list[str] = []
-    for name in columns:
-        if csv_columns and len(separator) == 2:
-            csv_columns.append(f"before {name}")
-        csv_columns.append(name)
-    return csv_columns
-
-
-def _bytes_needed(numbers: pl.DataFrame, separator: str) -> int:
-    """The size of a file with just these numbers, none of them negative."""
-    n_separators = numbers.width - 1
-    bytes_per_line = numbers.width + len(separator) * n_separators + 1  # one digit per number
-    size = bytes_per_line * numbers.height
-    for column in numbers:
-        n_digits = len(str(column.max()))
-        for power in range(1, n_digits):
-            size += int((column >= 10**power).sum())
-    return size
-
-
-def _text_table(path: Path, separator: str, columns: list[str]) -> pl.DataFrame:
-    """The fields of a file as text; row n is line n + 1. Values of raw_id are filled and unique."""
-    text = _text(path).rstrip("\n")
-    lines = pl.Series([text]).str.split("\n").explode()
-    fields = lines.str.split_exact(separator, len(columns)).struct.unnest()
-    too_few = fields.to_series(len(columns) - 1).is_null()
-    too_many = fields.to_series(-1).is_not_null()
-    problem = f"does not have {len(columns)} fields between {separator!r}"
-    _reject_bad(path, lines, too_few | too_many, problem)
-    new_names = dict(zip(fields.columns, columns, strict=False))  # the last field is the excess
-    table = fields[:, :-1].rename(new_names)
-    if "raw_id" in columns:
-        raw_id = table["raw_id"]
-        _reject_bad(path, raw_id, raw_id == "", "is an empty id")
-        _reject_bad(path, raw_id, ~raw_id.is_first_distinct(), "is an id used before")
-    return table
-
-
-def _text(path: Path) -> str:
-    """The file decoded, with LF line ends. Original copies are latin-1, re-encoded ones UTF-8."""
-    try:
-        data = path.read_bytes().removeprefix(BOM).replace(b"\r\n", b"\n")
-    except OSError as error:
+def _named(path: Path, rows: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+    names = {"user": "userId", "item": "movieId"}
+    written = [names.get(column, column) for column in columns]
+    if rows.columns != written:
         raise R2RecError(
-            f"{path} cannot be read ({error.strerror}): check the file and its permissions"
-        ) from None
-    if not data.strip():
-        raise R2RecError(f"{path} is empty: download it again")
-    if len(data.translate(None, CONTROL)) < len(data):
-        position = next(n for n, byte in enumerate(data) if byte in CONTROL)
-        raise _damaged(path, data, position, "a control character")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        # Latin-1 decodes anything. These bytes are in no latin-1 title, but in broken UTF-8:
-        # C1 controls such as "\x80", and the first two bytes of a character such as "\xc3\xa9".
-        if re.search(rb"[\x80-\x9f]|[\xc2-\xf4][\xa0-\xbf]", data):
-            problem = "text that is neither UTF-8 nor latin-1"
-            raise _damaged(path, data, error.start, problem) from None
-        return data.decode("latin-1")
-
-
-def _damaged(path: Path, data: bytes, position: int, content: str) -> R2RecError:
-    line_number = data.count(b"\n", 0, position) + 1
-    return R2RecError(
-        f"{path}:{line_number}: holds {content}: the file is damaged, download it again"
-    )
-
-
-def _reject_bad(path: Path, values: pl.Series, is_bad: pl.Series, problem: str) -> None:
-    """Raise R2RecError for the first line where `is_bad` is true, quoting its value."""
-    if is_bad.any():
-        row = is_bad.arg_max() or 0
-        quoted = repr(str(values[row])[:MAX_QUOTED])
-        raise R2RecError(
-            f"{path}:{row + 1}: {quoted} {problem}: repair it or download the file again"
+            f"{path} is not a file of MovieLens: its columns are {', '.join(rows.columns)}, not "
+            f"{', '.join(written)}; dataset=csv reads other tables"
         )
+    return rows.select(pl.col(old).alias(new) for old, new in zip(written, columns, strict=True))
 
 
-def _whole_numbers(path: Path, column: pl.Series, low: int, high: int, name: str) -> pl.Series:
-    """A column as i64; R2RecError for a value that is not a whole number from `low` to `high`."""
-    values = column.cast(pl.Int64, strict=False)
-    is_valid = values.is_between(low, high).fill_null(False)
-    problem = f"is not {name}, a whole number from {low} to {high}"
-    _reject_bad(path, column, ~is_valid, problem)
-    return values
+def _items(path: Path, notes: list[str]) -> pl.DataFrame:
+    """item, title, attributes."""
+    if path.name == "u.item":
+        columns = ("item", "title", "released", "video", "url", *GENRES_100K)
+    else:
+        columns = ("item", "title", "genres")
+    table = _table(path, columns)
+    notes += table.notes
+    if path.name == "u.item":
+        flags = [pl.when(pl.col(name) == "1").then(pl.lit(name)) for name in GENRES_100K]
+        genres = pl.concat_list(flags[1:])  # without "unknown"
+    else:
+        is_none = pl.element().is_in(["", "(no genres listed)"])
+        genres = pl.col("genres").str.split("|").list.filter(~is_none)
+    return table.rows.select("item", plain_title(pl.col("title")), attributes=genres)
 
 
-def _decoded(path: Path, column: pl.Series, words: Mapping[str, str]) -> pl.Series:
-    """A column of codes as words; R2RecError for a code that is not known."""
-    is_known = column.is_in(list(words))
-    _reject_bad(path, column, ~is_known, f"is no known {column.name}")
-    return column.replace_strict(words)
-
-
-def _titles(path: Path, column: pl.Series) -> pl.Series:
-    _reject_bad(path, column, column.str.strip_chars() == "", "is an empty title")
-    return column.to_frame().select(plain_title(pl.col("title"))).to_series()
+def _users(path: Path, notes: list[str]) -> pl.DataFrame:
+    """user, profile: null where a code is not known."""
+    gender = pl.col("gender").replace_strict(GENDERS, default=None)
+    if path.name == "u.user":
+        columns = ("user", "age", "gender", "occupation", "zip")
+        age = pl.col("age").cast(pl.UInt8, strict=False)
+        job = pl.col("occupation").fill_null("").replace(JOBS_100K)
+        profile = [gender, pl.format("{} years old", age), job]
+    else:
+        columns = ("user", "gender", "age", "occupation", "zip")
+        jobs = {str(code): name for code, name in enumerate(OCCUPATIONS)}
+        age = pl.col("age").replace_strict(AGES, default=None)
+        profile = [gender, age, pl.col("occupation").replace_strict(jobs, default=None)]
+    table = _table(path, columns)
+    notes += table.notes
+    return table.rows.select("user", profile=pl.concat_str(profile, separator=", "))

@@ -10,9 +10,20 @@ from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
 from r2rec.config import Dataset
 from r2rec.config.slices import PrepareSlice
-from r2rec.data.interactions import Raw, index
+from r2rec.data.contract import called
+from r2rec.data.interactions import find_file, index, raw_file
 
-UNREADABLE = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
+# Files that tell a data set, and what reads it.
+TELLING = {
+    "ratings.csv": "movielens",
+    "ratings.dat": "movielens",
+    "u.data": "movielens",
+    "*.inter": "recbole",
+    "meta_*.json*": "amazon",
+    "*.csv*": "csv",
+    "*.tsv*": "csv",
+    "*.parquet": "csv",
+}
 
 
 def locate(
@@ -27,7 +38,8 @@ def locate(
         say: Called with a line of text before a download.
 
     Returns:
-        The path of each entry of `dataset.files`. Empty for a data set that is generated.
+        The path of each entry of `dataset.files` that is there. An entry that ends in `|` may be
+        missing. Empty for a data set that is generated.
 
     Raises:
         R2RecError: A folder or file is missing, or a download failed.
@@ -42,18 +54,25 @@ def locate(
         raise R2RecError(
             f"dataset.root={root} is not a folder; it should hold {', '.join(dataset.files)}"
         )
-    return {names: _first_existing(root, names) for names in dataset.files}
+    found: dict[str, Path] = {}
+    for entry in dataset.files:
+        names = entry.split("|")
+        if names[-1]:
+            found[entry] = _needed(root, names, dataset.name)
+        elif path := find_file(root, *names):
+            found[entry] = path
+    return found
 
 
-def _first_existing(root: Path, names: str) -> Path:
-    """The first file in `root` of those in `names`, such as "Toys.jsonl.gz|Toys.jsonl"."""
-    options = names.split("|")
-    for name in options:
-        if (root / name).is_file():
-            return root / name
-    raise R2RecError(
-        f"{root} has no {' or '.join(options)}; dataset.root must hold the original files"
-    )
+def _needed(root: Path, names: list[str], data_set: str) -> Path:
+    """A file that must be there. The message names the data set that the folder seems to hold."""
+    try:
+        return raw_file(root, *names)
+    except R2RecError as error:
+        others = [name for pattern, name in TELLING.items() if next(root.glob(pattern), None)]
+        if not others or others[0] in (data_set, data_set.partition("_")[0]):
+            raise
+        raise R2RecError(f"{error}; dataset={others[0]} may read it") from None
 
 
 def _downloaded(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Path:
@@ -86,12 +105,14 @@ def prepare(
         The numbers of users, items and ratings, and the notes about skipped rows.
 
     Raises:
-        R2RecError: The reader cannot read its files, or does not return a `Raw`.
+        R2RecError: The reader cannot read its files, or breaks its contract (`contract`).
     """
     root = work.folder
     if inputs:
         root = next(iter(inputs.values())).parent
-    tables = index(_read(choices, root))
+    reader = get_method(choices.target)
+    raw = called(reader, choices.target, root, choices.category, **choices.params)
+    tables = index(raw)
     tables.interactions.write_parquet(
         work.folder / "interactions.parquet",
         compression="lz4",
@@ -105,32 +126,3 @@ def prepare(
         "ratings": tables.interactions.height,
         "notes": tables.notes,
     }
-
-
-def _read(choices: PrepareSlice, root: Path) -> Raw:
-    """What the reader of the data set returns. Its mistakes end in one line that names it."""
-    reader = get_method(choices.target)
-    try:
-        raw = reader(root, choices.category, **choices.params)
-    except UNREADABLE as error:
-        raise R2RecError(
-            f"{_reason(error)}: the reader dataset._target_={choices.target} opens it; "
-            "list the file in dataset.files and set dataset.root to its folder, "
-            "or correct the reader"
-        ) from error
-    if not isinstance(raw, Raw):
-        raise R2RecError(
-            f"dataset._target_={choices.target} returned a {type(raw).__name__}: "
-            "it must return r2rec.data.interactions.Raw(ratings, users, items, notes)"
-        )
-    return raw
-
-
-def _reason(error: OSError) -> str:
-    """Which file could not be read, and why, in one line."""
-    if error.filename:
-        return f"{error.filename} cannot be read ({error.strerror})"
-    lines = str(error).splitlines()  # Polars sets no `filename`, but names the file in its text
-    if lines:
-        return lines[0]
-    return "a file cannot be read"

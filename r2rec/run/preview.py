@@ -62,7 +62,8 @@ def _is_local(dataset: Dataset, root: Path) -> bool:
         return True
     folder = root / "downloads" / dataset.name
     for name in dataset.files:
-        if not any(list(folder.rglob(option)) for option in name.split("|")):
+        options = name.split("|")
+        if options[-1] and not any(list(folder.rglob(option)) for option in options):
             return False
     return True
 

@@ -143,7 +143,7 @@ def rating_tasks(
     tasks = []
     answers = free.select("user", "item2", "rating_u2").iter_rows()
     for case, (user, item, rating) in zip(cases, answers, strict=True):
-        tasks.append(Task(user, item, case, f"{rating:.0f}"))
+        tasks.append(Task(user, item, case, f"{max(1, rating):.0f}"))  # half a star is one
     return tasks
 
 

@@ -1,4 +1,4 @@
-"""Amazon Reviews 2023: messy fields do not matter, skips are counted, bad lines are named."""
+"""Amazon Reviews: messy fields do not matter, bad lines are counted, editions are told apart."""
 
 import gzip
 import json
@@ -90,7 +90,7 @@ def test_attributes(tmp_path: Path, fields: Line, attributes: list[str]) -> None
     ].to_list() == [attributes]
 
 
-def test_read_amazon_counts_skipped_rows(tmp_path: Path) -> None:
+def test_read_amazon_counts_rows_left_out(tmp_path: Path) -> None:
     holes = [RATING | {name: None} for name in ("user_id", "rating", "timestamp")]
     holes += [RATING | {"user_id": ""}, RATING | {"parent_asin": "", "asin": None}, {}]
     strange = [RATING | {"parent_asin": name} for name in ("unknown", "untitled", "untitled")]
@@ -104,9 +104,12 @@ def test_read_amazon_counts_skipped_rows(tmp_path: Path) -> None:
     assert raw.ratings.height == raw.items.height == raw.users.height == 1
     assert raw.items["title"].item() == "A pen"
     assert raw.notes == [
-        "6 rows of Toys.jsonl without user_id, rating, timestamp or parent_asin skipped",
-        "3 ratings of items without a title in meta_Toys.jsonl skipped",
-        "1 repeated items of meta_Toys.jsonl skipped",
+        "3 rows of Toys.jsonl left out: no user",
+        "1 row of Toys.jsonl left out: no item",
+        "1 row of Toys.jsonl left out: the rating is not a number",
+        "1 row of Toys.jsonl left out: the time is missing or cannot be read",
+        "3 descriptions of items left out: without a title, or not the first",
+        "3 ratings of items without a title in meta_Toys.jsonl left out",
     ]
 
 
@@ -155,34 +158,84 @@ BAD_JSON = [
     b'{"user_id": "\xff"}',
     b'{"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
 ]
-BAD_STARS = [b"1e400", b"NaN", b'"5.0"', b"[5]", b"0.5", b"5.5", b"-1", b"1e300"]
+
+
+def with_value(name: str, value: bytes) -> bytes:
+    """A review with these characters as the value of a field."""
+    others = {key: content for key, content in RATING.items() if key != name}
+    return lines([others])[:-2] + f', "{name}": '.encode() + value + b"}"
+
+
+BAD_STARS = [b"1e400", b"NaN", b"[5]", b"0.5", b"5.5", b"-1", b"1e300"]
 BAD_TIMES = [b"-1", b"1.5", b'"x"', b"99999999999999", b"99999999999999999999"]
-BAD_RATINGS = [
+BAD_REVIEWS = [
     *BAD_JSON,
-    *(b'{"rating": ' + stars + b"}" for stars in BAD_STARS),
-    *(b'{"timestamp": ' + time + b"}" for time in BAD_TIMES),
+    *(with_value("rating", stars) for stars in BAD_STARS),
+    *(with_value("timestamp", time) for time in BAD_TIMES),
 ]
 
 
-@pytest.mark.parametrize("line", BAD_RATINGS)
 @pytest.mark.parametrize("packed", [False, True])
-def test_read_amazon_names_bad_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, packed: bool
+def test_bad_lines_are_left_out_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
 ) -> None:
     monkeypatch.setattr(amazon, "CHUNK_BYTES", 1_000)
-    put(tmp_path, [*[RATING] * 37, b"", line, *[RATING] * 20, line], [ITEM], packed)
-    with pytest.raises(R2RecError, match=r"/Toys\.jsonl(\.gz)?:39: ") as caught:
-        amazon.read_amazon(tmp_path, "Toys")
-    assert "\n" not in str(caught.value)
-    assert len(str(caught.value)) < 400
+    for line in BAD_REVIEWS:
+        rows = [*[RATING] * 37, b"", line, *[RATING] * 20, line]
+        raw = amazon.read_amazon(put(tmp_path, rows, [ITEM], packed), "Toys")
+        assert raw.ratings.height == 57, line
+        assert any(note.startswith("2 ") and "left out" in note for note in raw.notes), line
+    every = [RATING, *BAD_REVIEWS, *[RATING] * 100]
+    raw = amazon.read_amazon(put(tmp_path, every, [ITEM], packed), "Toys")
+    assert raw.ratings.height == 101
 
 
-@pytest.mark.parametrize(
-    "line", [b"{", ITEM | {"categories": "Pens"}, ITEM | {"categories": {"a": 1}}]
-)
-def test_read_amazon_names_bad_item(tmp_path: Path, line: Line) -> None:
-    with pytest.raises(R2RecError, match=r"/meta_Toys\.jsonl:2: "):
-        amazon.read_amazon(put(tmp_path, [RATING], [ITEM, line, ITEM]), "Toys")
+def test_a_bad_item_costs_no_other(tmp_path: Path) -> None:
+    strange = [ITEM | {"categories": kind, "parent_asin": "B2"} for kind in ("Pens", {"a": 1})]
+    for line in (b"{", *strange):
+        raw = amazon.read_amazon(put(tmp_path, [RATING], [line, ITEM]), "Toys")
+        assert raw.items.rows() == [("B1", "A pen", ["Pens", "Bic"])]
+
+
+def test_categories_within_categories_and_entities_are_told_as_text(tmp_path: Path) -> None:
+    names = [["Office", 'Pens & "Ink", blue'], ["Caf&eacute;"], None, [["deep"]]]
+    item = ITEM | {"categories": names, "title": "Caf&eacute; &ndash;&nbsp;set", "store": "A&amp;B"}
+    raw = amazon.read_amazon(put(tmp_path, [RATING], [item]), "Toys")
+    assert raw.items.rows() == [
+        ("B1", "Café – set", ['Pens & "Ink", blue', "Café", "deep", "A&B"]),
+    ]
+
+
+def test_seconds_among_milliseconds_are_told_apart(tmp_path: Path) -> None:
+    seconds = RATING | {"user_id": "u2", "timestamp": 1_522_540_801}
+    raw = amazon.read_amazon(put(tmp_path, [RATING, RATING, seconds], [ITEM]), "Toys")
+    assert raw.ratings["time_ms"].to_list() == [1_522_540_800_123] * 2 + [1_522_540_801_000]
+    assert raw.notes == [
+        "times of different units, each read by its own: 2 in milliseconds, 1 in seconds"
+    ]
+
+
+def test_other_editions_give_the_same_ratings(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("2023", "2018", "csv", "2014")]
+    for folder in folders:
+        folder.mkdir()
+    put(folders[0], [RATING | {"timestamp": 1_522_540_800_000}], [ITEM])
+    old = {"reviewerID": "u1", "asin": "B1", "overall": 4.0, "unixReviewTime": 1_522_540_800}
+    (folders[1] / "Toys_5.json.gz").write_bytes(gzip.compress(lines([old])))
+    meta = {"asin": "B1", "title": "A pen", "brand": "Bic", "category": ["Office", "Pens"]}
+    script = {"asin": "B2", "title": "var t = new Date().getTime()"}
+    (folders[1] / "meta_Toys.json.gz").write_bytes(gzip.compress(lines([meta, script])))
+    table = "user_id,parent_asin,rating,timestamp\nu1,B1,4.0,1522540800000\n"
+    (folders[2] / "Toys.csv.gz").write_bytes(gzip.compress(table.encode()))
+    first, second, third = (amazon.read_amazon(folder, "Toys") for folder in folders[:3])
+    assert named.ratings(first) == named.ratings(second) == named.ratings(third)
+    assert second.items.rows() == [("B1", "A pen", ["Office", "Pens", "Bic"])]
+    assert third.items.rows() == [("B1", "B1", [])]
+    assert third.notes == ["1 item without a title, called by the id"]
+    for name in ("Toys.json", "meta_Toys.json"):
+        (folders[3] / name).write_text("{'asin': 'B1'}\n")
+    with pytest.raises(R2RecError, match=r"Toys\.json is of the edition of 2014"):
+        amazon.read_amazon(folders[3], "Toys")
 
 
 @pytest.mark.parametrize("keep", [1, 2, 5, 200, -4])
@@ -225,7 +278,7 @@ def test_read_amazon_names_missing_and_empty_files(tmp_path: Path, packed: bool)
     with pytest.raises(R2RecError, match="is not a folder"):
         amazon.read_amazon(tmp_path / "gone", "Toys")
     with pytest.raises(
-        R2RecError, match=r"holds no Toys\.jsonl\.gz or Toys\.jsonl: set dataset\.root"
+        R2RecError, match=r"holds no Toys\.jsonl\.gz or Toys\.jsonl or .*: set dataset\.root"
     ):
         amazon.read_amazon(tmp_path, "Toys")
     for ratings, items, name in (([], [ITEM], "Toys"), ([RATING], [], "meta_Toys")):
@@ -250,7 +303,7 @@ def test_read_amazon_on_real_data(shared_data: Path) -> None:
     raw = amazon.read_amazon(folder, "Office_Products")
     tables = index(raw)
     assert (tables.users.height, tables.items.height, raw.ratings.height) == (3_231, 3_317, 21_290)
-    assert tables.notes == ["102 later ratings of an already rated item skipped"]
+    assert tables.notes == ["102 further ratings of an already rated item left out"]
     with gzip.open(folder / "Office_Products.jsonl.gz") as file:
         rows = [json.loads(line) for line in file]
     assert raw.ratings["time_ms"].to_list() == [row["timestamp"] for row in rows]

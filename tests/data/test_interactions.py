@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
-from r2rec.data.interactions import Raw, Tables, _by_user_and_time, index, raw_file, rows_of
+from r2rec.data.interactions import (
+    Raw,
+    Tables,
+    _by_user_and_time,
+    find_file,
+    index,
+    raw_file,
+    rows_of,
+)
 
 RATINGS = {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "time_ms": pl.Int64}
 Row = tuple[str, str, float, int]
@@ -68,17 +76,29 @@ def test_index_gives_dense_sorted_complete_tables(rows: list[Row]) -> None:
     assert keys == sorted(keys)
 
 
-@given(rows_of_any_time)
-def test_index_keeps_earliest_rating_of_pair(rows: list[Row]) -> None:
+@given(rows_of_any_time, st.randoms(use_true_random=False))
+def test_index_keeps_earliest_and_then_lowest_rating_of_pair(rows: list[Row], random) -> None:
     earliest: dict[tuple[str, str], Row] = {}
-    for row in sorted(rows, key=lambda row: row[3]):
+    for row in sorted(rows, key=lambda row: (row[3], row[2])):
         earliest.setdefault(row[:2], row)
+    for shuffled in (rows, random.sample(rows, len(rows))):
+        tables = index(raw(shuffled))
+        kept = sorted((*row[:3], row[3] // 1000) for row in earliest.values())
+        assert sorted(named(tables)) == kept
+        further = len(rows) - len(earliest)
+        assert any(note.startswith(f"{further} further rating") for note in tables.notes) == (
+            further > 0
+        )
+
+
+def test_index_tells_of_ratings_that_differ_at_one_time() -> None:
+    rows = [("u", "i", 4.0, 5_000), ("u", "i", 2.0, 5_000), ("u", "i", 1.0, 6_000)]
     tables = index(raw(rows))
-    assert sorted(named(tables)) == sorted((*row[:3], row[3] // 1000) for row in earliest.values())
-    later = len(rows) - len(earliest)
-    assert tables.notes[1:] == (
-        [f"{later} later ratings of an already rated item skipped"] if later else []
-    )
+    assert named(tables) == [("u", "i", 2.0, 5)]
+    assert tables.notes[1:] == [
+        "2 further ratings of an already rated item left out",
+        "1 pair of user and item rated differently at one time: the lowest kept",
+    ]
 
 
 @given(rows_of_own_times, st.randoms(use_true_random=False))
@@ -157,8 +177,16 @@ def test_index_rejects_tables_that_disagree() -> None:
 def test_raw_file_takes_first_existing(tmp_path: Path) -> None:
     (tmp_path / "b").touch()
     assert raw_file(tmp_path, "a", "b") == tmp_path / "b"
-    with pytest.raises(R2RecError, match="holds no a or c"):
+    with pytest.raises(R2RecError, match="holds no a or c, but b: set"):
         raw_file(tmp_path, "a", "c")
+    (tmp_path / "c.csv").touch()
+    assert find_file(tmp_path, "a", "c.*") == tmp_path / "c.csv"
+    assert find_file(tmp_path, "a", "") is None
+    (tmp_path / "c.tsv").touch()
+    with pytest.raises(
+        R2RecError, match=r"holds c\.csv, c\.tsv, and all are called c\.\*: name one"
+    ):
+        find_file(tmp_path, "c.*")
     with pytest.raises(R2RecError, match="is not a folder"):
         raw_file(tmp_path / "gone", "a")
 

@@ -1,13 +1,10 @@
-"""MovieLens: the tables have what the files have, and a damaged line is named."""
+"""MovieLens: the tables have what the files have, every edition is told, bad rows are left out."""
 
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
 from r2rec.data import movielens
@@ -51,7 +48,6 @@ def test_read_ml_1m_returns_what_the_files_have(tmp_path: Path) -> None:
     assert raw.users["profile"].to_list() == [
         "female, under 18, K-12 student",
         "male, 56 or older, other or unspecified occupation",
-        "male, 25-34, writer",
     ]
     assert raw.items.rows() == [
         ("3", "Les Misérables (1995)", ["Drama", "Musical"]),
@@ -93,107 +89,97 @@ def test_read_ml_1m_ignores_encoding_and_line_ends(
     assert all(one.equals(two) for one, two in zip(plain[:3], other[:3], strict=True))
 
 
-PLAIN = ["1", "2", "10", "30"]
-FIELDS = [*PLAIN, "0", "07", "+1", "-1", " 1", "", "1:2", ":3", '"4"', "9" * 20, "5\r", "6\n"]
-
-
-@given(
-    st.lists(st.lists(st.sampled_from(FIELDS), max_size=4), max_size=3),
-    st.sampled_from(["::", "\t"]),
-    st.sampled_from(["", "\n", "\n\n"]),
-)
-def test_numeric_table_equals_text_table(lines: list[list[str]], separator: str, end: str) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "ratings.dat"
-        path.write_text("\n".join(map(separator.join, [["1"] * 3, *lines])) + end, newline="")
-        numbers = movielens._numeric_table(path, separator, ["a", "b", "c"])
-        plain = all(
-            len(fields) == 3 and all(field in PLAIN for field in fields) for fields in lines
-        )
-        if plain and end == "\n":
-            assert numbers is not None
-        if numbers is not None:
-            text = movielens._text_table(path, separator, ["a", "b", "c"])
-            assert numbers.cast(pl.String).equals(text)
-
-
-BAD_RATINGS = [
-    b"1::3::5",
-    b"1::3::5::9::9",
-    b"1;3;5;9",
-    b"",
-    b"  ",
-    b"1::3::6::9",
-    b"1::3::0::9",
-    b"1::3::4.5::9",
-    b"1::3::nan::9",
-    b"1::3::inf::9",
-    b"1::3::1e400::9",
-    b"1::3::five::9",
-    b"1::3::::9",
-    b"1::3::5::-1",
-    b"1::3::5::9.5",
-    b"1::3::5::978300760000",
-    b"1::3::5::99999999999999999999",
-    b"1::4::5::9",
-    b"9::3::5::9",
-    b"::3::5::9",
-    b"1::3\x00::5::9",
-    b"\xff::3::5::9",
-    b"1::3::\xc3::9",
-    b"1::3::5::9\r",
+GOOD = "1::3::5::978300760"
+BAD_RATINGS = [  # a line, and why it is left out
+    ("1::3::5", "the time is missing or cannot be read"),
+    ("1::3::5::9::9", "more fields than columns"),
+    ("1;3;5;9", "no item"),
+    ("1::3::6::978300760", "the rating is not from 0.5 to 5"),
+    ("1::3::0::978300760", "the rating is not from 0.5 to 5"),
+    ("1::3::nan::978300760", "the rating is not from 0.5 to 5"),
+    ("1::3::1e400::978300760", "the rating is not from 0.5 to 5"),
+    ("1::3::five::978300760", "the rating is not a number"),
+    ("1::3::::978300760", "the rating is not a number"),
+    ("1::3::5::-1", "the time is not between 1970 and 2100"),
+    ("1::3::5::99999999999999999999", "the time is missing or cannot be read"),
+    ("::3::5::978300760", "no user"),
+    ("1::3\0::5::978300760", "without a title"),
+    ("1::4::5::978300760", "without a title"),
 ]
 
 
-@pytest.mark.parametrize("line", BAD_RATINGS)
-def test_read_ml_1m_names_bad_rating(tmp_path: Path, line: bytes) -> None:
-    good = ML_1M["ratings.dat"].encode()
-    put(tmp_path, ML_1M, ratings_dat=good + line + b"\r\n" * line.endswith(b"\r") + b"\n" + good)
-    with pytest.raises(R2RecError, match=r"ratings\.dat:4: ") as caught:
-        read_ml_1m(tmp_path)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize(("line", "why"), BAD_RATINGS)
+def test_a_bad_rating_is_left_out_and_counted(tmp_path: Path, line: str, why: str) -> None:
+    good = "\n".join([GOOD] * 12)
+    raw = read_ml_1m(put(tmp_path, ML_1M, ratings_dat=f"{good}\n{line}\n{GOOD}\n".encode()))
+    assert raw.ratings.height == 13
+    assert [note for note in raw.notes if why in note and note.startswith("1 r")], raw.notes
 
 
-@pytest.mark.parametrize(
-    "line",
-    [b"1\t1\t5", b"1 1 5 9", b"1\t1\t5\t9\t9", b"1\t1\tx\t9", b"1\t1\t4.5\t9", b"7\t1\t5\t9"],
-)
-def test_read_ml_100k_names_bad_rating(tmp_path: Path, line: bytes) -> None:
-    put(tmp_path, ML_100K, u_data=ML_100K["u.data"].encode() + line)
-    with pytest.raises(R2RecError, match=r"u\.data:3: "):
-        read_ml_100k(tmp_path)
+def test_bytes_of_no_encoding_cost_their_row(tmp_path: Path) -> None:
+    lines = b"1::3::5::978300760\n1::\xc3\xa9::5::978300760\n1::\xc3::5::978300760\n"
+    raw = read_ml_1m(put(tmp_path, ML_1M, ratings_dat=lines))
+    assert raw.ratings.height == 1
+    assert "1 row of ratings.dat left out: text that cannot be decoded" in raw.notes
 
 
-BAD_DESCRIPTIONS = [
-    (ML_1M, "users.dat", b"4::X::25::1::5"),
-    (ML_1M, "users.dat", b"4::F::26::1::5"),
-    (ML_1M, "users.dat", b"4::F::25::21::5"),
-    (ML_1M, "users.dat", b"4::F::25::1"),
-    (ML_1M, "users.dat", b"1::F::25::1::5"),
-    (ML_1M, "users.dat", b"::F::25::1::5"),
-    (ML_1M, "movies.dat", b"4::Heat (1995)"),
-    (ML_1M, "movies.dat", b"4::Heat::Cold::Drama"),
-    (ML_1M, "movies.dat", b"4:: ::Drama"),
-    (ML_1M, "movies.dat", b"3::Heat (1995)::Drama"),
-    (ML_1M, "movies.dat", b"4::He\0at (1995)::Drama"),
-    (ML_1M, "movies.dat", b"4::He\x80at (1995)::Drama"),
-    (ML_100K, "u.user", b"4|old|M|writer|1"),
-    (ML_100K, "u.user", b"4|24|M|writer"),
-    (ML_100K, "u.item", b"4|Heat|||"),
-    (ML_100K, "u.item", b"4|Heat||||" + b"|".join([b"2"] * 19)),
+BAD_DESCRIPTIONS = [  # a line, and the rows of users and items that are left without a description
+    ("users.dat", "3::X::25::1::5", "1 user without a profile"),
+    ("users.dat", "3::F::26::1::5", "1 user without a profile"),
+    ("users.dat", "3::F::25::21::5", "1 user without a profile"),
+    ("users.dat", "", "1 user without a profile"),
+    ("users.dat", "::F::25::1::5", "1 user without a profile"),
+    ("movies.dat", "30", "1 description of items left out"),
+    ("movies.dat", "30::Heat::Cold::Drama", "1 row of movies.dat left out: more fields"),
+    ("movies.dat", "30:: ::Drama", "1 description of items left out"),
+    ("movies.dat", "20::Heat (1995)::Drama", "1 description of items left out"),
 ]
 
 
-@pytest.mark.parametrize(("files", "name", "line"), BAD_DESCRIPTIONS)
-def test_movielens_names_bad_description(
-    tmp_path: Path, files: dict[str, str], name: str, line: bytes
+@pytest.mark.parametrize(("name", "line", "why"), BAD_DESCRIPTIONS)
+def test_a_bad_description_is_left_out_and_counted(
+    tmp_path: Path, name: str, line: str, why: str
 ) -> None:
-    good = files[name].encode("utf-8")
-    put(tmp_path, files, **{name.replace(".", "_"): good + line + b"\n"})
-    read: Reader = read_ml_1m if files is ML_1M else read_ml_100k
-    last = len(good.splitlines()) + 1
-    with pytest.raises(R2RecError, match=rf"{name}:{last}: "):
-        read(tmp_path)
+    described = ML_1M[name].replace("3::M::25::20::55117\n", "") + line + "\n"
+    ratings = (ML_1M["ratings.dat"] + "3::3::4::978300762\n").encode()
+    changed = {name.replace(".", "_"): described.encode("latin-1"), "ratings_dat": ratings}
+    raw = read_ml_1m(put(tmp_path, ML_1M, **changed))
+    assert raw.ratings.height == 4
+    assert [note for note in raw.notes if note.startswith(why)], raw.notes
+
+
+def written(folder: Path, suffix: str, separator: str, header: bool, users: bool) -> Path:
+    """The same ratings as an edition of MovieLens writes them, half stars and all."""
+    tables = {
+        "ratings": ["userId,movieId,rating,timestamp", "1,20,4.5,978300760", "2,3,0.5,978300761"],
+        "movies": ["movieId,title,genres", '3,"Postino, Il (1994)",Drama', "20,Se7en (1995),"],
+    }
+    if users:
+        tables["users"] = ["userId", *ML_1M["users.dat"].splitlines()]
+    folder.mkdir()
+    for name, lines in tables.items():
+        text = "\n".join(lines if header else lines[1:]) + "\n"
+        if separator != ",":
+            text = text.replace(", ", "\0").replace(",", separator).replace("\0", ", ")
+            text = text.replace('"', "")
+        (folder / f"{name}{suffix}").write_text(text)
+    return folder
+
+
+def test_every_layout_gives_the_same_ratings(tmp_path: Path) -> None:
+    wanted = [("1", "20", 4.5, 978_300_760_000), ("2", "3", 0.5, 978_300_761_000)]
+    for name, form, edition in (
+        ("1m", (".dat", "::", False, True), "in the layout of 1M and 10M"),
+        ("10m", (".dat", "::", False, False), "in the layout of 1M and 10M"),
+        ("25m", (".csv", ",", True, False), "in the layout of 20M and later"),
+    ):
+        raw = movielens.read_movielens(written(tmp_path / name, *form))
+        assert named.ratings(raw) == wanted
+        assert raw.notes == [f"this is MovieLens {edition}"]
+        assert raw.items["title"].to_list() == ["Il Postino (1994)", "Se7en (1995)"]
+    (tmp_path / "25m" / "ratings.csv").write_text("a\nb\n")
+    with pytest.raises(R2RecError, match=r"not a file of MovieLens: its columns are a, not userId"):
+        movielens.read_movielens(tmp_path / "25m")
 
 
 @pytest.mark.parametrize(("files", "read"), [(ML_1M, read_ml_1m), (ML_100K, read_ml_100k)])
@@ -254,6 +240,9 @@ def test_movielens_on_real_data(
     shared_data: Path, read: Reader, folder: str, counts: tuple[int, int, int]
 ) -> None:
     tables = index(read(shared_data / folder))
+    either = index(movielens.read_movielens(shared_data / folder))
+    assert either.interactions.equals(tables.interactions)
+    assert either.notes[0].startswith("this is MovieLens")
     assert (tables.users.height, tables.items.height, tables.interactions.height) == counts
     assert tables.notes == []
     assert tables.users["profile"].null_count() == tables.items["title"].null_count() == 0

@@ -8,8 +8,8 @@ import pytest
 from r2rec.base.errors import R2RecError
 from r2rec.config import Dataset, Download
 from r2rec.config.slices import PrepareSlice
-from r2rec.data import prepare
-from r2rec.data.interactions import Raw
+from r2rec.data import contract, prepare
+from r2rec.data.interactions import Raw, index
 from r2rec.data.toy import read_toy
 from tests.small import choices, workspace
 
@@ -32,12 +32,8 @@ def read_silently(root: Path, category: str | None) -> Raw:
     raise FileNotFoundError
 
 
-def read_frame(root: Path, category: str | None) -> pl.DataFrame:
-    return pl.DataFrame()
-
-
-def read_nothing(root: Path, category: str | None) -> None:
-    return None
+def read_wrongly(root: Path, category: str | None) -> object:
+    return {}["stars"]
 
 
 def read_full_disk(root: Path, category: str | None) -> Raw:
@@ -96,14 +92,54 @@ def test_prepare_names_file_and_reader_that_cannot_open_it(
     assert "\n" not in str(caught.value)
 
 
+FRAME = pl.DataFrame({"user": [7, 7, 8], "item": ["a", "b", "a"], "timestamp": [3, 2, 1]})
+ITEMS = pl.DataFrame({"item": ["b", "a"], "title": ["Bee", "Sea"]})
+RATED = pl.DataFrame({"user": [0], "item": [0], "rating": [4], "time_ms": [0]})
+PEOPLE = pl.DataFrame({"raw_id": ["u"], "profile": [None]})
+THINGS = pl.DataFrame({"raw_id": ["i"], "title": ["T"], "attributes": [["x"]]})
+
+
 @pytest.mark.parametrize(
-    ("reader", "kind"), [("read_frame", "DataFrame"), ("read_nothing", "NoneType")]
+    ("returned", "titles"),
+    [
+        (FRAME, ["a", "b"]),
+        (FRAME.lazy(), ["a", "b"]),
+        (FRAME.to_pandas(), ["a", "b"]),
+        ((FRAME, ITEMS), ["Sea", "Bee"]),
+        ((FRAME, ITEMS, FRAME.select("user", profile=pl.lit("kind"))), ["Sea", "Bee"]),
+        (Raw(RATED, PEOPLE, THINGS, []), ["T"]),
+    ],
 )
-def test_prepare_names_reader_that_returns_no_raw(tmp_path: Path, reader: str, kind: str) -> None:
-    expected = rf"dataset\._target_={HERE}\.{reader} returned a {kind}: it must return .*\.Raw\("
-    with pytest.raises(R2RecError, match=expected) as caught:
-        prepare.prepare(sliced(reader), {}, workspace(tmp_path))
+def test_a_reader_may_return_plain_tables(returned: object, titles: list[str]) -> None:
+    tables = index(contract.checked(returned, "mine"))
+    assert tables.items["title"].to_list() == titles
+    assert tables.interactions.schema["rating"] == pl.Float32
+
+
+BREACHES = [
+    (None, "returned a NoneType: it must return a DataFrame"),
+    ((FRAME, None), "returned a tuple: it must return"),
+    ((), "returned a tuple: it must return"),
+    (pl.DataFrame(), "returned a table of nothing, without user or item: it must"),
+    ((FRAME, FRAME), "returned a table of user, item, timestamp, without item or title"),
+    (Raw(FRAME, PEOPLE, THINGS, []), "Raw with ratings that is no table of user, item, rating"),
+    (Raw(RATED, PEOPLE, THINGS.with_columns(title=None), []), r"items\.title with 1 nulls"),
+    (Raw(RATED.with_columns(rating=pl.lit("x")), PEOPLE, THINGS, []), r"rating as String: it must"),
+    (Raw(RATED.with_columns(item=5), PEOPLE, THINGS, []), "ratings of item 5, but only 1 rows"),
+]
+
+
+@pytest.mark.parametrize(("returned", "message"), BREACHES)
+def test_a_breach_of_the_contract_is_told_in_one_line(returned: object, message: str) -> None:
+    with pytest.raises(R2RecError, match=f"mine returned .*{message}|mine {message}") as caught:
+        contract.checked(returned, "mine")
     assert "\n" not in str(caught.value)
+
+
+def test_a_reader_that_fails_is_told_by_name_and_line(tmp_path: Path) -> None:
+    expected = rf"_target_={HERE}\.read_wrongly fails at {__file__}:\d+: KeyError: 'stars': correct"
+    with pytest.raises(R2RecError, match=expected):
+        prepare.prepare(sliced("read_wrongly"), {}, workspace(tmp_path))
 
 
 def test_prepare_leaves_errors_of_the_disk_to_the_store(tmp_path: Path) -> None:
@@ -123,9 +159,18 @@ def test_locate_takes_the_first_file_there_is(tmp_path: Path) -> None:
     assert prepare.locate(data_set(), tmp_path) == {}
 
 
+def test_locate_leaves_out_what_may_be_missing_and_tells_what_else_is_there(tmp_path: Path) -> None:
+    (tmp_path / "shop.inter").touch()
+    entries = ["*.inter", "*.item|"]
+    found = prepare.locate(data_set(root=str(tmp_path), files=entries), tmp_path)
+    assert found == {"*.inter": tmp_path / "shop.inter"}
+    with pytest.raises(R2RecError, match=r"but shop\.inter: .*; dataset=recbole may read it"):
+        prepare.locate(data_set(root=str(tmp_path), files=["ratings.dat"]), tmp_path)
+
+
 def test_locate_names_what_is_missing(tmp_path: Path) -> None:
     files = ["a|b"]
-    with pytest.raises(R2RecError, match=r"has no a or b; dataset\.root must hold"):
+    with pytest.raises(R2RecError, match=r"holds no a or b, but no file"):
         prepare.locate(data_set(root=str(tmp_path), files=files), tmp_path)
     with pytest.raises(R2RecError, match=r"gone is not a folder; it should hold a\|b"):
         prepare.locate(data_set(root=str(tmp_path / "gone"), files=files), tmp_path)
