@@ -8,10 +8,11 @@ def main(words: list[str]) -> None:
     """Print paired differences between methods of one run, or between those of several."""
     parser = Parser(
         "compare",
-        "Paired differences in HR@1, with 95%% intervals, p, and p after Holm's correction.\n"
-        "Of one run or sweep, its methods are compared; of several, those of different runs.\n"
-        "'*': Holm's p is below 0.05. 'found from': a difference that this many users show in\n"
-        "4 of 5 trials. Runs that ranked other candidates are refused.",
+        "Paired differences in HR@1, with 95% intervals, p, and p after Holm's\n"
+        "correction. Of one run or sweep, its methods are compared; of several, those of\n"
+        "different runs, and runs that ranked other candidates are refused.\n"
+        "'*': Holm's p is below 0.05. 'found from': a true difference of that size would be\n"
+        "found in 4 of 5 trials.",
     )
     parser.add_argument("runs", nargs="+", metavar="RUN", help="a folder, a part of it, or last")
     parser.add_argument(

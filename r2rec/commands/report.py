@@ -16,4 +16,4 @@ def main(words: list[str]) -> None:
     given = parser.parse_args(words)
     from r2rec.results.again import report_again
 
-    console.say(report_again(load(given.run)))
+    report_again(load(given.run), console.say)

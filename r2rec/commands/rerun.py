@@ -6,7 +6,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.commands.compose import start
 from r2rec.compat.hydra import composition_error, run_error
 from r2rec.config.place import CONF
-from r2rec.results.find import find
+from r2rec.results.find import find_one
 
 
 def main(words: list[str]) -> None:
@@ -18,7 +18,7 @@ def main(words: list[str]) -> None:
         return
     config.register()
     try:
-        cfg, folder = rerun_configuration(find(words[0]), words[1:], CONF)
+        cfg, folder = rerun_configuration(find_one(words[0]), words[1:], CONF)
         start(cfg, folder)
         processes.dismiss()
     except Exception as error:

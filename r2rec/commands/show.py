@@ -62,7 +62,7 @@ def _overview(run: Run) -> str:
 
     parts = [str(run.folder), results_table(run.records)]
     if run.jobs:
-        parts.append("jobs: " + ", ".join(str(job.folder) for job in run.jobs))
+        parts.append(_jobs(run))
     else:
         ids = run.user_ids()
         more = ", ..." if len(ids) > MAX_USERS else ""
@@ -71,6 +71,17 @@ def _overview(run: Run) -> str:
     if page.exists():
         parts.append(f"page: {page}")
     return "\n\n".join(parts)
+
+
+def _jobs(run: Run) -> str:
+    """A line for each job of a sweep, with what not all of them have."""
+    overrides = [job.manifest.get("overrides", []) for job in run.jobs]
+    common = set(overrides[0]).intersection(*overrides)
+    lines = ["jobs:"]
+    for job, words in zip(run.jobs, overrides, strict=True):
+        own = " ".join(word for word in words if word not in common)
+        lines.append(f"  {job.folder}  {own}")
+    return "\n".join(lines)
 
 
 def _plain(value: Any) -> Any:

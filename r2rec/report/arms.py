@@ -44,15 +44,15 @@ def joined_arms(jobs: Sequence[Path]) -> list[JoinedArm]:
     """
     arms = _without_repeats(_arms_of_jobs(jobs))
     settings = _distinct_settings(arms)
-    collected = []
+    collected: dict[tuple[tuple[str, ...], str, int], JoinedArm] = {}
     for arm in arms:
-        kept = settings[arm.identity]
-        if arm.label not in kept:
-            continue
-        if len(kept) == 1:
-            arm = arm._replace(label="")  # one result in every setting: no label is needed
-        collected.append(_with_label_in_variant(arm))
-    return collected
+        label_of = settings[arm.identity]
+        label = label_of[arm.label]
+        if len(set(label_of.values())) == 1:
+            label = ""  # one result in every setting: no label is needed
+        place = (arm.identity, label, arm.record["seed"])
+        collected.setdefault(place, _with_label_in_variant(arm._replace(label=label)))
+    return list(collected.values())
 
 
 def _arms_of_jobs(jobs: Sequence[Path]) -> list[JoinedArm]:
@@ -107,31 +107,31 @@ def _without_repeats(arms: Iterable[JoinedArm]) -> list[JoinedArm]:
     return list(first.values())
 
 
-def _distinct_settings(arms: Iterable[JoinedArm]) -> dict[tuple[str, ...], list[str]]:
-    """The labels under which each arm has different results.
-
-    A label is left out where an earlier one has the same result at each of its seeds.
-    """
+def _distinct_settings(arms: Iterable[JoinedArm]) -> dict[tuple[str, ...], dict[str, str]]:
+    """Arm -> each of its labels -> the first label that has the same results."""
     results: dict[tuple[str, ...], dict[str, list[JoinedArm]]] = {}
     for arm in arms:
         results.setdefault(arm.identity, {}).setdefault(arm.label, []).append(arm)
-    distinct: dict[tuple[str, ...], list[str]] = {}
+    distinct: dict[tuple[str, ...], dict[str, str]] = {}
     for identity, by_label in results.items():
         kept: dict[str, list[JoinedArm]] = {}
+        first: dict[str, str] = {}
         for label, seeds in by_label.items():
-            if not any(_covers(earlier, seeds) for earlier in kept.values()):
-                kept[label] = seeds
-        distinct[identity] = list(kept)
+            first[label] = label
+            for earlier, others in kept.items():
+                if _agree(others, seeds):
+                    first[label] = earlier
+                    break
+            kept.setdefault(first[label], []).extend(seeds)
+        distinct[identity] = first
     return distinct
 
 
-def _covers(results: Sequence[JoinedArm], others: Sequence[JoinedArm]) -> bool:
-    """Whether each of `others` has its result among `results`."""
-    return all(_is_among(other, results) for other in others)
-
-
-def _is_among(arm: JoinedArm, results: Sequence[JoinedArm]) -> bool:
-    return any(arm.same_result(result) for result in results)
+def _agree(results: Sequence[JoinedArm], others: Sequence[JoinedArm]) -> bool:
+    """Whether both have results at a common seed, and the same ones at all common seeds."""
+    by_seed = {arm.record["seed"]: arm for arm in results}
+    common = [arm for arm in others if arm.record["seed"] in by_seed]
+    return bool(common) and all(arm.same_result(by_seed[arm.record["seed"]]) for arm in common)
 
 
 def _with_label_in_variant(arm: JoinedArm) -> JoinedArm:

@@ -1,6 +1,7 @@
 """The report of a run or a sweep, written again from what is in the store."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +16,35 @@ from r2rec.report.tuning import tuning
 from r2rec.results.load import METRICS, Run
 from r2rec.results.recorded import config_of, finished_jobs
 
+Say = Callable[[str], None]
 
-def report_again(run: Run) -> str:
+
+def report_again(run: Run, say: Say = print) -> None:
     """Write tables, plots, page and metrics.json of a run or a sweep again.
 
     A run that was stopped is reported as far as it came. Of a sweep, jobs that have ranked but have
     no report get theirs, and all that have one are joined.
 
-    Returns:
-        What a run would have printed at its end.
+    Args:
+        say: Called with what a run prints at its end.
 
     Raises:
         R2RecError: Nothing was ranked yet, an artefact is gone, or the run is going on.
     """
     _must_be_at_rest(run.folder)
     if not run.jobs:
-        return _report(run.folder)
-    lines = []
+        say(_report(run.folder))
+        return
     for job in run.jobs:
         _must_be_at_rest(job.folder)
         if not (job.folder / METRICS).exists():
-            lines.append(_report_job(job.folder))
-    if not join(run.folder):
-        table = tuning(run.folder)
-        if table is None:
-            raise R2RecError(f"{run.folder} has nothing to report: {'; '.join(lines)}")
-        lines.append(f"\n{table}\n\n{run.folder}")
-    return "\n".join(lines)
+            say(_report_job(job.folder))
+    if join(run.folder):  # it prints its table
+        return
+    table = tuning(run.folder)
+    if table is None:
+        raise R2RecError(f"{run.folder} has nothing to report: no job has ranked")
+    say(f"\n{table}\n\n{run.folder}")
 
 
 def _report_job(folder: Path) -> str:

@@ -130,7 +130,9 @@ def _wanted(hits: Hits, runs: dict[Setting, set[int]], every: bool) -> list[Pair
     across = [(earlier, later) for earlier, later in pairs if runs[earlier] != runs[later]]
     for earlier, later in across:
         _must_be_comparable(hits, earlier, later)
-    return pairs if every or not across else across
+    every_run = set().union(*runs.values())
+    seeds_of_one_run = all(numbers == every_run for numbers in runs.values())
+    return pairs if every or seeds_of_one_run else across
 
 
 def _must_be_comparable(hits: Hits, earlier: Setting, later: Setting) -> None:
@@ -151,13 +153,16 @@ def _must_be_comparable(hits: Hits, earlier: Setting, later: Setting) -> None:
 def _nothing(hits: Hits, runs: Sequence[Run]) -> str:
     """Why there is no comparison."""
     datasets = {setting.dataset for setting in hits}
-    if len(hits) < 2:
-        return "one method alone cannot be compared: give a run with several, or another run"
-    if len(datasets) > 1:
-        return f"nothing to compare: the runs are on {', '.join(sorted(datasets))}"
     seeds = {str(seed) for table in hits.values() for seed in table["seed"].unique()}
-    return (
-        f"nothing to compare: no user was ranked for with the same seed (seeds: "
-        f"{', '.join(sorted(seeds))}); candidates are drawn by seed, so run {runs[-1].folder} "
-        "again with the seed of the others"
-    )
+    if len(hits) < 2:
+        reason = "one method alone cannot be compared; name a run with another one"
+    elif len(datasets) > 1:
+        reason = f"the runs are on {' and '.join(sorted(datasets))}"
+    elif len(seeds) > 1:
+        reason = (
+            f"no user was ranked for with the same seed (seeds: {', '.join(sorted(seeds))}); "
+            f"candidates are drawn by seed, so run {runs[-1].folder} again with that of the other"
+        )
+    else:
+        reason = "the runs have no method in common"
+    return f"nothing to compare: {reason}"

@@ -22,7 +22,8 @@ def find(run: str | Path, root: Path = ROOT) -> Path:
     """The folder of a run or a sweep.
 
     Args:
-        run: Its folder, or a part of its path that no other run has, or "last".
+        run: Its folder, or a part of its path that no other run has, or "last"; of a sweep's job,
+            also "last/0".
         root: Where runs are looked for.
 
     Raises:
@@ -36,8 +37,9 @@ def find(run: str | Path, root: Path = ROOT) -> Path:
     known = folders(root)
     if not known:
         raise R2RecError(f"no run {run}: there is none in {root}; give the folder of a run")
-    if str(run) == LAST:
-        return known[-1]
+    first, _, job = str(run).partition("/")
+    if first == LAST and (not job or is_run(known[-1] / job)):
+        return known[-1] / job
     jobs = []
     for sweep in known:
         jobs += jobs_of(sweep)
@@ -49,6 +51,21 @@ def find(run: str | Path, root: Path = ROOT) -> Path:
         more = "" if len(matches) <= MAX_NAMED else " and others"
         raise R2RecError(f"{run} may be {len(matches)} runs: {named}{more}; give more of the name")
     return matches[0]
+
+
+def find_one(run: str | Path, root: Path = ROOT) -> Path:
+    """The folder of one run, or of one job of a sweep.
+
+    Raises:
+        R2RecError: As `find`; or a sweep is meant.
+    """
+    folder = find(run, root)
+    if not is_run(folder):
+        jobs = jobs_of(folder)
+        raise R2RecError(
+            f"{folder} is a sweep of {len(jobs)} jobs: name one of them, such as {jobs[0]}"
+        )
+    return folder
 
 
 def _matches(part: str, known: list[Path]) -> list[Path]:

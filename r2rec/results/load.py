@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from r2rec.base.cleanup import manifest_of_run
 from r2rec.base.errors import R2RecError
 from r2rec.base.store import MANIFEST
-from r2rec.results.find import find, is_run, jobs_of
+from r2rec.results.find import find, find_one, jobs_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -60,7 +60,7 @@ class Run:
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """manifest.json: command, overrides, revision, versions, seed, and all artefacts."""
-        self._must_be_one()
+        find_one(self.folder)
         manifest = manifest_of_run(self.folder / MANIFEST)
         if manifest is None:
             raise R2RecError(f"{self.folder / MANIFEST} is missing or damaged")
@@ -71,7 +71,7 @@ class Run:
         """The configuration, resolved and without secrets: `run.config.reward.name`."""
         from r2rec.results.recorded import config_of
 
-        self._must_be_one()
+        find_one(self.folder)
         return config_of(self.folder)
 
     @cached_property
@@ -138,7 +138,7 @@ class Run:
         """Stage -> folder of its artefact; of a stage with one per method, that of the last."""
         from r2rec.report.folders import stages_of
 
-        self._must_be_one()
+        find_one(self.folder)
         return {name: Path(stage["path"]) for name, stage in stages_of(self.folder).items()}
 
     def case(self, user: int | str) -> "Case":
@@ -156,6 +156,7 @@ class Run:
         """The cases of these users, or of all that the run ranked for."""
         from r2rec.results.cases import cases_of
 
+        find_one(self.folder)
         rankings = self.rankings
         wanted = rankings["user"].unique(maintain_order=True).to_list()
         if users is not None:
@@ -208,17 +209,11 @@ class Run:
         if number in self.rankings["user"]:
             return int(number)
         there = isinstance(number, int) and 0 <= number < len(raw_ids)
-        reason = "was not ranked for" if there else "is not in the data"
-        known = self.user_ids()
-        named = ", ".join(known[:MAX_USERS]) + (", ..." if len(known) > MAX_USERS else "")
-        raise R2RecError(f"user {user} {reason}; {len(known)} users were ranked for: {named}")
-
-    def _must_be_one(self) -> None:
-        if not is_run(self.folder) and self.jobs:
-            raise R2RecError(
-                f"{self.folder} is a sweep of {len(self.jobs)} jobs: "
-                f"name one of them, such as {self.jobs[0].folder}"
-            )
+        reason = "was not ranked for" if there else "is not in the data, nor ranked for"
+        known = self.rankings["user"].unique(maintain_order=True)
+        named = known if isinstance(user, int) else raw_ids.gather(known)
+        examples = ", ".join(map(str, named.head(MAX_USERS)))
+        raise R2RecError(f"user {user} {reason}; {len(known)} users were, such as {examples}")
 
     def _state(self) -> str:
         """How far a run has come."""

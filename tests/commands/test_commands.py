@@ -57,7 +57,7 @@ def test_every_command_has_help_and_leaves_nothing(name, call, tmp_path, monkeyp
 
 MISTAKES = {
     "show": "required: RUN; `r2rec show --help`",
-    "show last --user nobody": "user nobody is not in the data; 8 users were ranked for",
+    "show last --user nobody": "nobody is not in the data, nor ranked for; 8 users were, such as 4",
     "show last --user 4 --method x": "no method x; there are random, popularity",
     "show smoke/nope": "no run smoke/nope: `r2rec runs` lists those in outputs",
     "runs --nope": "unrecognized arguments: --nope",

@@ -311,3 +311,21 @@ def test_dry_sweep_removes_and_joins_nothing(
     after = {path.relative_to(sweep) for path in sweep.rglob("*")}
     assert (after == before) == dry
     assert (capsys.readouterr().out == "") == dry
+
+
+def test_a_label_that_changes_nothing_is_no_setting_though_jobs_have_other_seeds(
+    tmp_path: Path,
+) -> None:
+    """A reference is the same in each setting; it has a seed that the first setting lacks."""
+    jobs = [(0, "a", range(5)), (0, "b", range(9)), (1, "b", range(8))]
+    for n, (seed, reward, right) in enumerate(jobs):
+        folder = tmp_path / str(n)
+        job(folder, seed, {BASE: range(3 + seed), FULL: right})
+        write_config(folder, seed=seed, reward={"name": reward})
+    assert [(r["method"], r["variant"], r["seed"]) for r in join(tmp_path)] == [
+        ("backbone", "base", 0),
+        ("R2Rec", "sft+rl", 0),
+        ("R2Rec", "sft+rl, reward=b", 0),
+        ("backbone", "base", 1),
+        ("R2Rec", "sft+rl, reward=b", 1),
+    ]

@@ -16,6 +16,7 @@ from r2rec.prompts.cases import LABELS
 from r2rec.results import find
 from r2rec.results.again import report_again
 from r2rec.results.members import first_sentence, members
+from r2rec.results.runs import listed
 from r2rec.results.show import PARTS, case_text, harmless
 from tests.small import Done, go
 
@@ -106,7 +107,10 @@ def test_a_case_says_where_each_method_put_the_held_out_item(smoke: Done) -> Non
 def test_users_that_were_not_ranked_for_are_refused(smoke: Done) -> None:
     run = r2rec.load(smoke.folder)
     others = set(range(60)) - set(run.rankings["user"])
-    for user, why in ((min(others), "was not ranked for; 8 users"), ("nobody", "not in the data")):
+    for user, why in (
+        (min(others), "was not ranked for; 8 users were, such as 4, 5"),
+        ("nobody", "not in the data"),
+    ):
         with pytest.raises(r2rec.R2RecError, match=why):
             run.case(user)
 
@@ -174,7 +178,9 @@ def test_a_report_is_written_again_from_the_store(copied: Path, smoke: Done) -> 
         (copied / name).unlink()
     with pytest.raises(r2rec.R2RecError, match="has no results yet: it ended after rank"):
         r2rec.load(copied).metrics  # noqa: B018
-    assert "R2Rec" in report_again(r2rec.load(copied))
+    lines: list[str] = []
+    report_again(r2rec.load(copied), lines.append)
+    assert "R2Rec" in lines[0]
     for name in ("metrics.json", "rankings.parquet", "report.html", "tables/results.md"):
         assert (copied / name).read_bytes() == (smoke.folder / name).read_bytes(), name
     again = json.loads((copied / "manifest.json").read_text())
@@ -198,12 +204,16 @@ def test_a_broken_sweep_is_reported_as_far_as_it_came(
         (sweep / name / "metrics.json").unlink()
     run = r2rec.load(sweep)
     assert [job.folder.name for job in run.jobs] == ["0", "1", "2"]
-    lines = report_again(run).splitlines()
+    lines: list[str] = []
+    report_again(run, lines.append)
     assert lines[0].startswith("job 1 was stopped, and is reported")
     assert lines[1].startswith("job 2 is left out: ")
     assert (sweep / "report.html").exists()
     assert json.loads((sweep / "metrics.json").read_text()) == other.records
     assert r2rec.load(sweep).metrics.height == 3
+    (row,) = listed(tmp_path)
+    assert (row.folder, row.jobs, row.state) == (str(sweep), 3, "finished")
+    assert find.find("last/1", tmp_path) == sweep / "1"
     assert set(r2rec.load(sweep).rankings["job"]) == {"0", "1", "2"}
     with pytest.raises(r2rec.R2RecError, match="is a sweep of 3 jobs: name one"):
         run.manifest  # noqa: B018
