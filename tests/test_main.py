@@ -82,7 +82,7 @@ MISTAKES = {
     "dataset=movies": "Could not find 'dataset/movies'.*ml_1m",
     "+experiment=nope": "experiment/nope.*smoke",
     "dataset=ml_1m dataset.root=nowhere": "dataset.root=nowhere is not a folder.*ratings.dat",
-    "dataset=ml_1m dataset.root=.": "has no ratings.dat",
+    "dataset=ml_1m dataset.root=.": "holds no ratings.dat",
     "dataset=ml_1m dataset.root=${nope}": "nope",
     "dataset=ml_1m dataset.root=${oc.env:R2REC_NOPE}": "R2REC_NOPE",
     "name=${nope}": "nope",

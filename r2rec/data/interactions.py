@@ -80,36 +80,9 @@ def index(raw: Raw) -> Tables:
 
 
 def rows_of(ids: pl.Series, table: pl.DataFrame) -> pl.Series:
-    """Find the row of `table` that has each id as its raw_id.
-
-    Args:
-        ids: Text, or i64 without nulls. A number matches only a raw_id that is written like it,
-            without leading zeros: 7 matches "7", not "007".
-        table: Has the text column raw_id.
-
-    Returns:
-        [len(ids)] row numbers (u32), null where no row matches.
-    """
-    raw_id = pl.col("raw_id")
-    if ids.dtype != pl.Int64:
-        return _joined_rows(ids, table, raw_id)
-    number = raw_id.cast(pl.Int64, strict=False)
-    is_plain_number = number.cast(pl.String) == raw_id
-    plain_number = pl.when(is_plain_number).then(number)
-    values = ids.to_numpy()
-    largest = int(values.max(initial=0))
-    has_large_gaps = values.min(initial=0) != 0 or largest >= len(ids)
-    if has_large_gaps:
-        return _joined_rows(ids, table, plain_number)
-    # Faster: look up each number once, then index by the number itself.
-    every_number = pl.Series(np.arange(largest + 1))
-    return _joined_rows(every_number, table, plain_number).gather(ids)
-
-
-def _joined_rows(ids: pl.Series, table: pl.DataFrame, raw_id: pl.Expr) -> pl.Series:
-    """The row of `table` where `raw_id` is each of `ids`."""
+    """The row of `table` that has each id (text) as its raw_id: u32, null where no row has."""
     row = pl.int_range(pl.len(), dtype=pl.UInt32)
-    rows = table.select(raw_id.alias("id"), row=row)
+    rows = table.select(pl.col("raw_id").alias("id"), row=row)
     joined = ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")
     return joined["row"]
 
@@ -245,13 +218,15 @@ def _earliest(ratings: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     has_repeats = (sorted_pairs[1:] == sorted_pairs[:-1]).any()
     if not has_repeats:
         return ordered, 0
-    rating, at_one_time = pl.col("rating"), ("user", "item", "time_ms")
-    marked = ordered.with_columns(
-        lowest=rating.min().over(at_one_time), highest=rating.max().over(at_one_time)
-    )
-    kept = marked.filter(pl.Series(pair).is_first_distinct())
+    pairs = pl.Series(pair)
+    kept = ordered.filter(pairs.is_first_distinct())
+    moment = ["user", "item", "time_ms"]
+    repeated = ordered.filter(pairs.is_duplicated()).group_by(moment)
+    ranges = repeated.agg(lowest=pl.min("rating"), highest=pl.max("rating"))
+    kept = kept.join(ranges, on=moment, how="left", maintain_order="left")
     n_disputed = int((kept["lowest"] < kept["highest"]).sum())
-    return kept.select("user", "item", "time_ms", rating="lowest"), n_disputed
+    rating = pl.coalesce("lowest", "rating")
+    return kept.select(*moment, rating=rating), n_disputed
 
 
 def _by_user_and_time(user: NDArray[np.uint32], time: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -64,17 +64,16 @@ def raw_of(
     if items is not None and titled.height < items.height:
         left_out = counted(items.height - titled.height, "description")
         said.append(f"{left_out} of items left out: without a title, or not the first")
-    if described:
-        n_rows = rows.height
-        rows = rows.filter(rows_of(rows["item"], titled).is_not_null())
-        if rows.height < n_rows:
-            lost = counted(n_rows - rows.height, "rating")
-            said.append(f"{lost} of items without a title in {described} left out")
-    else:
+    if not described:
         titled, n_named = _named_by_id(titled, rows)
         if n_named:
             said.append(f"{counted(n_named, 'item')} without a title, called by the id")
-    kept, item = used_rows(titled, rows_of(rows["item"], titled))
+    item = rows_of(rows["item"], titled)
+    if item.null_count():
+        lost = counted(item.null_count(), "rating")
+        said.append(f"{lost} of items without a title in {described} left out")
+        rows, item = rows.filter(item.is_not_null()), item.drop_nulls()
+    kept, item = used_rows(titled, item)
     people = _people(rows, users)
     user = rows_of(rows["user"], people)
     if users is not None and people["profile"].null_count():

@@ -16,7 +16,6 @@ from r2rec.data.interactions import (
     find_file,
     index,
     raw_file,
-    rows_of,
 )
 
 RATINGS = {"user": pl.UInt32, "item": pl.UInt32, "rating": pl.Float32, "time_ms": pl.Int64}
@@ -205,19 +204,3 @@ def test_by_user_and_time_at_any_size(
     order = _by_user_and_time(user.astype(np.uint32), time)
     stable = sorted(range(len(rows)), key=lambda n: rows[n])
     assert order.tolist() == stable
-
-
-raw_ids = st.lists(
-    st.sampled_from(["0", "1", "2", "3", "9", "007", "x", str(2**64)]), unique=True, max_size=8
-)
-
-
-@given(raw_ids, st.lists(st.sampled_from([0, 1, 2, 3, 7, 9, -1, 2**60]), max_size=12))
-def test_rows_of_numbers_match_rows_of_text(described: list[str], numbers: list[int]) -> None:
-    table = pl.DataFrame({"raw_id": described}, schema={"raw_id": pl.String})
-    rows = rows_of(pl.Series(numbers, dtype=pl.Int64), table)
-    assert rows.dtype == pl.UInt32
-    assert rows.to_list() == [
-        described.index(str(n)) if str(n) in described else None for n in numbers
-    ]
-    assert rows.equals(rows_of(pl.Series(map(str, numbers), dtype=pl.String), table))
