@@ -39,7 +39,7 @@ def main(words: list[str]) -> None:
     if given.last is not None:
         rows = rows[max(0, len(rows) - given.last) :]
     if given.json:
-        print(json.dumps([row.plain() for row in rows], indent=2, ensure_ascii=False))
+        print(json.dumps([row.plain() for row in rows], indent=2))
     elif rows:
         print("\n\n".join("\n".join(_block(row)) for row in rows))
     else:

@@ -5,15 +5,15 @@ from typing import Any
 
 from r2rec.base.errors import R2RecError
 from r2rec.commands import Parser
+from r2rec.results.cases import Case
 from r2rec.results.load import Run, load
+from r2rec.results.show import PARTS, case_text, harmless
 
 MAX_USERS = 10  # whose ids are told
 
 
 def main(words: list[str]) -> None:
     """Print the results of a run, or one user's case."""
-    from r2rec.results.show import PARTS, case_text
-
     parser = Parser(
         "show",
         "The results of a run, or one user's case: what was told, asked, answered, and right.",
@@ -41,12 +41,12 @@ def main(words: list[str]) -> None:
             raise R2RecError(f"no method {given.method}; there are {known}")
         case = case._replace(answers=answers)
     if given.json:
-        print(json.dumps(_plain(case) | {"truth": case.truth}, indent=2, ensure_ascii=False))
+        print(json.dumps(_plain(case) | {"truth": case.truth}, indent=2))
     else:
         print(case_text(case, [given.only] if given.only else PARTS))
 
 
-def _case(run: Run, user: str) -> Any:
+def _case(run: Run, user: str) -> Case:
     """The case of a user by the id in the original files, else by the number in tables."""
     try:
         return run.case(user)
@@ -64,13 +64,21 @@ def _overview(run: Run) -> str:
     if run.jobs:
         parts.append(_jobs(run))
     else:
-        ids = run.user_ids()
-        more = ", ..." if len(ids) > MAX_USERS else ""
-        parts.append(f"{len(ids)} users, for --user: {', '.join(ids[:MAX_USERS])}{more}")
+        parts.append(_users(run))
     page = run.folder / "report.html"
     if page.exists():
         parts.append(f"page: {page}")
     return "\n\n".join(parts)
+
+
+def _users(run: Run) -> str:
+    """Whose cases there are."""
+    try:
+        ids = run.user_ids()
+    except R2RecError as error:
+        return f"no cases: {error}"
+    more = ", ..." if len(ids) > MAX_USERS else ""
+    return harmless(f"{len(ids)} users, for --user: {', '.join(ids[:MAX_USERS])}{more}")
 
 
 def _jobs(run: Run) -> str:

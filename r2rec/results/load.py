@@ -201,6 +201,8 @@ class Run:
 
     def _number(self, user: int | str) -> int:
         """The number of a user that the run ranked for."""
+        from r2rec.prompts.render import clean
+
         raw_ids = self._raw_ids()
         number = user
         if isinstance(user, str):
@@ -212,7 +214,7 @@ class Run:
         reason = "was not ranked for" if there else "is not in the data, nor ranked for"
         known = self.rankings["user"].unique(maintain_order=True)
         named = known if isinstance(user, int) else raw_ids.gather(known)
-        examples = ", ".join(map(str, named.head(MAX_USERS)))
+        examples = ", ".join(clean(str(name)) for name in named.head(MAX_USERS))
         raise R2RecError(f"user {user} {reason}; {len(known)} users were, such as {examples}")
 
     def _state(self) -> str:
