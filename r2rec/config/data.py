@@ -33,12 +33,12 @@ class Dataset:
     """Where ratings come from and how they are read."""
 
     name: str = MISSING
-    _target_: str = MISSING  # (root, category, **params) -> r2rec.data.interactions.Raw
+    # (root, category, **params) -> r2rec.data.interactions.Raw, or plain tables: data/contract.py
+    _target_: str = MISSING
     root: str | None = local_path()  # folder with the raw files; null: download them
-    category: str | None = None  # category of Amazon Reviews 2023, e.g. Office_Products
-    files: list[str] = field(
-        default_factory=list
-    )  # files the reader opens; `a|b`: whichever exists
+    category: str | None = None  # category of Amazon Reviews, e.g. Office_Products
+    # files the reader opens; `a|b`: whichever exists, `a|`: may be missing, `*` is anything
+    files: list[str] = field(default_factory=list)
     downloads: list[Download] = field(default_factory=list)
     words: Words = field(default_factory=Words)
     params: dict[str, Any] = field(default_factory=dict)

@@ -51,7 +51,7 @@ def called(reader: Callable[..., Any], target: str, *arguments: Any, **params: A
     except (R2RecError, OSError):
         raise
     except Exception as error:
-        if target.startswith("r2rec."):
+        if target.startswith("r2rec.") and not isinstance(error, pl.exceptions.PolarsError):
             raise
         frames = traceback.extract_tb(error.__traceback__)[1:]  # after the call above
         place = f" at {frames[0].filename}:{frames[0].lineno}" if frames else ""

@@ -38,6 +38,7 @@ RATING_ROLES = ("user", "item", "rating", "timestamp")
 NEEDED = ("user", "item", "title")  # the others may be missing
 GENDERS = {"F": "female", "M": "male", "f": "female", "m": "male"}
 MAX_ATTRIBUTES = 6
+MAX_SHOWN = 300  # characters of the names of columns that a message shows
 PART = "|"  # between the names in one field, as in "Comedy|Drama"
 File = tuple[Path, Table]
 TYPE = re.compile(r":(token|token_seq|float|float_seq)$")  # after a name in RecBole's headers
@@ -182,7 +183,7 @@ def _column(path: Path, rows: pl.DataFrame, role: str, chosen: Mapping[str, Any]
         R2RecError: The column named for it does not exist, or none can be told.
     """
     name = chosen.get(role)
-    there = ", ".join(rows.columns)
+    there = ", ".join(rows.columns)[:MAX_SHOWN]
     if name is not None and name not in rows.columns:
         raise R2RecError(
             f"{path} has no column {name}: set dataset.params.columns.{role} to one of {there}"

@@ -6,6 +6,7 @@ that is no table at all is named for what it is.
 
 import csv
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,7 @@ SEPARATORS = "\t,;|"
 INNER_SEPARATOR = "\x1f"  # in place of "::", which is too long for a csv parser
 # Well-formed characters of UTF-8 that take several bytes; rare in text of one byte per character.
 WIDE = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+MAX_NULLS = 10  # one in so many characters of a text may be null
 EXCESS = ""  # the column of what a row has beyond its fields; no other column is called so
 MAX_QUOTED = 60  # characters of a file that a message shows
 
@@ -151,7 +153,7 @@ def kind_of(data: bytes) -> str | None:
     for mark, kind in WRONG.items():
         if start.startswith(mark):
             return kind
-    if b"\0" in start and not data.startswith(UTF_16):
+    if start.count(b"\0") > len(start) / MAX_NULLS and not data.startswith(UTF_16):
         return "no text"
     return None
 
@@ -182,8 +184,9 @@ def _utf8(data: bytes) -> tuple[bytes, bool]:
 def _names(path: Path, line: str, separator: str, quoted: bool) -> list[str]:
     """The names of columns in the first line."""
     fields = line.split(separator)
-    if quoted:
-        fields = next(csv.reader([line], delimiter=separator))
+    mended = _mended(line, separator)
+    if quoted and mended:
+        fields = next(csv.reader([mended], delimiter=separator))
     names = [name.strip() or f"column {n}" for n, name in enumerate(fields, start=1)]
     if all(re.fullmatch(r"[-+.\d]+", name) for name in names):
         raise R2RecError(
@@ -204,16 +207,29 @@ def _parsed(
     n_broken = 0
     if quoted and (rows is None or _spans_lines(rows)):
         # Either text of several lines, or a quote that is never closed and swallows what follows.
-        # Then only the lines with an odd number of quotes are bad.
-        lines = text.split(b"\n")
-        closed = [line for line in lines if line.count(b'"') % 2 == 0]
-        others = _fields(b"\n".join(closed), separator, names, quoted)
+        # Then each line is a row.
+        lines = [
+            _mended(line, separator) if '"' in line else line for line in text.decode().split("\n")
+        ]
+        mended = "\n".join(line for line in lines if line is not None)
+        others = _fields(mended.encode(), separator, names, quoted)
         if _whole_rows(others) > _whole_rows(rows):
             rows = others
-            n_broken = len(lines) - len(closed)
+            n_broken = lines.count(None)
     if rows is None:
         raise R2RecError(f"{path} cannot be read as a table: repair it")
     return rows.filter(~pl.all_horizontal(pl.all().is_null())), n_broken
+
+
+def _mended(line: str, separator: str) -> str | None:
+    """A row with its quotes where a csv has them; None if they do not match."""
+    try:
+        [fields] = csv.reader([line], delimiter=separator, strict=True)
+    except (csv.Error, ValueError):
+        return None
+    mended = io.StringIO()
+    csv.writer(mended, delimiter=separator, lineterminator="").writerow(fields)
+    return mended.getvalue()
 
 
 def _fields(text: bytes, separator: str, names: Sequence[str], quoted: bool) -> pl.DataFrame | None:
@@ -243,5 +259,6 @@ def _whole_rows(rows: pl.DataFrame | None) -> int:
     """How many rows have neither too few nor too many fields, as far as can be seen."""
     if rows is None:
         return 0
-    has_all = pl.nth(0, -2).is_not_null()
-    return rows.filter(pl.all_horizontal(has_all), pl.col(EXCESS).is_null()).height
+    first, last = rows.columns[0], rows.columns[-2]  # before EXCESS
+    has_all = pl.col(first).is_not_null() & pl.col(last).is_not_null()
+    return rows.filter(has_all & pl.col(EXCESS).is_null()).height

@@ -15,6 +15,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.data import meant, movielens, own
 from r2rec.data.interactions import Raw, index
 from tests.data import named
+from tests.small import go
 
 DEFAULT = {"ratings": "ratings.*|events.*", "items": "items.*", "users": "users.*"}
 ROWS = pl.DataFrame(
@@ -225,6 +226,14 @@ def test_atomic_files_of_recbole(tmp_path: Path) -> None:
     put(tmp_path, {"shop.inter": "user_id\titem_id\nu\ti\n"})
     with pytest.raises(R2RecError, match=r"no atomic file: its header has no types"):
         own.read_recbole(tmp_path, None)
+
+
+def test_any_data_set_may_have_its_folder_in_roots(tmp_path: Path) -> None:
+    put(tmp_path, {"events.csv": ROWS.drop("stars").write_csv()})
+    done = go(tmp_path / "store", "dataset=csv", f"roots.csv={tmp_path}", "until=prepare")
+    assert done.table("prepare", "interactions")["rating"].to_list() == [5.0] * 3
+    assert "  note: events.csv has no ratings: every row counts as a rating of 5" in done.lines
+    assert len(done.stages["prepare"]["notes"]) == 3
 
 
 def test_real_ratings_read_the_same_in_every_layout(shared_data: Path, tmp_path: Path) -> None:
