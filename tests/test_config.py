@@ -31,7 +31,7 @@ NEEDS = {
     "dataset=amazon": ["dataset.category=Office_Products"],
     "reward=none": ["rl=off"],
     "generation=openai": ["evaluation.arms=[base]"],
-    "baseline=counter": ["chain_sampler=evidence"],
+    "sft=paper": ["chain_sampler=closed"],
     "baseline=counter_fitted": ["chain_sampler=evidence"],
 }
 
@@ -240,7 +240,7 @@ REFUSED = {
     "baseline=popularity baseline._target_=null": "baseline._target_=null .* baseline=none",
     "noise=flip noise._target_=null": "noise._target_=null .* noise=none",
     "baseline@fusion=ease fusion._target_=null": "that is baseline@fusion=none",
-    "baseline@witness=gru4rec": (
+    "baseline@witness=gru4rec chain_sampler=closed": (
         "is told with evidence chains: add chain_sampler=evidence prompt=evidence"
     ),
     "baseline@witness=gru4rec chain_sampler=retrieval": "add chain_sampler=evidence",
@@ -257,7 +257,7 @@ REFUSED = {
         )
         for name in ("caser", "lightgcn", "ngcf", "graphsage", "popularity", "ease", "llara")
     },
-    "baseline=counter": (
+    "baseline=counter chain_sampler=closed": (
         "baseline=counter counts evidence chains: add chain_sampler=evidence prompt=evidence"
     ),
     "baseline=counter chain_sampler=retrieval": "add chain_sampler=evidence",

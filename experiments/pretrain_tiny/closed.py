@@ -58,18 +58,18 @@ class Score:
         return {part: self.correct[part] / n for part, n in self.total.items()}
 
 
-def shares_right(targets: Sequence[str], written: Sequence[str]) -> dict[str, float]:
+def shares_right(examples: Sequence[Example], written: Sequence[str]) -> dict[str, float]:
     """The share of each part that is correct.
 
     Conclusions are compared with what the model itself has read, so a reading error counts once.
 
     Args:
-        targets: The completions of the template teacher.
+        examples: Their completions are those of the template teacher.
         written: The completions of the model.
     """
     score = Score()
-    for target, completion in zip(targets, written, strict=True):
-        target_steps = steps_of(target)
+    for example, completion in zip(examples, written, strict=True):
+        target_steps = steps_of(example.completion)
         steps = steps_of(completion)
         index = candidates_step(target_steps)
         for step in target_steps[:index]:

@@ -38,8 +38,7 @@ def main() -> None:
     prompts = []
     for example in examples:
         prompts.append(tokenizer.encode(f"<|user|>{example.prompt}<|assistant|>"))
-    targets = [example.completion for example in examples]
-    lengths = [len(tokenizer.encode(target)) for target in targets]
+    lengths = [len(tokenizer.encode(example.completion)) for example in examples]
     print(f"tokens: prompt {np.mean([*map(len, prompts)]):.0f}, answer {np.mean(lengths):.0f}\n")
     seeds = range(args.seed, args.seed + len(prompts))
     columns = []
@@ -53,7 +52,7 @@ def main() -> None:
             top_p=0.9,
         )
         written = hf.generate(model, tokenizer, prompts, generation, seeds)
-        columns.append(kind.shares_right(targets, written))
+        columns.append(kind.shares_right(examples, written))
     headers = " | ".join(f"temperature {temperature}" for temperature in TEMPERATURES)
     print(f"| part | {headers} |")
     print("| --- | --: | --: |")

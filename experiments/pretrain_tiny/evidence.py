@@ -14,6 +14,7 @@ from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
 CANDIDATES = 20
 QUOTED = re.compile(r'"[^"]*"')
 NUMBER = re.compile(r"\d+")
+ORDER = re.compile(r"By evidence, strongest first: (.*)\.")
 VERDICT = re.compile(r"\b(?:better|worse|even)\b")
 
 Shares = dict[str, float]
@@ -30,16 +31,16 @@ def whole_tasks(count: int, seed: int) -> Iterator[Example]:
             yield example
 
 
-def shares_right(targets: Sequence[str], written: Sequence[str]) -> Shares:
+def shares_right(examples: Sequence[Example], written: Sequence[str]) -> Shares:
     """The share of each part that is right.
 
     Args:
-        targets: The completions of the template teacher.
+        examples: Their completions are those of the template teacher.
         written: The completions of the model.
     """
     right: dict[str, list[bool]] = defaultdict(list)
-    for target, completion in zip(targets, written, strict=True):
-        wanted = steps_of(target)
+    for example, completion in zip(examples, written, strict=True):
+        wanted = steps_of(example.completion)
         got = steps_of(completion)
         got += [""] * (len(wanted) - len(got))
         for want, have in zip(wanted[:-1], got, strict=False):
@@ -51,14 +52,15 @@ def shares_right(targets: Sequence[str], written: Sequence[str]) -> Shares:
             right["chain read"].append(have == want)
             right["titles"].append(QUOTED.findall(have) == QUOTED.findall(want))
             right["numbers"].append(numbers_of(have) == numbers_of(want))
-        order = parse_ranking(target, CANDIDATES, True).labels
+        order = ORDER.findall(example.prompt)[0].split(", ")
         answer = parse_ranking(completion, CANDIDATES, True)
         right["answer valid and complete"].append(answer.valid and len(answer.labels) == CANDIDATES)
         concluded = got[len(wanted) - 1][:1]
         right["answer begins as concluded"].append(answer.labels[:1] == (concluded,))
         rest = [label for label in order if label not in answer.labels[:1]]
-        kept = [label for label in answer.labels[1:] if label in rest]
-        right["rest in the order of the evidence"].append(kept == rest)
+        right["rest in the order of the evidence"].append(list(answer.labels[1:]) == rest)
+        shown = set(QUOTED.findall(example.prompt))
+        right["no garbled title"].append(set(QUOTED.findall(completion)) <= shown)
     return {part: float(np.mean(values)) for part, values in right.items()}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from r2rec.config import Prompt, Words
 from r2rec.pretrain.conclusions import numbered
-from r2rec.pretrain.levels import READING, WEIGHED, Example, Level
+from r2rec.pretrain.levels import FEW, WEIGHED, Example, Level
 from r2rec.pretrain.naming import PROFILES, FreshNames, random_word
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS, Evidence, Facts, Item, RankingCase
@@ -19,7 +19,7 @@ from r2rec.prompts.render import render_prompt
 from r2rec.thoughts import template, weighing
 
 # Of examples, once whole tasks have begun; the rest are whole tasks. Drills are short.
-DRILL_SHARES = {"comparison": 0.25, "order": 0.15, "reading": 0.1, "title": 0.05}
+DRILL_SHARES = {"comparison": 0.15, "order": 0.1, "reading": 0.15, "title": 0.2}
 FIRST_SHARES = {"comparison": 0.4, "reading": 0.2, "title": 0.4}  # before that
 DRILL_STEPS = 6  # comparisons of two candidates in a drill
 FAVOURITE_SHARE = 0.8  # of prompts: a random one of the compared candidates is to come first
@@ -67,7 +67,7 @@ def title_drill(words: Words, rng: np.random.Generator) -> Example:
 
     Little else than copying follows from it, and nothing is harder for a small model.
     """
-    case = random_case(rng, READING)
+    case = random_case(rng, FEW)
     lines = render_prompt(case, Prompt(name="pretrain", facts=bool(case.facts)), words).split("\n")
     shown = [line for line in lines if re.match("- [A-T]: ", line)]
     statements = []
@@ -78,7 +78,7 @@ def title_drill(words: Words, rng: np.random.Generator) -> Example:
 
 def reading_drill(words: Words, rng: np.random.Generator) -> Example:
     """A few chains and candidates, and what a thought reads of them: a model must first copy."""
-    case = random_case(rng, READING)
+    case = random_case(rng, FEW)
     lines = render_prompt(case, Prompt(name="pretrain", facts=bool(case.facts)), words).split("\n")
     shown = [line for line in lines if line.startswith(("- A", "- B", "- C"))]
     statements = [weighing.read_step(case, place) for place in range(len(case.candidates))]

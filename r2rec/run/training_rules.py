@@ -28,7 +28,7 @@ def sft_rules(config: Config) -> Rules:
     if about_chains and not sampler.closed:
         yield (
             f"sft.task={sft.task} asks for the last rating of a chain; "
-            f"chain_sampler={sampler.name} has none"
+            f"chain_sampler={sampler.name} has none; set sft.task=ranking or chain_sampler=closed"
         )
     given = f"sft.batch_size={sft.batch_size}"
     if sft.batch_size % sft.micro_batch_size != 0:

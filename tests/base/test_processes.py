@@ -28,6 +28,7 @@ TWO = ("hardware=ddp", "hardware.device=cpu")
 TRAINING = (
     "+experiment=smoke",
     "model=tiny",
+    "chain_sampler=closed",
     "dataset.params.users=60",
     "rl.samples=4",
     "rl.prompts_per_step=2",

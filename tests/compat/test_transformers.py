@@ -33,7 +33,7 @@ SIZES: dict[str, Any] = {
     "pad_token_id": 0,
     "eos_token_id": None,
 }
-TINY = Path(load.__file__).parent / "weights" / "tiny"
+TINY = Path(load.__file__).parent / "weights" / "tiny_closed"
 IDS = torch.tensor([[0, 0, 5, 9, 7, 3], [8, 4, 5, 9, 7, 3]])
 MASK = torch.tensor([[0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]])
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-MODEL = "tiny"
+MODEL = "tiny_closed"
 
 
 @contextmanager

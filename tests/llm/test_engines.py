@@ -135,7 +135,7 @@ def test_begins(text, n, can_begin):
     assert constrain.begins(text, n) == can_begin
 
 
-TOKENIZER = AutoTokenizer.from_pretrained(Path(load.__file__).parent / "weights" / "tiny")
+TOKENIZER = AutoTokenizer.from_pretrained(Path(load.__file__).parent / "weights" / "tiny_closed")
 
 
 @given(data=st.data(), n=st.integers(1, 20), cut=st.integers(0, 80))

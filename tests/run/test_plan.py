@@ -95,6 +95,7 @@ def test_training_elsewhere_leaves_the_evaluated_data_set_untouched_by_training(
 def test_what_is_told_reaches_test_users_alone() -> None:
     """What is trained or tuned reads train, and so has the same key under either history."""
     learns = {"prepare", "split", "backbone", "fit", "think", "sft", "rl", "adapt"}
+    learns |= {"weigh", "regress"}
     for words in (
         "diagnostic=position baseline@fusion=sasrec",
         "baseline=llara",
@@ -145,7 +146,7 @@ def test_every_table_with_evidence_has_the_counters() -> None:
 
 
 def test_counters_are_left_out_where_they_would_have_nothing_to_read() -> None:
-    for words in ("", "chain_sampler=retrieval", "chain_sampler=evidence prompt=no_chain"):
+    for words in ("chain_sampler=closed", "chain_sampler=retrieval", "prompt=no_chain"):
         assert "rank counter" not in jobs_of(words)
     without = jobs_of(f"{EVIDENCE} sft=off")
     assert "rank counter" in without
