@@ -23,6 +23,14 @@ YEARS = 0.4  # share of prompts whose titles end in a year
 ARTICLES = 0.3  # share of prompts in which half of the titles begin with "The"
 PROFILES = 0.7  # share of prompts with a profile
 TITLE_WORDS = (1, 2, 2, 4)  # longest title of a prompt, in words
+MIXED = 0.5  # share of prompts with evidence whose titles are of all shapes (`mixed_title`)
+MIXED_WORDS = 8  # of such a title, at most
+SMALL_WORDS = (
+    "a an and as at by de for from in is it la le my no not of on or s that the to un vs with you"
+    " rated ratings liked others soon better worse"  # words that prompts and thoughts have as well
+).split()
+MARKS = (",", ":", "'s", "!", "?", " -", " &", ".", ";", "...", "/")
+LETTERS = "abcdefghijklmnopqrstuvwxyzàáâäåæçèéêëíñóôöøúüß"
 DECADE = "decade"  # a style of eras, beside "" (none are shown) and a word before their number
 
 
@@ -35,6 +43,36 @@ def random_word(draw: Random) -> str:
         onset = draw.choice(ONSETS)
         syllables.append(onset + draw.choice(VOWELS))
     return ("".join(syllables) + draw.choice(CODAS)).capitalize()
+
+
+def mixed_title(draw: Random) -> str:
+    """A title of any shape: small words, marks, numbers, brackets, letters in any order.
+
+    Real titles have all of these, and a backbone copies only tokens that it has met in titles.
+    """
+    words = []
+    for _ in range(draw.randint(1, MIXED_WORDS)):
+        word = _mixed_word(draw)
+        if draw.random() < 0.15:
+            word += draw.choice(MARKS)
+        words.append(word)
+    if len(words) > 2 and draw.random() < 0.15:
+        start = draw.randrange(1, len(words))
+        words[start] = f"({words[start]}"
+        words[-1] += ")"
+    return " ".join(words)
+
+
+def _mixed_word(draw: Random) -> str:
+    kind = draw.random()
+    if kind < 0.25:
+        return draw.choice(SMALL_WORDS)
+    if kind < 0.32:
+        return str(draw.randint(0, 10 ** draw.randint(1, 4)))
+    if kind < 0.42:
+        return "".join(draw.choices(LETTERS, k=draw.randint(1, 7)))
+    word = random_word(draw)
+    return word.lower() if draw.random() < 0.2 else word
 
 
 def renamed(case: RankingCase | RatingCase, draw: Random) -> RankingCase | RatingCase:
@@ -62,10 +100,14 @@ class FreshNames:
     """The names of one prompt: the same item or attribute gets the same name wherever it stands.
 
     Titles and attributes of one prompt are alike in form, as they are in a real data set.
+
+    Args:
+        mixed: In some prompts titles are of all shapes.
     """
 
-    def __init__(self, draw: Random) -> None:
+    def __init__(self, draw: Random, mixed: bool = False) -> None:
         self._draw = draw
+        self._mixed = mixed and draw.random() < MIXED
         self._attributes: dict[str, str] = {}
         self._items: dict[Item, Item] = {}
         self._compound_genres = draw.random() < COMPOUND_GENRES
@@ -121,8 +163,11 @@ class FreshNames:
     def _title(self) -> str:
         """For example "The Silent Orchard (1974)"."""
         draw = self._draw
-        length = draw.randint(1, self._title_words)
-        title = " ".join(random_word(draw) for _ in range(length))
+        if self._mixed:
+            title = mixed_title(draw)
+        else:
+            length = draw.randint(1, self._title_words)
+            title = " ".join(random_word(draw) for _ in range(length))
         if self._articles and draw.random() < 0.5:
             title = f"The {title}"
         if self._years:

@@ -130,7 +130,7 @@ def _two_numbers(draw: Random) -> tuple[int, int]:
 def random_case(rng: np.random.Generator, level: Level = WEIGHED) -> RankingCase:
     """A user, candidates and evidence, all made up; no more of each than the level has."""
     draw = Random(int(rng.integers(2**63)))
-    names = FreshNames(draw)
+    names = FreshNames(draw, mixed=True)
     n_candidates = level.candidates
     n_history = level.history
     if draw.random() >= FULL_SHARE:

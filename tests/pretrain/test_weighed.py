@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from random import Random
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from r2rec.base import seeds
 from r2rec.config import TinySpec, Words
 from r2rec.pretrain import backbone, weighed
 from r2rec.pretrain.levels import FEW, READING, WEIGHED, level_at
+from r2rec.pretrain.naming import mixed_title
 from r2rec.pretrain.tokenizer import make_tokenizer
 from r2rec.prompts.answer import parse_ranking, split_thought
+from r2rec.prompts.render import TITLE_LENGTH, clean
 
 SPEC = TinySpec(
     chains="evidence",
@@ -99,6 +102,14 @@ def test_half_precision_trains_weights_of_full_precision(tokenizer, tmp_path):
     assert not torch.equal(before, model.lm_head.weight)
     assert np.allclose(log["loss"], exact["loss"], rtol=0.02)
     assert not np.array_equal(log["loss"], exact["loss"])
+
+
+@given(st.integers(0, 2**32))
+def test_prompts_show_a_mixed_title_as_it_is(seed):
+    title = mixed_title(Random(seed))
+    assert title
+    if len(title) <= TITLE_LENGTH:  # longer ones are cut
+        assert clean(title) == title
 
 
 @given(st.integers(0, 2**32))

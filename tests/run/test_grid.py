@@ -19,6 +19,7 @@ from tests.test_main import SOURCE, call
 GRID = (
     "-m",
     "+experiment=smoke",
+    "chain_sampler=closed",
     "+variant=full,no_sft",
     "hydra.sweep.dir=sweep",
     "artefacts=store",
