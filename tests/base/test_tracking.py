@@ -36,10 +36,15 @@ def records(data: bytes) -> Iterator[bytes]:
 def offline(folder: Path) -> tuple[dict[str, dict[int, dict]], dict, dict]:
     """(history by stage and step, config, summary) of the one offline run in a folder.
 
-    wandb's own process writes it, and may be a moment behind `finish`.
+    wandb's own process writes it, and may be a moment behind `finish`, amid a record even.
     """
+    from google.protobuf.message import DecodeError
+
     for _ in range(100):
-        found = read(folder)
+        try:
+            found = read(folder)
+        except DecodeError:
+            found = ({}, {}, {})
         if "_exit" in found[2]:
             return found
         time.sleep(0.1)
