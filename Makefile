@@ -33,8 +33,8 @@ test: $(STAMP) ## the tests, in WORKERS processes; ARGS go to pytest, as in ARGS
 
 record: export OMP_NUM_THREADS = 1
 record: export R2REC_RECORD = 1
-record: $(STAMP) ## write tests/run/versions.json anew, after a stage's version was raised
-	@$(PY) -m pytest -q tests/run/test_versions.py
+record: $(STAMP) ## write tests/execution/versions.json anew, after a stage's version was raised
+	@$(PY) -m pytest -q tests/execution/test_versions.py
 
 # The newest releases of everything, in an environment of their own: says early what an upgrade would break.
 test-latest: ## the tests on the newest release of every package (.venv-latest); ARGS go to pytest

@@ -14,7 +14,6 @@
 
 __version__ = "0.2.0"
 
-from r2rec import run as _run_package  # noqa: F401  # first: it may not take the name of `run` later
 from r2rec.api import compare, load, plot_differences, run, runs
 from r2rec.base.errors import R2RecError
 from r2rec.results.load import Run

@@ -37,8 +37,8 @@ def run(
     from r2rec.base.claims import register_resolver
     from r2rec.compat.hydra import composition_error, run_error
     from r2rec.config.place import CONF
-    from r2rec.run.entry import run as run_config
-    from r2rec.run.rerun import composed, merged_overrides, run_folder
+    from r2rec.execution.entry import run_config
+    from r2rec.execution.rerun import composed, merged_overrides, run_folder
 
     if isinstance(overrides, str):
         raise R2RecError(f"overrides are a list: run([{overrides!r}])")
@@ -70,9 +70,9 @@ def runs(root: str | Path = ROOT, words: Sequence[str] = ()) -> "pl.DataFrame":
     """
     import polars as pl
 
-    from r2rec.results.runs import listed
+    from r2rec.results.runs import run_rows
 
-    rows = listed(Path(root), words)
+    rows = run_rows(Path(root), words)
     return pl.DataFrame(
         {
             "folder": [row.folder for row in rows],
@@ -118,13 +118,13 @@ def compare(
     Raises:
         R2RecError: There is nothing to compare, or two runs ranked other candidates.
     """
-    from r2rec.results.compare import paired_differences
+    from r2rec.results.compare import run_differences
 
-    return paired_differences([load(run) for run in runs], methods, every)
+    return run_differences([load(run) for run in runs], methods, every)
 
 
 def plot_differences(differences: "pl.DataFrame") -> "Picture":
     """The differences that `compare` returns, about 0; filled where Holm's p is below 0.05."""
-    from r2rec.results.plots import plot_differences as draw
+    from r2rec.results.plots import differences_picture
 
-    return draw(differences)
+    return differences_picture(differences)

@@ -22,13 +22,13 @@ def run_worker() -> None:
             return
         signals.install()
         from r2rec.config import Config
-        from r2rec.run.entry import run
+        from r2rec.execution.entry import run_config
 
         terminal = os.environ.get("R2REC_STDERR")
         if terminal:
             os.dup2(os.open(terminal, os.O_WRONLY), 2)  # for its progress bars
         cfg = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(frozen).cfg)
-        run(cfg, folder, console.say)  # type: ignore[arg-type]
+        run_config(cfg, folder, console.say)  # type: ignore[arg-type]
         processes.dismiss()
     except Exception as error:
         line = composition_error(error)

@@ -16,7 +16,7 @@ from r2rec.__main__ import CONF
 from r2rec.base.workspace import Workspace
 from r2rec.config import Config, Hardware
 from r2rec.config.slices import Slice, cut
-from r2rec.run.entry import run
+from r2rec.execution.entry import run_config
 
 SECRET = "correct-horse"
 # Toy data have no downloads: this is never fetched.
@@ -82,7 +82,7 @@ def go(store: Path, *overrides: str, experiment: str = "smoke") -> Done:
     folder = store.parent / f"run-{len(list(store.parent.glob('run-*')))}"
     cfg = composed(f"artefacts={store}", *overrides, experiment=experiment)
     lines: list[str] = []
-    records = run(cfg, folder, lines.append)
+    records = run_config(cfg, folder, lines.append)
     return Done(
         folder, records, json.loads((folder / "manifest.json").read_text())["stages"], lines
     )

@@ -14,9 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 from r2rec import config
 from r2rec.__main__ import CONF
 from r2rec.base.errors import R2RecError
+from r2rec.execution import hardware_rules, rules
+from r2rec.execution.rules import checked_config
 from r2rec.report.labels import flat
-from r2rec.run import hardware_rules, rules
-from r2rec.run.rules import checked_config
 
 EXPERIMENTS = sorted(path.stem for path in CONF.glob("experiment/*.yaml"))
 MEMBERS = sorted(

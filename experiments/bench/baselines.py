@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from r2rec.baselines.fit import build_module
 from r2rec.baselines.ratings import Ratings, load_ratings
 from r2rec.config import Baseline
-from r2rec.run.rules import checked_config
+from r2rec.execution.rules import checked_config
 
 Epoch = Callable[[], None]
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 
 from r2rec import config
 from r2rec.__main__ import CONF
-from r2rec.run.entry import run
+from r2rec.execution.entry import run_config
 
 
 def composed(*overrides: str) -> DictConfig:
@@ -28,6 +28,6 @@ def artefacts(cfg: DictConfig, store: Path, folder: Path, until: str) -> dict[st
     cfg = cfg.copy()
     cfg.until = until
     cfg.artefacts = str(store)
-    run(cfg, folder, say=lambda line: None)
+    run_config(cfg, folder, say=lambda line: None)
     stages = json.loads((folder / "manifest.json").read_text())["stages"]
     return {name: Path(stage["path"]) for name, stage in stages.items()}

@@ -18,9 +18,9 @@ from r2rec.base.workspace import Workspace
 from r2rec.config.slices import Arm, RankSlice, cut
 from r2rec.data.split import evaluated
 from r2rec.evaluate.answers import engine_of, evaluation_cases, ranking_questions
+from r2rec.execution.rules import checked_config
 from r2rec.llm.engine import Engine, Question
 from r2rec.llm.responses import Answer
-from r2rec.run.rules import checked_config
 
 ENGINES = ("hf", "paged")
 SPARE_USERS = 200  # users with too few likes are not evaluated

@@ -21,7 +21,7 @@ from r2rec.base import seeds
 from r2rec.base.workspace import Workspace
 from r2rec.config import Config
 from r2rec.config.slices import RlSlice, cut
-from r2rec.run.rules import checked_config
+from r2rec.execution.rules import checked_config
 
 LEARNING_RATE = 1e-12
 PART = "seconds/"  # prefix of the log's columns with the parts of a step

@@ -34,9 +34,9 @@ from r2rec.config.slices import PrepareSlice, SplitSlice, TaskSlice, cut
 from r2rec.data.prepare import locate, prepare
 from r2rec.data.split import split
 from r2rec.evaluate.metrics import per_user, rank_by_score, summarise
+from r2rec.execution.rules import checked_config
 from r2rec.prompts.answer import parse_ranking, render_completion
 from r2rec.prompts.render import render_prompt
-from r2rec.run.rules import checked_config
 from r2rec.tasks import training as tasks
 from r2rec.thoughts import template
 from r2rec.thoughts.audit import audit

@@ -112,13 +112,13 @@ def _job(store: Path, folder: Path, overrides: tuple[str, ...], before: Callable
 
     try:
         before()
+        from r2rec.execution.entry import run_config
         from r2rec.pretrain import backbone
-        from r2rec.run.entry import run
         from tests.small import composed
 
         backbone.SNAPSHOT = 1
         cfg = composed(f"artefacts={store}", *FREQUENT_CHECKPOINTS, *overrides)
-        run(cfg, folder, say=_print_at_once)
+        run_config(cfg, folder, say=_print_at_once)
         return 0
     except R2RecError as error:
         _print_at_once(f"error: {error}")

@@ -25,9 +25,9 @@ with atheris.instrument_imports(include=["r2rec"]):
     from r2rec.base.errors import R2RecError
     from r2rec.data import amazon, movielens
     from r2rec.data.interactions import index
+    from r2rec.execution.rules import checked_config
     from r2rec.prompts.answer import parse_ranking, parse_rating, thought_steps
     from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
-    from r2rec.run.rules import checked_config
     from r2rec.thoughts.audit import RULES, audit
 
 Data = atheris.FuzzedDataProvider

@@ -270,7 +270,7 @@ def built_at(folder: Path) -> dict[str, Any]:
     return built
 
 
-def load(folder: Path, data: Ratings) -> "Recommender":
+def load_fitted(folder: Path, data: Ratings) -> "Recommender":
     """The model that `save` left, on these ratings, ready to score."""
     import torch
     from safetensors.torch import load_model
@@ -295,7 +295,7 @@ def scores_by_fitted_model(
         ratings: The table that its histories or edges come from (`told_table`); None: train.
     """
     data = load_ratings(prepare, split, built_at(fitted)["above"], ratings)
-    model = load(fitted, data)
+    model = load_fitted(fitted, data)
     return model.scores(users.astype(np.int64), candidates.astype(np.int64))
 
 

@@ -81,7 +81,7 @@ def witness(choices: WitnessSlice, inputs: Mapping[str, Path], work: Workspace) 
         folder.mkdir(exist_ok=True)
         fit.save(model, built, folder)
         # Scored with the histories of all users; the model has learnt from its own alone.
-        known = fit.load(folder, data)
+        known = fit.load_fitted(folder, data)
         scores = known.scores(left_out.users, left_out.candidates)
         hit_ratio, _ = fit.quality(scores, left_out.positive_index)
         unseen_hits += hit_ratio * len(left_out.users)
@@ -184,7 +184,7 @@ def _placed(folder: Path, past: Ratings, candidates: IdArray) -> IntArray:
     """[n, k] places by the model in `folder`, whose user n has the n-th past."""
     if not len(candidates):
         return np.zeros(candidates.shape, np.int64)
-    scores = fit.load(folder, past).scores(np.arange(past.n_users), candidates)
+    scores = fit.load_fitted(folder, past).scores(np.arange(past.n_users), candidates)
     order = np.lexsort((candidates, -scores), axis=1)
     found = np.empty(candidates.shape, np.int64)
     from_one = np.arange(1, candidates.shape[1] + 1)

@@ -1,4 +1,4 @@
-"""The words before Hydra's: `r2rec COMMAND ...`. Each command is a module with `main(words)`."""
+"""The words before Hydra's: `r2rec COMMAND ...`. Each command has a module."""
 
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from typing import NamedTuple, NoReturn
@@ -16,42 +16,42 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "plan": Command(
-        "r2rec.commands.plan:main",
+        "r2rec.commands.plan:show_plan",
         "plan [OVERRIDES]",
         "what a run would make, and what is there already",
     ),
     "list": Command(
-        "r2rec.commands.members:main",
+        "r2rec.commands.members:list_members",
         "list [GROUP]",
         "the members of a configuration group: baselines, datasets, ...",
     ),
     "runs": Command(
-        "r2rec.commands.runs:main",
+        "r2rec.commands.runs:list_runs",
         "runs [WORDS]",
         "what was run, when, on which data, and what came of it",
     ),
     "show": Command(
-        "r2rec.commands.show:main",
+        "r2rec.commands.show:show_run",
         "show RUN [--user ID]",
         "results of a run, or one user's way from chains to answers",
     ),
     "compare": Command(
-        "r2rec.commands.compare:main",
+        "r2rec.commands.compare:compare_runs",
         "compare RUN [RUN ...]",
         "paired differences between methods, with intervals and p",
     ),
     "report": Command(
-        "r2rec.commands.report:main",
+        "r2rec.commands.report:report_run",
         "report RUN",
         "tables and page again, also of a run or a sweep that was stopped",
     ),
     "rerun": Command(
-        "r2rec.commands.rerun:main",
+        "r2rec.commands.rerun:rerun_run",
         "rerun RUN [OVERRIDES]",
         "an earlier run again, with changes",
     ),
     "prune": Command(
-        "r2rec.commands.prune:main",
+        "r2rec.commands.prune:prune_store",
         "prune [--delete]",
         "what the store holds, and what of it no run needs",
     ),

@@ -4,7 +4,7 @@ from r2rec.commands import Parser
 from r2rec.results.load import load
 
 
-def main(words: list[str]) -> None:
+def compare_runs(words: list[str]) -> None:
     """Print paired differences between methods of one run, or between those of several."""
     parser = Parser(
         "compare",
@@ -23,8 +23,8 @@ def main(words: list[str]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     given = parser.parse_args(words)
-    from r2rec.results.compare import differences_text, paired_differences
+    from r2rec.results.compare import differences_text, run_differences
 
     runs = [load(run) for run in given.runs]
-    differences = paired_differences(runs, given.method, given.every)
+    differences = run_differences(runs, given.method, given.every)
     print(differences.write_json() if given.json else differences_text(differences))

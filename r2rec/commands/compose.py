@@ -54,7 +54,7 @@ def _job(cfg: DictConfig) -> float | None:
 
     folder = Path(HydraConfig.get().runtime.output_dir)
     try:
-        start(cfg, folder)
+        start_run(cfg, folder)
         return sought(folder)
     except Exception as error:  # here already: Hydra would print all overrides, secrets too
         line = composition_error(error)
@@ -72,15 +72,15 @@ def _remove_empty(folder: Path) -> None:
         folder.parent.rmdir()
 
 
-def start(cfg: DictConfig, folder: Path) -> None:
+def start_run(cfg: DictConfig, folder: Path) -> None:
     """Run in this process, or in as many as the configuration asks for."""
-    from r2rec.run.entry import run
+    from r2rec.execution.entry import run_config
 
     if processes.count() > 1:
         cfg.hardware.processes = processes.count()  # whoever launched them has said how many
     if cfg.hardware.processes == processes.count() or cfg.dry:
-        run(cfg, folder, console.say)
+        run_config(cfg, folder, console.say)
     else:
-        from r2rec.run.launch import launch
+        from r2rec.execution.launch import launch
 
         launch(cfg, folder)

@@ -10,7 +10,7 @@ from r2rec.results.members import groups, members
 WIDTH = 80
 
 
-def main(words: list[str]) -> None:
+def list_members(words: list[str]) -> None:
     """Print the members of a configuration group, or the names of all groups."""
     parser = Parser("list", "The members of a configuration group, each with what it is.")
     parser.add_argument(

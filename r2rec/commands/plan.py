@@ -6,7 +6,7 @@ from r2rec.commands import COMMANDS
 from r2rec.commands.compose import compose
 
 
-def main(words: list[str]) -> None:
+def show_plan(words: list[str]) -> None:
     """Print the plan of each job, and leave no folder behind."""
     if words[:1] in (["-h"], ["--help"]):
         print(f"usage: r2rec {COMMANDS['plan'].usage}: {COMMANDS['plan'].does}")

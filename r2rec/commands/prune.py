@@ -7,7 +7,7 @@ from r2rec.commands import Parser
 from r2rec.results.find import ROOT, STORE, folders
 
 
-def main(words: list[str]) -> None:
+def prune_store(words: list[str]) -> None:
     """Tell what the store holds and what no run needs; remove that where asked to."""
     from r2rec.results import prune
 
@@ -45,7 +45,7 @@ def main(words: list[str]) -> None:
     size = prune.shown_size(sum(one.size for one in spare))
     looked = f"{n_runs} runs in {', '.join(map(str, roots))}"
     if not given.delete:
-        print(prune.summary(given.store, artefacts))
+        print(prune.store_summary(given.store, artefacts))
         print(f"\n{len(spare)} artefacts ({size}) can go; looked at {looked}.")
         print("--delete removes them. Are there runs elsewhere? Name their folders with --runs.")
         return

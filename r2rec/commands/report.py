@@ -5,7 +5,7 @@ from r2rec.commands import Parser
 from r2rec.results.load import load
 
 
-def main(words: list[str]) -> None:
+def report_run(words: list[str]) -> None:
     """Write tables, plots and page of a run or a sweep again."""
     parser = Parser(
         "report",

@@ -3,15 +3,15 @@
 from r2rec import config
 from r2rec.base import processes
 from r2rec.base.errors import R2RecError
-from r2rec.commands.compose import start
+from r2rec.commands.compose import start_run
 from r2rec.compat.hydra import composition_error, run_error
 from r2rec.config.place import CONF
 from r2rec.results.find import find_one
 
 
-def main(words: list[str]) -> None:
+def rerun_run(words: list[str]) -> None:
     """Run the configuration of an earlier run again, with overrides."""
-    from r2rec.run.rerun import USAGE, rerun_configuration
+    from r2rec.execution.rerun import USAGE, rerun_configuration
 
     if not words or words[0] in ("-h", "--help"):
         print(f"usage: {USAGE}")
@@ -19,7 +19,7 @@ def main(words: list[str]) -> None:
     config.register()
     try:
         cfg, folder = rerun_configuration(find_one(words[0]), words[1:], CONF)
-        start(cfg, folder)
+        start_run(cfg, folder)
         processes.dismiss()
     except Exception as error:
         line = composition_error(error) or run_error(error, words, CONF)

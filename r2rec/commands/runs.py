@@ -7,12 +7,12 @@ from pathlib import Path
 
 from r2rec.commands import Parser
 from r2rec.results.find import ROOT
-from r2rec.results.runs import FINISHED, Listed, listed
+from r2rec.results.runs import FINISHED, Listed, run_rows
 
 WIDTH = 80
 
 
-def main(words: list[str]) -> None:
+def list_runs(words: list[str]) -> None:
     """Print what was run, oldest first."""
     parser = Parser("runs", "What was run, oldest first: folder, data, changes, HR@1 of methods.")
     parser.add_argument(
@@ -33,7 +33,7 @@ def main(words: list[str]) -> None:
     parser.add_argument("--last", type=int, metavar="N", help="only the N latest")
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     given = parser.parse_args(words)
-    rows = listed(given.root, given.words)
+    rows = run_rows(given.root, given.words)
     if given.finished:
         rows = [row for row in rows if row.results]
     if given.last is not None:

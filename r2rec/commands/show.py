@@ -5,14 +5,14 @@ from typing import Any
 
 from r2rec.base.errors import R2RecError
 from r2rec.commands import Parser
-from r2rec.results.cases import Case
+from r2rec.results.cases import UserCase
 from r2rec.results.load import Run, load
 from r2rec.results.show import PARTS, case_text, harmless
 
 MAX_USERS = 10  # whose ids are told
 
 
-def main(words: list[str]) -> None:
+def show_run(words: list[str]) -> None:
     """Print the results of a run, or one user's case."""
     parser = Parser(
         "show",
@@ -46,7 +46,7 @@ def main(words: list[str]) -> None:
         print(case_text(case, [given.only] if given.only else PARTS))
 
 
-def _case(run: Run, user: str) -> Case:
+def _case(run: Run, user: str) -> UserCase:
     """The case of a user by the id in the original files, else by the number in tables."""
     try:
         return run.case(user)

@@ -42,7 +42,7 @@ def called(reader: Callable[..., Any], target: str, *arguments: Any, **params: A
     """
     name = f"dataset._target_={target}"
     try:
-        return checked(reader(*arguments, **params), name)
+        return checked_tables(reader(*arguments, **params), name)
     except UNREADABLE as error:
         raise R2RecError(
             f"{_reason(error)}: the reader {name} opens it; list the file in dataset.files and set "
@@ -60,7 +60,7 @@ def called(reader: Callable[..., Any], target: str, *arguments: Any, **params: A
         ) from error
 
 
-def checked(returned: Any, name: str) -> Raw:
+def checked_tables(returned: Any, name: str) -> Raw:
     """What a reader has returned, as `Raw` with the columns and types that this has.
 
     Raises:

@@ -206,13 +206,17 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
+def _key(path: Path, rows: pl.DataFrame, role: str, name: str) -> str:
+    """The column of ids: the one that is called as in the ratings, else one with a usual name."""
+    return name if name in rows.columns else str(_column(path, rows, role, {}))
+
+
 def _items(
     path: Path, table: Table, chosen: Mapping[str, Any], key: str, notes: list[str]
 ) -> pl.DataFrame:
     """item, title, attributes. The item's column is preferably called as that of the ratings."""
     rows = table.rows
-    if key not in rows.columns:
-        key = str(_column(path, rows, "item", {}))
+    key = _key(path, rows, "item", key)
     title = str(_column(path, rows, "title", chosen))
     parts = _listed(path, rows, "attributes", chosen, ATTRIBUTES)
     notes += table.notes
@@ -230,8 +234,7 @@ def _users(
 ) -> pl.DataFrame:
     """user, profile."""
     rows = table.rows
-    if key not in rows.columns:
-        key = str(_column(path, rows, "user", {}))
+    key = _key(path, rows, "user", key)
     parts = _listed(path, rows, "profile", chosen, PROFILE)
     notes += table.notes
     notes.append(f"{path.name}: " + (", ".join(_told("profile", parts)) or "no profile"))

@@ -17,7 +17,7 @@ from r2rec.evaluate.agreement import first_of_all, kendall_tau, mean_or_none
 from r2rec.evaluate.arrays import Floats, Integers
 from r2rec.evaluate.interventions import Cases
 from r2rec.evaluate.orders import Order
-from r2rec.evaluate.statistics import compare
+from r2rec.evaluate.statistics import paired_comparison
 from r2rec.prompts.answer import split_thought, thought_steps
 from r2rec.prompts.cases import RankingCase
 from r2rec.thoughts.claims import checked
@@ -243,7 +243,7 @@ def _compare_changes(
         cases = change(arm.cases, rng)
         replies = arm.ask(cases, _draw_seed(rng))
         hits = _hits(arm, replies)
-        comparison = compare(hits, hits_before)
+        comparison = paired_comparison(hits, hits_before)
         low, high = comparison["ci95"]
         row = {
             "change": name,

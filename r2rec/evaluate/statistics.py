@@ -33,7 +33,7 @@ class Comparison(TypedDict):
     detectable: float | None
 
 
-def compare(
+def paired_comparison(
     a: ArrayLike,
     b: ArrayLike,
     users: ArrayLike | None = None,

@@ -72,7 +72,7 @@ def title_drill(words: Words, rng: np.random.Generator) -> Example:
     shown = [line for line in lines if re.match("- [A-T]: ", line)]
     statements = []
     for index in rng.permutation(len(case.candidates)).tolist():
-        statements.append(f"{weighing.described(case, index)}.")
+        statements.append(f"{weighing.candidate_line(case, index)}.")
     return Example("\n".join(["Read these lines.", *shown]), "\n".join(numbered(statements, 1)))
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import polars as pl
 
 from r2rec.base.errors import R2RecError
-from r2rec.evaluate.statistics import compare, holm, variation
+from r2rec.evaluate.statistics import holm, paired_comparison, variation
 from r2rec.report.arms import JoinedArm
 from r2rec.report.records import Record, Row
 
@@ -95,7 +95,9 @@ def paired_differences(hits: Hits, pairs: Sequence[Pair] | None = None) -> list[
         paired = hits[later].join(hits[earlier], on=PAIRED_BY, suffix="_before")
         if paired.is_empty():
             continue  # they ranked other candidates
-        comparison = compare(paired["hit"], paired["hit_before"], paired["user"], paired["seed"])
+        comparison = paired_comparison(
+            paired["hit"], paired["hit_before"], paired["user"], paired["seed"]
+        )
         row: Row = {
             "dataset": later.dataset,
             "method": later.name(),

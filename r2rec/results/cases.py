@@ -14,11 +14,11 @@ from r2rec.base.store import MANIFEST
 from r2rec.config import Config
 from r2rec.config.slices import Arm, QuestionSlice, cut
 from r2rec.evaluate.answers import evaluation_cases
+from r2rec.execution.methods import arms
 from r2rec.prompts.answer import split_thought
 from r2rec.prompts.cases import LABELS, Chain, Evidence, Facts, Item, RankingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.report.cases import as_shown, verdict_of
-from r2rec.run.methods import arms
 
 WRITES_PROMPTS = (
     "r2rec.prompts.render",
@@ -28,7 +28,7 @@ WRITES_PROMPTS = (
 )
 
 
-class Answer(NamedTuple):
+class MethodAnswer(NamedTuple):
     """What one method answered."""
 
     method: str
@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     thought: str | None
 
 
-class Case(NamedTuple):
+class UserCase(NamedTuple):
     """One user's ranking question. Texts come from data and models, and are untrusted."""
 
     user: int  # number in every table of the run
@@ -54,7 +54,7 @@ class Case(NamedTuple):
     positive: int  # index of the held-out item among them
     prompt: str | None  # what language models were asked; None: no method was asked in words
     changed: Sequence[str]  # code that writes prompts and is not what it was: `prompt` may differ
-    answers: Sequence[Answer]  # in the order of the results
+    answers: Sequence[MethodAnswer]  # in the order of the results
 
     @property
     def truth(self) -> str:
@@ -67,7 +67,7 @@ def cases_of(
     rankings: pl.DataFrame,
     variants: Mapping[str, str],
     inputs: Mapping[str, Path],
-) -> list[Case]:
+) -> list[UserCase]:
     """The cases of all users in a rankings table, made again from the artefacts of the run.
 
     Args:
@@ -79,7 +79,7 @@ def cases_of(
     candidates = users.select("user", "positive", items="candidates")
     changed = _changed_since(inputs.get("rank"))
     raw_ids = pl.read_parquet(inputs["prepare"] / "users.parquet").sort("user")["raw_id"]
-    answers: dict[int, list[Answer]] = {}
+    answers: dict[int, list[MethodAnswer]] = {}
     reasoned = config.prompt.reasoning and not config.baseline.endpoint
     for row in rankings.iter_rows(named=True):
         answer = _answer(row, variants.get(row["method"], ""), reasoned)
@@ -88,7 +88,7 @@ def cases_of(
     questions = _questions(config, inputs, candidates)
     for question, (user, positive, items) in zip(questions, candidates.iter_rows(), strict=True):
         shown = as_shown(question, config.prompt.title_length)
-        case = Case(
+        case = UserCase(
             user=user,
             raw_id=raw_ids[user],
             profile=shown.profile,
@@ -139,7 +139,7 @@ def _changed_since(rank: Path | None) -> list[str]:
     return [name for name in WRITES_PROMPTS if name in before and before[name] != now.get(name)]
 
 
-def _answer(row: Mapping[str, Any], variant: str, reasoned: bool) -> Answer:
+def _answer(row: Mapping[str, Any], variant: str, reasoned: bool) -> MethodAnswer:
     """What one row of a rankings table says."""
     candidates = row["candidates"]
     place = None
@@ -153,7 +153,7 @@ def _answer(row: Mapping[str, Any], variant: str, reasoned: bool) -> Answer:
     summary = "invalid: not asked"
     if row["valid"] or completion is not None:
         _, summary = verdict_of(row, place or 0, len(candidates), reasoned)
-    return Answer(
+    return MethodAnswer(
         method=row["method"],
         variant=variant,
         place=place,

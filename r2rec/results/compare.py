@@ -12,10 +12,10 @@ from r2rec.report.compare import (
     Pair,
     Setting,
     hits_by_setting,
+    paired_differences,
     pairs_to_compare,
     setting_of,
 )
-from r2rec.report.compare import paired_differences as differences_of
 from r2rec.report.tables import aligned
 from r2rec.results.load import METRICS, RANKINGS, Run
 
@@ -36,26 +36,13 @@ SCHEMA = {
 SIGNIFICANT = 0.05
 
 
-def paired_differences(
+def run_differences(
     runs: Sequence[Run], methods: Sequence[str] = (), every: bool = False
 ) -> pl.DataFrame:
     """HR@1 of methods minus that of others, paired by user and seed.
 
-    Of one run, all methods are compared; of several, those of different runs are: each method with
-    itself, and one that the other runs lack with all of theirs. Runs that differ in their seed
-    alone are one run at several seeds. What several runs share counts once.
-
-    Args:
-        methods: Those that are compared; none: all.
-        every: Of several runs, compare the methods of each run with one another too.
-
-    Returns:
-        Columns: dataset, method, against, seeds, pairs, difference (method - against), low and high
-        (95% interval), p (two-sided), p_holm (adjusted for all comparisons on a data set), effect
-        (Cohen's d), detectable (what this many users would show in 4 of 5 trials).
-
-    Raises:
-        R2RecError: There is nothing to compare, or two runs ranked other candidates.
+    Which pairs, and the columns: see `r2rec.compare`. Runs that differ in their seed alone are one
+    run at several seeds. What several runs share counts once.
     """
     folders = [_finished(run) for run in runs]
     arms = joined_arms([job for jobs in folders for job in jobs])
@@ -67,7 +54,7 @@ def paired_differences(
         arms = [arm for arm in arms if arm.record["method"] in methods]
     hits = hits_by_setting(arms)
     pairs = _wanted(hits, _runs_of(arms, folders), every)
-    rows = differences_of(hits, pairs)
+    rows = paired_differences(hits, pairs)
     if not rows:
         raise R2RecError(_nothing(hits, runs))
     flat = [row | dict(zip(("low", "high"), row["ci95"], strict=True)) for row in rows]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from r2rec.config import Config
-    from r2rec.results.cases import Case
+    from r2rec.results.cases import UserCase
     from r2rec.results.plots import Picture
 
 METRICS = "metrics.json"
@@ -141,7 +141,7 @@ class Run:
         find_one(self.folder)
         return {name: Path(stage["path"]) for name, stage in stages_of(self.folder).items()}
 
-    def case(self, user: int | str) -> "Case":
+    def case(self, user: int | str) -> "UserCase":
         """One user's case: what the methods were told, what they answered, what was right.
 
         Args:
@@ -152,7 +152,7 @@ class Run:
         """
         return self.cases([user])[0]
 
-    def cases(self, users: Sequence[int | str] | None = None) -> "list[Case]":
+    def cases(self, users: Sequence[int | str] | None = None) -> "list[UserCase]":
         """The cases of these users, or of all that the run ranked for."""
         from r2rec.results.cases import cases_of
 

@@ -35,7 +35,7 @@ def plot_metrics(records: Sequence[Record]) -> Picture:
     return Picture(forest(records))
 
 
-def plot_differences(differences: "pl.DataFrame") -> Picture:
+def differences_picture(differences: "pl.DataFrame") -> Picture:
     """Differences in HR@1 about 0, filled where Holm's p is below 0.05.
 
     Args:

@@ -93,7 +93,7 @@ def delete(artefacts: Iterable[Stored]) -> list[Stored]:
     return removed
 
 
-def summary(store: Path, artefacts: Iterable[Stored]) -> str:
+def store_summary(store: Path, artefacts: Iterable[Stored]) -> str:
     """A table with a line per stage: what is there, and what no run needs."""
     by_stage: dict[str, list[Stored]] = {}
     for artefact in artefacts:

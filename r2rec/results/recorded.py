@@ -14,9 +14,9 @@ from r2rec.base.jobs import Finished, Job
 from r2rec.base.store import Artefact
 from r2rec.config import Config, register
 from r2rec.config.place import CONF
+from r2rec.execution.plan import plan
+from r2rec.execution.runner import entry_of
 from r2rec.report.folders import StageRecord, stages_of
-from r2rec.run.plan import plan
-from r2rec.run.runner import entry_of
 
 CONFIG = "config.yaml"
 # What a manifest says of each artefact; all else are facts that its stage reported.

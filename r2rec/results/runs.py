@@ -39,7 +39,7 @@ class Listed:
         return asdict(self) | {"started": self.started.isoformat()}
 
 
-def listed(root: Path = ROOT, words: Sequence[str] = ()) -> list[Listed]:
+def run_rows(root: Path = ROOT, words: Sequence[str] = ()) -> list[Listed]:
     """The runs and sweeps in a folder, oldest first.
 
     Args:

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import show
 from r2rec.report.tables import aligned
-from r2rec.results.cases import Answer, Case
+from r2rec.results.cases import MethodAnswer, UserCase
 
 WIDTH = 80
 PARTS = ("case", "placings", "prompt", "answers")
 
 
-def case_text(case: Case, parts: Sequence[str] = PARTS) -> str:
+def case_text(case: UserCase, parts: Sequence[str] = PARTS) -> str:
     """The case, a section for each of `parts`."""
     sections = {
         "case": _case,
@@ -37,7 +37,7 @@ def harmless(text: str) -> str:
     return "".join(kept)
 
 
-def _case(case: Case) -> Iterator[str]:
+def _case(case: UserCase) -> Iterator[str]:
     yield f"user {case.raw_id} (number {case.user} in tables and on the page)"
     if case.profile:
         yield f"profile: {case.profile}"
@@ -73,7 +73,7 @@ def _wrapped(before: str, text: str) -> list[str]:
     ) or [before]
 
 
-def _placings(case: Case) -> Iterator[str]:
+def _placings(case: UserCase) -> Iterator[str]:
     rows = [["method", "variant", f"place of {case.truth}", "ranking, best first"]]
     for answer in case.answers:
         place = answer.summary.removeprefix("ranked ")
@@ -81,7 +81,7 @@ def _placings(case: Case) -> Iterator[str]:
     yield aligned(rows, texts=4)
 
 
-def _prompt(case: Case) -> Iterator[str]:
+def _prompt(case: UserCase) -> Iterator[str]:
     if case.prompt is not None:
         yield _rule("prompt")
         if case.changed:
@@ -91,14 +91,14 @@ def _prompt(case: Case) -> Iterator[str]:
         yield case.prompt
 
 
-def _answers(case: Case) -> Iterator[str]:
+def _answers(case: UserCase) -> Iterator[str]:
     for answer in case.answers:
         if answer.completion is not None:
             yield _rule(f"{_name(answer)}: {answer.summary}; right is {case.truth}")
             yield answer.completion.strip()
 
 
-def _name(answer: Answer) -> str:
+def _name(answer: MethodAnswer) -> str:
     return f"{answer.method} {answer.variant}".strip()
 
 

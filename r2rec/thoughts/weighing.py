@@ -67,7 +67,7 @@ def read_step(case: RankingCase, n: int) -> str:
     told = case.evidence[index]
     label = LABELS[index]
     if told.item1 is None:
-        return f"No chain leads to {described(case, index)}."
+        return f"No chain leads to {candidate_line(case, index)}."
     ranked = ""
     if told.witness is not None:
         ranked = f" another model ranks {label} {told.witness};"
@@ -75,11 +75,11 @@ def read_step(case: RankingCase, n: int) -> str:
         f"Chain {n + 1}: the user gave {told.rating_u1:g} to {title(told.item1)}; "
         f"{told.raters} others rated it; {told.soon} of them soon rated {label}, "
         f"{told.liked} liked it;{ranked} {told.links} recent ratings lead to "
-        f"{described(case, index)}."
+        f"{candidate_line(case, index)}."
     )
 
 
-def described(case: RankingCase, index: int) -> str:
+def candidate_line(case: RankingCase, index: int) -> str:
     """Which item a candidate is, and how many rated and liked it: its line in the prompt."""
     told = f"{LABELS[index]}: {title(case.candidates[index])}"
     if case.facts:

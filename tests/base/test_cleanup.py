@@ -7,7 +7,7 @@ import pytest
 
 from r2rec.base import cleanup as leftovers
 from r2rec.base.errors import R2RecError
-from r2rec.run.entry import run
+from r2rec.execution.entry import run_config
 from tests.small import composed
 from tests.test_main import call
 
@@ -17,7 +17,7 @@ MINE = ("notes.txt", "tables/mine.md", "plots/mine.svg", "data/metrics.json")
 
 def into(folder: Path, *overrides: str) -> None:
     words = [f"artefacts={folder.parent / 'store'}", "baseline=popularity", *overrides]
-    run(composed(*words), folder, lambda line: None)
+    run_config(composed(*words), folder, lambda line: None)
 
 
 def names(folder: Path) -> set[str]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from r2rec.base.errors import R2RecError
-from r2rec.run.entry import run
+from r2rec.execution.entry import run_config
 from tests.small import composed, go
 
 QUICK = ("baseline=popularity", "evaluation.resamples=20")
@@ -77,5 +77,5 @@ def test_a_folder_that_vanishes_is_one_line_and_the_next_run_finishes(
 
     cfg = composed(f"artefacts={places['store']}", *QUICK)
     with pytest.raises(R2RecError, match=r"^cannot (be )?writ[^\n]*No such file[^\n]*$"):
-        run(cfg, places["run"], say)
-    assert run(cfg, places["run"], print) == calm[QUICK].records
+        run_config(cfg, places["run"], say)
+    assert run_config(cfg, places["run"], print) == calm[QUICK].records

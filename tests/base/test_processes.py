@@ -19,8 +19,8 @@ from safetensors.torch import load_file
 
 from r2rec.base import processes
 from r2rec.base.errors import R2RecError
-from r2rec.run import launch
-from r2rec.run.rules import checked_config
+from r2rec.execution import launch
+from r2rec.execution.rules import checked_config
 from tests.small import composed, typed
 from tests.test_main import SOURCE, call
 

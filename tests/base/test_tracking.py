@@ -13,7 +13,7 @@ import pytest
 
 from r2rec.base import tracking
 from r2rec.base.errors import R2RecError
-from r2rec.run.entry import CURVES
+from r2rec.execution.entry import CURVES
 from tests.small import PLANTED, SECRET, composed, go, typed
 
 
@@ -131,10 +131,10 @@ def test_a_run_that_fails_is_finished_and_says_so(
 
     monkeypatch.setattr(rank, "rank_by_scorer", broken)
     folder = store.parent / "failed"
-    from r2rec.run.entry import run
+    from r2rec.execution.entry import run_config
 
     with pytest.raises(R2RecError, match="planted"):
-        run(
+        run_config(
             composed(f"artefacts={store.parent / 'other'}", "logger=wandb", "baseline=popularity"),
             folder,
             print,

@@ -22,7 +22,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.baselines import fit
 from r2rec.config import Fit
 from r2rec.config.slices import FitSlice
-from r2rec.run.launch import _free_port
+from r2rec.execution.launch import _free_port
 from tests.baselines.small import ITEMS, USERS, data, table
 from tests.conftest import ROOT
 from tests.small import workspace

@@ -111,7 +111,7 @@ THINGS = pl.DataFrame({"raw_id": ["i"], "title": ["T"], "attributes": [["x"]]})
     ],
 )
 def test_a_reader_may_return_plain_tables(returned: object, titles: list[str]) -> None:
-    tables = index(contract.checked(returned, "mine"))
+    tables = index(contract.checked_tables(returned, "mine"))
     assert tables.items["title"].to_list() == titles
     assert tables.interactions.schema["rating"] == pl.Float32
 
@@ -132,7 +132,7 @@ BREACHES = [
 @pytest.mark.parametrize(("returned", "message"), BREACHES)
 def test_a_breach_of_the_contract_is_told_in_one_line(returned: object, message: str) -> None:
     with pytest.raises(R2RecError, match=f"mine returned .*{message}|mine {message}") as caught:
-        contract.checked(returned, "mine")
+        contract.checked_tables(returned, "mine")
     assert "\n" not in str(caught.value)
 
 

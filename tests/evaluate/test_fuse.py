@@ -13,7 +13,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.baselines.fit import quality
 from r2rec.evaluate.arrays import Floats, Integers
 from r2rec.evaluate.fuse import WEIGHTS, learn_weight, reciprocal_ranks
-from r2rec.run.rules import checked_config
+from r2rec.execution.rules import checked_config
 from tests.small import composed, go
 
 elements = st.sampled_from([0.0, 0.25, 1 / 3, 0.5, 1.0])

@@ -36,13 +36,17 @@ def test_no_spread_no_width() -> None:
     assert statistics.bootstrap_ci([0.3], 100, 0) == (0.3, 0.3)
     assert statistics.bootstrap_ci([0.3] * 7, 100, 0) == (0.3, 0.3)
     flat = {"ci95": [0.0, 0.0], "p": 1.0, "effect": None, "detectable": None}
-    assert statistics.compare(gains(50, 0), gains(50, 0)) == {"difference": 0.0, **flat}
-    assert statistics.compare([1.0], [0.0]) == {"difference": 1.0, **flat, "ci95": [1.0, 1.0]}
+    assert statistics.paired_comparison(gains(50, 0), gains(50, 0)) == {"difference": 0.0, **flat}
+    assert statistics.paired_comparison([1.0], [0.0]) == {
+        "difference": 1.0,
+        **flat,
+        "ci95": [1.0, 1.0],
+    }
     # In binary these differences are not quite equal.
-    rounded = statistics.compare([0.2, 0.3, 0.4], [0.1, 0.2, 0.3])
+    rounded = statistics.paired_comparison([0.2, 0.3, 0.4], [0.1, 0.2, 0.3])
     assert (rounded["p"], rounded["effect"]) == (0.25, None)
     # One user, twice.
-    again = statistics.compare([1.0, 1.0], [0.0, 0.0], users=[7, 7], seeds=[0, 1])
+    again = statistics.paired_comparison([1.0, 1.0], [0.0, 0.0], users=[7, 7], seeds=[0, 1])
     assert again == {"difference": 1.0, **flat, "ci95": [1.0, 1.0]}
 
 
@@ -62,13 +66,13 @@ def test_compare_at_one_seed_agrees_with_scipy() -> None:
         method="percentile",
         rng=np.random.default_rng(0),
     )
-    comparison = statistics.compare(a, b)
+    comparison = statistics.paired_comparison(a, b)
     assert comparison["difference"] == pytest.approx(float((a - b).mean()))
     assert comparison["ci95"] == pytest.approx(list(reference.confidence_interval), abs=0.01)
     assert comparison["p"] == statistics.paired_permutation(a, b)
     assert comparison["p"] == pytest.approx(stats.ttest_rel(a, b).pvalue, abs=0.01)
     few = [1.0] * 5 + [0.0] * 75  # five users who differ: a bootstrap says 0.01
-    assert statistics.compare(few, np.zeros(80))["p"] == 1 / 16
+    assert statistics.paired_comparison(few, np.zeros(80))["p"] == 1 / 16
 
 
 def scipy_sign_flip(a: np.ndarray, b: np.ndarray, resamples: float) -> float:
@@ -113,7 +117,7 @@ def test_refusals() -> None:
     with pytest.raises(R2RecError, match="same users"):
         statistics.paired_permutation([1.0, 2.0], [1.0])
     with pytest.raises(R2RecError, match="one of each"):
-        statistics.compare([1.0, 2.0], [1.0, 1.0], [0], [0, 1])
+        statistics.paired_comparison([1.0, 2.0], [1.0, 1.0], [0], [0, 1])
     with pytest.raises(R2RecError, match="at least one"):
         statistics.bootstrap_ci([1.0, 0.0], 0, 0)
 
@@ -130,7 +134,7 @@ def test_holm_is_the_step_down_test(p: list[float]) -> None:
 
 def test_detectable_difference_has_80_percent_power() -> None:
     rng = np.random.default_rng(0)
-    wanted = statistics.compare(rng.normal(size=400), np.zeros(400))["detectable"]
+    wanted = statistics.paired_comparison(rng.normal(size=400), np.zeros(400))["detectable"]
     assert wanted is not None
     trials = [stats.ttest_1samp(rng.normal(wanted, size=400), 0).pvalue < 0.05 for _ in range(2000)]
     assert np.mean(trials) == pytest.approx(0.8, abs=0.05)
@@ -171,17 +175,17 @@ def test_compare_rejects_the_luck_of_a_seed(shared: bool, of_seed: float, most: 
     for _ in range(300):
         values, user, seed = drawn(rng, of_seed, shared, seeds=3)
         zeros = np.zeros(len(values))
-        comparison = statistics.compare(values, zeros, user, seed, resamples=400)
+        comparison = statistics.paired_comparison(values, zeros, user, seed, resamples=400)
         alarms += comparison["p"] < 0.05
     assert alarms / 300 < most
 
 
 def test_compare_counts_repeated_answers_once() -> None:
     a, b = gains(200, 0), gains(200, 1) * 0.95
-    once = statistics.compare(a, b)
+    once = statistics.paired_comparison(a, b)
     users = np.tile(np.arange(200), 3)
     seeds = np.repeat([0, 1, 2], 200)
-    thrice = statistics.compare(np.tile(a, 3), np.tile(b, 3), users, seeds)
+    thrice = statistics.paired_comparison(np.tile(a, 3), np.tile(b, 3), users, seeds)
     assert thrice["difference"] == pytest.approx(once["difference"])
     assert thrice["p"] == pytest.approx(once["p"], abs=0.02)
     assert thrice["detectable"] == pytest.approx(once["detectable"])
@@ -193,10 +197,10 @@ def test_compare_is_symmetric_and_ignores_row_order(seed: int) -> None:
     rng = np.random.default_rng(seed)
     user, when = rng.integers(0, 9, 30), rng.integers(0, 3, 30)
     a, b = rng.choice(GAINS, 30), rng.choice(GAINS, 30)
-    there = statistics.compare(a, b, user, when)
-    back = statistics.compare(b, a, user, when)
+    there = statistics.paired_comparison(a, b, user, when)
+    back = statistics.paired_comparison(b, a, user, when)
     assert there["difference"] == pytest.approx(-back["difference"])
     assert there["p"] == pytest.approx(back["p"])
     order = rng.permutation(30)
-    permuted = statistics.compare(a[order], b[order], user[order], when[order])
+    permuted = statistics.paired_comparison(a[order], b[order], user[order], when[order])
     assert permuted["p"] == pytest.approx(there["p"])

@@ -16,7 +16,7 @@ from r2rec.prompts.cases import LABELS
 from r2rec.results import find
 from r2rec.results.again import report_again
 from r2rec.results.members import first_sentence, members
-from r2rec.results.runs import listed
+from r2rec.results.runs import run_rows
 from r2rec.results.show import PARTS, case_text, harmless
 from tests.small import Done, go
 
@@ -211,7 +211,7 @@ def test_a_broken_sweep_is_reported_as_far_as_it_came(
     assert (sweep / "report.html").exists()
     assert json.loads((sweep / "metrics.json").read_text()) == other.records
     assert r2rec.load(sweep).metrics.height == 3
-    (row,) = listed(tmp_path)
+    (row,) = run_rows(tmp_path)
     assert (row.folder, row.jobs, row.state) == (str(sweep), 3, "finished")
     assert find.find("last/1", tmp_path) == sweep / "1"
     assert set(r2rec.load(sweep).rankings["job"]) == {"0", "1", "2"}

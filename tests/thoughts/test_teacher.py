@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from r2rec.config.slices import ThinkSlice
+from r2rec.execution.keys import key_inputs
+from r2rec.execution.plan import plan
 from r2rec.llm.endpoint import Answer
 from r2rec.llm.engine import Engine
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 from r2rec.prompts.render import render_prompt
-from r2rec.run.keys import key_inputs
-from r2rec.run.plan import plan
 from r2rec.tasks.training import Task
 from r2rec.thoughts import teacher, template
 from r2rec.thoughts.audit import audit

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from r2rec.base.errors import R2RecError
 from r2rec.config import Model
-from r2rec.run.rules import checked_config
+from r2rec.execution.rules import checked_config
 from r2rec.train import card
 from tests.small import Done, composed, go, typed
 

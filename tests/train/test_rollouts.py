@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
 from r2rec.config.slices import RlSlice
-from r2rec.run import hardware_rules
-from r2rec.run.rules import checked_config
+from r2rec.execution import hardware_rules
+from r2rec.execution.rules import checked_config
 from r2rec.train.common import per_device
 from r2rec.train.rl import _arguments
 from tests.small import choices, composed, typed, workspace

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from r2rec.base.errors import R2RecError
 from r2rec.config import Hardware
 from r2rec.config.slices import AdaptSlice, Arm, ChooseSlice
+from r2rec.execution.rules import checked_config
 from r2rec.llm import chat, load
 from r2rec.prompts.cases import Item
-from r2rec.run.rules import checked_config
 from r2rec.tasks.assemble import Texts
 from r2rec.tasks.training import TaskSource, load_source
 from r2rec.tuned import adapt

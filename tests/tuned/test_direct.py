@@ -17,13 +17,13 @@ from r2rec.config import Words
 from r2rec.config.slices import AdaptCasesSlice, Arm, QuestionSlice
 from r2rec.data.split import evaluated
 from r2rec.evaluate.answers import evaluation_cases
+from r2rec.execution.keys import keyed
+from r2rec.execution.plan import plan
+from r2rec.execution.rules import checked_config
 from r2rec.llm import load
 from r2rec.pretrain.weighed import random_case
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase
 from r2rec.prompts.render import render_prompt
-from r2rec.run.keys import keyed
-from r2rec.run.plan import plan
-from r2rec.run.rules import checked_config
 from r2rec.tasks.targets import for_sft
 from r2rec.tasks.training import load_source, targets
 from r2rec.tuned.adapt import questions_with_answers

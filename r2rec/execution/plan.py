@@ -7,8 +7,8 @@ from typing import Any
 from r2rec.base.jobs import TRAIN_ON, WITNESS_FIT, Job, Stage
 from r2rec.config import Baseline, Config
 from r2rec.config.slices import Arm, FitSlice, RegressSlice, ThinkSlice, WitnessSlice, cut
+from r2rec.execution.methods import arms, counters, fitted_counters, reads_cases, stage
 from r2rec.pipeline import PLACES, STAGES
-from r2rec.run.methods import arms, counters, fitted_counters, reads_cases, stage
 
 SHARED = ("backbone",)  # jobs that depend on no data set
 LEARNT_ELSEWHERE = ("think", "witness", "regress")  # beside stages that train an adapter

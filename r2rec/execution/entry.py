@@ -13,11 +13,11 @@ from r2rec.base.provenance import public_config
 from r2rec.base.store import disk_error
 from r2rec.base.tracking import trackers_open
 from r2rec.config import Config
+from r2rec.execution.plan import plan
+from r2rec.execution.preview import preview
+from r2rec.execution.rules import checked_config
+from r2rec.execution.runner import CurrentRun
 from r2rec.pipeline import STAGES
-from r2rec.run.plan import plan
-from r2rec.run.preview import preview
-from r2rec.run.rules import checked_config
-from r2rec.run.runner import Run
 from r2rec.train.push import push
 
 CURVES = tuple(row.name for row in STAGES if row.curve)
@@ -26,7 +26,7 @@ NO_TORCH = ("prepare", "split", "tell", "chain", "think", "score", "ask", "repor
 Say = Callable[[str], None]
 
 
-def run(cfg: DictConfig, folder: Path, say: Say = print) -> list[dict[str, Any]]:
+def run_config(cfg: DictConfig, folder: Path, say: Say = print) -> list[dict[str, Any]]:
     """Run every stage up to `cfg.until`; return the rows of metrics.json.
 
     Args:
@@ -56,7 +56,7 @@ def run(cfg: DictConfig, folder: Path, say: Say = print) -> list[dict[str, Any]]
 
 
 def _run_jobs(config: Config, jobs: Sequence[Job], folder: Path, say: Say) -> list[dict[str, Any]]:
-    this = Run(config, folder, say)
+    this = CurrentRun(config, folder, say)
     with trackers_open(config.logger, public_config(config), folder, CURVES, say):
         records = this.walk(jobs)
         if config.push_to_hub:
@@ -73,7 +73,7 @@ def _check_device(config: Config, jobs: Sequence[Job]) -> None:
         device(config.hardware)
 
 
-def _push(this: Run, repository: str, say: Say) -> None:
+def _push(this: CurrentRun, repository: str, say: Say) -> None:
     """Push the last adapter that the run has trained or reused to the Hub."""
     trained = [done for done in this.finished.values() if done.job.stage.trains]
     last = trained[-1]

@@ -12,8 +12,8 @@ from r2rec.base.files import write_json
 from r2rec.base.jobs import TRAIN_ON, WITNESS_FIT, Finished, Job
 from r2rec.base.workspace import Workspace
 from r2rec.config import Config
+from r2rec.execution.keys import endpoints, job_code, key_inputs, keyed
 from r2rec.llm import ledger
-from r2rec.run.keys import endpoints, job_code, key_inputs, keyed
 
 RESPONSES = "responses"  # folder of the store with answers of endpoints
 MAX_CHANGED = 5  # changed modules that a note names
@@ -21,7 +21,7 @@ MAX_CHANGED = 5  # changed modules that a note names
 Say = Callable[[str], None]
 
 
-class Run:
+class CurrentRun:
     """A run's folder, and the jobs that it has done so far."""
 
     def __init__(self, config: Config, folder: Path, say: Say) -> None:

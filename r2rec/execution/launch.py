@@ -17,7 +17,7 @@ from r2rec.base import processes
 from r2rec.base.errors import R2RecError
 from r2rec.base.provenance import COMPOSITION, composition
 from r2rec.config import Hardware
-from r2rec.run.rules import checked_config
+from r2rec.execution.rules import checked_config
 
 DISTRIBUTED = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED"}
 FSDP = {

@@ -18,10 +18,10 @@ from r2rec.config.slices import (
     ScoreSlice,
     ThinkSlice,
 )
-from r2rec.run.keys import job_code, key_inputs, keyed, named_targets
-from r2rec.run.methods import stage
-from r2rec.run.plan import plan
-from r2rec.run.rules import checked_config
+from r2rec.execution.keys import job_code, key_inputs, keyed, named_targets
+from r2rec.execution.methods import stage
+from r2rec.execution.plan import plan
+from r2rec.execution.rules import checked_config
 from tests.small import choices, composed, go
 
 SERVED = ("generation=openai", "teacher=openai", "baseline=gpt_4o_mini", "evaluation.arms=[base]")

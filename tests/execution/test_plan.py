@@ -3,8 +3,8 @@
 import pytest
 
 from r2rec.base.jobs import Job
-from r2rec.run.plan import plan
-from r2rec.run.rules import checked_config
+from r2rec.execution.plan import plan
+from r2rec.execution.rules import checked_config
 from tests.small import composed, go
 
 WITNESS = "baseline@witness=gru4rec chain_sampler=evidence prompt=evidence"
@@ -179,28 +179,31 @@ def test_a_template_teacher_does_not_depend_on_the_model() -> None:
 
 def test_a_dry_run_prints_the_plan_and_makes_nothing(store, tmp_path) -> None:  # type: ignore[no-untyped-def]
     lines: list[str] = []
-    from r2rec.run.entry import run
+    from r2rec.execution.entry import run_config
 
-    assert run(composed(f"artefacts={tmp_path / 'new'}", "dry=true"), tmp_path, lines.append) == []
+    assert (
+        run_config(composed(f"artefacts={tmp_path / 'new'}", "dry=true"), tmp_path, lines.append)
+        == []
+    )
     (text,) = lines
     assert list(tmp_path.iterdir()) == []
     assert "0 artefacts are there, 12 to make" in text
-    run(composed(f"artefacts={store}", "dry=true"), tmp_path, lines.append)
+    run_config(composed(f"artefacts={store}", "dry=true"), tmp_path, lines.append)
     assert "12 artefacts are there, 0 to make" in lines[-1]
     assert "rank R2Rec without RL" in lines[-1]
 
 
 def test_keys_of_a_dry_run_are_those_of_the_run(smoke, store, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from r2rec.run.entry import run
+    from r2rec.execution.entry import run_config
 
     lines: list[str] = []
-    run(composed(f"artefacts={store}", "dry=true"), tmp_path, lines.append)
+    run_config(composed(f"artefacts={store}", "dry=true"), tmp_path, lines.append)
     for name in ("split", "think", "sft", "rl"):
         assert f"{name}/{smoke.stages[name]['key']}" in lines[0]
 
 
 def test_code_that_changed_since_is_said_and_how_to_remake(store, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    from r2rec.run import runner
+    from r2rec.execution import runner
 
     real = runner.job_code
 

@@ -6,8 +6,8 @@ from r2rec.base.errors import R2RecError
 from r2rec.base.jobs import imported
 from r2rec.config import Config, Rl
 from r2rec.config.training import TASKS
+from r2rec.execution.methods import stage
 from r2rec.pipeline import STAGES
-from r2rec.run.methods import stage
 
 TRAINERS = tuple(row.name for row in STAGES if row.place == "rl")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from r2rec.base.jobs import Job
 from r2rec.base.store import MANIFEST, Artefact, key_of
 from r2rec.config import Config, Dataset
-from r2rec.run.keys import key_inputs
+from r2rec.execution.keys import key_inputs
 
 THERE = "there"
 TO_MAKE = "to make"

@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 from r2rec.base.errors import R2RecError
 from r2rec.base.tracking import TRACKERS
 from r2rec.config import Config, Dataset, Generation
+from r2rec.execution.hardware_rules import hardware_rules
+from r2rec.execution.leaf_rules import leaf_rules
+from r2rec.execution.methods import fitted_counters, reads_cases
+from r2rec.execution.schema_rules import bound_rules, key_rules, text_rules
+from r2rec.execution.training_rules import probe_rules, rl_rules, sft_rules
 from r2rec.pipeline import PLACES
 from r2rec.prompts.cases import LABELS
-from r2rec.run.hardware_rules import hardware_rules
-from r2rec.run.leaf_rules import leaf_rules
-from r2rec.run.methods import fitted_counters, reads_cases
-from r2rec.run.schema_rules import bound_rules, key_rules, text_rules
-from r2rec.run.training_rules import probe_rules, rl_rules, sft_rules
 
 ARMS = ("base", "sft", "rl")
 CATEGORIES = {
