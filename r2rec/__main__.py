@@ -12,7 +12,6 @@ from r2rec.base import console, processes, signals
 from r2rec.base.errors import R2RecError, one_line
 from r2rec.base.jobs import imported
 from r2rec.commands import COMMANDS, overview
-from r2rec.config.place import CONF  # noqa: F401  # benchmarks look for it here
 
 
 def main() -> None:

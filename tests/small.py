@@ -12,9 +12,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from r2rec import config
-from r2rec.__main__ import CONF
 from r2rec.base.workspace import Workspace
 from r2rec.config import Config, Hardware
+from r2rec.config.place import CONF
 from r2rec.config.slices import Slice, cut
 from r2rec.execution.entry import run_config
 

@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from r2rec import config
-from r2rec.__main__ import CONF
 from r2rec.base.errors import R2RecError
+from r2rec.config.place import CONF
 from r2rec.execution import hardware_rules, rules
 from r2rec.execution.rules import checked_config
 from r2rec.report.labels import flat

@@ -7,8 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from r2rec.__main__ import CONF
 from r2rec.base.errors import R2RecError
+from r2rec.config.place import CONF
 from tests.small import Done, composed, go
 
 REFERENCES = ["random", "popularity"]

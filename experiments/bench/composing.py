@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from r2rec import config
-from r2rec.__main__ import CONF
+from r2rec.config.place import CONF
 from r2rec.execution.entry import run_config
 
 

@@ -21,8 +21,8 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 with atheris.instrument_imports(include=["r2rec"]):
     from r2rec import config
-    from r2rec.__main__ import CONF
     from r2rec.base.errors import R2RecError
+    from r2rec.config.place import CONF
     from r2rec.data import amazon, movielens
     from r2rec.data.interactions import index
     from r2rec.execution.rules import checked_config

@@ -11,7 +11,7 @@ import numpy as np
 
 from r2rec.config import Prompt, Words
 from r2rec.pretrain.conclusions import numbered
-from r2rec.pretrain.levels import FEW, WEIGHED, Example, Level
+from r2rec.pretrain.levels import FEW, READING, WEIGHED, Example, Level
 from r2rec.pretrain.naming import PROFILES, FreshNames, random_word
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS, Evidence, Facts, Item, RankingCase
@@ -68,21 +68,25 @@ def title_drill(words: Words, rng: np.random.Generator) -> Example:
     Little else than copying follows from it, and nothing is harder for a small model.
     """
     case = random_case(rng, FEW)
-    lines = render_prompt(case, Prompt(name="pretrain", facts=bool(case.facts)), words).split("\n")
-    shown = [line for line in lines if re.match("- [A-T]: ", line)]
     statements = []
     for index in rng.permutation(len(case.candidates)).tolist():
         statements.append(f"{weighing.candidate_line(case, index)}.")
-    return Example("\n".join(["Read these lines.", *shown]), "\n".join(numbered(statements, 1)))
+    return Example(_told_lines(case, words), "\n".join(numbered(statements, 1)))
 
 
 def reading_drill(words: Words, rng: np.random.Generator) -> Example:
     """A few chains and candidates, and what a thought reads of them: a model must first copy."""
-    case = random_case(rng, FEW)
-    lines = render_prompt(case, Prompt(name="pretrain", facts=bool(case.facts)), words).split("\n")
-    shown = [line for line in lines if line.startswith(("- A", "- B", "- C"))]
+    case = random_case(rng, READING)
     statements = [weighing.read_step(case, place) for place in range(len(case.candidates))]
-    return Example("\n".join(["Read these lines.", *shown]), "\n".join(numbered(statements, 1)))
+    return Example(_told_lines(case, words), "\n".join(numbered(statements, 1)))
+
+
+def _told_lines(case: RankingCase, words: Words) -> str:
+    """The lines of a case's prompt about candidates and chains, and nothing else of it."""
+    prompt = Prompt(name="pretrain", facts=bool(case.facts))
+    lines = render_prompt(case, prompt, words).split("\n")
+    told = [line for line in lines if re.match(r"- (?:[A-T]|Chain \d+): ", line)]
+    return "\n".join(["Read these lines.", *told])
 
 
 def comparison_drill(rng: np.random.Generator) -> Example:

@@ -9,9 +9,9 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 from r2rec import config
-from r2rec.__main__ import CONF
 from r2rec.base.errors import R2RecError
 from r2rec.compat import hydra
+from r2rec.config.place import CONF
 
 
 def error_of(*words: str) -> Exception:

@@ -61,6 +61,18 @@ def test_an_example_answers_with_a_ranking_of_all_that_it_shows(seed):
         assert title in example.prompt
 
 
+@given(st.integers(0, 2**32), st.sampled_from([weighed.reading_drill, weighed.title_drill]))
+def test_a_drill_reads_only_what_it_shows(seed, drill):
+    example = drill(Words(), np.random.default_rng(seed))
+    told = re.findall(r'[A-T]: "[^"]*"(?:, \d+ ratings, \d+% liked)?', example.completion)
+    assert told
+    for line in told:
+        assert f"- {line}" in example.prompt
+    chains = re.findall(r"Chain \d+: the user gave [^\n]* recent ratings", example.completion)
+    for chain in chains:
+        assert f"- {chain}" in example.prompt
+
+
 @given(st.integers(0, 2**32), st.sampled_from([READING, FEW, WEIGHED]))
 def test_a_case_has_no_more_than_its_level(seed, level):
     case = weighed.random_case(np.random.default_rng(seed), level)
