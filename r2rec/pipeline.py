@@ -72,7 +72,7 @@ STAGES = (
         "backbone",
         "r2rec.pretrain.backbone:backbone",
         slices.BackboneSlice,
-        version=5,
+        version=6,
         keeps=("checkpoints",),
         title="train a tiny language model",
         curve=Curve("loss", "Training loss of the tiny backbone"),

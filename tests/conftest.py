@@ -1,14 +1,15 @@
 """Settings every test runs under, and the way to the real data."""
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 # Before any test module imports torch, which reads them once. `make test` exports them too; here
-# they hold
-# for a bare `pytest` as well.
+# they hold for a bare `pytest` as well.
 for name, value in {
     "OMP_NUM_THREADS": "1",
     "HF_HUB_OFFLINE": "1",
@@ -27,12 +28,36 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 
-# Minutes each: first, so that no process works on one of them when the others are done.
-LONGEST = ("test_processes", "test_grid", "test_launchers", "test_kill", "test_main", "test_bench")
+# The longest first, so that no process works on one of them when the others are done.
+LONGEST = (
+    "test_processes",
+    "test_variants",
+    "test_config",
+    "test_grid",
+    "test_main",
+    "test_launchers",
+    "test_bench",
+    "test_pipeline",
+    "test_kill",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imports_are_not_searched_for_garbage() -> Iterator[None]:
+    """Libraries collect garbage after each training: half a second each time, all over modules."""
+    _freeze()
+    yield
+    _freeze()
+
+
+def _freeze() -> None:
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +81,11 @@ def smoke(tmp_path_factory: pytest.TempPathFactory):  # type: ignore[no-untyped-
 def store(smoke) -> Path:  # type: ignore[no-untyped-def]
     """Its artefacts: what a test's run shares with it is reused."""
     return smoke.folder.parent / "store"
+
+
+@pytest.fixture
+def call_here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """`python -m r2rec` in this process: (folder, *words) -> `command.Ended`."""
+    from tests.command import Here
+
+    return Here(monkeypatch, capsys)

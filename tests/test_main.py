@@ -1,17 +1,14 @@
 """The command line: quick to answer, one line for a mistake, numbered folders for a sweep."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import r2rec
+from tests.command import SMALL, Here, call
 
-SOURCE = Path(r2rec.__file__).parent.parent
 RESULTS = {
     "config.yaml",
     "manifest.json",
@@ -22,27 +19,12 @@ RESULTS = {
     "plots",
 }
 HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "polars", "scipy", "matplotlib"}
-SMALL = ["dataset.params.users=40", "dataset.params.items=60", "dataset.params.ratings_per_user=20"]
 
 
-def call(
-    folder: Path, *words: str, python: tuple[str, ...] = (), **env: str | None
-) -> subprocess.CompletedProcess[str]:
-    """`python -m r2rec WORDS` in a folder; an environment variable of None is unset."""
-    variables = os.environ | {"PYTHONPATH": str(SOURCE)} | env
-    return subprocess.run(
-        [sys.executable, *python, "-m", "r2rec", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={name: value for name, value in variables.items() if value is not None},
-        stdin=subprocess.DEVNULL,
+def test_a_sweep_ends_in_one_table(tmp_path: Path, call_here: Here) -> None:
+    done = call_here(
+        tmp_path, "-m", "seed=3,4", "baseline=popularity", "hydra.sweep.dir=sweep", *SMALL
     )
-
-
-def test_a_sweep_ends_in_one_table(tmp_path: Path) -> None:
-    done = call(tmp_path, "-m", "seed=3,4", "baseline=popularity", "hydra.sweep.dir=sweep", *SMALL)
     assert done.returncode == 0, done.stderr
     records = json.loads((tmp_path / "sweep" / "metrics.json").read_text())
     assert [(r["method"], r["seed"]) for r in records] == [
@@ -120,25 +102,27 @@ MISTAKES = {
 }
 
 
-def test_multirun_may_stand_between_overrides(tmp_path: Path) -> None:
-    done = call(tmp_path, "until=prepare", "-m", "seed=0,1", *SMALL)
+def test_multirun_may_stand_between_overrides(tmp_path: Path, call_here: Here) -> None:
+    done = call_here(tmp_path, "until=prepare", "-m", "seed=0,1", *SMALL)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(list(tmp_path.rglob("interactions.parquet"))) == 2
 
 
 @pytest.mark.parametrize("words", MISTAKES)
-def test_a_mistake_is_told_in_one_line(words: str, tmp_path: Path) -> None:
+def test_a_mistake_is_told_in_one_line(words: str, tmp_path: Path, call_here: Here) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "empty").mkdir()
-    done = call(tmp_path, *words.split(), *([] if "dataset" in words else SMALL))
+    done = call_here(tmp_path, *words.split(), *([] if "dataset" in words else SMALL))
     assert done.returncode == 2
     assert re.fullmatch(rf"error: .*{MISTAKES[words]}.*\n", done.stderr), done.stderr
     assert finished(tmp_path) == []
 
 
 @pytest.mark.parametrize("full", [None, "0", "1"])
-def test_a_users_wish_for_full_errors_changes_no_line(full: str | None, tmp_path: Path) -> None:
-    done = call(tmp_path, "dataset=ml_1m", "dataset.root=nowhere", HYDRA_FULL_ERROR=full)
+def test_a_users_wish_for_full_errors_changes_no_line(
+    full: str | None, tmp_path: Path, call_here: Here
+) -> None:
+    done = call_here(tmp_path, "dataset=ml_1m", "dataset.root=nowhere", HYDRA_FULL_ERROR=full)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
 
 
@@ -166,8 +150,10 @@ def test_a_sweep_leaves_numbered_folders(tmp_path: Path) -> None:
     assert finished(tmp_path) == []
 
 
-def test_a_run_folder_and_a_store_can_be_named(tmp_path: Path) -> None:
-    done = call(tmp_path, "until=prepare", "hydra.run.dir=here", "artefacts=there/store", *SMALL)
+def test_a_run_folder_and_a_store_can_be_named(tmp_path: Path, call_here: Here) -> None:
+    done = call_here(
+        tmp_path, "until=prepare", "hydra.run.dir=here", "artefacts=there/store", *SMALL
+    )
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["here", "there"]
     assert sorted(path.name for path in (tmp_path / "here").iterdir()) == [
@@ -177,31 +163,31 @@ def test_a_run_folder_and_a_store_can_be_named(tmp_path: Path) -> None:
     assert (tmp_path / "there" / "store" / "prepare").is_dir()
 
 
-def test_the_plan_is_printed_and_nothing_is_left(tmp_path: Path) -> None:
+def test_the_plan_is_printed_and_nothing_is_left(tmp_path: Path, call_here: Here) -> None:
     for words in (["plan"], ["dry=true"]):
-        done = call(tmp_path, *words, "baseline=popularity", *SMALL)
+        done = call_here(tmp_path, *words, "baseline=popularity", *SMALL)
         assert (done.returncode, done.stderr) == (0, "")
         assert re.search(r"^rank popularity +score candidates", done.stdout, re.MULTILINE)
         assert "0 artefacts are there, 4 to make" in done.stdout
         assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sweep_has_a_plan_for_each_job(tmp_path: Path) -> None:
-    done = call(tmp_path, "plan", "-m", "seed=0,1", "until=split", *SMALL)
+def test_a_sweep_has_a_plan_for_each_job(tmp_path: Path, call_here: Here) -> None:
+    done = call_here(tmp_path, "plan", "-m", "seed=0,1", "until=split", *SMALL)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.count("0 artefacts are there, 2 to make") == 2
     assert list(tmp_path.iterdir()) == []
 
 
-def test_rerun_repeats_a_run_with_other_overrides(tmp_path: Path) -> None:
+def test_rerun_repeats_a_run_with_other_overrides(tmp_path: Path, call_here: Here) -> None:
     words = ("baseline=popularity", "evaluation.users=9", "evaluation.resamples=20", *SMALL)
-    assert call(tmp_path, *words, "hydra.run.dir=first").returncode == 0
-    done = call(tmp_path, "rerun", "first", "hydra.run.dir=second")
+    assert call_here(tmp_path, *words, "hydra.run.dir=first").returncode == 0
+    done = call_here(tmp_path, "rerun", "first", "hydra.run.dir=second")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("reused") == 4
     metrics = [(tmp_path / name / "metrics.json").read_text() for name in ("first", "second")]
     assert metrics[0] == metrics[1]
-    done = call(tmp_path, "rerun", "first", "baseline=random", "seed=3", "hydra.run.dir=third")
+    done = call_here(tmp_path, "rerun", "first", "baseline=random", "seed=3", "hydra.run.dir=third")
     assert done.returncode == 0, done.stderr
     records = json.loads((tmp_path / "third" / "metrics.json").read_text())
     assert {(record["method"], record["seed"]) for record in records} == {
@@ -222,12 +208,15 @@ RERUN_MISTAKES = {
 
 
 @pytest.mark.parametrize("words", RERUN_MISTAKES)
-def test_a_mistake_in_rerun_is_told_in_one_line(words: str, tmp_path: Path) -> None:
-    call(tmp_path, "until=prepare", "hydra.run.dir=first", *SMALL)
-    done = call(tmp_path, *words.split())
+def test_a_mistake_in_rerun_is_told_in_one_line(
+    words: str, tmp_path: Path, call_here: Here
+) -> None:
+    if "first" in words:
+        call_here(tmp_path, "until=prepare", "hydra.run.dir=first", *SMALL)
+    done = call_here(tmp_path, *words.split())
     assert done.returncode == 2
     assert re.fullmatch(rf"error: .*{RERUN_MISTAKES[words]}.*\n", done.stderr), done.stderr
 
 
-def test_the_version_is_told(tmp_path: Path) -> None:
-    assert call(tmp_path, "--version").stdout == f"r2rec {r2rec.__version__}\n"
+def test_the_version_is_told(tmp_path: Path, call_here: Here) -> None:
+    assert call_here(tmp_path, "--version").stdout == f"r2rec {r2rec.__version__}\n"

@@ -103,8 +103,8 @@ def bare_run(config: Config, inputs: dict[str, Path], folder: Path) -> list[floa
     from r2rec.train.rl import rl_prompts
 
     tokenizer = AutoTokenizer.from_pretrained(inputs["sft"])
-    rows, _ = rl_prompts(cut(RlSlice, config), inputs, tokenizer)
-    prompts = [{"prompt": row["prompt"]} for row in rows]
+    asked = rl_prompts(cut(RlSlice, config), inputs, tokenizer)
+    prompts = [{"prompt": row["prompt"]} for row in asked.rows]
     source = load.source_of(config.model, inputs.get("backbone"))
     model = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(source), inputs["sft"], is_trainable=True

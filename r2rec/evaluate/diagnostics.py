@@ -18,11 +18,9 @@ from r2rec.evaluate.arrays import Floats, Integers
 from r2rec.evaluate.interventions import Cases
 from r2rec.evaluate.orders import Order
 from r2rec.evaluate.statistics import paired_comparison
-from r2rec.prompts.answer import split_thought, thought_steps
+from r2rec.prompts.answer import split_thought
 from r2rec.prompts.cases import RankingCase
-from r2rec.thoughts.claims import checked
-from r2rec.thoughts.statements import stated
-from r2rec.thoughts.weighed import said
+from r2rec.thoughts.truth import claims_of
 
 Row = dict[str, Any]
 Weights = list[float] | None
@@ -158,7 +156,7 @@ def faithfulness(arm: DiagnosedArm, rng: Generator) -> Diagnosis:
     cited_numbers: list[bool] = []
     for case, reply in zip(arm.cases, arm.replies, strict=True):
         thought = split_thought(reply.text, reasoned=True)[0] or ""
-        claims = _claims_of_evidence(case, thought) if case.evidence else _claims(case, thought)
+        claims = claims_of(case, thought)
         true += claims.true
         cited_items += claims.items
         cited_numbers += claims.numbers
@@ -172,39 +170,6 @@ def faithfulness(arm: DiagnosedArm, rng: Generator) -> Diagnosis:
         f"{numbers} cited in them that the prompt has": mean_or_none(cited_numbers),
     }
     return Diagnosis(_compare_changes(arm, rng, changes), facts)
-
-
-class _Claims(NamedTuple):
-    """What a thought says of its case."""
-
-    true: list[bool | None]  # of each step, None: it is in its own words
-    items: list[bool]  # cited in such steps: whether the prompt has each
-    numbers: list[bool]  # the same of ratings, or where chains are evidence of all numbers
-
-
-def _claims(case: RankingCase, thought: str) -> _Claims:
-    """What a thought about closed chains says."""
-    true: list[bool | None] = []
-    for statement in stated(thought_steps(thought), case):
-        if statement is None:
-            true.append(None)
-        else:
-            true.append(statement.plain is not None)
-    cited = checked(case, thought)
-    return _Claims(true, cited.items, cited.ratings)
-
-
-def _claims_of_evidence(case: RankingCase, thought: str) -> _Claims:
-    """What a thought about evidence chains says."""
-    true: list[bool | None] = []
-    numbers: list[bool] = []
-    own_words = ""
-    for number, step in enumerate(said(case, thought), start=1):
-        true.append(step.true)
-        numbers += step.numbers
-        if step.true is None:
-            own_words += f"Step {number}: {step.text}\n"
-    return _Claims(true, checked(case, own_words).items, numbers)
 
 
 def memory(arm: DiagnosedArm, rng: Generator) -> Diagnosis:

@@ -1,5 +1,6 @@
 """Generation engine `hf`: transformers' `generate`, on batches of prompts of similar length."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from r2rec.llm.engine import Engine, Setup, in_process
 if TYPE_CHECKING:
     from torch import Tensor
 
-LIKELY_TOKENS = 128  # they nearly always hold the nucleus: sorting these is enough
-
 Chance = Callable[[int], "Tensor"]  # n -> n numbers in [0, 1), one for each row
 
 
@@ -25,7 +24,8 @@ def nucleus(
     """The smallest set of most likely tokens that holds `top_p`, for each row of scores.
 
     transformers' own temperature and nucleus give the same, but sort the whole vocabulary at every
-    token, which takes as long as a small model's forward pass.
+    token, which takes as long as a small model's forward pass. Here only tokens that can belong to
+    the set are sorted.
 
     Args:
         scores: Logits [n, vocabulary].
@@ -41,16 +41,12 @@ def nucleus(
         tokens = torch.arange(vocabulary, device=scores.device)
         return scores, tokens.expand_as(scores)
     norm = scores.logsumexp(-1, keepdim=True)
-    size = min(LIKELY_TOKENS, vocabulary)
-    while True:
-        best, tokens = scores.topk(size)
-        probability = (best - norm).exp()
-        before = probability.cumsum(-1) - probability  # what the more likely tokens hold
-        held = before[:, -1] + probability[:, -1]
-        enough = bool((held >= top_p).all())
-        if enough or size == vocabulary:
-            break
-        size = vocabulary
+    # All tokens less likely than this hold less than 1 - top_p together: the set has none of them.
+    least = norm + math.log((1 - top_p) / vocabulary)
+    size = int((scores >= least).sum(-1).max())
+    best, tokens = scores.topk(size)
+    probability = (best - norm).exp()
+    before = probability.cumsum(-1) - probability  # what the more likely tokens hold
     kept = best.masked_fill(before >= top_p, -float("inf"))
     return kept, tokens
 

@@ -1,7 +1,7 @@
 """Generated prompts as batches of token ids."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -10,12 +10,15 @@ from r2rec.base import seeds
 from r2rec.config import TinySpec
 from r2rec.llm import load
 from r2rec.pretrain.levels import Example, level_at
+from r2rec.pretrain.tokenizer import title_pieces
+from r2rec.pretrain.weighed import piece_drill
 from r2rec.pretrain.worlds import world_examples
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 WORLDS_PER_POOL = 8
+PIECE_DRILLS = 0.8  # for each other example, where chains are evidence
 
 Encoded = tuple[list[int], list[bool]]  # token ids of a conversation, and which are learned
 
@@ -42,13 +45,14 @@ def token_batches(tokenizer: Any, spec: TinySpec, step: int = 0) -> Iterator[Tok
     checksums = load.fingerprint(spec.start).values()
     if checksums:
         start = "-".join(checksums)
+    pieces = title_pieces(tokenizer)
     while True:
         first_step = step
         rng = seeds.generator(0, f"backbone.{start}{first_step}")
         progress = 1.0
         if not spec.start:
             progress = first_step / spec.steps
-        pool = _encoded_pool(tokenizer, spec, progress, rng)
+        pool = _encoded_pool(tokenizer, spec, progress, rng, pieces)
         groups = _cut(pool, spec.batch_tokens)
         for index in rng.permutation(len(groups)):
             yield _padded_batch(first_step, groups[index])
@@ -56,14 +60,21 @@ def token_batches(tokenizer: Any, spec: TinySpec, step: int = 0) -> Iterator[Tok
 
 
 def _encoded_pool(
-    tokenizer: Any, spec: TinySpec, progress: float, rng: np.random.Generator
+    tokenizer: Any,
+    spec: TinySpec,
+    progress: float,
+    rng: np.random.Generator,
+    pieces: Sequence[str],
 ) -> list[Encoded]:
     """The examples of a few worlds, shortest first."""
-    pool = []
+    examples = []
     for _ in range(WORLDS_PER_POOL):
         level = level_at(progress, rng, spec.chains)
-        for example in world_examples(rng, level, spec.prompts_per_world):
-            pool.append(encode_example(tokenizer, example))
+        examples += world_examples(rng, level, spec.prompts_per_world)
+    if spec.chains == "evidence":
+        n_drills = round(PIECE_DRILLS * len(examples))
+        examples += [piece_drill(pieces, rng) for _ in range(n_drills)]
+    pool = [encode_example(tokenizer, example) for example in examples]
     pool.sort(key=lambda encoded: len(encoded[0]))
     return pool
 

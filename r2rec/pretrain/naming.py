@@ -23,7 +23,7 @@ YEARS = 0.4  # share of prompts whose titles end in a year
 ARTICLES = 0.3  # share of prompts in which half of the titles begin with "The"
 PROFILES = 0.7  # share of prompts with a profile
 TITLE_WORDS = (1, 2, 2, 4)  # longest title of a prompt, in words
-MIXED = 0.5  # share of prompts with evidence whose titles are of all shapes (`mixed_title`)
+MIXED = 0.6  # share of prompts with evidence whose titles are of all shapes (`mixed_title`)
 MIXED_WORDS = 8  # of such a title, at most
 SMALL_WORDS = (
     "a an and as at by de for from in is it la le my no not of on or s that the to un vs with you"
@@ -70,9 +70,19 @@ def _mixed_word(draw: Random) -> str:
     if kind < 0.32:
         return str(draw.randint(0, 10 ** draw.randint(1, 4)))
     if kind < 0.42:
-        return "".join(draw.choices(LETTERS, k=draw.randint(1, 7)))
+        letters = "".join(draw.choices(LETTERS, k=draw.randint(1, 7)))
+        return letters.upper() if draw.random() < 0.3 else letters
     word = random_word(draw)
+    if kind < 0.6:
+        word = _spliced(word, draw)
     return word.lower() if draw.random() < 0.2 else word
+
+
+def _spliced(word: str, draw: Random) -> str:
+    """The beginning of a word and the end of another, so that the tokens of any part are met."""
+    other = draw.choice(WORDS)
+    cut = draw.randint(1, len(word))
+    return word[:cut] + other[draw.randint(0, len(other) - 1) :]
 
 
 def renamed(case: RankingCase | RatingCase, draw: Random) -> RankingCase | RatingCase:

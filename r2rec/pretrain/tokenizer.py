@@ -10,6 +10,7 @@ from r2rec.config import TinySpec
 from r2rec.pretrain.levels import LEVELS, WEIGHED
 from r2rec.pretrain.naming import WORDS
 from r2rec.pretrain.worlds import world_examples
+from r2rec.prompts.render import clean
 
 SPECIAL_TOKENS = ("<|pad|>", "<|end|>", "<|system|>", "<|user|>", "<|assistant|>")
 # Plain added tokens: special ones would be stripped before a reward sees them.
@@ -27,6 +28,7 @@ PIECES = "|".join(
     ]
 )
 PARTS = ("Liked", "Chain", "Step", "neighbour", "Neighbour")  # of prompts and thoughts, numbered
+PART_OF_A_LETTER = "\ufffd"  # the text of a byte that is no letter by itself
 CORPUS_WORLDS = 20
 PROMPTS_PER_CORPUS_WORLD = 20
 # How often the corpus repeats what should become one token.
@@ -49,6 +51,16 @@ def make_tokenizer(spec: TinySpec, rng: np.random.Generator) -> Any:
     template = files("r2rec.llm").joinpath("templates/tiny.jinja")
     tokenizer.chat_template = template.read_text()
     return tokenizer
+
+
+def title_pieces(tokenizer: Any) -> list[str]:
+    """The texts of a tokenizer's entries that stand in a title as they are."""
+    entries = [[entry] for entry in range(len(tokenizer))]
+    pieces = []
+    for text in tokenizer.batch_decode(entries):
+        if clean(f"a{text}b") == f"a{text}b" and PART_OF_A_LETTER not in text:
+            pieces.append(text)
+    return pieces
 
 
 def _trained_bpe(spec: TinySpec, rng: np.random.Generator) -> Any:

@@ -5,6 +5,7 @@ the compared candidates comes first is random too, so that the backbone learns n
 """
 
 import re
+from collections.abc import Sequence
 from random import Random
 
 import numpy as np
@@ -15,12 +16,14 @@ from r2rec.pretrain.levels import FEW, READING, WEIGHED, Example, Level
 from r2rec.pretrain.naming import PROFILES, FreshNames, random_word
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS, Evidence, Facts, Item, RankingCase
-from r2rec.prompts.render import render_prompt
+from r2rec.prompts.render import render_prompt, title
 from r2rec.thoughts import template, weighing
 
 # Of examples, once whole tasks have begun; the rest are whole tasks. Drills are short.
-DRILL_SHARES = {"comparison": 0.15, "order": 0.1, "reading": 0.15, "title": 0.2}
+DRILL_SHARES = {"comparison": 0.15, "order": 0.1, "reading": 0.2, "title": 0.1}
 FIRST_SHARES = {"comparison": 0.4, "reading": 0.2, "title": 0.4}  # before that
+PIECE_TITLES = 16  # in a drill of titles from a tokenizer's entries
+MOST_PIECES = 9  # of such a title
 DRILL_STEPS = 6  # comparisons of two candidates in a drill
 FAVOURITE_SHARE = 0.8  # of prompts: a random one of the compared candidates is to come first
 FULL_SHARE = 0.5  # of prompts: as many candidates and liked items as the level allows
@@ -72,6 +75,24 @@ def title_drill(words: Words, rng: np.random.Generator) -> Example:
     for index in rng.permutation(len(case.candidates)).tolist():
         statements.append(f"{weighing.candidate_line(case, index)}.")
     return Example(_told_lines(case, words), "\n".join(numbered(statements, 1)))
+
+
+def piece_drill(pieces: Sequence[str], rng: np.random.Generator) -> Example:
+    """Titles that are strung together from a tokenizer's entries, to be copied in another order.
+
+    Every entry is as likely as any other, so that a backbone can copy those that words seldom have.
+    """
+    statements = []
+    lines = []
+    for label in LABELS[:PIECE_TITLES]:
+        chosen = rng.choice(len(pieces), rng.integers(2, MOST_PIECES + 1))
+        text = "".join(pieces[index] for index in chosen)
+        line = f"{label}: {title(Item(text, ()))}"
+        lines.append(f"- {line}")
+        statements.append(f"{line}.")
+    order = rng.permutation(len(statements)).tolist()
+    completion = "\n".join(numbered([statements[index] for index in order], 1))
+    return Example("\n".join(["Read these lines.", *lines]), completion)
 
 
 def reading_drill(words: Words, rng: np.random.Generator) -> Example:

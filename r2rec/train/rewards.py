@@ -2,14 +2,16 @@
 
 A reward is a pure function `(completions, **columns, **params) -> rewards`: n completions (texts)
 go in, n numbers in [0, 1] come out. It names the columns it wants: `positive` (n labels of the
-held-out items), `n_candidates` (n), `prompts`, `reasoned` (one bool: whether a thought was asked
-for). Rankings are read by the parser that the metrics use.
+held-out items), `n_candidates` (n), `cases` (n, what the prompts tell), `prompts`, `reasoned` (one
+bool: whether a thought was asked for). Rankings are read by the parser that the metrics use.
 """
 
 import math
 from collections.abc import Sequence
 
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps, unfinished
+from r2rec.prompts.cases import RankingCase
+from r2rec.thoughts.truth import claims_of
 
 
 def step_reward(completions: Sequence[str], *, low: int, high: int) -> list[float]:
@@ -119,6 +121,22 @@ def complete(
     for text, n in zip(completions, n_candidates, strict=True):
         labels = parse_ranking(text, n, reasoned).labels  # without duplicates, or empty
         rewards.append(float(len(labels) == n))
+    return rewards
+
+
+def truth_reward(completions: Sequence[str], *, cases: Sequence[RankingCase]) -> list[float]:
+    """The share of what a thought claims that is true of its prompt. Not in the paper.
+
+    A thought that never ends, or that claims nothing, earns 0. How often a claim is made counts:
+    where a chain is read right and then read again with an error, one of two claims is true.
+    """
+    rewards = []
+    for text, case in zip(completions, cases, strict=True):
+        thought, _ = split_thought(text, reasoned=True)
+        if thought is None or unfinished(text):
+            rewards.append(0.0)
+        else:
+            rewards.append(claims_of(case, thought).share_true())
     return rewards
 
 

@@ -139,9 +139,11 @@ class _Rounds:
         self.work = work
         self.params = params
         self.tokenizer = load.tokenizer(choices.model, inputs.get("backbone"))
-        self.rows, self.notes = rl_prompts(choices, inputs, self.tokenizer)
+        self.asked = rl_prompts(choices, inputs, self.tokenizer)
         reasoning = choices.prompt.reasoning
-        self.prompts = [chat.encode(self.tokenizer, row["prompt"], reasoning) for row in self.rows]
+        self.prompts = []
+        for row in self.asked.rows:
+            self.prompts.append(chat.encode(self.tokenizer, row["prompt"], reasoning))
 
     def run(self) -> dict[str, Any]:
         """Do all rounds and write the stage's files; its facts."""
@@ -244,7 +246,7 @@ class _Rounds:
         """The policy's answers of a round and their rewards, which are saved as well."""
         texts = self._draw(number, policy)
         reasoning = self.choices.prompt.reasoning
-        rewards = weighted_rewards(texts, self.rows, self.choices.reward, reasoning)
+        rewards = weighted_rewards(texts, self.asked, self.choices.reward, reasoning)
         saved = {"texts": texts, "rewards": rewards.tolist()}
         save_state(self._folder(number) / ANSWERS, saved)
         return _Answers(texts, rewards, best_above_mean(rewards, self.params.keep))
@@ -281,7 +283,7 @@ class _Rounds:
         """The log's row about a round's answers, which is also told to trackers and the console."""
         reasoning = self.choices.prompt.reasoning
         valid = []
-        for row, texts in zip(self.rows, answers.texts, strict=True):
+        for row, texts in zip(self.asked.rows, answers.texts, strict=True):
             for text in texts:
                 valid.append(parse_ranking(text, row["n_candidates"], reasoning).valid)
         reward = float(answers.rewards.mean())
@@ -366,7 +368,7 @@ class _Rounds:
 
     def _facts(self, log: pl.DataFrame, answered: pl.DataFrame, steps: int) -> dict[str, Any]:
         rewards = log["reward"].drop_nulls()
-        notes = list(self.notes)
+        notes = list(self.asked.notes)
         for number in range(1, self.params.rounds + 1):
             if not answered.filter(round=number)["kept"].any():
                 notes.append(
@@ -374,7 +376,7 @@ class _Rounds:
                     "raise rl.group_size or rl.temperature"
                 )
         return {
-            "prompts": len(self.rows),
+            "prompts": len(self.asked.rows),
             "rounds": self.params.rounds,
             "steps": steps,
             "kept": int(answered["kept"].sum()),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from r2rec.compat import trl as hooks
 from r2rec.config import Hardware, Reward, RewardPart
 from r2rec.config.slices import RlSlice
 from r2rec.llm import chat, load, runtime
+from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.targets import for_rl
 from r2rec.tasks.training import load_source, ranking_tasks, targets
@@ -38,6 +39,21 @@ SILENT = "frac_reward_zero_std"  # TRL's column: the share of groups with equal 
 MEANS = (SILENT, "completions/clipped_ratio", "kl")  # columns whose means are facts
 
 RewardFunction = Callable[..., list[float]]
+
+
+class Prompts(NamedTuple):
+    """What a policy answers and is rewarded on.
+
+    Attributes:
+        rows: Each with `prompt` (a conversation), and the columns that rewards read: `positive`,
+            the label of the held-out item, `n_candidates`, and `case`, an index into `cases`.
+        cases: What the prompts tell.
+        notes: On prompts that were left out.
+    """
+
+    rows: list[dict[str, Any]]
+    cases: list[RankingCase]
+    notes: list[str]
 
 
 @trainer_released()
@@ -65,16 +81,16 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
     backbone = inputs.get("backbone")
     adapter = inputs.get("sft")
     tokenizer = load.tokenizer(choices.model, backbone)
-    rows, notes = rl_prompts(choices, inputs, tokenizer)
+    prompts = rl_prompts(choices, inputs, tokenizer)
     peft_config = None
     if adapter is None and choices.model.adapter is None:
         peft_config = lora(choices.model.lora)
     args = _arguments(choices, work)  # before the weights: ZeRO-3 settings make them load in parts
     trainer = GRPOTrainer(
         model=load.weights(choices.model, backbone, adapter, train=True),
-        reward_funcs=reward_functions(choices.reward, choices.prompt.reasoning),
+        reward_funcs=reward_functions(choices.reward, choices.prompt.reasoning, prompts.cases),
         args=args,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(prompts.rows),
         processing_class=tokenizer,
         peft_config=peft_config,
     )
@@ -84,21 +100,15 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
     weights = hooks.whole_weights(trainer)
     save_adapter(trainer.model, tokenizer, work.folder, choices.model, weights)
     return {
-        "prompts": len(rows),
+        "prompts": len(prompts.rows),
         "steps": trainer.state.global_step,
         **summary(log),
-        "notes": notes + warnings(log),
+        "notes": prompts.notes + warnings(log),
     }
 
 
-def rl_prompts(
-    choices: RlSlice, inputs: Mapping[str, Path], tokenizer: Any
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """The prompts that a policy answers and is rewarded on, and notes on what was left out.
-
-    Returns:
-        Rows with `prompt` (a conversation), and the columns that rewards read: `positive`, the
-        label of the held-out item, and `n_candidates`.
+def rl_prompts(choices: RlSlice, inputs: Mapping[str, Path], tokenizer: Any) -> Prompts:
+    """The prompts of the targets that RL learns from.
 
     Raises:
         R2RecError: Fewer prompts fit into the model than a step takes.
@@ -117,14 +127,17 @@ def rl_prompts(
         choices.prompt.reasoning,
     )
     rows = []
+    cases: list[RankingCase] = []
     for task, text, is_short in zip(tasks, texts, fits, strict=True):
         if is_short:
             row = {
                 "prompt": chat.user_turn(text),
                 "positive": task.truth,
                 "n_candidates": choices.negatives + 1,
+                "case": len(cases),
             }
             rows.append(row)
+            cases.append(cast(RankingCase, task.case))
     per_step = choices.rl.prompts_per_step
     if len(rows) < per_step:
         raise R2RecError(
@@ -135,27 +148,34 @@ def rl_prompts(
     n_left_out = len(tasks) - len(rows)
     if n_left_out:
         notes.append(f"{n_left_out} prompts too long for model.max_length were left out")
-    return rows, notes
+    return Prompts(rows, cases, notes)
 
 
-def reward_functions(reward: Reward, reasoned: bool) -> list[RewardFunction]:
+def reward_functions(
+    reward: Reward, reasoned: bool, cases: Sequence[RankingCase] = ()
+) -> list[RewardFunction]:
     """The parts of a reward as trainers call them, in their order."""
-    return [reward_function(name, part, reasoned) for name, part in reward.parts.items()]
+    return [reward_function(name, part, reasoned, cases) for name, part in reward.parts.items()]
 
 
-def reward_function(name: str, part: RewardPart, reasoned: bool) -> RewardFunction:
+def reward_function(
+    name: str, part: RewardPart, reasoned: bool, cases: Sequence[RankingCase] = ()
+) -> RewardFunction:
     """A part of a reward as trainers call it: conversations in, one number each out.
 
     The part gets the texts, its own params, and of all columns those that it names.
 
     Args:
         reasoned: Whether prompts ask for a thought; a part that names `reasoned` gets it.
+        cases: What the prompts tell; a part that names `cases` gets those of its rows.
     """
     reward = get_method(part._target_)
     wanted = set(signature(reward).parameters) - {"completions"}
 
     def named(completions: Sequence[chat.Messages], **columns: Any) -> list[float]:
         available = {**columns, "reasoned": reasoned, **part.params}
+        if "cases" in wanted:
+            available["cases"] = [cases[index] for index in columns["case"]]
         options = {key: value for key, value in available.items() if key in wanted}
         texts = [messages[-1]["content"] for messages in completions]
         rewards: list[float] = reward(texts, **options)
@@ -166,24 +186,23 @@ def reward_function(name: str, part: RewardPart, reasoned: bool) -> RewardFuncti
 
 
 def weighted_rewards(
-    texts: list[list[str]], rows: list[dict[str, Any]], reward: Reward, reasoned: bool
+    texts: list[list[str]], prompts: Prompts, reward: Reward, reasoned: bool
 ) -> NDArray[np.float64]:
     """The weighted sum of a reward's parts for each answer, [n, group].
 
     Args:
-        texts: [n][group] answers to the prompts in `rows`.
-        rows: As `rl_prompts` gives them.
+        texts: [n][group] answers to the prompts.
     """
     conversations = []
-    columns: dict[str, list[Any]] = {name: [] for name in rows[0]}
-    for row, group in zip(rows, texts, strict=True):
+    columns: dict[str, list[Any]] = {name: [] for name in prompts.rows[0]}
+    for row, group in zip(prompts.rows, texts, strict=True):
         for text in group:
             conversations.append([{"role": "assistant", "content": text}])
             for name, value in row.items():
                 columns[name].append(value)
     columns["prompts"] = columns.pop("prompt")  # what GRPOTrainer calls them
     total = np.zeros(len(conversations))
-    functions = reward_functions(reward, reasoned)
+    functions = reward_functions(reward, reasoned, prompts.cases)
     for function, part in zip(functions, reward.parts.values(), strict=True):
         total += part.weight * np.array(function(completions=conversations, **columns))
     return total.reshape(len(texts), -1)

@@ -9,7 +9,7 @@ import pytest
 
 from r2rec.base.claims import RUNNING, claimed, new_folder
 from r2rec.base.errors import R2RecError
-from tests.test_main import SMALL, SOURCE, call
+from tests.command import SMALL, SOURCE, Here, call
 
 HOLD = """
 import sys
@@ -87,9 +87,11 @@ def test_runs_and_sweeps_started_together_lose_nothing(tmp_path: Path) -> None:
     assert len(own) == 7
 
 
-def test_a_sweep_folder_in_use_is_refused_and_nothing_in_it_lost(tmp_path: Path) -> None:
+def test_a_sweep_folder_in_use_is_refused_and_nothing_in_it_lost(
+    tmp_path: Path, call_here: Here
+) -> None:
     words = ("-m", "seed=0,1", "until=prepare", "hydra.sweep.dir=sweep", *SMALL)
-    assert call(tmp_path, *words).returncode == 0
+    assert call_here(tmp_path, *words).returncode == 0
     with claimed(tmp_path / "sweep", "hydra.sweep.dir"):
         done = call(tmp_path, *words)
     assert done.returncode == 2
@@ -98,11 +100,11 @@ def test_a_sweep_folder_in_use_is_refused_and_nothing_in_it_lost(tmp_path: Path)
     assert (tmp_path / "sweep" / "1" / "manifest.json").exists()
 
 
-def test_a_sweep_leaves_other_runs_in_its_folder_alone(tmp_path: Path) -> None:
+def test_a_sweep_leaves_other_runs_in_its_folder_alone(tmp_path: Path, call_here: Here) -> None:
     quick = ("baseline=popularity", "evaluation.resamples=20", *SMALL)
-    assert call(tmp_path, *quick, "hydra.run.dir=sweep/mine").returncode == 0
+    assert call_here(tmp_path, *quick, "hydra.run.dir=sweep/mine").returncode == 0
     before = sorted(path.name for path in (tmp_path / "sweep" / "mine").iterdir())
-    done = call(tmp_path, "-m", "seed=0,1", "until=prepare", "hydra.sweep.dir=sweep", *SMALL)
+    done = call_here(tmp_path, "-m", "seed=0,1", "until=prepare", "hydra.sweep.dir=sweep", *SMALL)
     assert done.returncode == 0, done.stderr
     assert sorted(path.name for path in (tmp_path / "sweep" / "mine").iterdir()) == before
     with claimed(tmp_path / "sweep" / "1", "hydra.run.dir"):

@@ -8,8 +8,8 @@ import pytest
 from r2rec.base import cleanup as leftovers
 from r2rec.base.errors import R2RecError
 from r2rec.execution.entry import run_config
+from tests.command import Here
 from tests.small import composed
-from tests.test_main import call
 
 RESULTS = {"metrics.json", "rankings.parquet", "report.html", "tables", "plots"}
 MINE = ("notes.txt", "tables/mine.md", "plots/mine.svg", "data/metrics.json")
@@ -72,7 +72,7 @@ def test_what_a_user_has_there_stays(tmp_path: Path) -> None:
 
 
 def test_a_smaller_sweep_in_the_same_folder_is_not_joined_with_the_larger_one(
-    tmp_path: Path,
+    tmp_path: Path, call_here: Here
 ) -> None:
     words = (
         "-m",
@@ -82,7 +82,7 @@ def test_a_smaller_sweep_in_the_same_folder_is_not_joined_with_the_larger_one(
         "artefacts=store",
     )
     for seeds, joined in (("0,1", [0, 1]), ("2", [2])):
-        done = call(tmp_path, *words, f"seed={seeds}")
+        done = call_here(tmp_path, *words, f"seed={seeds}")
         assert done.returncode == 0, done.stderr
         records = json.loads((tmp_path / "sweep" / "metrics.json").read_text())
         assert sorted({record["seed"] for record in records}) == joined

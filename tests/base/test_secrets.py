@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_main import SMALL, call
+from tests.command import SMALL, call
 
 KEYS = {
     "OPENAI_API_KEY": "planted-openai-9f3a61",

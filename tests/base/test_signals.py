@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from r2rec.base import signals
-from tests.test_main import SMALL, SOURCE
+from tests.command import SMALL, SOURCE
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ undisturbed.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from r2rec.base.store import MANIFEST
-from tests.test_main import SOURCE, call
+from tests.command import SOURCE, Here
 
 GRID = (
     "-m",
@@ -55,16 +56,16 @@ def killed(folder: Path, when: Callable[[], bool]) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_grid_goes_on(tmp_path: Path) -> None:
+def test_a_killed_grid_goes_on(store: Path, tmp_path: Path, call_here: Here) -> None:
     disturbed, calm = tmp_path / "disturbed", tmp_path / "calm"
-    disturbed.mkdir()
-    calm.mkdir()
-    store = disturbed / "store"
-    killed(disturbed, lambda: any(store.glob("sft/*.part")))
+    for folder in (disturbed, calm):  # making the backbone takes longer than all the rest
+        shutil.copytree(store / "backbone", folder / "store" / "backbone")
+    made = disturbed / "store"
+    killed(disturbed, lambda: any(made.glob("sft/*.part")))
     first = finished(disturbed)
-    killed(disturbed, lambda: len(list(store.glob(f"rl/*/{MANIFEST}"))) > 1)
+    killed(disturbed, lambda: len(list(made.glob(f"rl/*/{MANIFEST}"))) > 1)
     second = finished(disturbed)
-    done, undisturbed = call(disturbed, *GRID), call(calm, *GRID)
+    done, undisturbed = call_here(disturbed, *GRID), call_here(calm, *GRID)
     assert (done.returncode, undisturbed.returncode) == (0, 0), done.stderr + undisturbed.stderr
     last = finished(disturbed)
     assert 0 < len(first) < len(second) < len(last)

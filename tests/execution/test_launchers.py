@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.test_main import SMALL, call
+from tests.command import SMALL, SOURCE, Here, call
 
 ELSEWHERE = ("local", "joblib")  # submitit without SLURM, and joblib
 
@@ -42,8 +42,13 @@ def test_a_sweep_elsewhere_ends_in_one_table(launcher: str, tmp_path: Path) -> N
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ELSEWHERE)
-def test_a_mistake_elsewhere_is_told_in_one_line(launcher: str, tmp_path: Path) -> None:
-    done = call(
+def test_a_mistake_elsewhere_is_told_in_one_line(
+    launcher: str, tmp_path: Path, call_here: Here, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # submitit waits for results of a job that has ended without any
+    monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 1)
+    run = call_here if launcher == "local" else call
+    done = run(
         tmp_path,
         "-m",
         f"+launcher={launcher}",
@@ -51,6 +56,7 @@ def test_a_mistake_elsewhere_is_told_in_one_line(launcher: str, tmp_path: Path) 
         "until=prepare",
         "hydra.sweep.dir=sweep",
         *SMALL,
+        PYTHONPATH=str(SOURCE),
     )
     assert done.returncode == 2
     assert [line for line in done.stderr.splitlines() if line] == [
@@ -58,23 +64,23 @@ def test_a_mistake_elsewhere_is_told_in_one_line(launcher: str, tmp_path: Path) 
     ]
 
 
-def test_a_slurm_sweep_asks_for_a_node_with_a_gpu(tmp_path: Path) -> None:
-    done = call(tmp_path, "+launcher=slurm", "hydra.launcher.partition=big", "--cfg", "hydra")
+def test_a_slurm_sweep_asks_for_a_node_with_a_gpu(tmp_path: Path, call_here: Here) -> None:
+    done = call_here(tmp_path, "+launcher=slurm", "hydra.launcher.partition=big", "--cfg", "hydra")
     assert done.returncode == 0, done.stderr
     assert "SlurmLauncher" in done.stdout
     for line in ("gpus_per_node: 1", "partition: big", "timeout_min: 1440"):
         assert line in done.stdout
 
 
-def test_a_launcher_that_is_not_installed_is_named(tmp_path: Path) -> None:
-    done = call(tmp_path, "-m", "+launcher=ray", "seed=0,1")
+def test_a_launcher_that_is_not_installed_is_named(tmp_path: Path, call_here: Here) -> None:
+    done = call_here(tmp_path, "-m", "+launcher=ray", "seed=0,1")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.strip().endswith("; pip install 'r2rec[ray]'")
 
 
-def test_a_machine_without_slurm_is_told_in_one_line(tmp_path: Path) -> None:
-    done = call(
+def test_a_machine_without_slurm_is_told_in_one_line(tmp_path: Path, call_here: Here) -> None:
+    done = call_here(
         tmp_path,
         "-m",
         "+launcher=slurm",

@@ -7,10 +7,15 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
+
+from r2rec.config import Endpoint
+from r2rec.llm.chat import Messages, user_turn
 
 KEY = "sk-planted-0123456789"
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100}
@@ -211,3 +216,29 @@ NO_COUNTS: list[Any] = [
     {"prompt_tokens": True, "completion_tokens": [7]},
     {"prompt_tokens": 10**400, "completion_tokens": 1e300},
 ]
+
+
+def endpoint(server: Server, **changes: Any) -> Endpoint:
+    """How the server is asked."""
+    usual = Endpoint(
+        model="m",
+        base_url=server.url,
+        key="R2REC_TEST_KEY",
+        options={"max_completion_tokens": 200},
+        concurrency=3,
+        timeout=0.8,
+        retries=4,
+        dollars_in=1.0,
+        dollars_out=2.0,
+    )
+    return replace(usual, **changes)
+
+
+def prompts(n: int) -> list[Messages]:
+    """q0, q1, q2, ..."""
+    return [user_turn(f"q{k}") for k in range(n)]
+
+
+def stored(folder: Path) -> str:
+    """All that is in the files of a folder."""
+    return "".join(path.read_text() for path in folder.rglob("*") if path.is_file())

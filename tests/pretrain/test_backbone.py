@@ -12,29 +12,14 @@ import polars as pl
 import pytest
 import torch
 
-from r2rec.base import seeds, signals
+from r2rec.base import signals
 from r2rec.base.checkpoint import load_state
-from r2rec.config import TinySpec
 from r2rec.pretrain import backbone as tiny
 from r2rec.pretrain import levels
 from r2rec.pretrain.batches import token_batches
-from r2rec.pretrain.tokenizer import make_tokenizer
+from tests.pretrain.small import SMALLEST
 
-SPEC = TinySpec(
-    vocabulary=400,
-    hidden=16,
-    layers=1,
-    heads=1,
-    feed_forward=32,
-    batch_tokens=512,
-    steps=12,
-    prompts_per_world=8,
-)
-
-
-@pytest.fixture(scope="module")
-def tokenizer() -> Any:
-    return make_tokenizer(SPEC, seeds.generator(0, "backbone"))
+SPEC = replace(SMALLEST, vocabulary=400, steps=12)
 
 
 @pytest.fixture

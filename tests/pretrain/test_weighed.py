@@ -5,31 +5,24 @@ from dataclasses import replace
 from random import Random
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2rec.base import seeds
-from r2rec.config import TinySpec, Words
+from r2rec.config import Words
 from r2rec.pretrain import backbone, weighed
 from r2rec.pretrain.levels import FEW, READING, WEIGHED, level_at
 from r2rec.pretrain.naming import mixed_title
-from r2rec.pretrain.tokenizer import make_tokenizer
+from r2rec.pretrain.tokenizer import (
+    SPECIAL_TOKENS,
+    THOUGHT_TAGS,
+    title_pieces,
+)
 from r2rec.prompts.answer import parse_ranking, split_thought
 from r2rec.prompts.render import TITLE_LENGTH, clean
+from tests.pretrain.small import SMALLEST
 
-SPEC = TinySpec(
-    chains="evidence",
-    vocabulary=700,
-    hidden=16,
-    layers=1,
-    heads=1,
-    feed_forward=32,
-    batch_tokens=512,
-    steps=6,
-    prompts_per_world=8,
-)
+SPEC = replace(SMALLEST, chains="evidence", vocabulary=700, steps=6)
 COMPARED = re.compile(r"(people|recent ratings|liked|rank) (\d+)%? to (\d+)%?, (better|worse|even)")
 
 
@@ -73,6 +66,23 @@ def test_a_drill_reads_only_what_it_shows(seed, drill):
         assert f"- {chain}" in example.prompt
 
 
+@given(seed=st.integers(0, 2**32))
+def test_a_piece_drill_copies_every_title_once(tokenizer, seed):
+    drill = weighed.piece_drill(title_pieces(tokenizer), np.random.default_rng(seed))
+    shown = re.findall(r"^- (.*)$", drill.prompt, re.MULTILINE)
+    copied = re.findall(r"^Step \d+: (.*)\.$", drill.completion, re.MULTILINE)
+    assert sorted(copied) == shown
+    assert len(shown) == weighed.PIECE_TITLES
+
+
+def test_title_pieces_are_nearly_all_entries_and_stay_as_they_are(tokenizer):
+    pieces = title_pieces(tokenizer)
+    assert len(pieces) > 0.6 * len(tokenizer)  # a small one is mostly single bytes
+    for piece in pieces:
+        assert clean(f"a{piece}b") == f"a{piece}b"
+    assert not set(pieces) & {*SPECIAL_TOKENS, *THOUGHT_TAGS, '"', "\n"}
+
+
 @given(st.integers(0, 2**32), st.sampled_from([READING, FEW, WEIGHED]))
 def test_a_case_has_no_more_than_its_level(seed, level):
     case = weighed.random_case(np.random.default_rng(seed), level)
@@ -86,11 +96,6 @@ def test_training_reads_single_chains_first():
     assert level_at(0.0, rng, "evidence") == READING
     later = {level_at(0.5, rng, "evidence") for _ in range(50)}
     assert later == {FEW, WEIGHED}
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return make_tokenizer(SPEC, seeds.generator(0, "backbone"))
 
 
 @given(number=st.integers(0, 99999))

@@ -8,6 +8,7 @@ import pytest
 from r2rec.base.errors import R2RecError
 from r2rec.config.slices import RlSlice
 from r2rec.llm import load
+from r2rec.prompts.render import render_prompt
 from r2rec.train.rl import ReferenceCheck, rl_prompts, summary, warnings
 from tests.small import choices, go
 
@@ -56,12 +57,14 @@ def test_reference_check(step, logs, ends):
 def test_prompts_have_the_columns_that_rewards_read(smoke):
     given = choices(RlSlice)
     tokenizer = load.tokenizer(given.model, smoke.folders()["backbone"])
-    rows, notes = rl_prompts(given, smoke.folders(), tokenizer)
-    assert notes == []
-    assert len(rows) == given.rl.samples
-    for row in rows:
+    prompts = rl_prompts(given, smoke.folders(), tokenizer)
+    assert prompts.notes == []
+    assert len(prompts.rows) == given.rl.samples
+    for row in prompts.rows:
         assert row["n_candidates"] == given.negatives + 1
-        assert f"- {row['positive']}: " in row["prompt"][-1]["content"]
+        text = row["prompt"][-1]["content"]
+        assert f"- {row['positive']}: " in text
+        assert text == render_prompt(prompts.cases[row["case"]], given.prompt, given.words)
 
 
 def test_prompts_that_do_not_fit_are_refused(smoke):

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from r2rec.config import Reward, RewardPart
+from r2rec.pretrain.levels import WEIGHED
+from r2rec.pretrain.weighed import random_case
 from r2rec.prompts.answer import render_completion, render_ranking
+from r2rec.thoughts import weighing
 from r2rec.train import rewards
-from r2rec.train.rl import reward_function, reward_functions, weighted_rewards
+from r2rec.train.rl import Prompts, reward_function, reward_functions, weighted_rewards
 from tests.small import typed
 
 THOUGHT = "Step 1: a.\nStep 2: b.\nStep 3: c."
@@ -85,5 +88,30 @@ def test_weighted_rewards_are_those_of_each_answer() -> None:
         for label in "BA"
     ]
     texts = [[RIGHT, BROKEN], [RIGHT, SECOND]]
-    got = weighted_rewards(texts, rows, reward, reasoned=True)
+    got = weighted_rewards(texts, Prompts(rows, [], []), reward, reasoned=True)
     np.testing.assert_allclose(got, [[0.25 + 2, 0], [0.25 + 1, 0.25 + 2]])
+
+
+def test_what_is_read_wrong_is_not_paid_for() -> None:
+    """The teacher's thought is true; a misspelt title, another number or silence cost."""
+    case = random_case(np.random.default_rng(5), WEIGHED)
+    steps, answer = weighing.reason(case, "")
+    right = render_completion(numbered(steps), answer)
+    cost = pytest.approx(1 - 1 / len(steps))
+    one_wrong = [steps[0].replace(" others rated it", "0 others rated it"), *steps[1:]]
+    title = case.candidates[case.strongest()[1]].title
+    misspelt = [step.replace(f'"{title}"', f'"{title[1:]}"') for step in steps]
+    texts = [
+        right,
+        render_completion(numbered(one_wrong), answer),
+        render_completion(numbered(misspelt), answer),
+        render_completion("Step 1: I like it.", answer),
+        render_completion(numbered(steps), answer).partition("</think>")[0],
+    ]
+    wrapped = reward_function("truth", part("truth_reward"), True, [case])
+    got = wrapped(messages(texts), case=[0] * len(texts), n_candidates=[20] * len(texts))
+    assert got == [1, cost, cost, 0, 0]
+
+
+def numbered(steps: list[str]) -> str:
+    return "\n".join(f"Step {number}: {step}" for number, step in enumerate(steps, start=1))
