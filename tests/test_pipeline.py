@@ -177,7 +177,7 @@ def test_a_seed_fixes_every_table_and_every_metric(smoke: Done, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_another_seed_gives_other_tables_on_one_backbone(smoke: Done, store: Path) -> None:
-    other = go(store, "seed=1")
+    other = go(store, "seed=1701")  # no other test has it: they share a store
     assert other.made() == set(smoke.status()) - {"backbone"}
     for stage in UP_TO_THINK:
         mine, theirs = smoke.bytes_of(stage), other.bytes_of(stage)

@@ -30,7 +30,12 @@ LEAST = {
     "seed": 0,
 }
 ATTACKS = ("random", "average", "bandwagon")
-REWARD_COLUMNS: Mapping[str, Any] = {"positive": [], "n_candidates": [], "reasoned": True}
+REWARD_COLUMNS: Mapping[str, Any] = {
+    "positive": [],
+    "n_candidates": [],
+    "cases": [],
+    "reasoned": True,
+}
 
 
 @dataclass(frozen=True)

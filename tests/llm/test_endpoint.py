@@ -169,7 +169,7 @@ assert [a.text for a in got] == [f"echo: q{k}" for k in order]
 
 def test_two_runs_pay_for_each_answer_once(server, tmp_path):
     """One begins at the front, the other at the back; they meet in the middle."""
-    server.delay = 0.1
+    server.delay = 0.3
     (tmp_path / "endpoint.json").write_text(json.dumps(asdict(endpoint(server, timeout=10))))
     env = os.environ | {"PYTHONPATH": str(Path(r2rec.__file__).parent.parent)}
     runs = [
