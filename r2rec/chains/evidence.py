@@ -14,7 +14,8 @@ many would have done so anyway:
     strength(c) = sum over i of decay^age(i) * (log(1 + soon(i, c)) - popularity * log(10 + n(c)))
 
 where age(i) is 0 for u's latest item and n(c) the number of users who rated c. The logarithm makes
-agreement of several items count more than one item that many people share.
+agreement of several items count more than one item that many people share. Where `taste` is not 0,
+taste times what u's whole past says of c is added (`chains.taste`).
 """
 
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ import polars as pl
 from r2rec.base.errors import R2RecError
 from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries
 from r2rec.chains.links import Links, at_entries, count_links
+from r2rec.chains.taste import MOST_ITEMS, tastes
 
 FEW_RATERS = 10
 """Added to n(c), so that the first few ratings of a rare item don't decide."""
@@ -39,6 +41,7 @@ WINDOWS = (5, 10, 15, 20)
 BEFORE = (False, True)
 DECAYS = (0.7, 0.8, 0.9)
 POPULARITIES = (0.0, 0.1, 0.2, 0.3, 0.4)
+TASTES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # after the others
 
 SCHEMA = pl.Schema(
     {
@@ -71,12 +74,15 @@ def evidence(
     before: bool | None = None,
     decay: float | None = None,
     popularity: float | None = None,
+    taste: float | None = 0.0,
+    regularisation: float = 200.0,
     above: float = 3.0,
 ) -> pl.DataFrame:
     """A chain to each candidate, the strongest first.
 
     It begins at the recent item that speaks most for the candidate. Candidates that no recent item
-    leads to come last, the most rated first; their rows have no item1.
+    leads to come last, those first that fit the user's taste, then the most rated; their rows have
+    no item1.
 
     Args:
         per_query: 0: no chains. Else every candidate has one; `prompt.detailed` is how many of
@@ -86,6 +92,8 @@ def evidence(
         before: Ratings up to `window` before the item count as well.
         decay: Weight of an item relative to the next later one.
         popularity: How much the popularity of a candidate counts against it.
+        taste: How much the user's whole past counts (`chains.taste`).
+        regularisation: Of what the past tells; no effect where `taste` is 0.
         above: A rating above this is a like.
 
     Returns:
@@ -96,15 +104,19 @@ def evidence(
     Raises:
         R2RecError: The queries have no candidates, or a parameter was neither given nor chosen.
     """
-    if window is None or before is None or decay is None or popularity is None:
+    if window is None or before is None or decay is None or popularity is None or taste is None:
         raise R2RecError(
-            "chain_sampler=evidence: window, before, decay and popularity in chain_sampler.params "
-            "have no value; give them, or keep chain_sampler.weigh, which chooses them"
+            "chain_sampler=evidence: window, before, decay, popularity or taste in "
+            "chain_sampler.params has no value; give all, or keep chain_sampler.weigh, which "
+            "chooses them"
         )
     candidates = _candidates(queries)
     links = count_links(graph, queries, candidates, recent, window, before, above)
-    strength = strengths(links, decay, popularity)
-    order = _strongest_first(candidates, links, strength)
+    fit = np.zeros(candidates.shape)
+    if taste:
+        fit = taste * tastes(graph, queries, candidates, regularisation)
+    strength = strengths(links, decay, popularity) + fit
+    order = _strongest_first(candidates, links, strength, fit)
     if not per_query:
         order = order[:, :0]
     strongest_item = (np.log1p(links.soon) * _weights(links, decay)).argmax(axis=1)
@@ -167,18 +179,57 @@ def best_weights(
     best = -1.0
     chosen = dict(given)
     above = given.get("above", 3.0)
+    nothing = np.zeros(candidates.shape)
+    best_links = None
     for window, before in _tried(given, window=WINDOWS, before=BEFORE):
         links = count_links(graph, queries, candidates, given["recent"], window, before, above)
         for decay, popularity in _tried(given, decay=DECAYS, popularity=POPULARITIES):
             strength = strengths(links, decay, popularity)
-            order = _strongest_first(candidates, links, strength)
-            place = (order == positive_index[:, None]).argmax(axis=1)
-            ndcg = round(float((1 / np.log2(place + 2)).mean()), DECIMALS)
+            ndcg = _ndcg(candidates, links, strength, nothing, positive_index)
             if ndcg > best:
                 best = ndcg
+                best_links = links
                 chosen |= {"window": window, "before": before}
                 chosen |= {"decay": decay, "popularity": popularity}
+    if best_links is not None and given.get("taste", 0.0) is None:
+        chosen["taste"] = _best_taste(graph, queries, best_links, chosen, positive_index)
     return chosen
+
+
+def _best_taste(
+    graph: Graph,
+    queries: Queries,
+    links: Links,
+    chosen: dict[str, Any],
+    positive_index: IntArray,
+) -> float:
+    """The weight of taste that ranks best, with all else as it was chosen.
+
+    It is 0 where there are too many items for `chains.taste`.
+    """
+    if graph.n_items > MOST_ITEMS:
+        return 0.0
+    candidates = _candidates(queries)
+    recency = strengths(links, chosen["decay"], chosen["popularity"])
+    fit = tastes(graph, queries, candidates, chosen["regularisation"])
+    ndcgs = []
+    for taste in TASTES:
+        strength = recency + taste * fit
+        ndcgs.append(_ndcg(candidates, links, strength, taste * fit, positive_index))
+    return TASTES[int(np.argmax(ndcgs))]
+
+
+def _ndcg(
+    candidates: IntArray,
+    links: Links,
+    strength: FloatArray,
+    fit: FloatArray,
+    positive_index: IntArray,
+) -> float:
+    """The mean NDCG of the positives."""
+    order = _strongest_first(candidates, links, strength, fit)
+    place = (order == positive_index[:, None]).argmax(axis=1)
+    return round(float((1 / np.log2(place + 2)).mean()), DECIMALS)
 
 
 def _tried(given: dict[str, Any], **choices: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
@@ -205,13 +256,19 @@ def _weights(links: Links, decay: float) -> FloatArray:
     return weights[:, :, None]
 
 
-def _strongest_first(candidates: IntArray, links: Links, strength: FloatArray) -> IntArray:
-    """[q, k] columns of the candidates, linked ones first, by strength; the rest by popularity.
+def _strongest_first(
+    candidates: IntArray, links: Links, strength: FloatArray, fit: FloatArray
+) -> IntArray:
+    """[q, k] columns of the candidates, linked ones first, by strength; the rest by their fit.
 
-    Equal ones go by their id: the order in which they are shown must not matter.
+    Equal ones go by popularity, then by their id: the order in which they are shown must not
+    matter.
+
+    Args:
+        fit: [q, k] the part of the strength that no link carries.
     """
     linked = (links.soon > 0).any(axis=1)
-    by_strength = np.where(linked, -strength.round(DECIMALS), 0.0)
+    by_strength = -np.where(linked, strength, fit).round(DECIMALS)
     return np.lexsort((candidates, -links.raters, by_strength, ~linked))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from r2rec.chains import weigh
 from r2rec.chains.chain import chain, load_graph, weighed
-from r2rec.chains.evidence import best_weights, evidence
+from r2rec.chains.evidence import TASTES, best_weights, evidence
 from r2rec.chains.graph import queries
 from r2rec.config.slices import ChainSlice, WeighSlice
 from r2rec.data.candidates import Candidates
@@ -19,7 +19,7 @@ from tests.small import Done, choices, go, workspace
 
 SAMPLER = "chain_sampler=evidence"
 GIVEN = ("chain_sampler.params.window=7", "chain_sampler.params.decay=0.6")
-CHOSEN = ("window", "before", "decay", "popularity")
+CHOSEN = ("window", "before", "decay", "popularity", "taste")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def test_weigh_chooses_what_ranks_validation_positives_best(base: Done) -> None:
         place = (order == table.positives[:, None]).argmax(axis=1)
         return float((1 / np.log2(place + 2)).mean())
 
-    best = ndcg()
+    best = ndcg(taste=0.0)
     for name, value in (
         ("window", 5),
         ("window", 20),
@@ -77,7 +77,9 @@ def test_weigh_chooses_what_ranks_validation_positives_best(base: Done) -> None:
         ("popularity", 0.0),
         ("popularity", 0.4),
     ):
-        assert ndcg(**{name: value}) <= best + 1e-9
+        assert ndcg(taste=0.0, **{name: value}) <= best + 1e-9
+    for taste in TASTES:
+        assert ndcg(taste=taste) <= ndcg() + 1e-9
     assert best_weights(graph, asked, table.positive_index, params) == params
 
 
@@ -88,7 +90,7 @@ def test_given_parameters_are_kept_and_not_reported(base: Done, tmp_path: Path) 
     work = tmp_path / "facts"
     work.mkdir()
     facts = weigh.weigh(choices(WeighSlice, SAMPLER, *GIVEN), base.folders(), workspace(work))
-    assert set(facts) == {"users", "before", "popularity"}
+    assert set(facts) == {"users", "before", "popularity", "taste"}
 
 
 def test_test_positives_have_no_say(base: Done, tmp_path: Path) -> None:
