@@ -22,7 +22,7 @@ from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS
 from r2rec.results.recorded import config_of, finished_jobs
 from r2rec.train.rewards import ndcg_reward, ranks, truth_reward
-from r2rec.train.rl import rl_prompts
+from r2rec.train.rl import Prompts, rl_prompts
 
 
 def main() -> None:
@@ -62,7 +62,7 @@ def main() -> None:
     report(texts, asked, args.group)
 
 
-def report(texts: list[str], asked, group: int) -> None:
+def report(texts: list[str], asked: Prompts, group: int) -> None:
     """Print what the answers [prompts x group], prompt by prompt, are worth."""
     positive = [row["positive"] for row in asked.rows for _ in range(group)]
     n_candidates = [row["n_candidates"] for row in asked.rows for _ in range(group)]

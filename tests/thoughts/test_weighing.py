@@ -13,6 +13,7 @@ from r2rec.prompts.answer import parse_ranking, thought_steps
 from r2rec.prompts.cases import LABELS, Evidence, Facts, Item, RankingCase
 from r2rec.thoughts import weighing
 from r2rec.thoughts.audit import audit, broken_rules
+from r2rec.thoughts.reading import distinctive_words
 from r2rec.thoughts.template import write_thoughts
 
 seeds = st.integers(0, 2**32 - 1)
@@ -64,6 +65,14 @@ def some_case(seed):
 )
 def test_the_answer_guides_only_where_evidence_speaks_for_it(positive, conclusion, ranking):
     assert written(CASE, positive) == (THOUGHT + conclusion, f"Ranking: {ranking}")
+
+
+def test_no_word_of_a_thought_is_taken_for_a_title():
+    """Unless it is quoted: an item may be called "Others"."""
+    case = random_case(np.random.default_rng(44465))
+    for label in LABELS[: len(case.candidates)]:
+        in_own_words = re.sub(r'"[^"]*"', "", written(case, label)[0])
+        assert distinctive_words(in_own_words) == []
 
 
 @given(seeds)
