@@ -9,12 +9,12 @@ ItemKNN give each candidate; the weights are fitted on validation positives. Pri
 test positives of each set of sources: what a model that reads them could reach.
 """
 
-import argparse
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from finished import parser, run_in
 from hydra.utils import get_method
 from omegaconf import OmegaConf
 
@@ -25,7 +25,6 @@ from r2rec.data.split import evaluated
 from r2rec.evaluate.answers import evaluation_cases
 from r2rec.evaluate.arrays import Floats
 from r2rec.prompts.cases import RankingCase
-from r2rec.results.recorded import config_of, finished_jobs
 from r2rec.tasks.validation import validation
 from r2rec.tuned.regress import logit_weights
 
@@ -47,20 +46,16 @@ Sources = dict[str, Floats]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path)
-    args = parser.parse_args()
-    config = config_of(args.run)
-    done = finished_jobs(config, args.run)
-    folders = {job.job.name: job.artefact.path for job in done}
-    choices = {job.job.name: job.job.choices for job in done}
-    tested = evaluated(folders["split"], config.seed, config.evaluation.users)
-    test_cases = evaluation_cases(choices["rank counter_fitted"], folders, tested)
-    tuned, tuned_cases = validation(choices["regress"], folders, MOST_USERS, "headroom")
-    on_test = sources(tested, test_cases, folders, config.seed)
-    on_validation = sources(tuned, tuned_cases, folders, config.seed)
+    run = run_in(parser(__doc__).parse_args().run)
+    seed = run.config.seed
+    folders = run.folders
+    tested = evaluated(folders["split"], seed, run.config.evaluation.users)
+    ranked = run.jobs["rank counter_fitted"].job
+    test_cases = evaluation_cases(ranked.choices, folders, tested)
+    fitted = run.jobs["regress"].job
+    tuned, tuned_cases = validation(fitted.choices, folders, MOST_USERS, "headroom")
+    on_test = sources(tested, test_cases, folders, seed)
+    on_validation = sources(tuned, tuned_cases, folders, seed)
     positive = Candidates.of(tested).positive_index
     tuned_positive = np.asarray(Candidates.of(tuned).positive_index)
     print(f"{tested.height} users; weights from {tuned.height} validation positives\n")

@@ -6,41 +6,33 @@ RUN is the folder of a finished run. Prints for each model how many of its answe
 share of their claims is true, and how many titles are not as the prompt has them.
 """
 
-import argparse
 import re
-from pathlib import Path
 
 import numpy as np
+from finished import parser, run_in
 
 from r2rec.data.split import evaluated
 from r2rec.evaluate.answers import evaluation_cases
 from r2rec.evaluate.rankings import read_rankings
 from r2rec.prompts.answer import split_thought
 from r2rec.prompts.render import render_prompt
-from r2rec.results.recorded import config_of, finished_jobs
 from r2rec.thoughts.truth import claims_of
 
 QUOTED = re.compile(r'"[^"]*"')
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path)
-    args = parser.parse_args()
-    config = config_of(args.run)
-    done = finished_jobs(config, args.run)
-    folders = {job.job.name: job.artefact.path for job in done}
-    ranked = [job for job in done if job.job.stage.name == "rank"]
+    run = run_in(parser(__doc__).parse_args().run)
+    ranked = [done for done in run.jobs.values() if done.job.stage.name == "rank"]
     choices = ranked[0].job.choices
-    candidates = evaluated(folders["split"], config.seed, config.evaluation.users)
-    cases = evaluation_cases(choices, folders, candidates)
+    users = run.config.evaluation.users
+    candidates = evaluated(run.folders["split"], run.config.seed, users)
+    cases = evaluation_cases(choices, run.folders, candidates)
     prompts = [render_prompt(case, choices.prompt, choices.words) for case in cases]
     print("| method | valid | claims true | all claims true | titles misspelt | answers with one |")
     print("| --- | --: | --: | --: | --: | --: |")
-    for job in ranked:
-        answers = read_rankings(job.artefact.path, candidates)
+    for done in ranked:
+        answers = read_rankings(done.artefact.path, candidates)
         shares = []
         wrong = []
         for case, prompt, text in zip(cases, prompts, answers["completion"], strict=True):
@@ -57,7 +49,7 @@ def main() -> None:
             np.mean([any(of_answer) for of_answer in wrong]),
         ]
         row = " | ".join(f"{figure:.3f}" for figure in figures)
-        print(f"| {job.job.arm.method} | {row} |")
+        print(f"| {done.job.arm.method} | {row} |")
 
 
 if __name__ == "__main__":

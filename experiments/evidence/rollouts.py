@@ -7,12 +7,11 @@ RUN is the folder of a finished run. Prints what one answer is worth, what the b
 be, what its majority would say, and how many groups leave nothing to learn.
 """
 
-import argparse
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from finished import parser, run_in
 
 from r2rec.config.slices import RlSlice, cut
 from r2rec.llm import load
@@ -20,23 +19,20 @@ from r2rec.llm.engine import Question, Setup
 from r2rec.llm.hf import hf_engine
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS
-from r2rec.results.recorded import config_of, finished_jobs
 from r2rec.train.rewards import ndcg_reward, ranks, truth_reward
 from r2rec.train.rl import Prompts, rl_prompts
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--policy", choices=("sft", "rl", "none"), default="sft")
-    parser.add_argument("--prompts", type=int, default=64)
-    parser.add_argument("--group", type=int, default=16)
-    parser.add_argument("--temperature", type=float, default=0.7)
-    args = parser.parse_args()
-    config = config_of(args.run)
-    folders = {done.job.name: done.artefact.path for done in finished_jobs(config, args.run)}
+    asking = parser(__doc__)
+    asking.add_argument("--policy", choices=("sft", "rl", "none"), default="sft")
+    asking.add_argument("--prompts", type=int, default=64)
+    asking.add_argument("--group", type=int, default=16)
+    asking.add_argument("--temperature", type=float, default=0.7)
+    args = asking.parse_args()
+    run = run_in(args.run)
+    folders = run.folders
+    config = run.config
     config = replace(config, rl=replace(config.rl, samples=args.prompts, enabled=True))
     generation = replace(
         config.generation,

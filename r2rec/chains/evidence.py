@@ -28,7 +28,7 @@ import polars as pl
 from r2rec.base.errors import R2RecError
 from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries
 from r2rec.chains.links import Links, at_entries, count_links
-from r2rec.chains.taste import MOST_ITEMS, tastes
+from r2rec.chains.taste import MOST_ITEMS, REGULARISATION, tastes
 
 FEW_RATERS = 10
 """Added to n(c), so that the first few ratings of a rare item don't decide."""
@@ -41,7 +41,7 @@ WINDOWS = (5, 10, 15, 20)
 BEFORE = (False, True)
 DECAYS = (0.7, 0.8, 0.9)
 POPULARITIES = (0.0, 0.1, 0.2, 0.3, 0.4)
-TASTES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # after the others
+TASTES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # tried when the others are chosen
 
 SCHEMA = pl.Schema(
     {
@@ -75,7 +75,7 @@ def evidence(
     decay: float | None = None,
     popularity: float | None = None,
     taste: float | None = 0.0,
-    regularisation: float = 200.0,
+    regularisation: float = REGULARISATION,
     above: float = 3.0,
 ) -> pl.DataFrame:
     """A chain to each candidate, the strongest first.
@@ -211,7 +211,8 @@ def _best_taste(
         return 0.0
     candidates = _candidates(queries)
     recency = strengths(links, chosen["decay"], chosen["popularity"])
-    fit = tastes(graph, queries, candidates, chosen["regularisation"])
+    regularisation = chosen.get("regularisation", REGULARISATION)
+    fit = tastes(graph, queries, candidates, regularisation)
     ndcgs = []
     for taste in TASTES:
         strength = recency + taste * fit

@@ -14,9 +14,10 @@ from scipy.sparse import csr_matrix
 from r2rec.base.errors import R2RecError
 from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries
 
-MOST_ITEMS = 20_000
-"""The inverse of an item-item matrix of this size takes 3 GB, and minutes."""
+MOST_ITEMS = 10_000
+"""Inverting an item-item matrix of this size takes 3 GB, and half a minute of one core."""
 
+REGULARISATION = 200.0
 QUERIES_AT_ONCE = 512
 
 

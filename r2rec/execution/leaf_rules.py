@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter, Signature, signature
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 from hydra.utils import get_method
@@ -24,7 +24,9 @@ LEAST = {
     "horizontal": 1,
     "vertical": 1,
     "neighbours": 1,
+    "recent": 1,
     "targets": 1,
+    "taste": 0,
     "shrink": 0,
     "kept": 0,
     "seed": 0,
@@ -124,11 +126,14 @@ def leaf_rules(config: Config) -> Iterator[str]:
 
 
 def _range_rules(leaf: Leaf) -> Iterator[str]:
-    """Bounds of params by name; a user's own function may use these names for anything."""
-    if not leaf.target.startswith("r2rec."):
-        return
+    """Bounds of params by name; a user's own function may use these names for anything finite."""
     numbers = {name: value for name, value in leaf.params.items() if _is_number(value)}
     where = f"{leaf.where}.params"
+    for name, value in numbers.items():
+        if not isfinite(value):
+            yield f"{where}.{name}={value} should be finite"
+    if not leaf.target.startswith("r2rec."):
+        return
     for name, least in LEAST.items():
         value = numbers.get(name, least)
         if not least <= value < inf:

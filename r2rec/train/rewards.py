@@ -127,8 +127,8 @@ def complete(
 def truth_reward(completions: Sequence[str], *, cases: Sequence[RankingCase]) -> list[float]:
     """The share of what a thought claims that is true of its prompt. Not in the paper.
 
-    A thought that never ends, or that claims nothing, earns 0. How often a claim is made counts:
-    where a chain is read right and then read again with an error, one of two claims is true.
+    A thought that never ends, or that claims nothing, earns 0. A claim that is made twice counts
+    twice.
     """
     rewards = []
     for text, case in zip(completions, cases, strict=True):

@@ -139,11 +139,11 @@ class _Rounds:
         self.work = work
         self.params = params
         self.tokenizer = load.tokenizer(choices.model, inputs.get("backbone"))
-        self.asked = rl_prompts(choices, inputs, self.tokenizer)
+        self.prompts = rl_prompts(choices, inputs, self.tokenizer)
         reasoning = choices.prompt.reasoning
-        self.prompts = []
-        for row in self.asked.rows:
-            self.prompts.append(chat.encode(self.tokenizer, row["prompt"], reasoning))
+        self.encoded = []
+        for row in self.prompts.rows:
+            self.encoded.append(chat.encode(self.tokenizer, row["prompt"], reasoning))
 
     def run(self) -> dict[str, Any]:
         """Do all rounds and write the stage's files; its facts."""
@@ -246,7 +246,7 @@ class _Rounds:
         """The policy's answers of a round and their rewards, which are saved as well."""
         texts = self._draw(number, policy)
         reasoning = self.choices.prompt.reasoning
-        rewards = weighted_rewards(texts, self.asked, self.choices.reward, reasoning)
+        rewards = weighted_rewards(texts, self.prompts, self.choices.reward, reasoning)
         saved = {"texts": texts, "rewards": rewards.tolist()}
         save_state(self._folder(number) / ANSWERS, saved)
         return _Answers(texts, rewards, best_above_mean(rewards, self.params.keep))
@@ -269,7 +269,7 @@ class _Rounds:
             top_p=spec.top_p,
         )
         prompts = []
-        for prompt in self.prompts:
+        for prompt in self.encoded:
             prompts += [prompt] * spec.group_size  # rows with the same prompt follow each other
         rng = seeds.generator(self.choices.seed, f"rft.round.{number}")
         own_seeds = rng.integers(2**63, size=len(prompts)).tolist()
@@ -283,7 +283,7 @@ class _Rounds:
         """The log's row about a round's answers, which is also told to trackers and the console."""
         reasoning = self.choices.prompt.reasoning
         valid = []
-        for row, texts in zip(self.asked.rows, answers.texts, strict=True):
+        for row, texts in zip(self.prompts.rows, answers.texts, strict=True):
             for text in texts:
                 valid.append(parse_ranking(text, row["n_candidates"], reasoning).valid)
         reward = float(answers.rewards.mean())
@@ -312,7 +312,7 @@ class _Rounds:
         cut off has no end, or the policy would learn to stop there.
         """
         examples = []
-        rows = zip(self.prompts, answers.texts, answers.kept, strict=True)
+        rows = zip(self.encoded, answers.texts, answers.kept, strict=True)
         for prompt, texts, kept in rows:
             for index in np.flatnonzero(kept):
                 answer = self.tokenizer.encode(texts[index], add_special_tokens=False)
@@ -368,7 +368,7 @@ class _Rounds:
 
     def _facts(self, log: pl.DataFrame, answered: pl.DataFrame, steps: int) -> dict[str, Any]:
         rewards = log["reward"].drop_nulls()
-        notes = list(self.asked.notes)
+        notes = list(self.prompts.notes)
         for number in range(1, self.params.rounds + 1):
             if not answered.filter(round=number)["kept"].any():
                 notes.append(
@@ -376,7 +376,7 @@ class _Rounds:
                     "raise rl.group_size or rl.temperature"
                 )
         return {
-            "prompts": len(self.asked.rows),
+            "prompts": len(self.prompts.rows),
             "rounds": self.params.rounds,
             "steps": steps,
             "kept": int(answered["kept"].sum()),

@@ -40,6 +40,9 @@ REFUSED = {
     "baseline=item_knn baseline.params.neighbours=-1": "baseline.params.neighbours=-1",
     "baseline=item_knn baseline.params.shrink=-1": "baseline.params.shrink=-1",
     "baseline=ease baseline.params.regularisation=0": "baseline.params.regularisation=0",
+    "chain_sampler=evidence chain_sampler.params.recent=0": "chain_sampler.params.recent=0",
+    "chain_sampler=evidence chain_sampler.params.taste=-1": "chain_sampler.params.taste=-1",
+    "chain_sampler=evidence chain_sampler.params.decay=nan": "params.decay=nan should be finite",
     "baseline=sasrec baseline.params.dim=0": "baseline.params.dim=0",
     "baseline=sasrec baseline.params.heads=3": (
         "dim=64 should be a multiple of baseline.params.heads=3"
