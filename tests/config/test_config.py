@@ -150,9 +150,9 @@ WRONG = [
 
 @pytest.mark.parametrize(
     ("override", "message"),
-    [*((word, "Could not|not in") for word in MISSPELT), *((word, "") for word in WRONG)],
+    [*((word, "Could not|not in") for word in MISSPELT), *((word, None) for word in WRONG)],
 )
-def test_misspelt_keys_and_wrong_types_do_not_compose(override: str, message: str) -> None:
+def test_misspelt_keys_and_wrong_types_do_not_compose(override: str, message: str | None) -> None:
     with pytest.raises((HydraException, OmegaConfBaseException), match=message):
         composition(override)
 
