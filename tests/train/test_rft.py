@@ -159,7 +159,7 @@ def test_loss_is_on_the_answer_that_was_drawn(inputs, tmp_path):
     examples = rounds._examples(stage._Answers(texts, np.zeros((4, 4)), kept))
     assert len(examples) == 8
     for n, example in enumerate(examples):
-        prompt = rounds.prompts[n // 2]
+        prompt = rounds.encoded[n // 2]
         learned = [label for label in example["labels"] if label != -100]
         assert example["input_ids"] == prompt + learned
         assert example["labels"] == [-100] * len(prompt) + learned
