@@ -48,7 +48,7 @@ STAGES = (
         "weigh",
         "r2rec.chains.weigh:weigh",
         slices.WeighSlice,
-        needs=("prepare", "split"),
+        needs=("prepare", "split", WITNESS_FIT),
         title="choose the weights of evidence chains on validation positives",
     ),
     Stage(

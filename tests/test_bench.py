@@ -128,6 +128,7 @@ def test_plain_evidence_is_that_of_sampler(tmp_path, monkeypatch):
     from r2rec.chains.chain import load_graph
     from r2rec.chains.evidence import evidence
     from r2rec.chains.graph import queries
+    from r2rec.chains.taste import tastes
 
     (tmp_path / "raw").mkdir()
     world.write(tmp_path / "raw", users=50)
@@ -145,6 +146,9 @@ def test_plain_evidence_is_that_of_sampler(tmp_path, monkeypatch):
         rows = [row for ranked in way(histories, users, shown, params) for row in ranked]
         assert [(r.candidate, r.links, r.item, r.soon, r.liked) for r in rows] == of_chain
         assert [r.strength for r in rows] == pytest.approx(ours["strength"].to_list())
+    items = np.array(shown)
+    fit = tastes(graph, asked, items, 5.0)
+    assert np.allclose(plain.by_refit(graph, users, items, 5.0), fit)
 
 
 def test_shop_reviews_are_read_whole_and_have_long_tail(tmp_path, monkeypatch):

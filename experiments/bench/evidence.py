@@ -1,6 +1,7 @@
 """Evidence chains, timed for `run.py` beside what a first version would be: dicts and loops.
 
-Both plain ways rank as `r2rec.chains.evidence` does with `before=False`; a test compares them.
+Both plain ways rank as `r2rec.chains.evidence` does with `before=False`, and the plain way to what
+the whole past says learns its weights anew for each user; a test compares them.
 """
 
 import math
@@ -17,10 +18,13 @@ from timing import Row, timed
 from r2rec.chains import graph as graphs
 from r2rec.chains.chain import load_graph
 from r2rec.chains.evidence import evidence
+from r2rec.chains.graph import FloatArray, IntArray
+from r2rec.chains.taste import REGULARISATION, tastes
 from r2rec.data.candidates import Candidates
 
 FEW_RATERS = 10
 COUNTED_USERS = 100  # users that the slowest way ranks for
+REFITTED_USERS = 3  # users whose weights are learnt anew
 
 Counts = Callable[[int, int, int], tuple[int, int]]  # (user, item, candidate) -> (soon, liked)
 
@@ -108,6 +112,17 @@ def rows(prepared: Path, parts: Path, repeats: int) -> Iterator[Row]:
     name = f"all raters, {len(few)} users x {scale:.1f}"
     yield Row("evidence of candidates", table.items.size, times, name, rater_times)
     yield Row("evidence of candidates", table.items.size, times, "all pairs in dicts", pair_times)
+    step = -(-len(users) // REFITTED_USERS)
+    few_items = table.items[::step].astype(np.int64)
+    times, refit_times = timed(
+        1,
+        lambda: tastes(graph, queries, table.items.astype(np.int64), REGULARISATION),
+        lambda: by_refit(graph, users[::step], few_items, REGULARISATION),
+    )
+    scale = len(users) / len(few_items)
+    name = f"EASE without each user, {len(few_items)} users x {scale:.1f}"
+    refit_times = [seconds * scale for seconds in refit_times]
+    yield Row("the whole past of users", table.items.size, times, name, refit_times)
 
 
 def by_rater(
@@ -154,6 +169,21 @@ def by_pair(
         _ranked(histories, user, candidates, counts, params)
         for user, candidates in zip(users, shown, strict=True)
     ]
+
+
+def by_refit(
+    graph: graphs.Graph, users: Sequence[int], shown: IntArray, regularisation: float
+) -> FloatArray:
+    """[q, k] scores by EASE of all ratings but the user's own, applied to these."""
+    ratings = (graph.ratings.toarray() > 0).astype(np.float64)
+    scores = np.empty(shown.shape)
+    for row, user in enumerate(users):
+        others = np.delete(ratings, user, axis=0)
+        inverse = np.linalg.inv(others.T @ others + regularisation * np.eye(graph.n_items))
+        weights = -inverse / np.diag(inverse)
+        np.fill_diagonal(weights, 0.0)
+        scores[row] = (ratings[user] @ weights)[shown[row]]
+    return scores
 
 
 def _ranked(

@@ -42,11 +42,12 @@ def sample(
     """Draw chains for these queries by the configured sampler.
 
     Args:
-        told_by: Places the candidates; chains then have a column `witness`.
+        told_by: Places the candidates for the sampler; chains then have a column `witness`.
 
     Returns:
         The columns of `samplers.table`; no rows if chains are off.
     """
+    queries = witness.heard(told_by, graph, queries)
     if sampler._target_:
         draw = get_method(sampler._target_)
         per_query = sampler.per_user
@@ -56,8 +57,8 @@ def sample(
     chains = draw(graph, queries, per_query, rng, **sampler.params)
     if not isinstance(chains, pl.DataFrame):
         chains = table(chains, graph, queries)
-    if told_by is not None:
-        chains = witness.with_places(chains, graph, queries, told_by)
+    if queries.placed is not None:
+        chains = witness.with_places(chains, queries)
     return chains
 
 

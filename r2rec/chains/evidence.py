@@ -14,8 +14,9 @@ many would have done so anyway:
     strength(c) = sum over i of decay^age(i) * (log(1 + soon(i, c)) - popularity * log(10 + n(c)))
 
 where age(i) is 0 for u's latest item and n(c) the number of users who rated c. The logarithm makes
-agreement of several items count more than one item that many people share. Where `taste` is not 0,
-taste times what u's whole past says of c is added (`chains.taste`).
+agreement of several items count more than one item that many people share. Two more things are
+added where their weights are not 0: what u's whole past says of c (`chains.taste`), and the
+logarithm of the place that a witness gives c, negative (`chains.witness`).
 """
 
 from collections.abc import Iterator
@@ -41,7 +42,8 @@ WINDOWS = (5, 10, 15, 20)
 BEFORE = (False, True)
 DECAYS = (0.7, 0.8, 0.9)
 POPULARITIES = (0.0, 0.1, 0.2, 0.3, 0.4)
-TASTES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # tried when the others are chosen
+TASTES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # these and the next when the others are chosen
+WITNESSES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
 
 SCHEMA = pl.Schema(
     {
@@ -76,6 +78,7 @@ def evidence(
     popularity: float | None = None,
     taste: float | None = 0.0,
     regularisation: float = REGULARISATION,
+    witness: float | None = 0.0,
     above: float = 3.0,
 ) -> pl.DataFrame:
     """A chain to each candidate, the strongest first.
@@ -94,6 +97,7 @@ def evidence(
         popularity: How much the popularity of a candidate counts against it.
         taste: How much the user's whole past counts (`chains.taste`).
         regularisation: Of what the past tells; no effect where `taste` is 0.
+        witness: How much the place counts that a witness gives a candidate, if there is one.
         above: A rating above this is a like.
 
     Returns:
@@ -104,9 +108,16 @@ def evidence(
     Raises:
         R2RecError: The queries have no candidates, or a parameter was neither given nor chosen.
     """
-    if window is None or before is None or decay is None or popularity is None or taste is None:
+    if (
+        window is None
+        or before is None
+        or decay is None
+        or popularity is None
+        or taste is None
+        or witness is None
+    ):
         raise R2RecError(
-            "chain_sampler=evidence: window, before, decay, popularity or taste in "
+            "chain_sampler=evidence: window, before, decay, popularity, taste or witness in "
             "chain_sampler.params has no value; give all, or keep chain_sampler.weigh, which "
             "chooses them"
         )
@@ -114,7 +125,9 @@ def evidence(
     links = count_links(graph, queries, candidates, recent, window, before, above)
     fit = np.zeros(candidates.shape)
     if taste:
-        fit = taste * tastes(graph, queries, candidates, regularisation)
+        fit += taste * tastes(graph, queries, candidates, regularisation)
+    if witness:
+        fit += witness * _praise(queries)
     strength = strengths(links, decay, popularity) + fit
     order = _strongest_first(candidates, links, strength, fit)
     if not per_query:
@@ -191,33 +204,56 @@ def best_weights(
                 best_links = links
                 chosen |= {"window": window, "before": before}
                 chosen |= {"decay": decay, "popularity": popularity}
-    if best_links is not None and given.get("taste", 0.0) is None:
-        chosen["taste"] = _best_taste(graph, queries, best_links, chosen, positive_index)
+    if best_links is not None:
+        chosen |= _best_beside(graph, queries, best_links, chosen, positive_index)
     return chosen
 
 
-def _best_taste(
+def _best_beside(
     graph: Graph,
     queries: Queries,
     links: Links,
     chosen: dict[str, Any],
     positive_index: IntArray,
-) -> float:
-    """The weight of taste that ranks best, with all else as it was chosen.
+) -> dict[str, float]:
+    """The weights of taste and of the witness that rank best, with all else as it was chosen.
 
-    It is 0 where there are too many items for `chains.taste`.
+    Those that `chosen` has stay. A weight is 0 where nothing could be weighed: without a witness,
+    or with too many items for `chains.taste`.
     """
-    if graph.n_items > MOST_ITEMS:
-        return 0.0
+    given = {"taste": 0.0, "witness": 0.0} | chosen
+    if None not in (given["taste"], given["witness"]):
+        return {}
     candidates = _candidates(queries)
+    taste_weights = TASTES if graph.n_items <= MOST_ITEMS else (0.0,)
+    witness_weights = WITNESSES if queries.placed is not None else (0.0,)
     recency = strengths(links, chosen["decay"], chosen["popularity"])
-    regularisation = chosen.get("regularisation", REGULARISATION)
-    fit = tastes(graph, queries, candidates, regularisation)
-    ndcgs = []
-    for taste in TASTES:
-        strength = recency + taste * fit
-        ndcgs.append(_ndcg(candidates, links, strength, taste * fit, positive_index))
-    return TASTES[int(np.argmax(ndcgs))]
+    by_taste = np.zeros(candidates.shape)
+    if given["taste"] or len(taste_weights) > 1:
+        regularisation = chosen.get("regularisation", REGULARISATION)
+        by_taste = tastes(graph, queries, candidates, regularisation)
+    by_witness = _praise(queries)
+    best = -1.0
+    weights = {}
+    for taste, witness in _tried(given, taste=taste_weights, witness=witness_weights):
+        fit = taste * by_taste + witness * by_witness
+        ndcg = _ndcg(candidates, links, recency + fit, fit, positive_index)
+        if ndcg > best:
+            best = ndcg
+            weights = {"taste": taste, "witness": witness}
+    return {name: weight for name, weight in weights.items() if given[name] is None}
+
+
+def _praise(queries: Queries) -> FloatArray:
+    """[q, k] what a witness says of each candidate: 0 of the one it places first, less of others.
+
+    It is 0 for all where there is no witness, or where the witness knows no past of the user.
+    """
+    candidates = _candidates(queries)
+    if queries.placed is None:
+        return np.zeros(candidates.shape)
+    praise: FloatArray = -np.log(np.maximum(queries.placed, 1))
+    return praise
 
 
 def _ndcg(

@@ -22,12 +22,15 @@ class Queries(NamedTuple):
         past: [q, items] the user's ratings that chains may use: all of them, or only those before
             some target. Row indices are sorted.
         candidates: [q, k] the items shown, for samplers that lead to them.
+        placed: [q, k] where a witness places each candidate, from 1; 0 where it knows no past of
+            the user. None: there is no witness.
     """
 
     user: IntArray
     length: IntArray
     past: csr_matrix
     candidates: NDArray[np.uint32] | None = None
+    placed: IntArray | None = None
 
 
 class Graph(NamedTuple):

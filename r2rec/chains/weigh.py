@@ -14,6 +14,7 @@ from hydra.utils import get_method
 
 from r2rec.base import seeds
 from r2rec.base.workspace import Workspace
+from r2rec.chains import witness
 from r2rec.chains.chain import PARAMS, load_graph
 from r2rec.chains.graph import queries
 from r2rec.config.slices import WeighSlice
@@ -33,6 +34,7 @@ def weigh(choices: WeighSlice, inputs: Mapping[str, Path], work: Workspace) -> d
     candidates = Candidates.of(table[np.sort(drawn)])
     graph = load_graph(inputs["prepare"], inputs["split"])
     asked = queries(graph, candidates.users, candidates=candidates.items)
+    asked = witness.heard(witness.of_all_users(inputs), graph, asked)
     sampler = choices.chain_sampler
     best = get_method(str(sampler.weigh))
     params = best(graph, asked, candidates.positive_index, sampler.params)

@@ -26,6 +26,10 @@ from r2rec.chains.graph import Graph, IntArray, Queries, past_entries
 from r2rec.config.slices import WitnessSlice
 
 FOLDS = "folds.parquet"
+NO_EVIDENCE = (
+    "a witness is told with evidence chains alone: add chain_sampler=evidence, "
+    "or set baseline@witness=none"
+)
 COLUMNS = ("fold", *fit.COLUMNS)  # of log.parquet
 
 
@@ -130,9 +134,20 @@ def out_of_fold(inputs: Mapping[str, Path]) -> Witnesses | None:
     return Witnesses(tuple(folder / f"fold_{number}" for number in range(n_folds)), fold)
 
 
-def with_places(
-    chains: pl.DataFrame, graph: Graph, queries: Queries, told_by: Witnesses
-) -> pl.DataFrame:
+def heard(told_by: Witnesses | None, graph: Graph, queries: Queries) -> Queries:
+    """The queries with the places that a witness gives their candidates, where there is one.
+
+    Raises:
+        R2RecError: There is a witness, and the queries have no candidates.
+    """
+    if told_by is None:
+        return queries
+    if queries.candidates is None:
+        raise R2RecError(NO_EVIDENCE)
+    return queries._replace(placed=places(told_by, graph, queries))
+
+
+def with_places(chains: pl.DataFrame, queries: Queries) -> pl.DataFrame:
     """Evidence chains with a column `witness` (u32): the place of item2 among the candidates.
 
     It is 1 for the candidate that the model scores highest, and null where the model knows no past
@@ -140,21 +155,21 @@ def with_places(
 
     Args:
         chains: Has the columns `query` and `item2`.
+        queries: With candidates and their places.
 
     Raises:
-        R2RecError: The queries have no candidates.
+        R2RecError: The chains are of another kind.
     """
-    if queries.candidates is None or "strength" not in chains.columns:
-        raise R2RecError(
-            "a witness is told with evidence chains alone: add chain_sampler=evidence, "
-            "or set baseline@witness=none"
-        )
+    if "strength" not in chains.columns:
+        raise R2RecError(NO_EVIDENCE)
+    assert queries.candidates is not None
+    assert queries.placed is not None
     n, k = queries.candidates.shape
     placed = pl.DataFrame(
         {
             "query": np.repeat(np.arange(n), k),
             "item2": queries.candidates.ravel(),
-            "witness": places(told_by, graph, queries).ravel(),
+            "witness": queries.placed.ravel(),
         }
     ).cast({"query": pl.UInt32, "item2": pl.UInt32, "witness": pl.UInt32})
     is_placed = pl.col("witness") > 0

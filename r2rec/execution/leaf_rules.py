@@ -27,6 +27,7 @@ LEAST = {
     "recent": 1,
     "targets": 1,
     "taste": 0,
+    "witness": 0,
     "shrink": 0,
     "kept": 0,
     "seed": 0,

@@ -1,6 +1,7 @@
 """A witness places candidates as its model scores them, and never knows the answer."""
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.baselines import fit
 from r2rec.chains import witness
 from r2rec.chains.chain import load_graph, sample
+from r2rec.chains.evidence import TASTES, WITNESSES, best_weights, evidence
 from r2rec.chains.graph import Graph, Queries, queries
 from r2rec.config import ChainSampler, Fit
 from r2rec.config.slices import WitnessSlice
@@ -279,7 +281,8 @@ def told(store: Path) -> Done:
 def test_without_a_witness_chains_are_what_they_were(told, store):
     off = go(store, *EVIDENCE, "until=think")
     assert {"witness", "witness_fit"}.isdisjoint(off.stages)
-    chains = told.table("chain", "chains")
+    silent = go(store, *EVIDENCE, *WITNESS, "chain_sampler.params.witness=0", "until=chain")
+    chains = silent.table("chain", "chains")
     assert chains.schema["witness"] == pl.UInt32
     assert chains.drop("witness").equals(off.table("chain", "chains"))
     again = go(store, *EVIDENCE, "witness.folds=4", "until=think")
@@ -289,7 +292,7 @@ def test_without_a_witness_chains_are_what_they_were(told, store):
 def test_every_stage_that_reads_it_has_it_in_its_key(told, store):
     off = go(store, *EVIDENCE, "until=rl")
     other = go(store, *EVIDENCE, *WITNESS, "witness.folds=3", "until=rl")
-    reads = {"chain", "think", "sft", "rl"}
+    reads = {"weigh", "chain", "think", "sft", "rl"}
     for name, stage in off.stages.items():
         assert (stage["key"] != told.stages[name]["key"]) == (name in reads)
     assert other.made() == {"witness", "think", "sft", "rl"}
@@ -323,6 +326,40 @@ def test_chains_tell_places_after_all_that_is_told(told, store, history):
     found = {(user, item): place for user, item, place in pairs}
     for user, items, row in zip(by_user.users, by_user.items, expected, strict=True):
         assert [found[user, item] for item in items] == row.tolist()
+
+
+def test_a_witness_with_a_large_weight_decides_the_order(told, store):
+    """A large weight makes its order that of the evidence."""
+    loud = go(store, *EVIDENCE, *WITNESS, "chain_sampler.params.witness=1000", "until=chain")
+    chains = loud.table("chain", "chains").with_columns(linked=pl.col("links") > 0)
+    for _, of_user in chains.group_by("user"):
+        for _, alike in of_user.group_by("linked", maintain_order=True):
+            assert alike["witness"].to_list() == sorted(alike["witness"].to_list())
+
+
+def test_its_weight_is_the_best_on_validation_positives(inputs, tmp_path):
+    inputs = fitted(CHOICES, inputs, tmp_path / "fit")
+    graph = load_graph(inputs["prepare"], inputs["split"])
+    rng = np.random.default_rng(2)
+    user = np.flatnonzero(np.diff(graph.start))
+    wanted = witness.heard(witness.of_all_users(inputs), graph, asked(graph, user))
+    index = rng.integers(CANDIDATES, size=len(user))
+    params = {"recent": 3, "window": 2, "before": False, "decay": 0.8, "popularity": 0.1}
+    found = best_weights(graph, wanted, index, params | {"taste": None, "witness": None})
+
+    def ndcg(weights):
+        rows = evidence(graph, wanted, CANDIDATES, rng, **params, **weights)
+        order = rows["item2"].to_numpy().reshape(-1, CANDIDATES)
+        positive = wanted.candidates[np.arange(len(order)), index]
+        place = (order == positive[:, None]).argmax(axis=1)
+        return float((1 / np.log2(place + 2)).mean())
+
+    every = [{"taste": taste, "witness": weight} for taste, weight in product(TASTES, WITNESSES)]
+    chosen = {name: found[name] for name in ("taste", "witness")}
+    assert ndcg(chosen) == pytest.approx(max(map(ndcg, every)), abs=1e-9)
+    assert best_weights(graph, wanted, index, found) == found
+    alone = wanted._replace(placed=None)
+    assert best_weights(graph, alone, index, params | {"witness": None})["witness"] == 0
 
 
 def test_prompts_and_thoughts_tell_it(told):
