@@ -49,6 +49,7 @@ STAGES = (
         "r2rec.chains.weigh:weigh",
         slices.WeighSlice,
         needs=("prepare", "split", WITNESS_FIT),
+        version=2,
         title="choose the weights of evidence chains on validation positives",
     ),
     Stage(
@@ -72,7 +73,7 @@ STAGES = (
         "backbone",
         "r2rec.pretrain.backbone:backbone",
         slices.BackboneSlice,
-        version=6,
+        version=7,
         keeps=("checkpoints",),
         title="train a tiny language model",
         curve=Curve("loss", "Training loss of the tiny backbone"),
@@ -82,7 +83,7 @@ STAGES = (
         "r2rec.thoughts.think:think",
         slices.ThinkSlice,
         needs=("prepare", "split", "weigh", "witness", "backbone"),
-        version=10,
+        version=11,
         title="let a teacher write interaction-of-thoughts, audit them",
     ),
     Stage(

@@ -16,6 +16,8 @@ QUOTED = re.compile(r'"[^"]*"')
 NUMBER = re.compile(r"\d+")
 ORDER = re.compile(r"By evidence, strongest first: (.*)\.")
 VERDICT = re.compile(r"\b(?:better|worse|even)\b")
+BEST = re.compile(r"best by [a-z ]+: ([A-T])")
+FIRST = re.compile(r"By ([a-z ]+): ([A-T]) comes first")
 
 Shares = dict[str, float]
 
@@ -44,10 +46,11 @@ def shares_right(examples: Sequence[Example], written: Sequence[str]) -> Shares:
         got = steps_of(completion)
         got += [""] * (len(wanted) - len(got))
         for want, have in zip(wanted[:-1], got, strict=False):
-            if " against " in want:
-                right["candidates compared"].append(have == want)
+            if BEST.search(want):
+                right["criterion compared"].append(have == want)
                 verdicts = zip(VERDICT.findall(want), VERDICT.findall(have), strict=False)
                 right["verdict"] += [first == second for first, second in verdicts]
+                right["best by it"].append(BEST.findall(have) == BEST.findall(want))
                 continue
             right["chain read"].append(have == want)
             right["titles"].append(QUOTED.findall(have) == QUOTED.findall(want))
@@ -55,7 +58,11 @@ def shares_right(examples: Sequence[Example], written: Sequence[str]) -> Shares:
         order = ORDER.findall(example.prompt)[0].split(", ")
         answer = parse_ranking(completion, CANDIDATES, True)
         right["answer valid and complete"].append(answer.valid and len(answer.labels) == CANDIDATES)
-        concluded = got[len(wanted) - 1][:1]
+        ((by, concluded),) = FIRST.findall(got[len(wanted) - 1]) or [("", "")]
+        best = {"all evidence": order[0]}
+        for step in got:
+            best |= dict(re.findall(r"best by ([a-z ]+): ([A-T])", step))
+        right["concluded as it had compared"].append(best.get(by) == concluded)
         right["answer begins as concluded"].append(answer.labels[:1] == (concluded,))
         rest = [label for label in order if label not in answer.labels[:1]]
         right["rest in the order of the evidence"].append(list(answer.labels[1:]) == rest)

@@ -3,6 +3,9 @@
 Every user likes two genres, dislikes one and prefers a decade. What they pick, when, and how they
 rate it follows from these, from each item's own quality and from chance. A person can follow a
 chain through it, and a method that recognises tastes well has something to find.
+
+Bad items are advertised more: of two that suit a user alike the worse one is picked sooner, and
+liked less. So counts of people mislead, and a method gains by learning what else to look at.
 """
 
 from collections.abc import Sequence
@@ -53,7 +56,7 @@ class World(NamedTuple):
     Attributes:
         genres: [items, genres] whether an item has a genre.
         decade: [items] 0 is the first decade.
-        quality: [items] how good an item is, whatever the taste; mean 0.
+        quality: [items] how many stars an item gets more than others, whatever the taste; mean 0.
         taste: [users, genres] about -1 to 1.
         era: [users] the favourite decade.
     """
@@ -76,8 +79,14 @@ class World(NamedTuple):
         return affinity
 
 
-def imagine(rng: np.random.Generator, users: int, items: int, n_genres: int) -> World:
-    """Draw a world: one or two genres per item, two liked and one disliked genre per user."""
+def imagine(
+    rng: np.random.Generator, users: int, items: int, n_genres: int, quality_spread: float
+) -> World:
+    """Draw a world: one or two genres per item, two liked and one disliked genre per user.
+
+    Args:
+        quality_spread: Standard deviation of the items' quality, in stars.
+    """
     genre_order = np.argsort(rng.random((items, n_genres)), axis=1)
     genres = np.zeros((items, n_genres), bool)
     np.put_along_axis(genres, genre_order[:, :1], True, axis=1)
@@ -91,7 +100,7 @@ def imagine(rng: np.random.Generator, users: int, items: int, n_genres: int) -> 
     np.put_along_axis(taste, disliked, -1.0, axis=1)
     decade = rng.integers(DECADES, size=items)
     era = rng.integers(DECADES, size=users)
-    quality = rng.normal(0, 0.4, items)
+    quality = rng.normal(0, quality_spread, items)
     return World(genres, decade, quality, taste, era)
 
 
@@ -99,8 +108,12 @@ def interact(
     world: World,
     rng: np.random.Generator,
     per_user: int,
+    hype: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Let every user pick and rate items.
+
+    Args:
+        hype: How much sooner the worse of two items is picked that suit a user alike.
 
     Returns:
         The items, their ratings (1 to 5) and the times (milliseconds since 1970):
@@ -109,7 +122,7 @@ def interact(
     affinity = world.affinity()
     gumbel = rng.gumbel(size=affinity.shape)
     # Gumbel top-k: a draw without replacement, in proportion to the exponential of the appeal.
-    appeal = 2.2 * affinity + 1.0 * world.quality + gumbel
+    appeal = 3.0 * affinity - hype * world.quality + gumbel
     picked = np.argsort(-appeal, axis=1)[:, :per_user]
     picked = rng.permuted(picked, axis=1)
     liking = np.take_along_axis(affinity, picked, axis=1) + world.quality[picked]
@@ -128,6 +141,8 @@ def read_toy(
     users: int,
     items: int,
     ratings_per_user: int,
+    quality: float = 2.0,
+    hype: float = 1.0,
 ) -> Raw:
     """Generate the toy data set of this seed.
 
@@ -136,10 +151,12 @@ def read_toy(
         category: Not used; readers of Amazon's files need it.
         users: How many users there are.
         items: How many items there are.
+        quality: Standard deviation of the items' quality, in stars.
+        hype: How much sooner the worse of two items is picked.
     """
     rng = seeds.generator(seed, "toy")
-    world = imagine(rng, users, items, len(GENRES))
-    picked, rating, time_ms = interact(world, rng, ratings_per_user)
+    world = imagine(rng, users, items, len(GENRES), quality)
+    picked, rating, time_ms = interact(world, rng, ratings_per_user, hype)
     user = np.repeat(np.arange(users), picked.shape[1])
     ratings = pl.DataFrame(
         {

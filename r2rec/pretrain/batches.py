@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 WORLDS_PER_POOL = 8
-PIECE_DRILLS = 0.8  # for each other example, where chains are evidence
+PIECE_DRILLS = 0.3  # for each other example, where chains are evidence
 
 Encoded = tuple[list[int], list[bool]]  # token ids of a conversation, and which are learned
 

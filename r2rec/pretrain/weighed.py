@@ -1,7 +1,7 @@
 """Made-up ranking cases with evidence chains, to pretrain the tiny backbone on.
 
-Titles, attributes and counts are random: what follows from them is all there is to learn. Which of
-the compared candidates comes first is random too, so that the backbone learns no rule about it.
+Titles, attributes and counts are random: what follows from them is all there is to learn. By which
+criterion the first candidate is chosen is random too, so that the backbone learns no rule about it.
 """
 
 import re
@@ -20,12 +20,11 @@ from r2rec.prompts.render import render_prompt, title
 from r2rec.thoughts import template, weighing
 
 # Of examples, once whole tasks have begun; the rest are whole tasks. Drills are short.
-DRILL_SHARES = {"comparison": 0.15, "order": 0.1, "reading": 0.2, "title": 0.1}
+DRILL_SHARES = {"comparison": 0.35, "order": 0.1, "reading": 0.1, "title": 0.05}
 FIRST_SHARES = {"comparison": 0.4, "reading": 0.2, "title": 0.4}  # before that
 PIECE_TITLES = 16  # in a drill of titles from a tokenizer's entries
 MOST_PIECES = 9  # of such a title
-DRILL_STEPS = 6  # comparisons of two candidates in a drill
-FAVOURITE_SHARE = 0.8  # of prompts: a random one of the compared candidates is to come first
+CRITERION_SHARE = 0.7  # of prompts: the first candidate is the best by one criterion
 FULL_SHARE = 0.5  # of prompts: as many candidates and liked items as the level allows
 FACTS_SHARE = 0.85  # of prompts tell how many rated a candidate
 WITNESS_SHARE = 0.35  # of prompts say where another model ranks a candidate
@@ -38,9 +37,9 @@ def weighed_example(words: Words, rng: np.random.Generator, level: Level = WEIGH
         return drill(words, rng, DRILL_SHARES)
     case = random_case(rng, level)
     favourite = ""
-    if rng.random() < FAVOURITE_SHARE:
-        compared = case.strongest()[: weighing.COMPARED]
-        favourite = LABELS[compared[rng.integers(len(compared))]]
+    told = weighing.criteria(case)
+    if told and rng.random() < CRITERION_SHARE:
+        favourite = told[rng.integers(len(told))].best
     prompt = Prompt(
         name="pretrain",
         reasoning=bool(rng.random() < 0.97),
@@ -111,21 +110,27 @@ def _told_lines(case: RankingCase, words: Words) -> str:
 
 
 def comparison_drill(rng: np.random.Generator) -> Example:
-    """Comparisons of numbers and nothing else: whole tasks have few, between much to copy.
+    """Comparisons of numbers and a conclusion: whole tasks have few, between much to copy.
 
-    The loss is over the verdicts alone. The numbers are random: learning them would be noise.
+    The loss is over what follows from the numbers alone. They are random: learning them would be
+    noise.
     """
     draw = Random(int(rng.integers(2**63)))
+    labels = draw.sample(LABELS[:20], draw.choice((2, 3, 3, 3)))
     steps = []
-    for _ in range(DRILL_STEPS):
-        one, other = draw.sample(LABELS[:20], 2)
-        parts = []
-        for name in draw.sample(weighing.CRITERIA, 3):
-            first, second = _two_numbers(draw)
-            parts.append(weighing.criterion(name, (one, first), (other, second)))
-        steps.append(weighing.compared(one, other, parts))
+    best = {weighing.ALL: labels[0]}
+    for name in draw.sample(weighing.CRITERIA, draw.randint(1, len(weighing.CRITERIA))):
+        numbers = _numbers(draw, len(labels))
+        part = weighing.criterion(name, list(zip(labels, numbers, strict=True)))
+        steps.append(weighing.criterion_step(part))
+        best[name] = part.best
+    by = draw.choice(list(best))
+    ranked = [best[by], *(label for label in labels if label != best[by])]
+    steps.append(weighing.conclusion_step(by, ranked))
     completion = "\n".join(numbered(steps, first=draw.randint(1, 5)))
-    return Example("Compare.", completion, learned="|".join(weighing.VERDICTS))
+    prompt = f"Compare. By evidence, strongest first: {', '.join(labels)}."
+    learned = rf"{'|'.join(weighing.VERDICTS)}|(?<=; )[A-T]|best by [a-z ]+: [A-T]|: [A-T] comes.*"
+    return Example(prompt, completion, learned=learned)
 
 
 def order_drill(rng: np.random.Generator) -> Example:
@@ -134,22 +139,27 @@ def order_drill(rng: np.random.Generator) -> Example:
     order = [LABELS[index] for index in rng.permutation(n)]
     first = order[rng.integers(weighing.COMPARED)]
     ranked = [first, *(label for label in order if label != first)]
-    thought = "\n".join(numbered([weighing.conclusion_step(ranked[: weighing.COMPARED])], 6))
+    by = str(rng.choice([weighing.ALL, *weighing.CRITERIA]))
+    conclusion = weighing.conclusion_step(by, ranked[: weighing.COMPARED])
+    thought = "\n".join(numbered([conclusion], 7))
     completion = render_completion(thought, render_ranking(ranked))
     given = completion.partition("Ranking")[0]
     return Example(f"By evidence, strongest first: {', '.join(order)}.", completion, given)
 
 
-def _two_numbers(draw: Random) -> tuple[int, int]:
+def _numbers(draw: Random, count: int) -> list[int]:
     """Numbers of one size, often close, at times equal."""
     largest = draw.choice((5, 20, 20, 99, 99, 300, 900))
     first = draw.randint(0, largest)
-    second = draw.randint(0, largest)
-    if draw.random() < 0.3:
-        second = max(0, first + draw.randint(-9, 9))
-    if draw.random() < 0.1:
-        second = first
-    return first, second
+    numbers = [first]
+    for _ in range(count - 1):
+        number = draw.randint(0, largest)
+        if draw.random() < 0.3:
+            number = max(0, first + draw.randint(-9, 9))
+        if draw.random() < 0.1:
+            number = first
+        numbers.append(number)
+    return numbers
 
 
 def random_case(rng: np.random.Generator, level: Level = WEIGHED) -> RankingCase:

@@ -39,19 +39,19 @@ _SECOND = re.compile(
 )
 # A label, as in "C 5, B 4." but not in "B.B. King" or "B-side". A and I are words as well, so they
 # count only where a label would stand: "A > B", "I: a drama", "A 5", "Best: A fits", "A against B",
-# "A comes first", "then A."
+# "A comes first", "then A.", "best by people: A."
 _LABEL = re.compile(
     r"(?<![\w'’.&/-])"
     r"(?:[B-HJ-Z](?![\w'’&/]|\.\w|-\w)"
     r"|[AI](?=\s*+[>,;:=)]|\s\d|\sagainst\b|\scomes first\b)"
     r"|(?<=[:;>] )[AI](?=\s)"
-    r"|(?:(?<=\bfor )|(?<=\bto )|(?<=\bthen ))[AI](?=\.(?:\s|$)))"
+    r"|(?:(?<=\bfor )|(?<=\bto )|(?<=\bthen )|(?<=: ))[AI](?=\.(?:\s|$)))"
 )
 # A title, where labels are looked for: "Dial M for Murder" names no candidate. Not the label in
 # 'candidate "B"'.
 _QUOTED = re.compile(r'"[^"\n]{2,}"')
 # A comparison of candidates: it rests on what chains say of them.
-_COMPARES = re.compile(r"\bagainst\b", re.I)
+_COMPARES = re.compile(r"\bagainst\b|\bbest by\b", re.I)
 # "No chain leads to B"
 _UNLINKED = re.compile(r"\bno chains? leads?\b", re.I)
 

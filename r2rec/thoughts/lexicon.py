@@ -226,7 +226,8 @@ _COMMON = """
     rating ratings rated rate rank ranking answer candidate candidates item items
     liked like enjoyed loved disliked neutral lukewarm agrees differs then gave best supported
     strongest taken together expect correct true positive shares nothing guide
-    against another better comes even lead leads model others people ranks recent soon them worse
+    all another better comes even evidence lead leads model others people ranks recent soon them
+    worse
 """
 COMMON_WORDS = frozenset(_COMMON.split())
 """Words that a thought may use for itself. A data text made of nothing else is read as one only in

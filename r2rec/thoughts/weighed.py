@@ -20,8 +20,11 @@ _READS = re.compile(
     r"Chain (?P<n>\d+): the user gave .*; \d+ recent ratings lead to .*\.", re.DOTALL
 )
 _UNLINKED = re.compile(r"No chain leads to (?P<label>[A-Z]): .*\.", re.DOTALL)
-_COMPARES = re.compile(r"(?P<one>[A-Z]) against (?P<other>[A-Z]): .*\.", re.DOTALL)
-_CONCLUDES = re.compile(r"[A-Z] comes first(?:, then [A-Z])*\.")
+_NAMES = "|".join(weighing.CRITERIA)
+_COMPARES = re.compile(rf".*; best by (?P<name>{_NAMES}): [A-Z]\.", re.DOTALL)
+_CONCLUDES = re.compile(
+    rf"By (?P<by>{weighing.ALL}|{_NAMES}): [A-Z] comes first(?:, then [A-Z])*\."
+)
 # A number that may be a count or a share; "chain 2" and "step 3" are names. Not "4th", "1990s".
 _NUMBER = re.compile(r"(?<![\w.,#-])\d+(?:\.\d+)?(?![\w-]|\.\d)")
 _NAMED_BY_NUMBER = re.compile(r"\b(?:chains?|steps?)(?: #?\d+(?:,| and| to)?)+", re.IGNORECASE)
@@ -48,11 +51,10 @@ def check_weighing(trace: Trace, case: RankingCase, order: tuple[str, ...]) -> I
         plain = _plain(trace, number)
         labels = [label for _, label in named_candidates(plain, case)]
         reading = _READS.fullmatch(text)
-        compared = _COMPARES.fullmatch(text)
         if reading and int(reading["n"]) > read + 1:
             yield f"masked: step {number} has chain {reading['n']} before chain {read + 1}"
-        if compared:
-            unread = [label for label in compared.groups() if label not in named]
+        if _COMPARES.fullmatch(text):
+            unread = [label for label in labels if label not in named]
             if unread:
                 yield f"progressive: step {number} compares {unread[0]} before it is read"
         read = max([read, *_chains_in(plain)])
@@ -77,33 +79,22 @@ def check_lead(trace: Trace, case: RankingCase, truth: str) -> Iterator[str]:
 
 
 def said(case: RankingCase, thought: str) -> list[Said]:
-    """What each step of a thought says of the evidence. Order does not matter here."""
+    """What each step of a thought says of the evidence, whatever the order of the steps."""
     trace = read_thought(case, thought)
     steps = []
     for number, step in enumerate(trace.steps):
         text = step.strip(MARKUP)
         if number == 0 or not text:
             continue
-        true = _is_true(case, text)
+        stated = _true_statement(case, text)
         numbers = []
-        if true is None:
+        if stated is None:
             plain = _plain(trace, number)
             labels = [label for _, label in named_candidates(plain, case)]
             numbers = list(_cited_numbers(case, plain, labels).values())
+        true = None if stated is None else stated == text
         steps.append(Said(text, true, numbers))
     return steps
-
-
-def _is_true(case: RankingCase, text: str) -> bool | None:
-    """Whether a step in the template's form is true of the case; None: it has no such form."""
-    if _CONCLUDES.fullmatch(text):
-        labels = re.findall(r"\b[A-Z]\b", text)
-        known = LABELS[: len(case.candidates)]
-        return set(labels) <= set(known) and not list(_check_first(case, tuple(labels)))
-    true = _true_statement(case, text)
-    if true is None:
-        return None
-    return true == text
 
 
 def _plain(trace: Trace, number: int) -> str:
@@ -144,24 +135,31 @@ def _true_statement(case: RankingCase, text: str) -> str | None:
         return weighing.read_step(case, case.strongest().index(known.index(unlinked["label"])))
     compared = _COMPARES.fullmatch(text)
     if compared:
-        if not set(compared.groups()) <= set(known):
-            return ""
-        one, other = map(known.index, compared.groups())
-        return weighing.comparison_step(case, one, other)
-    if _CONCLUDES.fullmatch(text):
-        return text  # `check_choice` holds it against the answer
+        told = {criterion.name: criterion for criterion in weighing.criteria(case)}
+        name = compared["name"]
+        return weighing.criterion_step(told[name]) if name in told else ""
+    concluded = _CONCLUDES.fullmatch(text)
+    if concluded:
+        first, *others = re.findall(r"\b[A-Z]\b", text.partition(":")[2])
+        is_known = set(others) < set(known)
+        return text if is_known and first == _best_by(case, concluded["by"]) else ""
     return None
 
 
+def _best_by(case: RankingCase, by: str) -> str | None:
+    """The label that comes first by a criterion, or by all evidence; None: it is not told."""
+    best = {criterion.name: criterion.best for criterion in weighing.criteria(case)}
+    best[weighing.ALL] = LABELS[case.strongest()[0]]
+    return best.get(by)
+
+
 def _check_first(case: RankingCase, order: tuple[str, ...]) -> Iterator[str]:
-    """The candidate that comes first is the strongest, or something speaks for it."""
-    strongest = case.strongest()[0]
-    known = LABELS[: len(case.candidates)]
-    if not order or order[0] not in known or order[0] == known[strongest]:
+    """The candidate that comes first is the strongest, or the best by something."""
+    strongest = LABELS[case.strongest()[0]]
+    if not order or order[0] not in LABELS[: len(case.candidates)] or order[0] == strongest:
         return
-    criteria = weighing.criteria(case, strongest, known.index(order[0]))
-    if order[0] not in {criterion.winner for criterion in criteria}:
-        yield f"inconsistent: nothing speaks for {order[0]} against {known[strongest]}"
+    if order[0] not in {criterion.best for criterion in weighing.criteria(case)}:
+        yield f"inconsistent: {order[0]} is best by nothing, and {strongest} by all evidence"
 
 
 def _chains_in(text: str) -> list[int]:

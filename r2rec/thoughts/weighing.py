@@ -4,15 +4,15 @@
     liked it; 9 recent ratings lead to C: "Fargo", 512 ratings, 78% liked.
     Step 2: Chain 2: ...
     Step 3: No chain leads to B: "Speed", 512 ratings, 64% liked.
-    Step 4: C against F: people 34 to 12, better; recent ratings 9 to 11, worse; liked 78% to 78%,
-    even.
-    Step 5: C against B: ...
-    Step 6: C comes first, then F, then B.
+    Step 4: People: C 34 to F 12, better; C 34 to B 0, better; best by people: C.
+    Step 5: Recent ratings: C 9 to F 11, worse; F 11 to B 0, better; best by recent ratings: F.
+    Step 6: Liked: C 78% to F 78%, even; C 78% to B 64%, better; best by liked: C.
+    Step 7: By all evidence: C comes first, then F, then B.
 
-A chain is read hop by hop: the user, the item, those who rated it too, the candidate. The order of
-the evidence decides, unless the answer is one of the compared candidates and something speaks for
-it: there the evidence leaves a choice, and the answer guides it. The rest of the ranking is the
-order of the evidence.
+A chain is read hop by hop: the user, the item, those who rated it too, the candidate. What comes
+first is chosen by all evidence, or by one criterion where the answer is the best by it: there the
+evidence leaves a choice, and the answer guides it. The rest of the ranking is the order of the
+evidence. A model that learns from such thoughts learns which criterion to trust, and when.
 """
 
 from collections.abc import Sequence
@@ -26,18 +26,24 @@ COMPARED = 3
 """Candidates that are read and compared: as many as the metrics look at."""
 
 CRITERIA = ("people", "recent ratings", "liked", "rank")
-"""What is compared of two candidates, as far as the prompt tells it."""
+"""What is compared of candidates, as far as the prompt tells it."""
 
 BETTER, WORSE, EVEN = VERDICTS = ("better", "worse", "even")
 
+ALL = "all evidence"
+
 
 class Criterion(NamedTuple):
-    """One number in which two candidates are compared."""
+    """One number of each of the compared candidates."""
 
     name: str
-    first: str  # the values, as they are written
-    second: str
-    winner: str  # the label of the candidate it speaks for; "": both have the same
+    values: tuple[tuple[str, int], ...]  # label and number, the strongest candidate first
+    best: str  # the label of the best number; of equal ones, that of the strongest candidate
+
+    def lead(self) -> float:
+        """How far the best number is ahead of the next one, relative to the larger: 0 to 1."""
+        first, second = sorted((value for _, value in self.values), reverse=self.name != "rank")[:2]
+        return abs(first - second) / max(first, second, 1)
 
 
 def reason(case: RankingCase, positive: str) -> tuple[list[str], str]:
@@ -46,19 +52,18 @@ def reason(case: RankingCase, positive: str) -> tuple[list[str], str]:
     Args:
         positive: The label of the positive; "": nothing guides the choice.
     """
-    order = case.strongest()
-    best, *others = order[:COMPARED]
+    order = [LABELS[index] for index in case.strongest()]
     steps = [read_step(case, n) for n in range(len(order[:COMPARED]))]
-    steps += [comparison_step(case, best, other) for other in others]
-    first = best
-    for other in others:
-        speaks_for_it = LABELS[other] in {part.winner for part in criteria(case, best, other)}
-        if LABELS[other] == positive and speaks_for_it:
-            first = other
-    ranked = [first, *(index for index in order if index != first)]
-    labels = [LABELS[index] for index in ranked]
-    steps.append(conclusion_step(labels[:COMPARED]))
-    return steps, render_ranking(labels)
+    told = criteria(case)
+    steps += [criterion_step(criterion) for criterion in told]
+    by, first = ALL, order[0]
+    speaking = [criterion for criterion in told if criterion.best == positive]
+    if speaking and positive != first:
+        strongest = max(speaking, key=Criterion.lead)
+        by, first = strongest.name, positive
+    ranked = [first, *(label for label in order if label != first)]
+    steps.append(conclusion_step(by, ranked[:COMPARED]))
+    return steps, render_ranking(ranked)
 
 
 def read_step(case: RankingCase, n: int) -> str:
@@ -87,49 +92,62 @@ def candidate_line(case: RankingCase, index: int) -> str:
     return told
 
 
-def criteria(case: RankingCase, one: int, other: int) -> list[Criterion]:
-    """What is compared of two candidates."""
-    first = case.evidence[one]
-    second = case.evidence[other]
-    values = {
-        "people": (first.soon, second.soon),
-        "recent ratings": (first.links, second.links),
+def criteria(case: RankingCase) -> list[Criterion]:
+    """What is compared of the strongest candidates; nothing where there is but one."""
+    compared = case.strongest()[:COMPARED]
+    linked = [index for index in compared if case.evidence[index].item1 is not None]
+    numbers = {
+        "people": {index: case.evidence[index].soon for index in compared},
+        "recent ratings": {index: case.evidence[index].links for index in compared},
     }
     if case.facts:
-        values["liked"] = (case.facts[one].liked, case.facts[other].liked)
-    if first.witness and second.witness and first.item1 and second.item1:
-        values["rank"] = (first.witness, second.witness)
-    parts = []
-    for name, (one_has, other_has) in values.items():
-        parts.append(criterion(name, (LABELS[one], one_has), (LABELS[other], other_has)))
-    return parts
+        numbers["liked"] = {index: case.facts[index].liked for index in compared}
+    numbers["rank"] = {index: case.evidence[index].witness or 0 for index in linked}
+    found = []
+    for name, of_candidate in numbers.items():
+        told = len(of_candidate) > 1 and (name != "rank" or all(of_candidate.values()))
+        if told:
+            values = [(LABELS[index], number) for index, number in of_candidate.items()]
+            found.append(criterion(name, values))
+    return found
 
 
-def criterion(name: str, one: tuple[str, int], other: tuple[str, int]) -> Criterion:
-    """The comparison of two candidates, each a label with its number."""
+def criterion(name: str, values: Sequence[tuple[str, int]]) -> Criterion:
+    """Candidates by one number: each a label with its number, the strongest candidate first."""
+    best = values[0]
+    for other in values[1:]:
+        if verdict(name, best[1], other[1]) == WORSE:
+            best = other
+    return Criterion(name, tuple(values), best[0])
+
+
+def verdict(name: str, one: int, other: int) -> str:
+    """How one number of a criterion compares with another."""
+    if one == other:
+        return EVEN
+    is_more = one > other
+    prefers_more = name != "rank"  # a small rank is a good one
+    return BETTER if is_more == prefers_more else WORSE
+
+
+def criterion_step(criterion: Criterion) -> str:
+    """The best so far beside each further candidate, and what remains the best."""
+    name = criterion.name
     unit = "%" if name == "liked" else ""
-    order = [one, other]
-    order.sort(key=lambda pair: pair[1], reverse=name != "rank")  # a small rank is a good one
-    winner = order[0][0] if one[1] != other[1] else ""
-    return Criterion(name, f"{one[1]}{unit}", f"{other[1]}{unit}", winner)
-
-
-def comparison_step(case: RankingCase, one: int, other: int) -> str:
-    """Two candidates side by side."""
-    return compared(LABELS[one], LABELS[other], criteria(case, one, other))
-
-
-def compared(one: str, other: str, parts: Sequence[Criterion]) -> str:
-    """Comparisons of two candidates as a step."""
+    label, number = criterion.values[0]
     told = []
-    for part in parts:
-        verdict = EVEN
-        if part.winner:
-            verdict = BETTER if part.winner == one else WORSE
-        told.append(f"{part.name} {part.first} to {part.second}, {verdict}")
-    return f"{one} against {other}: {'; '.join(told)}."
+    for other, value in criterion.values[1:]:
+        found = verdict(name, number, value)
+        told.append(f"{label} {number}{unit} to {other} {value}{unit}, {found}")
+        if found == WORSE:
+            label, number = other, value
+    return f"{name.capitalize()}: {'; '.join(told)}; best by {name}: {criterion.best}."
 
 
-def conclusion_step(labels: Sequence[str]) -> str:
-    """Which candidates come first, second and third."""
-    return f"{', then '.join([f'{labels[0]} comes first', *labels[1:]])}."
+def conclusion_step(by: str, labels: Sequence[str]) -> str:
+    """Which candidates come first, second and third.
+
+    Args:
+        by: `ALL`, or the name of the criterion that decides which is first.
+    """
+    return f"By {by}: {', then '.join([f'{labels[0]} comes first', *labels[1:]])}."

@@ -109,9 +109,11 @@ def test_faithfulness_checks_what_thoughts_say_of_evidence() -> None:
 @pytest.mark.parametrize(
     ("conclusion", "is_true"),
     [
-        ("{0} comes first, then {1}.", True),
-        ("{5} comes first.", False),  # nothing speaks for it
-        ("Z comes first.", False),
+        ("By all evidence: {0} comes first, then {1}.", True),
+        ("By all evidence: {1} comes first, then {0}.", False),
+        ("By people: {5} comes first.", False),  # it is best by nothing
+        ("By rank: {0} comes first.", False),  # no rank is told
+        ("By all evidence: Z comes first.", False),
     ],
 )
 def test_a_conclusion_is_true_if_evidence_speaks_for_it(conclusion: str, is_true: bool) -> None:

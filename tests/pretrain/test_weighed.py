@@ -23,19 +23,36 @@ from r2rec.prompts.render import TITLE_LENGTH, clean
 from tests.pretrain.small import SMALLEST
 
 SPEC = replace(SMALLEST, chains="evidence", vocabulary=700, steps=6)
-COMPARED = re.compile(r"(people|recent ratings|liked|rank) (\d+)%? to (\d+)%?, (better|worse|even)")
+COMPARED = re.compile(
+    r"(People|Recent ratings|Liked|Rank): (.*); "
+    r"best by (people|recent ratings|liked|rank): ([A-T])\."
+)
 
 
 @given(st.integers(0, 2**32))
-def test_a_comparison_drill_has_the_right_verdicts(seed):
+def test_a_comparison_drill_is_right(seed):
     drill = weighed.comparison_drill(np.random.default_rng(seed))
-    parts = COMPARED.findall(drill.completion)
-    assert len(parts) == 3 * weighed.DRILL_STEPS
-    for name, one, other, verdict in parts:
-        gain = int(one) - int(other)
-        if name == "rank":
-            gain = -gain
-        assert verdict == ("even" if gain == 0 else "better" if gain > 0 else "worse")
+    order = re.findall(r"\b[A-T]\b", drill.prompt.partition("strongest")[2])
+    best = {"all evidence": order[0]}
+    for title, values, name, label in COMPARED.findall(drill.completion):
+        assert title.lower() == name
+        numbers = dict(re.findall(r"([A-T]) (\d+)", values))
+        assert sorted(numbers) == sorted(order)
+        steps = re.findall(r"([A-T]) (\d+)%? to ([A-T]) (\d+)%?, (\w+)", values)
+        assert [other for _, _, other, _, _ in steps] == order[1:]
+        for _, one, _, other, verdict in steps:
+            gain = (int(one) - int(other)) * (-1 if name == "rank" else 1)
+            assert verdict == ("even" if gain == 0 else "better" if gain > 0 else "worse")
+        of_best = (min if name == "rank" else max)(map(int, numbers.values()))
+        assert label == next(one for one in order if int(numbers[one]) == of_best)
+        best[name] = label
+    ((by, first, rest),) = re.findall(r"By ([a-z ]+): ([A-T]) comes first(.*)\.", drill.completion)
+    assert first == best[by]
+    assert re.findall(r"[A-T]", rest) == [label for label in order if label != first]
+    learned = re.findall(drill.learned, drill.completion)
+    # Of each criterion the verdicts, the labels that they lead to, and the best.
+    n_criteria = drill.completion.count("best by")
+    assert len(learned) == n_criteria * (2 * len(order) - 2) + 1
 
 
 @given(st.integers(0, 2**32))
@@ -137,5 +154,5 @@ def test_an_order_drill_keeps_the_order_after_the_first(seed):
     assert answer.valid
     first = answer.labels[0]
     assert first in order[:3]
-    assert f"{first} comes first" in example.given
+    assert f": {first} comes first" in example.given
     assert list(answer.labels[1:]) == [label for label in order if label != first]

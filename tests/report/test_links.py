@@ -87,8 +87,10 @@ EVIDENCE_STEPS = {
     "C against A: people 34 to 34, even; liked 8% to 2%, for C; ratings 99 to 9, for C; "
     "rank 3 to 1, for A.": "c1 c2 kC kA",
     "A against D: people 34 to 0, for A; liked 2% to 1%, for A.": "c2 kA kD",
-    "A comes first, then C, then B.": "kA kC kB",
-    "C comes first, then B, then A.": "kC kB kA",
+    "People: C 34 to A 34, even; C 34 to B 9, better; best by people: C.": "c1 c2 kC kA kB",
+    "Liked: A 2% to D 1%, better; best by liked: A.": "c2 kA kD",
+    "By liked: A comes first, then C, then B.": "kA kC kB",
+    "By all evidence: C comes first, then B, then A.": "kC kB kA",
     "Chains 1 and 2 agree; liked 100% is best, liked 2 is near.": "h c1 c2",
     "Chain 4 and chain 99 are not told.": "",
     "I think nobody liked 12% of it.": "",
@@ -122,8 +124,11 @@ def test_template_thoughts_about_evidence_link_what_they_weigh(seed: int, detail
         chain = f"c{number}" if index in in_full else "c0"
         of_candidate[index] = {chain, f"k{LABELS[index]}"}
     read = case.strongest()[:3]
-    expected = [of_candidate[index] for index in read]
-    expected += [(of_candidate[read[0]] | of_candidate[other]) - {"c0"} for other in read[1:]]
-    expected.append({f"k{LABELS[index]}" for index in read})
-    for targets, least in zip(found, expected, strict=True):
-        assert least <= targets
+    for index, targets in zip(read, found, strict=False):
+        assert of_candidate[index] <= targets
+    for targets in found[len(read) : -1]:  # a rank is told of those alone that a chain leads to
+        of_linked = {
+            target for index in read if case.evidence[index].item1 for target in of_candidate[index]
+        }
+        assert of_linked - {"c0"} <= targets
+    assert {f"k{LABELS[index]}" for index in read} <= found[-1]

@@ -38,11 +38,10 @@ Step 1: Chain 1: the user gave 4 to "Heat (1995)"; 212 others rated it; 34 of th
 Step 2: Chain 2: the user gave 3 to "Alien (1979)"; 90 others rated it; 12 of them soon rated A, \
 9 liked it; 11 recent ratings lead to A: "Speed (1994)", 300 ratings, 71% liked.
 Step 3: No chain leads to C: "Jaws (1975)", 40 ratings, 50% liked.
-Step 4: B against A: people 34 to 12, better; recent ratings 9 to 11, worse; \
-liked 64% to 71%, worse.
-Step 5: B against C: people 34 to 0, better; recent ratings 9 to 0, better; \
-liked 64% to 50%, better.
-Step 6: """
+Step 4: People: B 34 to A 12, better; B 34 to C 0, better; best by people: B.
+Step 5: Recent ratings: B 9 to A 11, worse; A 11 to C 0, better; best by recent ratings: A.
+Step 6: Liked: B 64% to A 71%, worse; A 71% to C 50%, better; best by liked: A.
+Step 7: """
 
 
 def written(case, label):
@@ -57,10 +56,11 @@ def some_case(seed):
 @pytest.mark.parametrize(
     ("positive", "conclusion", "ranking"),
     [
-        ("B", "B comes first, then A, then C.", "B > A > C"),
-        ("A", "A comes first, then B, then C.", "A > B > C"),  # two criteria speak for it
-        ("C", "B comes first, then A, then C.", "B > A > C"),  # nothing speaks for it
-        ("", "B comes first, then A, then C.", "B > A > C"),
+        ("B", "By all evidence: B comes first, then A, then C.", "B > A > C"),
+        # Its lead in recent ratings is larger than that in likes.
+        ("A", "By recent ratings: A comes first, then B, then C.", "A > B > C"),
+        ("C", "By all evidence: B comes first, then A, then C.", "B > A > C"),  # best by nothing
+        ("", "By all evidence: B comes first, then A, then C.", "B > A > C"),
     ],
 )
 def test_the_answer_guides_only_where_evidence_speaks_for_it(positive, conclusion, ranking):
@@ -160,22 +160,51 @@ def test_free_text_that_breaks_a_rule_is_rejected(old, new, rule):
 def test_the_positive_is_not_named_before_what_the_evidence_ranks_above_it():
     steps = THOUGHT.splitlines()
     swapped = [steps[1].replace("Step 2", "Step 1"), steps[0].replace("Step 1", "Step 2")]
-    thought = "\n".join([*swapped, *steps[2:]]) + "A comes first, then B, then C."
+    thought = "\n".join([*swapped, *steps[2:]]) + "By liked: A comes first, then B, then C."
     found = broken_rules(reasons(thought, "Ranking: A > B > C", "A"))
     assert found == ["masked", "leak"]
 
 
 def test_a_candidate_is_compared_after_it_is_read():
     steps = [line.partition(": ")[2] for line in THOUGHT.splitlines()]
-    order = [steps[0], steps[3], steps[1], steps[2], steps[4], "B comes first, then A, then C."]
+    concluded = "By people: B comes first, then A, then C."
+    order = [steps[0], steps[3], steps[1], steps[2], steps[4], steps[5], concluded]
     thought = "\n".join(f"Step {n}: {text}" for n, text in enumerate(order, 1))
     assert broken_rules(reasons(thought)) == ["progressive"]
 
 
-def test_nothing_speaks_for_a_choice():
-    thought = THOUGHT + "C comes first, then B, then A."
-    found = reasons(thought, "Ranking: C > B > A", "C")
-    assert found == ["inconsistent: nothing speaks for C against B"]
+@pytest.mark.parametrize(
+    ("concluded", "answer", "found"),
+    [
+        ("By liked: A comes first, then B.", "A > B > C", []),
+        ("By people: A comes first, then B.", "A > B > C", ["is not what the case says"]),
+        ("By all evidence: A comes first.", "A > B > C", ["is not what the case says"]),
+        ("By rank: A comes first.", "A > B > C", ["is not what the case says"]),  # none is told
+        (
+            "By liked: C comes first.",
+            "C > B > A",
+            ["is not what the case says", "C is best by nothing, and B by all evidence"],
+        ),
+        ("So C comes first.", "C > B > A", ["C is best by nothing, and B by all evidence"]),
+        ("I take A.", "A > B > C", []),  # in its own words
+    ],
+)
+def test_what_comes_first_is_best_by_something(concluded, answer, found):
+    reasons_found = reasons(THOUGHT + concluded, f"Ranking: {answer}", answer[0])
+    assert len(reasons_found) == len(found)
+    for reason, part in zip(reasons_found, found, strict=True):
+        assert reason.startswith("inconsistent: ")
+        assert reason.endswith(part)
+
+
+@given(st.lists(st.integers(0, 9), min_size=2, max_size=3), st.sampled_from(weighing.CRITERIA))
+def test_the_best_by_a_criterion_has_the_best_number(numbers, name):
+    values = list(zip(LABELS, numbers, strict=False))
+    found = weighing.criterion(name, values)
+    wanted = min(numbers) if name == "rank" else max(numbers)
+    assert found.best == LABELS[numbers.index(wanted)]
+    assert 0 <= found.lead() <= 1
+    assert (found.lead() == 0) == (numbers.count(wanted) > 1)
 
 
 def test_another_model_counts_by_its_rank():
@@ -185,6 +214,5 @@ def test_another_model_counts_by_its_rank():
     case = CASE._replace(evidence=told)
     thought, _ = written(case, "B")
     assert "28 liked it; another model ranks B 3; 9 recent ratings lead to B: " in thought
-    assert "liked 64% to 71%, worse; rank 3 to 1, worse." in thought
     # No chain leads to C, so the prompt does not say where the model ranks it.
-    assert "liked 64% to 50%, better." in thought
+    assert "\nStep 7: Rank: B 3 to A 1, worse; best by rank: A.\n" in thought
