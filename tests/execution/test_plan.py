@@ -114,7 +114,7 @@ def test_a_witness_is_the_baseline_of_its_name_and_places_targets_out_of_fold() 
     assert jobs["witness_fit"].choices == baseline.choices
     assert jobs["witness_fit"].inputs == baseline.inputs
     assert jobs["fit"].choices.name == "sasrec"
-    told = {"chain", "sft", "rl", "fuse R2Rec", "fuse R2Rec without RL", "fuse backbone"}
+    told = {"weigh", "chain", "sft", "rl", "fuse R2Rec", "fuse R2Rec without RL", "fuse backbone"}
     assert {name for name, job in jobs.items() if "witness_fit" in job.inputs} == told
     out_of_fold = {name for name, job in jobs.items() if "witness" in job.inputs}
     assert out_of_fold == {"think", "rl", "regress"}
