@@ -109,11 +109,13 @@ def interact(
     rng: np.random.Generator,
     per_user: int,
     hype: float,
+    choosiness: float = 3.0,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Let every user pick and rate items.
 
     Args:
         hype: How much sooner the worse of two items is picked that suit a user alike.
+        choosiness: How much taste decides what is picked.
 
     Returns:
         The items, their ratings (1 to 5) and the times (milliseconds since 1970):
@@ -122,7 +124,7 @@ def interact(
     affinity = world.affinity()
     gumbel = rng.gumbel(size=affinity.shape)
     # Gumbel top-k: a draw without replacement, in proportion to the exponential of the appeal.
-    appeal = 3.0 * affinity - hype * world.quality + gumbel
+    appeal = choosiness * affinity - hype * world.quality + gumbel
     picked = np.argsort(-appeal, axis=1)[:, :per_user]
     picked = rng.permuted(picked, axis=1)
     liking = np.take_along_axis(affinity, picked, axis=1) + world.quality[picked]

@@ -40,6 +40,7 @@ DOMAINS = (
 )
 USERS = 40
 RATINGS_PER_USER = 24
+QUALITY, HYPE, CHOOSINESS = 0.4, -1.0, 2.2  # good items are picked sooner here (`toy.interact`)
 POSITIVE_ABOVE = 3.0
 MIN_POSITIVES = 4
 RATING_SHARE = 0.1  # of the prompts of a world with chains: the paper's question on one chain
@@ -186,8 +187,8 @@ def _random_source(rng: np.random.Generator) -> TaskSource:
     """A small world. Its items and attributes have numbers; names come with each prompt."""
     n_genres = int(rng.integers(6, 20))
     n_items = int(rng.integers(60, 120))
-    world = toy.imagine(rng, USERS, n_items, n_genres)
-    picked, rating, time_ms = toy.interact(world, rng, RATINGS_PER_USER)
+    world = toy.imagine(rng, USERS, n_items, n_genres, QUALITY)
+    picked, rating, time_ms = toy.interact(world, rng, RATINGS_PER_USER, HYPE, CHOOSINESS)
     attributes = []
     for genres, decade in zip(world.genres, world.decade, strict=True):
         names = [f"g{genre}" for genre in np.flatnonzero(genres)]
