@@ -107,7 +107,7 @@ def _weights(choices: Any) -> dict[str, str]:
     from r2rec.llm.load import fingerprint
 
     digests: dict[str, str] = {}
-    for where, content in _models(choices):
+    for where, content in models(choices):
         for part, path in (("", content.path), ("adapter/", content.adapter)):
             for name, digest in fingerprint(path).items():
                 digests[f"{where}{part}{name}"] = digest
@@ -117,7 +117,7 @@ def _weights(choices: Any) -> dict[str, str]:
     return digests
 
 
-def _models(choices: Any) -> Iterator[tuple[str, Model]]:
+def models(choices: Any) -> Iterator[tuple[str, Model]]:
     """(prefix of its files' names, model): the run's own, and a teacher's."""
     teacher = getattr(choices, "teacher", None)
     for where, model in (
@@ -136,7 +136,7 @@ def _templates(choices: Any) -> dict[str, str]:
     if any(isinstance(content, Prompt) for _, content in walk_fields(choices)):
         for path in sorted(Path(str(files("r2rec.prompts"))).glob("templates/*.j2")):
             digests[f"prompts/{path.name}"] = checksum(path)
-    for _, model in _models(choices):
+    for _, model in models(choices):
         if model.chat_template:
             template = chat_template_file(model.chat_template)
             digests[f"chat/{model.chat_template}"] = checksum(template)
