@@ -78,6 +78,13 @@ STAGES = (
         curve=Curve("loss", "Training loss of the tiny backbone"),
     ),
     Stage(
+        "unpack",
+        "r2rec.llm.gguf:unpack",
+        slices.UnpackSlice,
+        slot="backbone",
+        title="unpack the weights of a GGUF file",
+    ),
+    Stage(
         "think",
         "r2rec.thoughts.think:think",
         slices.ThinkSlice,

@@ -16,6 +16,7 @@ from r2rec.base.jobs import Job
 from r2rec.base.provenance import git_revision
 from r2rec.base.store import Artefact
 from r2rec.config import Endpoint, Model, Prompt, TinySpec
+from r2rec.config.slices import UnpackSlice
 
 FOLDER = "(folder)"  # stands for the name of a local folder
 
@@ -63,7 +64,7 @@ def keyed(value: Any) -> Any:
         for spec in fields(value):
             if spec.metadata.get("in_key", True):
                 content = getattr(value, spec.name)
-                local = spec.metadata.get("local") and content and Path(content).is_dir()
+                local = spec.metadata.get("local") and content and Path(content).exists()
                 plain[spec.name] = FOLDER if local else keyed(content)
         return plain
     if isinstance(value, Mapping):
@@ -114,6 +115,8 @@ def _weights(choices: Any) -> dict[str, str]:
     tiny = getattr(choices, "tiny", None)
     if isinstance(tiny, TinySpec):
         digests.update(fingerprint(tiny.start))
+    if isinstance(choices, UnpackSlice):
+        digests.update(fingerprint(choices.file))
     return digests
 
 

@@ -215,7 +215,7 @@ def _local_models(jobs: Sequence[Job]) -> list[Model]:
         if job.stage.name == "report" or _asks_server(job.choices):
             continue
         for _, model in models(job.choices):
-            if model.path and model not in found:
+            if model.path and not model.packed and model not in found:
                 found.append(model)
     return found
 

@@ -66,12 +66,11 @@ def with_adapter(base: Any, adapter: Path | str, base_path: str, *, train: bool)
             tuned = upstream.attach_adapter(base, folder, base_path, train=train)
         wanted = upstream.adapter_weights(tuned)
         found = saved_shapes(folder / WEIGHTS)
-    except KeyError as error:
-        raise R2RecError(f"adapter {adapter} is not whole: {WEIGHTS} has no {error}") from error
     except Exception as error:  # whatever the library makes of files of others
-        raise R2RecError(
-            f"adapter {adapter} does not load on {base_path}: {reason(error)}"
-        ) from error
+        said = reason(error)
+        if isinstance(error, KeyError) and "base_model." in said:  # a module that is saved whole
+            said = f"{WEIGHTS} has no {said}"
+        raise R2RecError(f"adapter {adapter} does not load on {base_path}: {said}") from error
     missing = sorted(wanted - found.keys())
     if missing:
         raise R2RecError(

@@ -21,8 +21,8 @@ TEMPLATE_FOLDERS = {"r2rec.llm": "templates", "trl": "chat_templates"}
 
 
 def source_of(model: Model, made: Path | None) -> str:
-    """Where the weights are: the configured folder or hub id, or the backbone trained here."""
-    if model.path:
+    """Where the weights are: the configured folder or hub id, or the backbone made here."""
+    if model.path and not model.packed:
         return resolve(model.path)
     return str(made)
 

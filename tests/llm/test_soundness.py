@@ -400,7 +400,7 @@ REFUSED_ADAPTERS: dict[str, tuple[Callable[[Path, Path], Path], str]] = {
     ),
     "without its saved module": (
         changed(lambda f: adapter_without(f, "mlp"), modules_to_save=["down_proj"]),
-        r"is not whole: adapter_model\.safetensors has no 'base_model\..*down_proj",
+        r"does not load on .*: adapter_model\.safetensors has no 'base_model\..*down_proj",
     ),
     "more layers": (deeper, r"was made for another model: .* no place for 8 of its 24 weights"),
     "narrower": (narrower, r"size mismatch .*q_proj\.lora_A.*\[4, 48\].*\[4, 96\].*and \d+ more"),
