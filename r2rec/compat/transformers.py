@@ -158,9 +158,10 @@ def base_weights(tuned: Any) -> set[str]:
     PEFT saves embeddings there where a vocabulary has grown.
 
     Upstream: PEFT puts "base_model.model." before the names, and ".base_layer" into those of
-    weights that are adapted.
+    weights that are adapted, which it leaves out again in some files.
     """
-    return {name.replace(".base_layer.", ".") for name in tuned.state_dict()}
+    names = set(tuned.state_dict())
+    return names | {name.replace(".base_layer.", ".") for name in names}
 
 
 class RequestFilter:

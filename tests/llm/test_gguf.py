@@ -117,7 +117,7 @@ def model_of(file: Path) -> Model:
     return replace(typed("model=tiny").model, path=str(file), tiny=None)
 
 
-@pytest.mark.parametrize(("kind", "error"), [("F16", 0.02), ("Q8_0", 0.2)])
+@pytest.mark.parametrize(("kind", "error"), [("F16", 0.01), ("Q8_0", 0.2)])
 def test_what_is_unpacked_is_the_model(kind: str, error: float, tmp_path: Path) -> None:
     file = written(tmp_path / f"tiny-{kind}.gguf", kind)
     tmp_path = tmp_path / "unpacked"
@@ -131,7 +131,8 @@ def test_what_is_unpacked_is_the_model(kind: str, error: float, tmp_path: Path) 
     text = chat.rendered_conversation(words, prompt, reasoning=True)
     assert text == chat.rendered_conversation(AutoTokenizer.from_pretrained(TINY), prompt, True)
     ids = torch.tensor([chat.encode(words, prompt, reasoning=True)])
-    assert torch.allclose(unpacked(ids).logits, original(ids).logits, atol=error)
+    off = unpacked(ids).logits - original(ids).logits
+    assert off.abs().mean() < error
     end = words.convert_tokens_to_ids("<|end|>")
     assert turns.end_tokens(words, unpacked.generation_config) == [end]
 
