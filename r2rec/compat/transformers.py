@@ -118,6 +118,52 @@ def attach_adapter(base: Any, folder: Path, base_path: str, *, train: bool) -> A
     return tuned
 
 
+def quantisation(settings: Any) -> str | None:
+    """The method by which a model's weights are quantised; None where they are not.
+
+    Upstream: `quantization_config` of a config, with `quant_method`; old files have flags of
+    bitsandbytes alone.
+    """
+    quantised = getattr(settings, "quantization_config", None)
+    if not quantised:
+        return None
+    plain = quantised if isinstance(quantised, dict) else quantised.to_dict()
+    return str(plain.get("quant_method") or "bitsandbytes")
+
+
+def unpacks(method: str) -> bool:
+    """Whether transformers knows a method of quantisation; it would skip another silently.
+
+    Upstream: `transformers.quantizers.auto.AUTO_QUANTIZER_MAPPING`, where bitsandbytes has two
+    entries.
+    """
+    from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING
+
+    return method == "bitsandbytes" or method in AUTO_QUANTIZER_MAPPING
+
+
+def adapter_weights(tuned: Any) -> set[str]:
+    """The names that the weights of a model's adapter have in a file.
+
+    Upstream: `get_peft_model_state_dict` names them as PEFT saves them.
+    """
+    from peft import get_peft_model_state_dict
+
+    return set(get_peft_model_state_dict(tuned, save_embedding_layers=False))
+
+
+def base_weights(tuned: Any) -> set[str]:
+    """The names that the weights of the model under an adapter have in the adapter's file.
+
+    PEFT saves embeddings there where a vocabulary has grown.
+
+    Upstream: PEFT puts "base_model.model." before the names, and ".base_layer" into those of
+    weights that are adapted, which it leaves out again in some files.
+    """
+    names = set(tuned.state_dict())
+    return names | {name.replace(".base_layer.", ".") for name in names}
+
+
 class RequestFilter:
     """A processor of continuous batching that leaves each request the tokens that a rule allows.
 

@@ -94,6 +94,23 @@ def replace_rollouts(trainer: Any, rollouts: RolloutWriter) -> None:
     trainer._generate_single_turn = single_turn
 
 
+def replace_prompt_tokens(trainer: Any, encode: Callable[[Any], list[int]]) -> None:
+    """Have `encode` make the token ids of a GRPOTrainer's prompts.
+
+    Leans on: `GRPOTrainer._tokenize_prompts` takes prompts and returns (token ids, images or None,
+    further inputs of the model).
+
+    Raises:
+        R2RecError: GRPOTrainer has no such method any more.
+    """
+    private_method(trainer, "_tokenize_prompts")
+
+    def tokenize_prompts(prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
+        return [encode(prompt) for prompt in prompts], None, {}
+
+    trainer._tokenize_prompts = tokenize_prompts
+
+
 @contextmanager
 def _generating(model: Any, rollouts: RolloutWriter) -> Iterator[None]:
     """Within the block, `model.generate(...)` is `rollouts(model, <the usual one>, ...)`."""

@@ -61,7 +61,7 @@ def choice(default: str, *options: str) -> Any:
 
 
 def local_path(default: str | None = None) -> Any:
-    """A local folder or a hub id. A folder enters a key by its files' checksums, not its name."""
+    """A local path or a hub id. What is local enters a key by checksums, not its name."""
     return field(default=default, metadata={"local": True})
 
 
@@ -70,6 +70,10 @@ def not_in_key(default: Any) -> Any:
     return field(default=default, metadata={"in_key": False})
 
 
-def at(path: str) -> Any:
-    """A field of a slice (`config.slices`): where the configuration has it, as a dotted path."""
-    return field(metadata={"at": path})
+def at(path: str, *, local: bool = False) -> Any:
+    """A field of a slice (`config.slices`): where the configuration has it, as a dotted path.
+
+    Args:
+        local: As `local_path`.
+    """
+    return field(metadata={"at": path, "local": local})

@@ -65,7 +65,8 @@ class Model:
     """The backbone."""
 
     name: str = MISSING
-    path: str | None = local_path()  # folder or hub id with safetensors; null: trained from `tiny`
+    # folder or hub id with safetensors, or a GGUF file; null: trained from `tiny`
+    path: str | None = local_path()
     revision: str | None = None
     # template for training and rollouts: a file of r2rec/llm/templates or one that TRL ships
     chat_template: str | None = None
@@ -77,6 +78,11 @@ class Model:
     max_length: int = number(2048, above=0)  # tokens of prompt and completion together
     lora: Lora = field(default_factory=Lora)
     tiny: TinySpec | None = None
+
+    @property
+    def packed(self) -> bool:
+        """Whether `path` is a GGUF file, which stage `unpack` reads."""
+        return self.path is not None and self.path.endswith(".gguf")
 
 
 @dataclass

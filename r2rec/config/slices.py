@@ -87,6 +87,14 @@ class BackboneSlice:
 
 
 @dataclass(frozen=True)
+class UnpackSlice:
+    """A GGUF file, and the numbers that its weights become."""
+
+    file: str = at("model.path", local=True)
+    dtype: str = at("model.dtype")
+
+
+@dataclass(frozen=True)
 class PromptSlice:
     """What every prompt about a user depends on."""
 

@@ -16,6 +16,7 @@ from r2rec.base.jobs import Job
 from r2rec.base.provenance import git_revision
 from r2rec.base.store import Artefact
 from r2rec.config import Endpoint, Model, Prompt, TinySpec
+from r2rec.config.slices import UnpackSlice
 
 FOLDER = "(folder)"  # stands for the name of a local folder
 
@@ -63,7 +64,7 @@ def keyed(value: Any) -> Any:
         for spec in fields(value):
             if spec.metadata.get("in_key", True):
                 content = getattr(value, spec.name)
-                local = spec.metadata.get("local") and content and Path(content).is_dir()
+                local = spec.metadata.get("local") and content and Path(content).exists()
                 plain[spec.name] = FOLDER if local else keyed(content)
         return plain
     if isinstance(value, Mapping):
@@ -107,17 +108,19 @@ def _weights(choices: Any) -> dict[str, str]:
     from r2rec.llm.load import fingerprint
 
     digests: dict[str, str] = {}
-    for where, content in _models(choices):
+    for where, content in models(choices):
         for part, path in (("", content.path), ("adapter/", content.adapter)):
             for name, digest in fingerprint(path).items():
                 digests[f"{where}{part}{name}"] = digest
     tiny = getattr(choices, "tiny", None)
     if isinstance(tiny, TinySpec):
         digests.update(fingerprint(tiny.start))
+    if isinstance(choices, UnpackSlice):
+        digests.update(fingerprint(choices.file))
     return digests
 
 
-def _models(choices: Any) -> Iterator[tuple[str, Model]]:
+def models(choices: Any) -> Iterator[tuple[str, Model]]:
     """(prefix of its files' names, model): the run's own, and a teacher's."""
     teacher = getattr(choices, "teacher", None)
     for where, model in (
@@ -136,7 +139,7 @@ def _templates(choices: Any) -> dict[str, str]:
     if any(isinstance(content, Prompt) for _, content in walk_fields(choices)):
         for path in sorted(Path(str(files("r2rec.prompts"))).glob("templates/*.j2")):
             digests[f"prompts/{path.name}"] = checksum(path)
-    for _, model in _models(choices):
+    for _, model in models(choices):
         if model.chat_template:
             template = chat_template_file(model.chat_template)
             digests[f"chat/{model.chat_template}"] = checksum(template)

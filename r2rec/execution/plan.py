@@ -66,6 +66,8 @@ def _before_ranking(config: Config, all_arms: list[Arm]) -> set[str]:
     uses_weights = (writes and not config.generation.endpoint) or baseline.adapt is not None
     if uses_weights and config.model.path is None:
         names.add("backbone")
+    if uses_weights and config.model.packed:
+        names.add("unpack")
     if baseline.vectors or config.fusion.fit:
         names.add("fit")
     trained = {arm.adapter for arm in all_arms if arm.adapter}
@@ -121,7 +123,7 @@ class _Draft:
         Args:
             of: What the job is called. None: as its stage.
         """
-        name = row.name if row.name in SHARED else f"{prefix}{of or row.name}"
+        name = row.place if row.place in SHARED else f"{prefix}{of or row.name}"
         shown_arm = arm
         if arm:
             name = f"{row.place} {arm.method}"

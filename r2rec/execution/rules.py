@@ -171,8 +171,14 @@ def model_rules(config: Config) -> Rules:
     if model.path is None and model.tiny is None:
         yield f"model={model.name} has neither model.path nor model.tiny"
     for name, place in (("model.path", model.path), ("model.adapter", model.adapter)):
+        if place and place.endswith(".gguf") and name == "model.path":
+            continue
         if place and Path(place).is_absolute() and not Path(place).is_dir():  # not a hub id
             yield f"{name}={place}: No such file or directory; give a folder or a hub id"
+    if model.packed and not Path(str(model.path)).is_file():
+        yield f"model.path={model.path}: No such file; give a GGUF file of this machine"
+    elif model.packed and find_spec("gguf") is None:
+        yield f"model.path={model.path} needs pip install 'r2rec[gguf]', or weights in safetensors"
     tiny = model.tiny
     if tiny:
         if tiny.vocabulary < MIN_VOCABULARY:
@@ -198,6 +204,8 @@ def generation_rules(config: Config) -> Rules:
         if ranks and find_spec("vllm") is None:
             yield "generation=vllm needs pip install 'r2rec[vllm]'; without, use generation=hf"
     teacher = config.teacher
+    if teacher.model and teacher.model.packed:
+        yield "teacher.model.path is a GGUF file; give a folder with safetensors, or a hub id"
     if teacher.generation:
         longest = (teacher.model or config.model).max_length
         yield from _engine_rules("teacher.generation", teacher.generation, longest)

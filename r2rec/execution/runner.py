@@ -11,8 +11,8 @@ from r2rec.base.code import changed_modules
 from r2rec.base.files import write_json
 from r2rec.base.jobs import TRAIN_ON, WITNESS_FIT, Finished, Job
 from r2rec.base.workspace import Workspace
-from r2rec.config import Config
-from r2rec.execution.keys import endpoints, job_code, key_inputs, keyed
+from r2rec.config import Config, Model
+from r2rec.execution.keys import endpoints, job_code, key_inputs, keyed, models
 from r2rec.llm import ledger
 
 RESPONSES = "responses"  # folder of the store with answers of endpoints
@@ -30,6 +30,7 @@ class CurrentRun:
         self.say = say
         self.root = Path(config.artefacts).expanduser()
         self.finished: dict[str, Finished] = {}
+        self.unchecked: list[Model] = []
         ledger.begin()
         folder.mkdir(parents=True, exist_ok=True)
         self.foreign_files = cleanup.clear(folder)
@@ -40,6 +41,7 @@ class CurrentRun:
         """Do all jobs in order; the rows of metrics.json, [] where the plan has no report."""
         records: list[dict[str, Any]] = []
         signals.forget()
+        self.unchecked = _local_models(jobs)
         for job in jobs:
             signals.check()
             if job.stage.name == "report":
@@ -69,6 +71,7 @@ class CurrentRun:
         spent_before = sum(book.spent for book in books)
 
         def build(folder: Path) -> dict[str, Any]:
+            self._check_models()
             facts = self._run_stage(job, folders, folder)
             dollars = round(sum(book.spent for book in books) - spent_before, 4)
             return {"dollars": dollars, **facts} if dollars else facts
@@ -84,6 +87,15 @@ class CurrentRun:
             for book in books:
                 book.reused += artefact.facts.get("dollars", 0.0)
         return artefact
+
+    def _check_models(self) -> None:
+        """Refuse backbones that do not load, before the first artefact is made."""
+        if self.unchecked:
+            from r2rec.llm.load import check
+
+            for model in self.unchecked:
+                check(model)
+            self.unchecked = []
 
     def _raw_files(self, job: Job) -> dict[str, Path]:
         """The raw data files of a job that reads a data set."""
@@ -194,6 +206,18 @@ def _asks_server(choices: Any) -> bool:
     """Whether another machine writes the answers, which one process asks."""
     generation = getattr(choices, "generation", None)
     return generation is not None and generation.endpoint is not None
+
+
+def _local_models(jobs: Sequence[Job]) -> list[Model]:
+    """The models whose weights these jobs read, save those that the run makes itself."""
+    found: list[Model] = []
+    for job in jobs:
+        if job.stage.name == "report" or _asks_server(job.choices):
+            continue
+        for _, model in models(job.choices):
+            if model.path and not model.packed and model not in found:
+                found.append(model)
+    return found
 
 
 def _label(job: Job) -> str:

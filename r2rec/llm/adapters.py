@@ -1,6 +1,8 @@
 """LoRA adapters of others: safetensors only, and no code of theirs is run."""
 
 import json
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +11,15 @@ from r2rec.compat import transformers as upstream
 
 SETTINGS = "adapter_config.json"
 WEIGHTS = "adapter_model.safetensors"
+MAX_REASON = 300  # characters of a line of a library's message
+MAX_SHOWN = 3  # weights that a message names
 
 
 def adapter_folder(adapter: Path | str) -> Path:
     """A folder with an adapter's settings and weights. Of a hub id, these two files are fetched.
 
     Raises:
-        R2RecError: There are none, or the settings ask for code to be imported.
+        R2RecError: There are none, they are of another task, or ask for code to be imported.
     """
     from huggingface_hub import snapshot_download
 
@@ -28,10 +32,14 @@ def adapter_folder(adapter: Path | str) -> Path:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise R2RecError(
-            f"adapter {adapter} cannot be read: {first_line(error)}; give model.adapter=FOLDER"
+            f"adapter {adapter} cannot be read: {reason(error)}; give model.adapter=FOLDER"
         ) from error
     if not isinstance(settings, dict):
         raise R2RecError(f"adapter {adapter}: {SETTINGS} is not an object with settings")
+    if settings.get("task_type") not in (None, "CAUSAL_LM"):
+        raise R2RecError(
+            f"adapter {adapter} was trained for {settings['task_type']}, and not to write text"
+        )
     if upstream.imports_code(settings):
         raise R2RecError(
             f"adapter {adapter}: {SETTINGS} asks for megatron, whose code would be imported; "
@@ -49,17 +57,50 @@ def with_adapter(base: Any, adapter: Path | str, base_path: str, *, train: bool)
         train: Keep the adapter's weights trainable.
 
     Raises:
-        R2RecError: The adapter is damaged, or made for another model.
+        R2RecError: The adapter is damaged, not whole, or made for another model.
     """
-    from safetensors import SafetensorError
-
     folder = adapter_folder(adapter)
     try:
-        return upstream.attach_adapter(base, folder, base_path, train=train)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Found missing adapter keys")  # told below
+            tuned = upstream.attach_adapter(base, folder, base_path, train=train)
+        wanted = upstream.adapter_weights(tuned)
+        found = saved_shapes(folder / WEIGHTS)
+    except Exception as error:  # whatever the library makes of files of others
+        said = reason(error)
+        if isinstance(error, KeyError) and "base_model." in said:  # a module that is saved whole
+            said = f"{WEIGHTS} has no {said}"
+        raise R2RecError(f"adapter {adapter} does not load on {base_path}: {said}") from error
+    missing = sorted(wanted - found.keys())
+    if missing:
         raise R2RecError(
-            f"adapter {adapter} does not load on {base_path}: {first_line(error)}"
-        ) from error
+            f"adapter {adapter} is not whole: {len(missing)} of {len(wanted)} weights are missing "
+            f"from {WEIGHTS}, {named(missing)}"
+        )
+    of_base = upstream.base_weights(tuned)
+    unknown = sorted(key for key in found.keys() - wanted if key not in of_base)
+    if unknown:
+        raise R2RecError(
+            f"adapter {adapter} was made for another model: {base_path} has no place for "
+            f"{len(unknown)} of its {len(found)} weights, {named(unknown)}"
+        )
+    return tuned
+
+
+def saved_shapes(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of the weights in a safetensors file, from its header alone."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as weights:
+        return {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+
+
+def named(keys: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    shown = ", ".join(keys[:MAX_SHOWN])
+    if len(keys) > MAX_SHOWN:
+        shown += f" and {len(keys) - MAX_SHOWN} more"
+    return shown
 
 
 def targeted(base: Any, targets: str, where: str) -> None:
@@ -94,6 +135,14 @@ def targeted(base: Any, targets: str, where: str) -> None:
         )
 
 
-def first_line(error: Exception) -> str:
-    """The first line of a library's message, at most 200 characters."""
-    return str(error).strip().split("\n")[0][:200]
+def reason(error: Exception) -> str:
+    """One line of a library's message, with the first detail where the line announces a list."""
+    lines = [line.strip() for line in str(error).strip().split("\n") if line.strip()]
+    if not lines:
+        return type(error).__name__
+    said = lines[0][:MAX_REASON]
+    if said.endswith(":") and len(lines) > 1:
+        said += f" {lines[1][:MAX_REASON]}"
+        if len(lines) > 2:
+            said += f" (and {len(lines) - 2} more)"
+    return said

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from r2rec.llm.turns import end_token
 from r2rec.prompts.answer import split_thought
 from r2rec.prompts.cases import LABELS
 
@@ -77,14 +78,14 @@ class Grammar:
 
     def __init__(self, tokenizer: Any, reasoned: bool) -> None:
         self.reasoned = reasoned
-        self.end: int = tokenizer.eos_token_id
+        self.end = end_token(tokenizer)
         self.pieces = _token_texts(tokenizer)
         self.list_pieces = _list_pieces(tokenizer)
 
     def allowed(self, text: str, n: int) -> list[int] | None:
         """Ids of the tokens that may follow `text`, a completion that ranks `n` candidates.
 
-        None: any token may follow. With nothing left to write, the end-of-text token may.
+        None: any token may follow. With nothing left to write, the end of the turn may.
         """
         if n == 0:
             return None

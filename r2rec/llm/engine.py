@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from r2rec.base import processes
 from r2rec.base.errors import R2RecError
 from r2rec.config import Generation, Hardware, Model
-from r2rec.llm.chat import Messages, encode, rendered_conversation
+from r2rec.llm.chat import Messages, dialect, encode, rendered_conversation
 from r2rec.llm.responses import Answer
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
+from r2rec.prompts.dialects import in_dialect
 
 
 class Question(NamedTuple):
@@ -212,11 +213,12 @@ def _opened(
 ) -> list[int]:
     """Token ids of a conversation whose answer has begun, after an empty thought if one is due."""
     text = rendered_conversation(tokenizer, messages, reasoning=False)
-    closed = text.rstrip().endswith("</think>")
+    marks = dialect(tokenizer)
+    closed = text.rstrip().endswith((marks.closing.strip(), marks.plain or marks.closing.strip()))
     thought = None
     if reasoning and not closed:
         thought = ""
-    text += render_completion(thought, opening)
+    text += in_dialect(render_completion(thought, opening), marks)
     ids: list[int] = tokenizer.encode(text, add_special_tokens=False)
     return ids
 

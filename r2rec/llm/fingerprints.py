@@ -22,7 +22,7 @@ def resolve(path: str) -> str:
 
 
 def fingerprint(path: str | None) -> dict[str, str]:
-    """File name -> checksum, for a local folder of weights and tokenizer.
+    """File name -> checksum, for a local folder of weights and tokenizer, or a GGUF file.
 
     Empty for a hub id, which is known by id and revision alone. Files above 64 MiB are known by
     their size, both ends, and many blocks between.
@@ -30,17 +30,22 @@ def fingerprint(path: str | None) -> dict[str, str]:
     if path is None:
         return {}
     folder = Path(resolve(path))
+    if folder.is_file():
+        return {f"model{folder.suffix}": _checksum(folder)}
     if not folder.is_dir():
         return {}
     checksums = {}
     for file in sorted(folder.iterdir()):
         if file.suffix not in SUFFIXES and file.name not in TOKENIZER_TEXTS:
             continue
-        if file.stat().st_size <= MAX_WHOLE_BYTES:
-            checksums[file.name] = checksum(file)
-        else:
-            checksums[file.name] = _sampled_checksum(file)
+        checksums[file.name] = _checksum(file)
     return checksums
+
+
+def _checksum(file: Path) -> str:
+    if file.stat().st_size <= MAX_WHOLE_BYTES:
+        return checksum(file)
+    return _sampled_checksum(file)
 
 
 def _sampled_checksum(file: Path) -> str:

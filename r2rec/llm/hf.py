@@ -9,6 +9,7 @@ import numpy as np
 from r2rec.config import Generation, Probe
 from r2rec.llm.constrain import LogitsProcessor, label_processor
 from r2rec.llm.engine import Engine, Setup, in_process
+from r2rec.llm.turns import end_tokens, text_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +105,7 @@ def generate(
     labels: list[int] | None = None,
     reasoned: bool = False,
 ) -> list[str]:
-    """Completions of prompts (token ids), in their order, without special tokens.
+    """Completions of prompts (token ids), in their order, up to the end of the turn.
 
     Longest first, so running out of memory shows in the first batch.
 
@@ -156,6 +157,7 @@ def _continued(
 
     from r2rec.llm.sharing import sharing
 
+    ends = end_tokens(tokenizer, model.generation_config)
     batch = tokenizer.pad({"input_ids": prompts}, return_tensors="pt")
     batch = batch.to(model.device)
     ids = batch["input_ids"]
@@ -165,7 +167,7 @@ def _continued(
             **batch,
             max_new_tokens=new_tokens,
             pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=tokenizer.eos_token_id,
+            eos_token_id=ends,
             do_sample=False,
             temperature=None,
             top_p=None,
@@ -174,6 +176,5 @@ def _continued(
             **cache,
         )
     prompt_length = ids.shape[1]
-    new = output[:, prompt_length:]
-    texts: list[str] = tokenizer.batch_decode(new, skip_special_tokens=True)
-    return texts
+    new = output[:, prompt_length:].tolist()
+    return [text_of(tokenizer, row, ends) for row in new]

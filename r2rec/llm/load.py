@@ -9,8 +9,9 @@ from typing import Any
 from r2rec.base.errors import R2RecError
 from r2rec.compat import transformers as upstream
 from r2rec.config import Model
+from r2rec.llm import soundness
 from r2rec.llm.adapters import adapter_folder as adapter_folder
-from r2rec.llm.adapters import first_line, with_adapter
+from r2rec.llm.adapters import reason, with_adapter
 from r2rec.llm.adapters import targeted as targeted
 from r2rec.llm.fingerprints import fingerprint as fingerprint
 from r2rec.llm.fingerprints import resolve as resolve
@@ -20,8 +21,8 @@ TEMPLATE_FOLDERS = {"r2rec.llm": "templates", "trl": "chat_templates"}
 
 
 def source_of(model: Model, made: Path | None) -> str:
-    """Where the weights are: the configured folder or hub id, or the backbone trained here."""
-    if model.path:
+    """Where the weights are: the configured folder or hub id, or the backbone made here."""
+    if model.path and not model.packed:
         return resolve(model.path)
     return str(made)
 
@@ -30,7 +31,7 @@ def tokenizer(model: Model, made: Path | None) -> Any:
     """The tokenizer, padding on the left, with the chat template that training and rollouts share.
 
     Raises:
-        R2RecError: It is not found, or has no chat template.
+        R2RecError: It is not found, or does not fit the model or this project (`soundness`).
     """
     from transformers import AutoTokenizer
 
@@ -41,9 +42,35 @@ def tokenizer(model: Model, made: Path | None) -> Any:
         raise R2RecError(
             f"model.path={model.path} has no chat template; name one with model.chat_template=FILE"
         )
+    settings = _config(model, made)
+    soundness.check_settings(model, settings)
+    soundness.check_tokenizer(model, loaded, settings)
     if loaded.pad_token is None:
         loaded.pad_token = loaded.eos_token
     return loaded
+
+
+def check(model: Model) -> None:
+    """Refuse a model that does not load, by all that can be known without reading its weights.
+
+    Raises:
+        R2RecError: What `tokenizer` refuses; a shard or an adapter's file that is missing.
+    """
+    upstream.silence()
+    tokenizer(model, None)
+    if model.path:
+        soundness.check_shards(Path(source_of(model, None)))
+    if model.adapter:
+        adapter_folder(model.adapter)
+
+
+def _config(model: Model, made: Path | None) -> Any:
+    """The model's config in transformers."""
+    from transformers import AutoConfig
+
+    if model.architecture:
+        return _imagined_config(model.architecture)
+    return _load(AutoConfig.from_pretrained, model, made)
 
 
 def weights(
@@ -70,7 +97,8 @@ def weights(
     if model.architecture:
         base = imagined(model.architecture, dtype)
     else:
-        base = _load(_bare, model, made, dtype=dtype, use_safetensors=True)
+        base, report = _load(_bare, model, made, dtype=dtype, use_safetensors=True)
+        soundness.check_weights(source_of(model, made), report)
     adapter = adapter or model.adapter
     if adapter is not None:
         return with_adapter(base, adapter, source_of(model, made), train=train)
@@ -89,25 +117,34 @@ def imagined(architecture: Mapping[str, Any], dtype: Any) -> Any:
         R2RecError: transformers knows no such architecture.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
+    config = _imagined_config(architecture)
     # on the GPU, where there is one: to draw 8 billion numbers takes minutes elsewhere
     place: Any = nullcontext()
     if torch.cuda.is_available():
         place = torch.device("cuda")
     torch.manual_seed(0)
+    with place:
+        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+
+
+def _imagined_config(architecture: Mapping[str, Any]) -> Any:
+    from transformers import AutoConfig
+
     try:
-        with place:
-            config = AutoConfig.for_model(**architecture)
-            return AutoModelForCausalLM.from_config(config, dtype=dtype)
+        return AutoConfig.for_model(**architecture)
     except (TypeError, ValueError) as error:
         raise R2RecError(
-            f"model.architecture describes no model of transformers: {first_line(error)}"
+            f"model.architecture describes no model of transformers: {reason(error)}"
         ) from error
 
 
 def _bare(folder_or_id: str, **options: Any) -> Any:
-    """A causal language model; a folder that holds an adapter is refused."""
+    """A causal language model, and a report of which weights were found.
+
+    A folder that holds an adapter is refused.
+    """
     from transformers import AutoModelForCausalLM
 
     if upstream.holds_adapter(folder_or_id, options["revision"]):
@@ -115,13 +152,11 @@ def _bare(folder_or_id: str, **options: Any) -> Any:
             f"model.path={folder_or_id} holds an adapter: put its backbone in model.path, and the "
             "adapter in model.adapter"
         )
-    return AutoModelForCausalLM.from_pretrained(folder_or_id, **options)
+    return AutoModelForCausalLM.from_pretrained(folder_or_id, output_loading_info=True, **options)
 
 
 def _load(loader: Callable[..., Any], model: Model, made: Path | None, **options: Any) -> Any:
     """What `loader` makes of the model's source; its faults in one line."""
-    from safetensors import SafetensorError
-
     source = source_of(model, made)
     advice = (
         "give model.path=FOLDER with config.json and safetensors, "
@@ -131,8 +166,12 @@ def _load(loader: Callable[..., Any], model: Model, made: Path | None, **options
         raise R2RecError(f"cannot load model {source}: No such file or directory; {advice}")
     try:
         return loader(source, revision=model.revision, trust_remote_code=False, **options)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise R2RecError(f"cannot load model {source}: {first_line(error)}; {advice}") from error
+    except R2RecError:
+        raise
+    except ImportError as error:  # of a quantisation, or of a tokenizer's own format
+        raise R2RecError(f"cannot load model {source}: {reason(error)}") from error
+    except Exception as error:  # whatever the library makes of files of others
+        raise R2RecError(f"cannot load model {source}: {reason(error)}; {advice}") from error
 
 
 def chat_template_file(name: str) -> Path:

@@ -11,6 +11,7 @@ from r2rec.compat import transformers as upstream
 from r2rec.config import Generation
 from r2rec.llm.constrain import Grammar, masked
 from r2rec.llm.engine import Engine, Setup, in_process
+from r2rec.llm.turns import end_tokens, text_of
 
 PAGE_TOKENS = 32
 # tokens of prompts in one step on a CPU; with more, all requests wait for them
@@ -46,8 +47,9 @@ def generate_paged(
         return []
     longest = max(map(len, prompts))
     on_cpu = model.device.type == "cpu"
+    ends = end_tokens(tokenizer, model.generation_config)
     manager = model.init_continuous_batching(
-        _sampling(generation, tokenizer),
+        _sampling(generation, tokenizer.pad_token_id, ends),
         _batching(longest, len(prompts), generation, seeds[0], on_cpu),
     )
     if labels is not None:
@@ -63,19 +65,19 @@ def generate_paged(
         if labels is not None:
             arguments = {"labels": labels[index], "start": len(ids)}
         manager.add_request(ids, request_id=str(index), **arguments)
-    texts = _collected(manager, tokenizer, len(prompts))
-    return [texts[str(index)] for index in range(len(prompts))]
+    written = _collected(manager, len(prompts))
+    return [text_of(tokenizer, written[str(index)], ends) for index in range(len(prompts))]
 
 
-def _collected(manager: Any, tokenizer: Any, count: int) -> dict[str, str]:
-    """Request id -> text, when all are done. In any case the library's worker is stopped."""
+def _collected(manager: Any, count: int) -> dict[str, list[int]]:
+    """Request id -> new tokens, when all are done. In any case the library's worker is stopped."""
     from tqdm import tqdm
 
-    texts: dict[str, str] = {}
+    written: dict[str, list[int]] = {}
     manager.start()
     try:
         with tqdm(total=count, desc="rank", leave=False, disable=None) as bar:
-            while len(texts) < count:
+            while len(written) < count:
                 result = manager.get_result(timeout=POLL_SECONDS)
                 if result is None:
                     if not manager.is_running():
@@ -83,13 +85,12 @@ def _collected(manager: Any, tokenizer: Any, count: int) -> dict[str, str]:
                     continue
                 if result.error:
                     raise _stopped(result.error)
-                tokens = result.generated_tokens
-                texts[result.request_id] = tokenizer.decode(tokens, skip_special_tokens=True)
+                written[result.request_id] = result.generated_tokens
                 bar.update()
     finally:
-        manager.stop(hard_stop=len(texts) < count)
+        manager.stop(hard_stop=len(written) < count)
         manager.destroy()
-    return texts
+    return written
 
 
 def _stopped(reason: object) -> R2RecError:
@@ -97,7 +98,7 @@ def _stopped(reason: object) -> R2RecError:
     return R2RecError(f"generation=paged stopped: {line}; try generation=hf")
 
 
-def _sampling(generation: Generation, tokenizer: Any) -> Any:
+def _sampling(generation: Generation, pad: int, ends: list[int]) -> Any:
     """The library's settings of how tokens are chosen."""
     from transformers import GenerationConfig
 
@@ -111,8 +112,8 @@ def _sampling(generation: Generation, tokenizer: Any) -> Any:
         }
     return GenerationConfig(
         max_new_tokens=generation.max_new_tokens,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=pad,
+        eos_token_id=ends,
         **sampling,
     )
 

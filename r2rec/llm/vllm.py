@@ -15,6 +15,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.config import Generation
 from r2rec.llm.constrain import Grammar, answer_tail
 from r2rec.llm.engine import Engine, Prompts, Setup, on_tokens
+from r2rec.llm.turns import cleaned, end_token
 from r2rec.prompts.cases import LABELS
 
 ADAPTER_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # the values that vLLM accepts
@@ -132,9 +133,11 @@ class Writer:
         self.tokenizer = tokenizer
         self.max_new_tokens = generation.max_new_tokens
         self.grammar = grammar
-        self.common: dict[str, float] = {"temperature": 0.0}
+        self.common: dict[str, Any] = {"temperature": 0.0}
         if generation.temperature > 0:
             self.common = {"temperature": generation.temperature, "top_p": generation.top_p}
+        # vLLM itself stops at the end of text, and at what the generation config names
+        self.common |= {"stop_token_ids": [end_token(tokenizer)], "skip_special_tokens": False}
         self.stop: dict[str, Any] = {}
         if grammar is not None:
             self.stop = {"stop": [MARKER], "include_stop_str_in_output": True}
@@ -161,7 +164,7 @@ class Writer:
                 if room[index] > 0 and self._goes_on(texts[index], output.text):
                     still_unfinished.append(index)
             unfinished = still_unfinished
-        return texts
+        return [cleaned(self.tokenizer, text) for text in texts]
 
     def _params(self, text: str, labels: int, seed: int, written: int, room: int) -> Any:
         """How vLLM goes on from `text`."""

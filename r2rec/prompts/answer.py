@@ -1,7 +1,8 @@
 """The one reader of answers: reward and metric both call `parse_ranking`, so they always agree.
 
+- *Turns.* What follows the end of the model's turn, a second, invented turn, is not read.
 - *Thoughts.* Only the text after the last "</think>" is read. A thought that is asked for, or
-  opened, and never closed leaves no answer.
+  opened, and never closed leaves no answer. Other marks of thoughts: `dialects`.
 - *Markers.* "Ranking:", "Answer:", "Final ranking:" and "Final answer:", in any case and with
   markdown; of several in one line, the first. The last marker that a list follows decides, right
   or wrong: an earlier list is never preferred for being valid. Markers that open their line come
@@ -11,6 +12,9 @@
   bare, where what follows the label (a title) is never read; or labels that fill their line. A
   separated list ends at the first text that is not its separator, such as a title in brackets.
   What follows a separator must be a label, except at the very end of the text.
+  In "C: Heat > A: Fargo" titles are not read either. Labels that tie ("A = B") are no ranking.
+- *Boxes.* `<answer>` and `\\boxed{}` around a whole list, and not quoted, are as good as a marker
+  on its own line.
 - *No list after any marker.* The last line counts if it is nothing but two or more labels.
 - *Labels.* The letters as shown. Lower case, look-alikes and letters with invisible characters are
   unknown labels.
@@ -23,12 +27,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from r2rec.prompts.boxes import unboxed
 from r2rec.prompts.cases import LABELS
+from r2rec.prompts.dialects import CLOSE, OPEN, own_turn, spoken_parts
 
 RATINGS = ("1", "2", "3", "4", "5")
 
-_OPEN = "<think>"
-_CLOSE = "</think>"
 _BEFORE = r"""\[({"'`*_“‘"""  # decoration that may open a label, as a character class
 _AFTER = "*_`\"'”’)]}.:!?…"  # decoration and punctuation that may close a label
 _AROUND = _AFTER + "“‘([{ \t\r\f\v\n"
@@ -64,6 +68,14 @@ _OWN_LINE = re.compile(r"\s*+(?:<answer>)?[\s*_#`{]*+")
 
 # What before a marker makes it part of a title or an aside: 'as "', "A: ", "say 'yes", "1. ", "T. "
 _ASIDE = re.compile(r"""["“”„«»‘`(\[{<:]|(?:^|\s)'|^\W*+\w{1,2}[.)]""")
+
+# What ties a label with the next one: "A = B", "A / B"
+_TIE = re.compile(rf"{_GAP}*+[=≈≃≡~≥≤&/+]++{_GAP}*+(?=[{_BEFORE}]*+\w(?!\w))")
+
+# A label with its title, in a separated list: "C: Heat ", "**A**: Fargo"
+_TITLED = re.compile(
+    rf"[\s{_BEFORE}]*+(?P<word>\w)[{re.escape(_AFTER)}]*?:[{re.escape(_AFTER)}]*+\s"
+)
 
 # A rating, and in `more` what makes it another number: "4", "**4.0", "4/5"; more: "4.5", "3 or 4"
 _STARS = re.compile(
@@ -103,21 +115,23 @@ def unfinished(text: str, reasoned: bool = True) -> bool:
     With `reasoned`, a thought is asked for: its opening tag may stand in the prompt, so it is not
     required here.
     """
-    tail = text.rpartition(_CLOSE)[2]
-    if _OPEN in tail:
+    text = own_turn(text)
+    tail = text.rpartition(CLOSE)[2]
+    if OPEN in tail:
         return True
-    return reasoned and _CLOSE not in text
+    return reasoned and CLOSE not in text
 
 
 def split_thought(text: str, reasoned: bool) -> tuple[str | None, str]:
     """(thought, tail): the tail follows the last "</think>", and is "" in an unfinished thought."""
-    before, closing_tag, tail = text.rpartition(_CLOSE)
+    text = own_turn(text)
+    before, closing_tag, tail = text.rpartition(CLOSE)
     if unfinished(text, reasoned):
         before = text
         tail = ""
     elif not closing_tag:
         return None, text
-    thought = re.sub(rf"\A(\s*+{_OPEN})?\n?", "", before, count=1)
+    thought = re.sub(rf"\A(\s*+{OPEN})?\n?", "", before, count=1)
     return thought.removesuffix("\n"), tail.removeprefix("\n")
 
 
@@ -131,13 +145,17 @@ def parse_ranking(text: str, n_candidates: int, reasoned: bool = True) -> Parsed
     """
     if unfinished(text, reasoned):
         return ParsedAnswer((), False, "unfinished thought")
-    tail = split_thought(text, reasoned)[1]
+    tail = unboxed(split_thought(text, reasoned)[1], lambda inside: _list_from(inside, 0))
     known = tuple(LABELS[:n_candidates])
-    for start in _marked(_RANKING, tail):
-        words = _list_from(tail, start)
+    for part in spoken_parts(tail):
+        for start in _marked(_RANKING, part):
+            words = _list_from(part, start)
+            if words:
+                return _judge(words, known)
+        words = _filling(_last_line(part), least=2)
         if words:
             return _judge(words, known)
-    return _judge(_filling(_last_line(tail), least=2), known)
+    return _judge([], known)
 
 
 def parse_rating(text: str, reasoned: bool = True) -> int | None:
@@ -145,14 +163,14 @@ def parse_rating(text: str, reasoned: bool = True) -> int | None:
 
     None for anything else, "4.5" and "3 or 4" included.
     """
-    tail = split_thought(text, reasoned)[1]
-    for start in _marked(_RATING, tail):
-        number = _STARS.match(tail, start)
-        if number is None:
-            continue
-        if number["more"] or number["stars"] not in RATINGS:
-            return None
-        return int(number["stars"])
+    for part in spoken_parts(split_thought(text, reasoned)[1]):
+        for start in _marked(_RATING, part):
+            number = _STARS.match(part, start)
+            if number is None:
+                continue
+            if number["more"] or number["stars"] not in RATINGS:
+                return None
+            return int(number["stars"])
     return None
 
 
@@ -179,7 +197,7 @@ def render_completion(thought: str | None, answer: str) -> str:
     """What a model learns to write: the thought, if there is one, in its tags; then the answer."""
     if thought is None:
         return answer
-    return f"{_OPEN}\n{thought}\n{_CLOSE}\n{answer}"
+    return f"{OPEN}\n{thought}\n{CLOSE}\n{answer}"
 
 
 def thought_steps(thought: str) -> list[str]:
@@ -224,7 +242,7 @@ def _list_from(text: str, start: int) -> list[str]:
     blank = _BLANK.match(text, start)
     if blank:
         start = blank.end()
-    words = _separated(text, start) or _one_per_line(text, start)
+    words = _separated(text, start) or _titled(text, start) or _one_per_line(text, start)
     if words:
         return words
     line_end = text.find("\n", start)
@@ -243,6 +261,9 @@ def _separated(text: str, start: int) -> list[str]:
         word = chunk.rstrip(_AFTER)
         if not words:
             separator = item["separator"]
+            tied = _tied(text, item) if _is_letter(word) else ""
+            if tied:
+                return [tied]
             if separator is None or not _is_letter(word):
                 return []
         elif chunk_start == len(text):
@@ -251,8 +272,27 @@ def _separated(text: str, start: int) -> list[str]:
             return words if len(words) > 1 else []
         words.append(word or chunk or text[chunk_start])
         if item["separator"] != separator or not _is_letter(word):
+            words[-1] = _tied(text, item) or words[-1]
             break
     return words
+
+
+def _tied(text: str, item: re.Match[str]) -> str:
+    """All of "A = B", which is reported as an unknown label, where a word is tied; else ""."""
+    tie = None if item["separator"] else _TIE.match(text, item.end())
+    return text[item.start("chunk") : tie.end() + 1] if tie else ""
+
+
+def _titled(text: str, start: int) -> list[str]:
+    """The words of "C: Heat > A: Fargo" on one line; titles have no ">" (`render.clean`)."""
+    pieces = text[start:].partition("\n")[0].split(">")
+    words = []
+    for piece in pieces:
+        label = _TITLED.match(piece)
+        words.append(label["word"] if label else piece.strip(_AROUND))
+    if len(words) > 1 and _is_letter(words[0]) and _TITLED.match(pieces[0]):
+        return words
+    return []
 
 
 def _opens_clause(text: str, word: str, end: int) -> bool:
@@ -302,6 +342,8 @@ def _leading_label(body: str) -> str:
     if head:
         chunk = head["chunk"]
         word = chunk.rstrip(_AFTER)
+        if _TIE.match(body, head.end("chunk")):
+            return body.strip()
         if word != chunk or head["next"] in "(-–—:|[<=":
             return word
     return body.strip()

@@ -100,7 +100,7 @@ def about(adapter: str | None) -> dict[str, str]:
 
 def backbone_name(base: Model) -> str:
     """A backbone's hub id if it has one, else its name in conf/model."""
-    if base.path is None or base.path.startswith("r2rec:") or Path(base.path).is_dir():
+    if base.path is None or base.path.startswith("r2rec:") or Path(base.path).exists():
         return base.name
     return base.path
 

@@ -25,7 +25,7 @@ from r2rec.base.workspace import Workspace
 from r2rec.compat import trl as hooks
 from r2rec.config import Generation
 from r2rec.config.slices import RlSlice
-from r2rec.llm import chat, hf, load, runtime
+from r2rec.llm import chat, hf, load, runtime, turns
 from r2rec.prompts.answer import parse_ranking
 from r2rec.train.common import (
     CHECKPOINTS,
@@ -315,9 +315,9 @@ class _Rounds:
         rows = zip(self.encoded, answers.texts, answers.kept, strict=True)
         for prompt, texts, kept in rows:
             for index in np.flatnonzero(kept):
-                answer = self.tokenizer.encode(texts[index], add_special_tokens=False)
+                answer = turns.tokens_of(self.tokenizer, texts[index])
                 if len(answer) < self.choices.rl.max_new_tokens:
-                    answer.append(self.tokenizer.eos_token_id)
+                    answer.append(turns.end_token(self.tokenizer))
                 example = {
                     "input_ids": prompt + answer,
                     "labels": [IGNORED] * len(prompt) + answer,

@@ -1,6 +1,7 @@
 """Stage `rl`: GRPO on ranking prompts (section 3.3.2, equation 4), starting from the SFT policy."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -18,7 +19,7 @@ from r2rec.chains.chain import weighed
 from r2rec.compat import trl as hooks
 from r2rec.config import Hardware, Reward, RewardPart
 from r2rec.config.slices import RlSlice
-from r2rec.llm import chat, load, runtime
+from r2rec.llm import chat, load, runtime, turns
 from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.targets import for_rl
@@ -86,14 +87,20 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
     if adapter is None and choices.model.adapter is None:
         peft_config = lora(choices.model.lora)
     args = _arguments(choices, work)  # before the weights: ZeRO-3 settings make them load in parts
+    reasoning = choices.prompt.reasoning
+    model = load.weights(choices.model, backbone, adapter, train=True)
+    ends = turns.end_tokens(tokenizer, model.generation_config)
+    model.generation_config.eos_token_id = ends  # where TRL looks for them
+    rewards = reward_functions(choices.reward, reasoning, prompts.cases)
     trainer = GRPOTrainer(
-        model=load.weights(choices.model, backbone, adapter, train=True),
-        reward_funcs=reward_functions(choices.reward, choices.prompt.reasoning, prompts.cases),
+        model=model,
+        reward_funcs=[reading(reward, tokenizer, ends) for reward in rewards],
         args=args,
         train_dataset=Dataset.from_list(prompts.rows),
         processing_class=tokenizer,
         peft_config=peft_config,
     )
+    hooks.replace_prompt_tokens(trainer, lambda prompt: chat.encode(tokenizer, prompt, reasoning))
     share_prompts(trainer)
     listeners = [ReferenceCheck(), *probes(choices, inputs, tokenizer, "rl")]
     log = run_trainer(trainer, "rl", work.folder, listeners)
@@ -183,6 +190,23 @@ def reward_function(
 
     named.__name__ = name  # TRL's logs call it by that
     return named
+
+
+def reading(reward: RewardFunction, tokenizer: Any, ends: Sequence[int]) -> RewardFunction:
+    """A reward that reads completions as ranking does (`turns.text_of`).
+
+    TRL's own texts lack special tokens, and with them the marks of some models' thoughts.
+    """
+
+    @wraps(reward)
+    def read(completion_ids: Sequence[Sequence[int]], **columns: Any) -> list[float]:
+        conversations = []
+        for ids in completion_ids:
+            text = turns.text_of(tokenizer, ids, ends)
+            conversations.append([{"role": "assistant", "content": text}])
+        return reward(**{**columns, "completions": conversations})
+
+    return read
 
 
 def weighted_rewards(

@@ -15,7 +15,7 @@ from r2rec.base.workspace import Workspace
 from r2rec.compat import trl as hooks
 from r2rec.config import Model
 from r2rec.config.slices import SftSlice
-from r2rec.llm import chat, load, runtime
+from r2rec.llm import chat, load, runtime, turns
 from r2rec.train.common import (
     common_arguments,
     lora,
@@ -26,7 +26,10 @@ from r2rec.train.common import (
 )
 from r2rec.train.probe import probes
 
-Example = dict[str, chat.Messages]  # "prompt" and "completion", as TRL reads them
+IGNORED = -100  # a label that the loss skips
+
+Trace = tuple[str, str | None, str]  # prompt, thought, answer
+Example = dict[str, list[int]]  # "input_ids" and "labels", as TRL reads them
 
 
 @trainer_released()
@@ -48,8 +51,8 @@ def sft(choices: SftSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[
     backbone = inputs.get("backbone")
     tokenizer = load.tokenizer(choices.model, backbone)
     traces = pl.read_parquet(inputs["think"] / "traces.parquet")
-    examples = sft_examples(traces, choices.sft.samples)
-    kept, tokens, notes = _that_fit(examples, tokenizer, choices.model)
+    taken = sft_traces(traces, choices.sft.samples)
+    examples, notes = sft_examples(taken, tokenizer, choices.model)
     peft_config = None
     if choices.model.adapter is None:
         peft_config = lora(choices.model.lora)
@@ -57,7 +60,7 @@ def sft(choices: SftSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[
     trainer = SFTTrainer(
         model=load.weights(choices.model, backbone, train=True),
         args=args,
-        train_dataset=Dataset.from_list(kept),
+        train_dataset=Dataset.from_list(examples),
         processing_class=tokenizer,
         data_collator=unmasked(tokenizer.pad_token_id),
         peft_config=peft_config,
@@ -68,8 +71,8 @@ def sft(choices: SftSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[
     save_adapter(trainer.model, tokenizer, work.folder, choices.model, weights)
     losses = log["loss"].drop_nulls()
     return {
-        "samples": len(kept),
-        "tokens": tokens,
+        "samples": len(examples),
+        "tokens": sum(len(example["input_ids"]) for example in examples),
         "steps": trainer.state.global_step,
         "loss_first": losses[0],
         "loss_last": losses[-1],
@@ -77,8 +80,8 @@ def sft(choices: SftSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[
     }
 
 
-def sft_examples(traces: pl.DataFrame, samples: int) -> list[Example]:
-    """The first accepted traces, as TRL's prompt and completion conversations.
+def sft_traces(traces: pl.DataFrame, samples: int) -> list[Trace]:
+    """The first accepted traces.
 
     Each kind of task (column `task`) gets the same share of the samples.
     """
@@ -87,52 +90,54 @@ def sft_examples(traces: pl.DataFrame, samples: int) -> list[Example]:
     share = -(-samples // max(1, len(tasks)))  # rounded up
     parts = [accepted.filter(pl.col("task") == task).head(share) for task in tasks]
     taken = pl.concat(parts).head(samples)
-    examples = []
-    for prompt, thought, answer in taken.select("prompt", "thought", "answer").iter_rows():
-        example = {
-            "prompt": chat.user_turn(prompt),
-            "completion": chat.assistant_turn(thought, answer),
-        }
-        examples.append(example)
-    return examples
+    return taken.select("prompt", "thought", "answer").rows()
 
 
-def _that_fit(
-    examples: list[Example], tokenizer: Any, model: Model
-) -> tuple[list[Example], int, list[str]]:
-    """The examples to train on, the number of their tokens, and notes on those left out.
+def sft_examples(
+    traces: list[Trace], tokenizer: Any, model: Model
+) -> tuple[list[Example], list[str]]:
+    """The examples to train on, with labels on the reply alone, and notes on traces left out.
 
     Raises:
-        R2RecError: None is short enough.
+        R2RecError: None is short enough, or the labels of one do not read as its trace.
     """
-    kept = []
-    tokens = 0
+    examples: list[Example] = []
     n_spelled = 0
     n_long = 0
-    for example in examples:
-        if chat.spelled(tokenizer, example["prompt"] + example["completion"]):
+    for prompt, thought, answer in traces:
+        conversation = chat.user_turn(prompt) + chat.assistant_turn(thought, answer)
+        if chat.spelled(tokenizer, conversation):
             n_spelled += 1
             continue
-        length = _count_tokens(tokenizer, example)
-        if length > model.max_length:
+        before, reply = turns.learnt(tokenizer, prompt, thought, answer)
+        if len(before) + len(reply) > model.max_length:
             n_long += 1
             continue
-        kept.append(example)
-        tokens += length
-    if not kept:
+        labels = [IGNORED] * len(before) + reply
+        if not examples:
+            _check_labels(labels, thought, answer, tokenizer, model)
+        examples.append({"input_ids": before + reply, "labels": labels})
+    if not examples:
         raise R2RecError(f"no trace fits into model.max_length={model.max_length} tokens; raise it")
     notes = []
     if n_long:
         notes.append(f"{n_long} traces longer than model.max_length were left out")
     if n_spelled:
         notes.append(f"{n_spelled} traces that spell a control token of this model were left out")
-    return kept, tokens, notes
+    return examples, notes
 
 
-def _count_tokens(tokenizer: Any, example: Example) -> int:
-    conversation = example["prompt"] + example["completion"]
-    text = tokenizer.apply_chat_template(conversation, tokenize=False)
-    return len(tokenizer.encode(text, add_special_tokens=False))
+def _check_labels(
+    labels: list[int], thought: str | None, answer: str, tokenizer: Any, model: Model
+) -> None:
+    """Refuse labels that do not read as the thought and the answer of their trace."""
+    learnt = [token for token in labels if token != IGNORED]
+    text = turns.text_of(tokenizer, learnt, [turns.end_token(tokenizer)])
+    if not turns.says(text, thought, answer):
+        raise R2RecError(
+            f"sft would teach {text[:60]!r}... in the place of thought and answer: the chat "
+            f"template of model.path={model.path} does not fit; give model.chat_template=FILE"
+        )
 
 
 def unmasked(pad_token_id: int) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
@@ -172,6 +177,5 @@ def _arguments(choices: SftSlice, work: Workspace) -> Any:
         save_steps=spec.save_steps,
         max_length=choices.model.max_length,
         packing=False,
-        completion_only_loss=True,
         dataset_num_proc=None,
     )

@@ -7,6 +7,7 @@ from hydra.utils import get_method
 
 from r2rec.config.slices import PromptSlice
 from r2rec.llm import chat
+from r2rec.llm.turns import end_token
 from r2rec.prompts.cases import RankingCase
 from r2rec.tasks.assemble import Texts
 
@@ -92,7 +93,7 @@ def encode_answer(tokenizer: Any, question: ClosedQuestion) -> list[int]:
     """Token ids of the true answer and its end."""
     if question.answer is None:
         raise ValueError("a question to learn from needs its answer")
-    return [*_encode(tokenizer, question.answer), tokenizer.eos_token_id]
+    return [*_encode(tokenizer, question.answer), end_token(tokenizer)]
 
 
 def encode_options(tokenizer: Any, question: ClosedQuestion) -> list[list[int]]:

@@ -277,3 +277,27 @@ def test_worker_error_is_what_ended_the_worker() -> None:
     with pytest.raises(AssertionError) as caught:
         paged(rule)
     assert "MemoryError" in str(caught.value)
+
+
+# Else weights of another quantisation than transformers knows would be read as plain numbers.
+def test_methods_of_quantisation_are_known_by_name() -> None:
+    assert upstream.quantisation(LlamaConfig()) is None
+    packed = LlamaConfig(quantization_config={"quant_method": "gptq", "bits": 4})
+    assert upstream.quantisation(packed) == "gptq"
+    assert upstream.quantisation(LlamaConfig(quantization_config={"load_in_4bit": True})) == (
+        "bitsandbytes"
+    )
+    for method in ("bitsandbytes", "gptq", "awq", "compressed-tensors", "hqq", "torchao"):
+        assert upstream.unpacks(method), method
+    assert not upstream.unpacks("nope")
+
+
+# Else a whole adapter is refused, or half of one is taken.
+@pytest.mark.parametrize("saved", [None, ["norm"]])
+def test_weights_of_an_adapter_are_named_as_in_its_file(tmp_path: Path, saved: Any) -> None:
+    config = LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=saved)
+    tuned = get_peft_model(llama(), config)
+    tuned.save_pretrained(tmp_path)
+    names = set(load_file(tmp_path / "adapter_model.safetensors"))
+    assert upstream.adapter_weights(tuned) == names
+    assert "base_model.model.model.layers.0.self_attn.q_proj.weight" in upstream.base_weights(tuned)

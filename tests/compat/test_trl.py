@@ -91,7 +91,7 @@ def grpo(tmp_path_factory):
 
 def test_grpo_has_the_private_methods():
     """Else `rl` ends with an error, or its log lacks seconds of a part."""
-    for name in (*hooks.GRPO_PARTS, "_generate_single_turn"):
+    for name in (*hooks.GRPO_PARTS, "_generate_single_turn", "_tokenize_prompts"):
         assert callable(getattr(GRPOTrainer, name)), name
     parameters = inspect.signature(GRPOTrainer._get_per_token_logps_and_entropies).parameters
     expected = "self model input_ids attention_mask logits_to_keep batch_size compute_entropy"
@@ -106,9 +106,35 @@ def test_missing_private_method_is_an_error_and_not_skipped():
     class Renamed:
         pass
 
-    for hook in (hooks.replace_rollouts, hooks.replace_log_probabilities):
+    replacing = (
+        hooks.replace_rollouts,
+        hooks.replace_log_probabilities,
+        hooks.replace_prompt_tokens,
+    )
+    for hook in replacing:
         with pytest.raises(R2RecError, match=r"^TRL 1\.\S+ has no Renamed\._\w+, .*requirements"):
             hook(Renamed(), None)
+
+
+def test_prompts_are_tokenised_by_the_hook(tmp_path):
+    """Else GRPO would go on from another text than SFT and ranking."""
+    trainer = grpo_trainer(tmp_path, max_steps=1)
+    asked = []
+    prompts = []
+
+    def encode(prompt):
+        asked.append(prompt[0]["content"])
+        return [7, 8, 9]
+
+    def write(model, usual, input_ids, attention_mask, **options):
+        prompts.extend(input_ids.tolist())
+        return usual(input_ids=input_ids, attention_mask=attention_mask, **options)
+
+    hooks.replace_prompt_tokens(trainer, encode)
+    hooks.replace_rollouts(trainer, write)
+    trainer.train()
+    assert set(asked) <= set("abcd")
+    assert prompts == [[7, 8, 9]] * 4
 
 
 def test_rollouts_are_written_by_the_hook(grpo):
@@ -389,6 +415,6 @@ def test_hooks_import_no_package_that_uses_them():
 
 def test_hooks_change_no_class():
     """A hook acts on the trainer that it is given, and importing the hooks does nothing."""
-    for name in (*hooks.GRPO_PARTS, "_generate_single_turn"):
+    for name in (*hooks.GRPO_PARTS, "_generate_single_turn", "_tokenize_prompts"):
         assert getattr(GRPOTrainer, name).__module__.startswith("trl."), name
     assert Accelerator.backward.__module__.startswith("accelerate.")

@@ -164,7 +164,8 @@ def with_choices(job, new_choices):  # type: ignore[no-untyped-def]
 
 
 def test_prompt_and_chat_templates_enter_the_key() -> None:
-    job = next(j for j in plan(checked_config(composed())) if j.name == "sft")
+    named = composed("model.chat_template=tiny.jinja")
+    job = next(j for j in plan(checked_config(named)) if j.name == "sft")
     templates = key_inputs(job, {}, {})["templates"]
     assert {"prompts/ranking.j2", "chat/tiny.jinja"} <= set(templates)
 

@@ -14,13 +14,16 @@ from r2rec.prompts.answer import (
     thought_steps,
 )
 from r2rec.prompts.cases import LABELS
+from r2rec.prompts.dialects import own_turn
 
 TWENTY = LABELS[:20]
 NONE, THOUGHT = "none found", "unfinished thought"
 ORDER = " > ".join(TWENTY)
 
 prefixes = st.permutations(TWENTY).flatmap(lambda p: st.integers(1, 20).map(lambda n: tuple(p[:n])))
-prose = st.text(max_size=60).filter(lambda t: "</think>" not in t)
+# not even a control token: hypothesis finds those in the source
+calm = st.text().filter(lambda t: own_turn(t) == t)
+prose = st.text(max_size=60).filter(lambda t: "</think>" not in t and own_turn(t) == t)
 FRAGMENTS = (
     "Ranking:~Answer: ~**Final answer:** ~\n~\n1. ~\n- ~ > ~, ~|~A~B~T~Z~I think~Heat~ ~"
     '<think>~</think>~(~"~[~`~*~А~\u200b~\u200f~\0'
@@ -100,6 +103,45 @@ OUTPUTS = [
     ("Ranking: B > A\nFinal ranking: b > a", "unknown label b"),
     ("Ranking: B > A\nFinal ranking: A > A", "duplicate label A"),
     ("Ranking: B > A\nFinal ranking: as above", "BA"),
+    # boxes
+    ("<answer>B > A</answer>", "BA"),
+    ("<answer>\nB > A > C\n</answer>", "BAC"),
+    ("<answer>\n1. C\n2. A: Heat\n</answer>", "CA"),
+    ("Here it is: <answer>B, A</answer>", "BA"),
+    ("<answer>I liked B</answer>", NONE),
+    (r"\boxed{B > A > C}", "BAC"),
+    (r"The final answer is: $\boxed{B > A}$.", "BA"),
+    (r"**Final answer**: \(\boxed{\text{B} \succ \text{A}}\)", "BA"),
+    (r"\boxed{\text{Ranking: B > A}}", "BA"),
+    ("Ranking: B > A\n\n$\\boxed{A > B}$", "AB"),
+    ("$\\boxed{A > B}$\nRanking: B > A", "BA"),
+    (r"\boxed{B > Z}", "unknown label Z"),
+    ("Ranking: B > A\n1. C: \\boxed{T, S}", "BA"),  # a title
+    ('Ranking: B > A\nHe saw "\\boxed{T > S}" again.', "BA"),
+    # ties
+    ("Ranking: C > A = B", "unknown label A = B"),
+    ("Ranking: C = A > B", "unknown label C = A"),
+    ("Ranking: C > A ≈ B > D", "unknown label A ≈ B"),
+    ("Ranking: C > A/B", "unknown label A/B"),
+    ("Ranking: C > A & B", "unknown label A & B"),
+    ("Ranking: B > A\nFinal ranking: C = A", "unknown label C = A"),
+    ("<answer>C > A = B</answer>", "unknown label A = B"),
+    ("Ranking: C > A, as C = crime", "CA"),
+    # titles behind labels
+    ("Ranking: C: Heat > A: Fargo", "CA"),
+    ("Ranking: C: Heat, 1995 (Crime) > A: Fargo > B", "CAB"),
+    ("Ranking: **C**: Heat > **A**: A Bug's Life", "CA"),
+    ("Ranking: C: Heat > Fargo", "unknown label Fargo"),
+    ("<answer>C: Heat > A: Fargo</answer>", "CA"),
+    # a second turn, which is invented
+    ("Ranking: B > A<|im_end|>\n<|im_start|>assistant\nRanking: A > B", "BA"),
+    ("Ranking: B > A</s>[INST] Again [/INST] Ranking: A > B", "BA"),
+    ("Ranking: B > A<end_of_turn>\n<start_of_turn>user\nRanking: A > B", "BA"),
+    ("Ranking: B > A<|user|>Again<|assistant|>Ranking: A > B", "BA"),
+    ("Ranking: B > A\n\nUser: Again\n\nAssistant: Ranking: A > B", "BA"),
+    ("Ranking: B > A\nHuman: Ranking: A > B", "BA"),
+    ("User: likes crime\nRanking: B > A", "BA"),
+    ("<|im_end|>\n<|im_start|>assistant\nRanking: A > B", NONE),
     # truncated
     ("Ranking: B > A >", "BA"),
     ("Ranking: B > A > \n", "BA"),
@@ -195,6 +237,21 @@ def test_parse_ranking_reads_realistic_outputs(tail, expected, thought):
         ("<think>\nso Ranking: B > A", False, THOUGHT),
         ("<think>a</think>\n<think>Ranking: B > A", True, THOUGHT),
         ("<think>\nRanking: B > A\n</think>", True, NONE),
+        ("<|start_header_id|>assistant<|end_header_id|>\n\nRanking: B > A<|eot_id|>", False, "BA"),
+        ("<|im_start|>assistant\n<think>a</think>Ranking: B > A<|im_end|>", True, "BA"),
+        ("<think>a<|im_end|></think>Ranking: B > A", True, THOUGHT),
+        ("<think>a</think>Ranking: B > A<|im_end|><think>b</think>Ranking: A > B", True, "BA"),
+        (
+            "<|channel|>analysis<|message|>A > B<|end|>"
+            "<|start|>assistant<|channel|>final<|message|>Ranking: B > A<|return|>",
+            True,
+            "BA",
+        ),
+        ("<|channel|>analysis<|message|>so Ranking: B > A", True, THOUGHT),
+        ("analysisRanking: A > BassistantfinalRanking: B > A", True, "BA"),
+        ("[THINK]Ranking: A > B[/THINK]Ranking: B > A", True, "BA"),
+        ("Ranking: A > B[/THINK]Ranking: B > A", True, "BA"),
+        ("<|channel>thought\nRanking: A > B\n<channel|>Ranking: B > A<turn|>", True, "BA"),
         ("", True, THOUGHT),
     ],
 )
@@ -203,19 +260,19 @@ def test_parse_ranking_ignores_thoughts(text, reasoned, expected):
     assert (answer.problem or "".join(answer.labels)) == expected
 
 
-@given(prefixes, st.none() | st.text())
+@given(prefixes, st.none() | calm)
 def test_parse_ranking_inverts_render(labels, thought):
     text = render_completion(thought, render_ranking(labels))
     assert parse_ranking(text, 20, reasoned=thought is not None) == (labels, True, None)
 
 
-@given(st.sampled_from([1, 2, 3, 4, 5, 1.0, 5.0, "4"]), st.none() | st.text())
+@given(st.sampled_from([1, 2, 3, 4, 5, 1.0, 5.0, "4"]), st.none() | calm)
 def test_parse_rating_inverts_render(rating, thought):
     text = render_completion(thought, render_rating(rating))
     assert parse_rating(text, reasoned=thought is not None) == int(rating)
 
 
-@given(st.none() | st.text(), prose)
+@given(st.none() | calm, prose)
 def test_split_thought_inverts_render_completion(thought, answer):
     if thought is None:
         assert split_thought(answer, reasoned=False) == (None, answer) or "<think>" in answer
@@ -299,6 +356,8 @@ def test_thought_steps(thought, steps):
 
 
 UNITS = (
+    "<answer>A > B</answer>~<answer>~\\boxed{~\\boxed{A, B} ~{}~A = ~"
+    "C: x > ~User: ~<|im_end|>~[THINK]~"
     "Ranking: ~Ranking: A > B\n~Ranking: C, I think\n~Ranking:\n1. C\n   ~Ranking: ```\n~"
     "Ranking: A good ~\nRanking: A good~Answer: I\n   ~A > ~A ~*~ ~\n~\0~(~- ~> ~1.~1. C\n~"
     'final ~Step 1: a\n~Rating: 4 ~"ranking~<think></think>~</think>'

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 
 from r2rec.config import Reward, RewardPart
+from r2rec.llm import turns
 from r2rec.pretrain.levels import WEIGHED
 from r2rec.pretrain.weighed import random_case
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.thoughts import weighing
 from r2rec.train import rewards
-from r2rec.train.rl import Prompts, reward_function, reward_functions, weighted_rewards
+from r2rec.train.rl import Prompts, reading, reward_function, reward_functions, weighted_rewards
+from tests.llm.test_turns import tokenizer
 from tests.small import typed
 
 THOUGHT = "Step 1: a.\nStep 2: b.\nStep 3: c."
@@ -54,6 +56,21 @@ def test_answers_are_read_as_the_prompt_asked() -> None:
     assert reward_function("ranking", part("linear_reward"), reasoned=True)(
         completions=bare, **COLUMNS
     ) == [0, 0, 0]
+
+
+@pytest.mark.parametrize("template", ["gptoss", "magistral", "qwen3", "deepseek_r1_distill"])
+def test_rollouts_are_read_as_ranking_reads_them(template: str) -> None:
+    """TRL drops special tokens, and with them some models' marks of thoughts: it reads tokens."""
+    made = tokenizer(template)
+    ends = turns.end_tokens(made)
+    ids = turns.learnt(made, "Rank them.", THOUGHT, render_ranking("BAC")).reply
+    plain = made.batch_decode([ids], skip_special_tokens=True)
+    given = {"positive": ["B"], "n_candidates": [3], "completion_ids": [ids]}
+    given |= {"completions": messages(plain)}
+    reward = reward_function("ranking", part("linear_reward"), reasoned=True)
+    read = reading(reward, made, ends)
+    assert read(**given) == [1]
+    assert read.__name__ == "ranking"
 
 
 def test_last_message_is_the_completion() -> None:

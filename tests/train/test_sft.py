@@ -9,7 +9,7 @@ from trl import SFTConfig, SFTTrainer
 
 from r2rec.base.errors import R2RecError
 from r2rec.llm import chat, load
-from r2rec.train.sft import _that_fit, sft_examples, unmasked
+from r2rec.train.sft import sft_examples, sft_traces, unmasked
 from tests.small import typed
 
 THOUGHT = "Step 1: The user liked A.\nStep 2: So B, then C."
@@ -49,7 +49,6 @@ def trained_on(tokenizer, examples, folder):
         bf16=False,
         report_to=[],
         packing=False,
-        completion_only_loss=True,
         max_length=2048,
         per_device_train_batch_size=2,
         dataloader_pin_memory=False,
@@ -97,16 +96,23 @@ TEMPLATES = {
 }
 
 
-def tokenizer_with(template):
-    return load.tokenizer(typed("model=tiny", f"model.chat_template={template}").model, None)
+def model_with(template):
+    return typed("model=tiny", f"model.chat_template={template}").model
+
+
+def examples_of(table, samples, template="tiny.jinja"):
+    """The tokenizer, and all examples of these traces."""
+    model = model_with(template)
+    tokenizer = load.tokenizer(model, None)
+    return tokenizer, sft_examples(sft_traces(table, samples), tokenizer, model)[0]
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
 def test_loss_is_on_thought_answer_and_end_of_turn(tmp_path, template):
     """And on nothing else; what stands before it is what a rollout goes on from."""
-    tokenizer = tokenizer_with(template)
+    tokenizer, examples = examples_of(traces(2), 2, template)
     turn, before, between, end = TEMPLATES[template]
-    pairs = trained_on(tokenizer, sft_examples(traces(2), 2), tmp_path)
+    pairs = trained_on(tokenizer, examples, tmp_path)
     assert len(pairs) == 2
     for k, (context, learned) in enumerate(pairs):
         assert learned == before + THOUGHT + between + ANSWER + end
@@ -114,46 +120,51 @@ def test_loss_is_on_thought_answer_and_end_of_turn(tmp_path, template):
         assert context.endswith(turn)
 
 
-def test_loss_without_a_thought_is_on_answer_and_end_of_turn(tmp_path):
-    tokenizer = tokenizer_with("tiny.jinja")
-    examples = sft_examples(traces(1, thought=None), 1)
+@pytest.mark.parametrize("template", ["tiny.jinja", "deepseek_r1_distill.jinja"])
+def test_loss_without_a_thought_is_on_answer_and_end_of_turn(tmp_path, template):
+    """R1's templates open a thought all the same: it is closed here as in rollouts and ranking."""
+    tokenizer, examples = examples_of(traces(1, thought=None), 1, template)
     ((context, learned),) = trained_on(tokenizer, examples, tmp_path)
-    assert learned == f"{ANSWER}<|end|>"
+    assert learned == ANSWER + ("<|end|>" if template == "tiny.jinja" else "<｜end▁of▁sentence｜>")
     assert context == chat.rendered_conversation(tokenizer, f"{PROMPT} 0", False)
 
 
 @pytest.mark.parametrize(("samples", "expected"), [(4, 4), (5, 5), (20, 8)])
 def test_each_kind_of_task_gets_its_share(samples, expected):
     table = pl.concat([traces(8, ("ranking", "rating")), traces(3, accepted=False)])
-    examples = sft_examples(table, samples)
-    assert len(examples) == expected
-    kinds = [int(e["prompt"][0]["content"].split()[-1]) % 2 for e in examples]
+    taken = sft_traces(table, samples)
+    assert len(taken) == expected
+    kinds = [int(prompt.split()[-1]) % 2 for prompt, _, _ in taken]
     assert kinds == sorted(kinds)
     assert kinds.count(0) == min(4, (samples + 1) // 2)
 
 
 def test_traces_that_do_not_fit_are_left_out_with_a_note():
-    model = typed("model=tiny").model
-    tokenizer = load.tokenizer(model, None)
-    examples = sft_examples(traces(2), 2)
-    long = sft_examples(traces(1, thought=THOUGHT * 200), 1)
-    spelled = sft_examples(traces(1, thought="So <|end|> it is."), 1)
-    kept, tokens, notes = _that_fit(examples + long + spelled, tokenizer, model)
-    assert kept == examples
-    lengths = []
-    for example in examples:
-        text = tokenizer.apply_chat_template(
-            example["prompt"] + example["completion"], tokenize=False
-        )
-        lengths.append(len(tokenizer.encode(text, add_special_tokens=False)))
-    assert tokens == sum(lengths)
+    model = model_with("tiny.jinja")
+    tokenizer, fair = examples_of(traces(2), 2)
+    long = traces(1, thought=THOUGHT * 200)
+    spelled = traces(1, thought="So <|end|> it is.")
+    taken = [row for table in (traces(2), long, spelled) for row in sft_traces(table, 2)]
+    examples, notes = sft_examples(taken, tokenizer, model)
+    assert examples == fair
     assert notes == [
         "1 traces longer than model.max_length were left out",
         "1 traces that spell a control token of this model were left out",
     ]
     model.max_length = 10
     with pytest.raises(R2RecError, match=r"no trace fits into model\.max_length=10 tokens; raise"):
-        _that_fit(examples, tokenizer, model)
+        sft_examples(taken, tokenizer, model)
+
+
+def test_labels_that_do_not_read_as_their_trace_are_refused(monkeypatch):
+    """Whatever a template does to thought and answer, nothing else is taught."""
+    model = model_with("tiny.jinja")
+    tokenizer = load.tokenizer(model, None)
+    monkeypatch.setattr("r2rec.llm.turns.reply", lambda *_: f"{ANSWER}<|end|>")
+    with pytest.raises(
+        R2RecError, match=r"^sft would teach 'Ranking: B > A > C'\.\.\. in the place"
+    ):
+        sft_examples(sft_traces(traces(1), 1), tokenizer, model)
 
 
 def test_batch_has_positions_for_a_mask_and_can_be_pinned():
