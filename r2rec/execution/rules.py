@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from r2rec.base.errors import R2RecError
 from r2rec.base.tracking import TRACKERS
 from r2rec.config import Config, Dataset, Generation
+from r2rec.evaluate.names import metric_mistakes
 from r2rec.execution.hardware_rules import hardware_rules
 from r2rec.execution.leaf_rules import leaf_rules
 from r2rec.execution.methods import fitted_counters, reads_cases
@@ -148,6 +149,8 @@ def protocol_rules(config: Config) -> Rules:
         size = config.dataset.params.get(key)
         if isinstance(size, int) and size < 1:
             yield f"dataset.params.{key}={size} should be 1 or more"
+    for mistake in metric_mistakes(protocol.metrics, candidates):
+        yield f"evaluation.metrics: {mistake}"
     if protocol.users < 1:
         yield f"evaluation.users={protocol.users}; rank at least one"
     if protocol.min_positives < 3:

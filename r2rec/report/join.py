@@ -131,9 +131,10 @@ def join(folder: Path) -> list[dict[str, Any]]:
     tables = folder / "tables"
     write_tables(records, tables)
 
-    hits = compare.hits_by_setting(arms)
-    differences = compare.paired_differences(hits)
-    variations = compare.variations(hits)
+    metric = compare.main_metric(arms)
+    scores = compare.scores_by_setting(arms, metric)
+    differences = compare.paired_differences(scores, metric)
+    variations = compare.variations(scores)
     lines = [compare.difference_line(row) for row in differences]
     write_text(tables / "differences.txt", "\n".join(lines) + "\n")
     write_json(tables / "differences.json", differences)

@@ -18,7 +18,7 @@ from r2rec.report.cases import browser
 from r2rec.report.curves import training_curves
 from r2rec.report.diagnosis import DiagnosisText, diagnosis
 from r2rec.report.forecast import forecast
-from r2rec.report.forest import forest
+from r2rec.report.forest import forest, forest_caption
 from r2rec.report.page import write_page
 from r2rec.report.records import published_rows
 from r2rec.report.tables import results_table, write_tables
@@ -67,7 +67,7 @@ def write_report(config: Config, finished: Sequence[Finished], folder: Path) -> 
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     diagnosed = _diagnosis(config, finished, folder)
-    figures = {"HitRatio@1 with 95% bootstrap intervals over users": forest(records, plots)}
+    figures = {forest_caption(records): forest(records, plots)}
     figures |= training_curves(finished, plots)
     figures |= diagnosed.figures
     cases = None
@@ -135,12 +135,13 @@ def _records(
     records = []
     for row in ranked:
         record = summarise(
-            per_user(row.rankings),
+            per_user(row.rankings, config.evaluation.metrics),
             method=row.arm.method,
             variant=row.arm.variant,
             dataset=config.dataset.name,
             train_dataset=_train_dataset(config, row.arm, trained_elsewhere),
             seed=config.seed,
+            names=config.evaluation.metrics,
             resamples=config.evaluation.resamples,
             rng_seed=config.seed,
         )
