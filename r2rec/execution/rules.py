@@ -149,7 +149,7 @@ def protocol_rules(config: Config) -> Rules:
         size = config.dataset.params.get(key)
         if isinstance(size, int) and size < 1:
             yield f"dataset.params.{key}={size} should be 1 or more"
-    for mistake in metric_mistakes(protocol.metrics, candidates):
+    for mistake in metric_mistakes(list(map(str, protocol.metrics)), candidates):
         yield f"evaluation.metrics: {mistake}"
     if protocol.users < 1:
         yield f"evaluation.users={protocol.users}; rank at least one"

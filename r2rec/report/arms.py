@@ -28,8 +28,12 @@ class JoinedArm(NamedTuple):
         return arm_of(self.record)
 
     def same_result(self, other: "JoinedArm") -> bool:
-        """Whether this is the very same result, not another one with equal figures."""
-        return self.record == other.record and self.key == other.key
+        """Whether this is the very same result, not another one with equal figures.
+
+        Intervals may be of more or fewer resamples of it.
+        """
+        mine, theirs = ({**arm.record, "ci95": None} for arm in (self, other))
+        return mine == theirs and self.key == other.key
 
 
 def collected_arms(folder: Path) -> list[JoinedArm]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 WIDTH = 80
 GAP = "  "
 LEAST_TEXT = 12  # columns that a text keeps, however wide the table
+LONGEST_WORD = 24  # a longer word may be broken
 COUNTS = ("users", "seeds")  # columns of numbers that say what was measured
 
 Cells = Sequence[Sequence[str]]
@@ -69,7 +70,7 @@ def _said(name: str, value: str) -> str:
 def _in_parts(cells: Cells, texts: int, width: int) -> list[Cells]:
     """The table in as many as it takes for the numbers of each to fit beside short texts."""
     widths = _widths(cells)
-    taken = sum(min(widths[column], LEAST_TEXT) + len(GAP) for column in range(texts))
+    taken = sum(least + len(GAP) for least in _least_widths(cells, texts))
     parts: list[list[int]] = [[]]
     free = width - taken + len(GAP)
     for column in range(texts, len(widths)):
@@ -84,7 +85,7 @@ def _in_parts(cells: Cells, texts: int, width: int) -> list[Cells]:
 
 def _wrapped(cells: Cells, texts: int, width: int) -> str:
     """The table, with texts on as many lines as it takes to fit."""
-    limits = _text_widths(_widths(cells), texts, width)
+    limits = _text_widths(cells, texts, width)
     lines = []
     for row in cells:
         columns = [_lines(cell, limit) for cell, limit in zip(row, limits, strict=False)]
@@ -96,14 +97,26 @@ def _wrapped(cells: Cells, texts: int, width: int) -> str:
     return aligned(lines, texts)
 
 
-def _text_widths(widths: Sequence[int], texts: int, width: int) -> list[int]:
-    """The widths of the texts, the widest ones narrowed until the table fits."""
-    limits = list(widths[:texts])
-    excess = sum(widths) + len(GAP) * (len(widths) - 1) - width
-    while excess > 0 and limits and max(limits) > LEAST_TEXT:
-        limits[limits.index(max(limits))] -= 1
-        excess -= 1
+def _text_widths(cells: Cells, texts: int, width: int) -> list[int]:
+    """The widths of the texts, those with most room to spare narrowed until the table fits."""
+    limits = _widths(cells)[:texts]
+    least = _least_widths(cells, texts)
+    for _ in range(_total(cells) - width):
+        spare = [limit - floor for limit, floor in zip(limits, least, strict=True)]
+        if not spare or max(spare) <= 0:
+            break
+        limits[spare.index(max(spare))] -= 1
     return limits
+
+
+def _least_widths(cells: Cells, texts: int) -> list[int]:
+    """The widths that texts keep, however wide the table: that of their longest words."""
+    least = []
+    for column, width in enumerate(_widths(cells)[:texts]):
+        words = [word for row in cells for word in row[column].split()]
+        longest = min(LONGEST_WORD, max(map(len, words), default=0))
+        least.append(min(width, max(LEAST_TEXT, longest)))
+    return least
 
 
 def _lines(text: str, width: int) -> list[str]:
