@@ -35,7 +35,7 @@ def run(
     """
     from r2rec import config
     from r2rec.base.claims import register_resolver
-    from r2rec.compat.hydra import composition_error, run_error
+    from r2rec.compat.hydra import as_lists, composition_error, run_error
     from r2rec.config.place import CONF
     from r2rec.execution.entry import run_config
     from r2rec.execution.rerun import composed, merged_overrides, run_folder
@@ -46,7 +46,7 @@ def run(
     register_resolver()
     folders = [str(Path(config_dir).resolve())] if config_dir else []
     try:
-        cfg = composed(merged_overrides((), overrides), folders, CONF)
+        cfg = composed(merged_overrides((), as_lists(overrides)), folders, CONF)
         folder = run_folder(cfg, overrides)
         run_config(cfg, folder, say)
     except Exception as error:

@@ -57,14 +57,17 @@ def _without_constants(cells: Cells, texts: int) -> tuple[str, Cells, int]:
         and column > 0
         and (column < texts or name in COUNTS)
     }
-    common = ", ".join(_said(header[column], rows[0][column]) for column in sorted(constant))
+    said = [_said(header[column], rows[0][column]) for column in sorted(constant)]
+    common = ", ".join(filter(None, said))
     kept = [column for column in range(len(header)) if column not in constant]
     rest = [[row[column] for column in kept] for row in cells]
     return common, rest, sum(column < texts for column in kept)
 
 
 def _said(name: str, value: str) -> str:
-    return f"{value} {name}" if name in COUNTS else f"{name} {value or '-'}"
+    if name in COUNTS:
+        return f"{value} {name}"
+    return f"{name} {value}" if value else ""
 
 
 def _in_parts(cells: Cells, texts: int, width: int) -> list[Cells]:

@@ -15,6 +15,7 @@ from r2rec.base.claims import claimed, in_use
 from r2rec.base.console import say, warn
 from r2rec.base.errors import R2RecError
 from r2rec.base.store import MANIFEST
+from r2rec.compat.hydra import key_of, swept
 
 _claims = ExitStack()  # of this process's sweep; a claim cannot be pickled with a callback
 
@@ -28,8 +29,12 @@ class Join(Callback):
     Every run makes one, also `--help`: heavy modules are imported where they are used.
     """
 
+    varied: "Sequence[str]" = ()  # keys that differ between jobs
+    n_jobs: int | None = None  # None: the sweeper does not say
+
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         """Claim the sweep's folder, and remove the results of an earlier sweep in it."""
+        self.varied, self.n_jobs = swept(config.hydra)
         if config.dry:
             return
         folder = _sweep_folder(config)
@@ -42,9 +47,13 @@ class Join(Callback):
         atexit.register(_claims.close)
 
     def on_job_start(self, config: Any, **kwargs: Any) -> None:
-        """Remove Hydra's own record of the sweep."""
+        """Say which job of a sweep begins, and remove Hydra's own record of the sweep."""
         if config.hydra.mode == RunMode.MULTIRUN:
             _forget_overrides(_sweep_folder(config))
+            words = [word for word in config.hydra.overrides.task if key_of(word) in self.varied]
+            of_all = f" of {self.n_jobs}" if self.n_jobs else ""
+            name = f"job {config.hydra.job.num + 1}{of_all}"
+            say(f"\n{name}: {' '.join(words) or 'as it is'}")
 
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
         """Join the results of all jobs, or show those of a tuning sweep, which has no report."""

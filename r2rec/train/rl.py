@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
+from r2rec.base.progress import note
 from r2rec.base.workspace import Workspace
 from r2rec.chains import witness
 from r2rec.chains.chain import weighed
@@ -19,6 +20,7 @@ from r2rec.compat import trl as hooks
 from r2rec.config import Hardware, Reward, RewardPart
 from r2rec.config.slices import RlSlice
 from r2rec.llm import chat, load, runtime
+from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.targets import for_rl
@@ -88,7 +90,10 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
     args = _arguments(choices, work)  # before the weights: ZeRO-3 settings make them load in parts
     trainer = GRPOTrainer(
         model=load.weights(choices.model, backbone, adapter, train=True),
-        reward_funcs=reward_functions(choices.reward, choices.prompt.reasoning, prompts.cases),
+        reward_funcs=watched(
+            reward_functions(choices.reward, choices.prompt.reasoning, prompts.cases),
+            choices.prompt.reasoning,
+        ),
         args=args,
         train_dataset=Dataset.from_list(prompts.rows),
         processing_class=tokenizer,
@@ -183,6 +188,20 @@ def reward_function(
 
     named.__name__ = name  # TRL's logs call it by that
     return named
+
+
+def watched(functions: list[RewardFunction], reasoned: bool) -> list[RewardFunction]:
+    """The parts of a reward; the first one also tells the bar how many answers can be read."""
+    first, *others = functions
+
+    def named(completions: Sequence[chat.Messages], **columns: Any) -> list[float]:
+        rows = zip(completions, columns["n_candidates"], strict=True)
+        valid = [parse_ranking(turns[-1]["content"], n, reasoned).valid for turns, n in rows]
+        note(valid=sum(valid) / max(1, len(valid)))
+        return first(completions=completions, **columns)
+
+    named.__name__ = first.__name__
+    return [named, *others]
 
 
 def weighted_rewards(
