@@ -15,6 +15,7 @@ from r2rec.base.store import disk_error
 from r2rec.base.tracking import trackers_open
 from r2rec.config import Config
 from r2rec.execution.leaf_rules import leaves
+from r2rec.execution.machine_rules import machine_rules
 from r2rec.execution.plan import plan
 from r2rec.execution.preview import preview
 from r2rec.execution.rules import checked_config
@@ -44,6 +45,8 @@ def run_config(cfg: DictConfig, folder: Path, say: Say = print) -> list[dict[str
         say(preview(config, jobs))
         return []
     _check_device(config, jobs)
+    for problem in machine_rules(config, jobs):
+        raise R2RecError(problem)
     try:
         with claimed(folder, "hydra.run.dir"):
             return _run_jobs(config, jobs, folder, say)

@@ -14,6 +14,8 @@ from r2rec.report.arms import JoinedArm
 from r2rec.report.records import Record, Row, shown_metrics
 
 PAIRED_BY = ("seed", "user", "positive", "shown")
+SIGNIFICANCE = 0.05  # of a Holm-adjusted p
+MOST_SHOWN = 10  # significant differences at the end of a run
 ROUNDING = 1e-9  # two computations of one mean may differ by this
 
 
@@ -154,6 +156,31 @@ def difference_line(row: Record) -> str:
         f"[{low:+.3f}, {high:+.3f}], p {row['p']:.4f} (Holm {row['p_holm']:.4f}), {spread}, "
         f"{row['pairs']} pairs of {row['seeds']} seeds"
     )
+
+
+def significant_text(rows: Sequence[Record]) -> str:
+    """Which differences are more than chance, for the end of a run; "" where nothing is compared.
+
+    Args:
+        rows: As `paired_differences` returns them.
+    """
+    if not rows:
+        return ""
+    title = metric_title(rows[0]["metric"])
+    sure = [row for row in rows if row["p_holm"] < SIGNIFICANCE]
+    if not sure:
+        return (
+            f"{title}: none of {len(rows)} differences is significant "
+            f"(Holm's p below {SIGNIFICANCE:g})"
+        )
+    lines = [f"{title}: significant differences (Holm's p below {SIGNIFICANCE:g}), of {len(rows)}"]
+    for row in sure[:MOST_SHOWN]:
+        low, high = row["ci95"]
+        name = f"{row['method']} - {row['against']}"
+        lines.append(f"  {row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]  {name}")
+    if len(sure) > MOST_SHOWN:
+        lines.append(f"  and {len(sure) - MOST_SHOWN} more: r2rec compare")
+    return "\n".join(lines)
 
 
 def _add_holm(rows: Sequence[Row]) -> None:

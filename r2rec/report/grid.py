@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 from r2rec.evaluate.names import METRICS, metric_title
 from r2rec.report import forest
+from r2rec.report.compare import SIGNIFICANCE
 from r2rec.report.page import render_page, results
 from r2rec.report.records import Record, Row, published_rows
 
 MAX_DIFFERENCES = 30  # in the figure; the table has all
-SIGNIFICANCE = 0.05  # of a Holm-adjusted p
 UNKNOWN = "–"  # of a number that was not measured
 
 

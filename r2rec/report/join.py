@@ -169,18 +169,15 @@ def join(folder: Path) -> list[dict[str, Any]]:
 def _print_summary(
     folder: Path, records: "Sequence[Record]", differences: "Sequence[Row]", work: str
 ) -> None:
-    from r2rec.report.compare import difference_line
+    from r2rec.report.compare import significant_text
     from r2rec.report.tables import results_table
 
     lines = ["", results_table(records), ""]
-    for row in differences:
-        if row["method"].startswith("R2Rec"):
-            lines.append(difference_line(row))
+    if differences:
+        lines += [significant_text(differences), f"all: {folder / 'tables' / 'differences.txt'}"]
     if work:
         lines.append(work)
-    lines.append(str(folder))
-    if differences:
-        lines.append(f"differences: {folder / 'tables' / 'differences.txt'}")
+    lines += [str(folder), str(folder / "report.html")]
     say("\n".join(lines))
 
 

@@ -9,6 +9,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.evaluate.names import check_metrics, metric_title
 from r2rec.report.arms import JoinedArm, joined_arms
 from r2rec.report.compare import (
+    SIGNIFICANCE,
     Pair,
     Scores,
     Setting,
@@ -36,7 +37,6 @@ SCHEMA = {
     "effect": pl.Float64,
     "detectable": pl.Float64,
 }
-SIGNIFICANT = 0.05
 
 
 def run_differences(
@@ -80,7 +80,7 @@ def differences_text(differences: pl.DataFrame) -> str:
         cells = [["minus", metric, "95% interval", "p", "Holm", "found from", "pairs"]]
         for row in rows.iter_rows(named=True):
             detectable = "" if row["detectable"] is None else f"{row['detectable']:.3f}"
-            mark = " *" if row["p_holm"] < SIGNIFICANT else ""
+            mark = " *" if row["p_holm"] < SIGNIFICANCE else ""
             line = [
                 row["against"],
                 f"{row['difference']:+.3f}{mark or '  '}",

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from r2rec.report.compare import SIGNIFICANCE
 from r2rec.report.forest import differences_figure, forest
-from r2rec.report.grid import SIGNIFICANCE
 from r2rec.report.records import Record
 from r2rec.report.tables import write_text
 
