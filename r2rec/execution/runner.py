@@ -151,7 +151,7 @@ class CurrentRun:
         counts = [f"{v} {name}" for name, v in artefact.facts.items() if type(v) is int]
         how = f"{artefact.seconds:.1f} s" if artefact.made else "reused"
         self.say(f"{job.name:<24} {how:>8}  {', '.join(counts)}{place}")
-        for note in [*artefact.facts.get("notes", []), *self._few_users(job, artefact)]:
+        for note in [*artefact.facts.get("notes", []), *self._fewer(job, artefact)]:
             self.say(f"  note: {note}")
         tracking.log_stage(_label(job), artefact.facts, artefact.path, made=artefact.made)
 
@@ -163,12 +163,18 @@ class CurrentRun:
         """How long the rest may take."""
         return self.outlook.left({name: done.artefact for name, done in self.finished.items()})
 
-    def _few_users(self, job: Job, artefact: store.Artefact) -> list[str]:
-        """A note where the data have fewer users than the run wants to evaluate."""
-        wanted = self.config.evaluation.users
-        if job.name != "split" or artefact.facts["users"] >= wanted:
-            return []
-        return [f"evaluation.users={wanted}, but only {artefact.facts['users']} can be evaluated"]
+    def _fewer(self, job: Job, artefact: store.Artefact) -> list[str]:
+        """A note where the data have less than the run asks for."""
+        config = self.config
+        wanted = {  # place -> (key, its value, the fact that may be less, what it counts)
+            "split": ("evaluation.users", config.evaluation.users, "users", "can be evaluated"),
+            "sft": ("sft.samples", config.sft.samples, "samples", "traces can be learnt from"),
+            "rl": ("rl.samples", config.rl.samples, "prompts", "prompts can be asked"),
+            "diagnose": ("diagnostic.users", config.diagnostic.users, "users", "are evaluated"),
+        }
+        key, value, fact, there = wanted.get(job.stage.place, ("", 0, "", ""))
+        found = artefact.facts.get(fact, value)
+        return [f"{key}={value}, but only {found} {there}"] if found < value else []
 
     def _note_other_code(self) -> None:
         """Say in one line what was reused although other code made it, and how to remake it."""
