@@ -5,7 +5,7 @@ FOLDER and in the folder that holds it; prompt templates too.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,18 +13,24 @@ from r2rec.base.provenance import composition
 from r2rec.config import Config
 
 
-def own_folders() -> list[Path]:
-    """The user's configuration folders of this run, each followed by the folder that holds it."""
+def own_folders(config_dirs: Iterable[str] | None = None) -> list[Path]:
+    """The user's configuration folders, each followed by the folder that holds it.
+
+    Args:
+        config_dirs: As the manifest of a run names them; None: those of the run at work.
+    """
     folders: dict[Path, None] = {}
-    for name in composition().get("config_dirs", []):
+    if config_dirs is None:
+        config_dirs = composition().get("config_dirs", [])
+    for name in config_dirs:
         folder = Path(name.removeprefix("file://")).absolute()
         folders |= dict.fromkeys((folder, folder.parent))
     return list(folders)
 
 
-def make_importable(folders: Sequence[Path] | None = None) -> None:
-    """Let Python find modules in these folders, after all others. None: the run's own."""
-    for folder in own_folders() if folders is None else folders:
+def make_importable(config_dirs: Iterable[str] | None = None) -> None:
+    """Let Python find modules in these folders, and in those that hold them, after all others."""
+    for folder in own_folders(config_dirs):
         if str(folder) not in sys.path:
             sys.path.append(str(folder))
 
