@@ -13,7 +13,9 @@ class R2RecError(Exception):
 
 def guess(word: str, known: Iterable[str]) -> str:
     """ " (did you mean WORD?)" for a misspelt one of the known words, else "": within a message."""
-    close = get_close_matches(word, list(known), n=1)
+    words = list(known)
+    close = [name for name in words if word and name.startswith(word)]
+    close = close or get_close_matches(word, words, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
 

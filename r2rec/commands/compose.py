@@ -67,8 +67,19 @@ def _job(cfg: DictConfig) -> float | None:
         if line is None:
             raise
         _remove_empty(folder)
-        console.warn(f"error: {line}")
+        console.warn(f"error: {line}{_jobs_before(folder)}")
         sys.exit(2)
+
+
+def _jobs_before(folder: Path) -> str:
+    """Where the results are of the jobs before one that ends its sweep; "" where there are none."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    if not in_sweep or not any(folder.parent.glob("*/metrics.json")):
+        return ""
+    return f"; the sweep ends here, `r2rec report {folder.parent}` joins the jobs before"
 
 
 def _remove_empty(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from r2rec import config
@@ -111,15 +111,16 @@ def swept(hydra: Any) -> tuple[list[str], int | None]:
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    given = {key_of(word): word for word in hydra.overrides.task}
-    params = hydra.sweeper.get("params") or {}
+    given = {key_of(word): word for word in OmegaConf.select(hydra, "overrides.task") or []}
+    params = OmegaConf.select(hydra, "sweeper.params") or {}
     words = {f"{key}": f"{key}={value}" for key, value in params.items()} | given
     sweeps = {}
     for key, word in words.items():
         override = OverridesParser.create().parse_override(word)
         if override.is_sweep_override():
             sweeps[key_of(key)] = override
-    if not hydra.sweeper._target_.endswith(".BasicSweeper"):
+    sweeper = OmegaConf.select(hydra, "sweeper._target_") or ""
+    if not sweeper.endswith(".BasicSweeper"):
         return [key_of(key) for key in (*sweeps, *params)], None
     return list(sweeps), prod(len(list(one.sweep_iterator())) for one in sweeps.values())
 

@@ -169,15 +169,13 @@ def significant_text(rows: Sequence[Record]) -> str:
     title = metric_title(rows[0]["metric"])
     sure = [row for row in rows if row["p_holm"] < SIGNIFICANCE]
     if not sure:
-        return (
-            f"{title}: none of {len(rows)} differences is significant "
-            f"(Holm's p below {SIGNIFICANCE:g})"
-        )
+        which = f"none of {len(rows)} differences is" if len(rows) > 1 else "the difference is not"
+        return f"{title}: {which} significant (Holm's p below {SIGNIFICANCE:g})"
     lines = [f"{title}: significant differences (Holm's p below {SIGNIFICANCE:g}), of {len(rows)}"]
     for row in sure[:MOST_SHOWN]:
         low, high = row["ci95"]
         name = f"{row['method']} - {row['against']}"
-        lines.append(f"  {row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]  {name}")
+        lines.append(f"  {name}: {title} {row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]")
     if len(sure) > MOST_SHOWN:
         lines.append(f"  and {len(sure) - MOST_SHOWN} more: r2rec compare")
     return "\n".join(lines)

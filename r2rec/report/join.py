@@ -50,10 +50,11 @@ class Join(Callback):
         """Say which job of a sweep begins, and remove Hydra's own record of the sweep."""
         if config.hydra.mode == RunMode.MULTIRUN:
             _forget_overrides(_sweep_folder(config))
+        if self.varied:
             words = [word for word in config.hydra.overrides.task if key_of(word) in self.varied]
             of_all = f" of {self.n_jobs}" if self.n_jobs else ""
             name = f"job {config.hydra.job.num + 1}{of_all}"
-            say(f"\n{name}: {' '.join(words) or 'as it is'}")
+            say(f"\n{name}: {' '.join(words)}")
 
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
         """Join the results of all jobs, or show those of a tuning sweep, which has no report."""
@@ -174,10 +175,12 @@ def _print_summary(
 
     lines = ["", results_table(records), ""]
     if differences:
-        lines += [significant_text(differences), f"all: {folder / 'tables' / 'differences.txt'}"]
+        lines.append(significant_text(differences))
     if work:
         lines.append(work)
-    lines += [str(folder), str(folder / "report.html")]
+    lines += [str(folder), f"page: {folder / 'report.html'}"]
+    if differences:
+        lines.append(f"differences: {folder / 'tables' / 'differences.txt'}")
     say("\n".join(lines))
 
 
