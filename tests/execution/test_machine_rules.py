@@ -34,12 +34,15 @@ def test_a_missing_key_is_told_before_anything_is_made(
 
 
 def test_no_key_is_asked_for_where_answers_are_kept_or_the_stage_is_not_reached(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = (f"artefacts={tmp_path}", *ASKS)
     assert problems(typed(*words, "until=chain")) == []
     assert len(problems(typed(*words))) == 1
     assert problems(typed(*words, "baseline.endpoint.replay=true")) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(machine_rules, "is_made", lambda config, jobs: {"rank gpt_4o_mini"})
+        assert problems(typed(*words)) == []
     (tmp_path / "responses" / "kept").mkdir(parents=True)
     assert problems(typed(*words)) == []
 
