@@ -74,7 +74,7 @@ def composition_error(error: Exception) -> str | None:
         return f"cannot read the override {text}: put the value in quotes, e.g. \"{name}='...'\""
     line = _joined(error)
     no_member = UNKNOWN_MEMBER.fullmatch(line)
-    if no_member:
+    if no_member and not MISSING_PLUGIN.search(line):
         found, name, known = no_member.groups()
         members = known.split("; ")
         return f"{found}{guess(name, members)}; there are {', '.join(members)}"

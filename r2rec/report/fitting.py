@@ -40,7 +40,7 @@ def fitted(cells: Cells, texts: int, width: int = WIDTH) -> str:
     common, cells, texts = _without_constants(cells, texts)
     parts = [_wrapped(part, texts, width) for part in _in_parts(cells, texts, width)]
     if common:
-        parts.append(textwrap.fill(f"all rows: {common}", width, subsequent_indent="  "))
+        parts[-1] += "\n" + textwrap.fill(f"all rows: {common}", width, subsequent_indent="  ")
     return "\n\n".join(parts)
 
 

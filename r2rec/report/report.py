@@ -92,8 +92,8 @@ def write_report(config: Config, finished: Sequence[Finished], folder: Path) -> 
         notes=_notes(finished),
     )
 
-    parts = [results_table(records)]
-    parts += filter(None, [significant_text(_differences(records, folder))])
+    differences = significant_text(_differences(records, folder))
+    parts = ["\n".join(filter(None, [results_table(records), differences]))]
     if diagnosed.text:
         parts.append(diagnosed.text)
     if config.forecast.enabled:

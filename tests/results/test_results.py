@@ -152,7 +152,7 @@ def test_chosen_metrics_are_shown_everywhere_and_make_nothing(smoke: Done, store
         assert record["hr@1"] <= record["hr@2"] <= record["hr@3"]
     (text,) = [line for line in done.lines if "MRR" in line]
     page = (done.folder / "report.html").read_text("utf-8")
-    header = text.splitlines()[0]
+    header = text.strip().splitlines()[0]
     assert header.split()[-4:] == ["MRR", "HR@2", "NDCG@5", "valid"]
     assert "MRR: none of" in text or "MRR: significant" in text
     assert "<th>MRR</th><th>HR@2</th><th>NDCG@5</th>" in page
