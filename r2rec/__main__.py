@@ -5,11 +5,10 @@ Nothing heavy is imported before it is needed.
 
 import errno
 import sys
-from difflib import get_close_matches
 
 from r2rec import __version__
 from r2rec.base import console, processes, signals
-from r2rec.base.errors import R2RecError, one_line
+from r2rec.base.errors import R2RecError, guess, one_line
 from r2rec.base.jobs import imported
 from r2rec.commands import COMMANDS, overview
 
@@ -52,11 +51,10 @@ def _dispatch(words: list[str]) -> None:
     elif first in COMMANDS:
         imported(COMMANDS[first].run)(words[1:])
     elif first.isalpha():
-        close = get_close_matches(first, COMMANDS, n=1)
-        guess = f" (did you mean {close[0]}?)" if close else ""
         known = ", ".join(COMMANDS)
+        meant = guess(first, COMMANDS)
         raise R2RecError(
-            f"unknown command {first}{guess}; commands: {known}; overrides are KEY=VALUE"
+            f"unknown command {first}{meant}; commands: {known}; overrides are KEY=VALUE"
         )
     elif "dry=true" in words:
         imported(COMMANDS["plan"].run)(words)

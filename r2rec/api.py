@@ -35,7 +35,7 @@ def run(
     """
     from r2rec import config
     from r2rec.base.claims import register_resolver
-    from r2rec.compat.hydra import composition_error, run_error
+    from r2rec.compat.hydra import as_lists, composition_error, run_error
     from r2rec.config.place import CONF
     from r2rec.execution.entry import run_config
     from r2rec.execution.rerun import composed, merged_overrides, run_folder
@@ -46,7 +46,7 @@ def run(
     register_resolver()
     folders = [str(Path(config_dir).resolve())] if config_dir else []
     try:
-        cfg = composed(merged_overrides((), overrides), folders, CONF)
+        cfg = composed(merged_overrides((), as_lists(overrides)), folders, CONF)
         folder = run_folder(cfg, overrides)
         run_config(cfg, folder, say)
     except Exception as error:
@@ -57,22 +57,28 @@ def run(
     return Run(folder)
 
 
-def runs(root: str | Path = ROOT, words: Sequence[str] = ()) -> "pl.DataFrame":
+def runs(
+    root: str | Path = ROOT, words: Sequence[str] = (), metric: str = "hr@1"
+) -> "pl.DataFrame":
     """What was run, oldest first: a row per run or sweep.
 
     Args:
         root: Where runs are looked for.
         words: Only runs with all of these in folder, overrides, data sets, methods or state.
+        metric: hr@K, ndcg@K or mrr; a run that was not asked for it has it computed.
 
     Returns:
         Columns: folder, started, state, jobs (of a sweep; 0: one run), overrides, datasets, methods
-        and hr@1 (of each method).
+        and the metric (a value of each method).
+
+    Raises:
+        R2RecError: There is no such metric.
     """
     import polars as pl
 
     from r2rec.results.runs import run_rows
 
-    rows = run_rows(Path(root), words)
+    rows = run_rows(Path(root), words, metric)
     return pl.DataFrame(
         {
             "folder": [row.folder for row in rows],
@@ -82,7 +88,7 @@ def runs(root: str | Path = ROOT, words: Sequence[str] = ()) -> "pl.DataFrame":
             "overrides": [row.overrides for row in rows],
             "datasets": [row.datasets for row in rows],
             "methods": [list(row.results) for row in rows],
-            "hr@1": [list(row.results.values()) for row in rows],
+            metric: [list(row.results.values()) for row in rows],
         },
         schema={
             "folder": pl.String,
@@ -92,15 +98,18 @@ def runs(root: str | Path = ROOT, words: Sequence[str] = ()) -> "pl.DataFrame":
             "overrides": pl.List(pl.String),
             "datasets": pl.List(pl.String),
             "methods": pl.List(pl.String),
-            "hr@1": pl.List(pl.Float64),
+            metric: pl.List(pl.Float64),
         },
     )
 
 
 def compare(
-    *runs: str | Path | Run, methods: Sequence[str] = (), every: bool = False
+    *runs: str | Path | Run,
+    methods: Sequence[str] = (),
+    every: bool = False,
+    metric: str | None = None,
 ) -> "pl.DataFrame":
-    """HR@1 of methods minus that of others, paired by user and seed.
+    """A metric of methods minus that of others, paired by user and seed.
 
     Of one run or sweep, all methods are compared; of several, those of different runs are: each
     method with itself, and one that the other runs lack with all of theirs.
@@ -109,18 +118,20 @@ def compare(
         runs: Runs, or what `load` takes.
         methods: Those that are compared; none: all.
         every: Of several runs, compare the methods of each run with one another too.
+        metric: hr@K, ndcg@K or mrr; None: the first of the runs' evaluation.metrics.
 
     Returns:
-        Columns: dataset, method, against, seeds, pairs, difference (method - against), low and high
-        (95% interval), p (two-sided), p_holm (adjusted for all comparisons on a data set), effect
-        (Cohen's d), detectable (what this many users would show in 4 of 5 trials).
+        Columns: dataset, metric, method, against, seeds, pairs, difference (method - against), low
+        and high (95% interval), p (two-sided), p_holm (adjusted for all comparisons on a data set),
+        effect (Cohen's d), detectable (what this many users would show in 4 of 5 trials).
 
     Raises:
-        R2RecError: There is nothing to compare, or two runs ranked other candidates.
+        R2RecError: There is no such metric, or nothing to compare, or two runs ranked other
+            candidates.
     """
     from r2rec.results.compare import run_differences
 
-    return run_differences([load(run) for run in runs], methods, every)
+    return run_differences([load(run) for run in runs], methods, every, metric)
 
 
 def plot_differences(differences: "pl.DataFrame") -> "Picture":

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ from r2rec.base.files import checksum, write_json
 
 DIGEST_BYTES = hashlib.sha256().digest_size  # at the start of a state's file
 SEAL = "seal.json"
+LEAST_SAVES = 4  # checkpoints of a training, the one at its end included
+
+
+def between_saves(configured: int, steps: int) -> int:
+    """Steps between two checkpoints of a training: as configured, but a quarter of it at most."""
+    return min(configured, max(1, math.ceil(steps / LEAST_SAVES)))
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:

@@ -37,9 +37,25 @@ def user_code(targets: Iterable[str]) -> dict[str, str]:
     Only a user's own code counts: this package's stages have versions, and installed packages and
     Python itself are not followed.
     """
-    modules = sorted({_module_of(target) for target in targets} - {""})
-    own = [name for name in modules if not _installed(name)]
-    return {name: _digest(path) for name, path in _closure(tuple(own), inside=None).items()}
+    return {name: _digest(path) for name, path in _own_modules(targets).items()}
+
+
+def user_files(targets: Iterable[str]) -> list[Path]:
+    """The source files of the same modules."""
+    return list(_own_modules(targets).values())
+
+
+def is_own(target: str) -> bool:
+    """Whether a dotted target is in a user's own code."""
+    module = _module_of(target)
+    return bool(module) and not _installed(module)
+
+
+def _own_modules(targets: Iterable[str]) -> dict[str, Path]:
+    """Module -> source file of a user's own modules behind these targets, and of their imports."""
+    modules = {_module_of(target) for target in targets} - {""}
+    own = sorted(name for name in modules if not _installed(name))
+    return _closure(tuple(own), inside=None)
 
 
 def described(digests: Mapping[str, str], revision: str | None) -> dict[str, Any]:
@@ -59,9 +75,7 @@ def changed_modules(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[s
 def package_imports(targets: Iterable[str]) -> list[str]:
     """Modules of this package that a user's own code imports."""
     names: set[str] = set()
-    modules = {_module_of(target) for target in targets} - {""}
-    own = tuple(sorted(name for name in modules if not _installed(name)))
-    for name, path in _closure(own, inside=None).items():
+    for name, path in _own_modules(targets).items():
         names.update(imported for imported in _imports(name, path) if _is_ours(imported))
     return sorted(names)
 

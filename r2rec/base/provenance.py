@@ -46,6 +46,7 @@ NAMED_SECRET = re.compile(
 # The name of an environment variable that holds a key: "OPENAI_API_KEY".
 KEY_VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*_(KEY|TOKEN|SECRET)")
 HIDDEN = "(hidden)"
+OWN_SOURCES = ("command-line", "hydra.searchpath in command-line")  # of YAML, as Hydra says it
 COMPOSITION = "R2REC_COMPOSITION"  # environment variable with `composition()` as JSON
 MIN_SECRET_LENGTH = 8  # of an environment variable's value; hiding shorter ones hides common words
 
@@ -78,7 +79,9 @@ def composition() -> dict[str, Any]:
         return known
     hydra = HydraConfig.get()
     folders = [
-        source.path for source in hydra.runtime.config_sources if source.provider == "command-line"
+        source.path
+        for source in hydra.runtime.config_sources
+        if source.provider in OWN_SOURCES and source.schema == "file"
     ]
     return {
         "overrides": [_without_secret(word) for word in hydra.overrides.task],

@@ -29,8 +29,6 @@ TRACKERS = (
 )  # accelerate's names
 MAX_THOUGHTS = 20  # completions shown, per method
 MAX_USERS = 1_000  # users whose ranking is shown, per method
-METRICS = ("hr@1", "hr@3", "ndcg@3", "valid_ratio")
-
 Say = Callable[[str], None]
 Rows = Sequence[Sequence[Any]]
 
@@ -111,11 +109,13 @@ def log_results(records: Sequence[Mapping[str, Any]], rankings: Path) -> None:
         return
     import polars as pl
 
-    columns = ("method", "variant", "dataset", "seed", "n_users", *METRICS)
+    shown = dict.fromkeys(name for record in records for name in record["ci95"])
+    metrics = (*shown, "valid_ratio")
+    columns = ("method", "variant", "dataset", "seed", "n_users", *metrics)
     results = [[record[name] for name in columns] for record in records]
     final = {}
     for record in records:
-        for name in METRICS:
+        for name in metrics:
             final[f"{record['method']}/{name}"] = record[name]
     table = pl.read_parquet(rankings)
     _each(lambda sink: sink.facts(final))

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from r2rec.base import processes, seeds, tracking
 from r2rec.base.checkpoint import load_state, save_state
 from r2rec.base.errors import R2RecError
+from r2rec.base.progress import Bar, note
 from r2rec.base.workspace import Workspace
 from r2rec.baselines.ratings import IdArray, Ratings, load_ratings
 from r2rec.config import Fit
@@ -131,7 +132,6 @@ def _train(
 ) -> Progress:
     """Train until `patience` epochs brought nothing better; go on from `state` where it exists."""
     import torch
-    from tqdm import tqdm
 
     spec = choices.fit
     optimizer = torch.optim.Adam(
@@ -140,7 +140,7 @@ def _train(
     users, candidates, positive_index = validation
     progress = _resumed(state, model, optimizer)
     done = len(progress.rows)
-    bar = tqdm(total=spec.epochs, initial=done, desc="fit", leave=False, disable=None)
+    bar = Bar("fit", spec.epochs, done)
     for epoch in range(done, spec.epochs):
         if progress.since >= spec.patience:
             break
@@ -158,8 +158,8 @@ def _train(
             progress.since = 0
             progress.best = ndcg
             progress.weights = _copy(model)
+        note(loss=loss, ndcg=ndcg, best=progress.best)
         bar.update()
-        bar.set_postfix(ndcg=round(ndcg, 3), best=round(progress.best, 3), refresh=False)
         if processes.is_main():
             _save(state, model, optimizer, progress)
     bar.close()

@@ -8,7 +8,7 @@ def compare_runs(words: list[str]) -> None:
     """Print paired differences between methods of one run, or between those of several."""
     parser = Parser(
         "compare",
-        "Paired differences in HR@1, with 95% intervals, p, and p after Holm's\n"
+        "Paired differences in a metric, with 95% intervals, p, and p after Holm's\n"
         "correction. Of one run or sweep, its methods are compared; of several, those of\n"
         "different runs, and runs that ranked other candidates are refused.\n"
         "'*': Holm's p is below 0.05. 'found from': a true difference of that size would be\n"
@@ -19,6 +19,11 @@ def compare_runs(words: list[str]) -> None:
         "--method", action="append", default=[], metavar="NAME", help="only this one; may repeat"
     )
     parser.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="hr@K, ndcg@K or mrr (default: the first of the runs' evaluation.metrics)",
+    )
+    parser.add_argument(
         "--every", action="store_true", help="compare the methods of each run too, not only across"
     )
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
@@ -26,5 +31,5 @@ def compare_runs(words: list[str]) -> None:
     from r2rec.results.compare import differences_text, run_differences
 
     runs = [load(run) for run in given.runs]
-    differences = run_differences(runs, given.method, given.every)
+    differences = run_differences(runs, given.method, given.every, given.metric)
     print(differences.write_json() if given.json else differences_text(differences))

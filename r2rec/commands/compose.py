@@ -12,7 +12,13 @@ from omegaconf import DictConfig
 from r2rec import config
 from r2rec.base import claims, console, processes
 from r2rec.base.errors import R2RecError
-from r2rec.compat.hydra import composition_error, raised_in, run_error, share_config_store
+from r2rec.compat.hydra import (
+    as_lists,
+    composition_error,
+    raised_in,
+    run_error,
+    share_config_store,
+)
 from r2rec.config.place import CONF
 
 claims.register_resolver()  # also in processes that a launcher starts: they import this module
@@ -25,7 +31,7 @@ def compose(words: Sequence[str]) -> None:
         R2RecError: A user's mistake.
     """
     # argparse wants it in front
-    sys.argv[1:] = sorted(words, key=lambda word: word not in ("-m", "--multirun"))
+    sys.argv[1:] = sorted(as_lists(words), key=lambda word: word not in ("-m", "--multirun"))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come up to here
     config.register()
     share_config_store()
@@ -61,8 +67,19 @@ def _job(cfg: DictConfig) -> float | None:
         if line is None:
             raise
         _remove_empty(folder)
-        console.warn(f"error: {line}")
+        console.warn(f"error: {line}{_jobs_before(folder)}")
         sys.exit(2)
+
+
+def _jobs_before(folder: Path) -> str:
+    """Where the results are of the jobs before one that ends its sweep; "" where there are none."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    in_sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    if not in_sweep or not any(folder.parent.glob("*/metrics.json")):
+        return ""
+    return f"; the sweep ends here, `r2rec report {folder.parent}` joins the jobs before"
 
 
 def _remove_empty(folder: Path) -> None:

@@ -4,7 +4,7 @@ from r2rec import config
 from r2rec.base import processes
 from r2rec.base.errors import R2RecError
 from r2rec.commands.compose import start_run
-from r2rec.compat.hydra import composition_error, run_error
+from r2rec.compat.hydra import as_lists, composition_error, run_error
 from r2rec.config.place import CONF
 from r2rec.results.find import find_one
 
@@ -18,7 +18,7 @@ def rerun_run(words: list[str]) -> None:
         return
     config.register()
     try:
-        cfg, folder = rerun_configuration(find_one(words[0]), words[1:], CONF)
+        cfg, folder = rerun_configuration(find_one(words[0]), as_lists(words[1:]), CONF)
         start_run(cfg, folder)
         processes.dismiss()
     except Exception as error:

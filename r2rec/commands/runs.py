@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from r2rec.commands import Parser
+from r2rec.evaluate.names import metric_title
 from r2rec.results.find import ROOT
 from r2rec.results.runs import FINISHED, Listed, run_rows
 
@@ -14,7 +15,7 @@ WIDTH = 80
 
 def list_runs(words: list[str]) -> None:
     """Print what was run, oldest first."""
-    parser = Parser("runs", "What was run, oldest first: folder, data, changes, HR@1 of methods.")
+    parser = Parser("runs", "What was run, oldest first: folder, data, changes, results.")
     parser.add_argument(
         "words",
         nargs="*",
@@ -29,11 +30,16 @@ def list_runs(words: list[str]) -> None:
         metavar="FOLDER",
         help=f"where runs are looked for (default: {ROOT})",
     )
+    parser.add_argument(
+        "--metric",
+        metavar="NAME",
+        help="hr@K, ndcg@K or mrr (default: the first of each run's evaluation.metrics)",
+    )
     parser.add_argument("--finished", action="store_true", help="only runs with results")
     parser.add_argument("--last", type=int, metavar="N", help="only the N latest")
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     given = parser.parse_args(words)
-    rows = run_rows(given.root, given.words)
+    rows = run_rows(given.root, given.words, given.metric)
     if given.finished:
         rows = [row for row in rows if row.results]
     if given.last is not None:
@@ -57,7 +63,7 @@ def _block(row: Listed) -> Iterator[str]:
         yield from _wrapped(" ".join(row.overrides))
     if row.results:
         results = (f"{method} {value:.3f}" for method, value in row.results.items())
-        yield from _wrapped("HR@1: " + ", ".join(results))
+        yield from _wrapped(f"{metric_title(row.metric)}: " + ", ".join(results))
 
 
 def _wrapped(text: str) -> list[str]:

@@ -1,10 +1,12 @@
 """`r2rec show RUN [--user ID]`"""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from r2rec.base.errors import R2RecError
 from r2rec.commands import Parser
+from r2rec.report.records import Record
 from r2rec.results.cases import UserCase
 from r2rec.results.load import Run, load
 from r2rec.results.show import PARTS, case_text, harmless
@@ -27,11 +29,15 @@ def show_run(words: list[str]) -> None:
     )
     parser.add_argument("--method", metavar="NAME", help="only the answer of this method")
     parser.add_argument("--only", choices=PARTS, help="only this part, such as the literal prompt")
+    parser.add_argument(
+        "--metrics", metavar="NAMES", help="other ones in the table: hr@5,ndcg@10,mrr"
+    )
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     given = parser.parse_args(words)
     run = load(given.run)
     if given.user is None and given.index is None:
-        print(json.dumps(run.records, indent=2) if given.json else _overview(run))
+        records = run.with_metrics(given.metrics.split(",")) if given.metrics else run.records
+        print(json.dumps(records, indent=2) if given.json else _overview(run, records))
         return
     case = run.case(given.index) if given.user is None else _case(run, given.user)
     if given.method:
@@ -56,11 +62,11 @@ def _case(run: Run, user: str) -> UserCase:
     return run.case(int(user))
 
 
-def _overview(run: Run) -> str:
+def _overview(run: Run, records: Sequence[Record]) -> str:
     """The table of results, and whose cases there are."""
     from r2rec.report.tables import results_table
 
-    parts = [str(run.folder), results_table(run.records)]
+    parts = [str(run.folder), results_table(records)]
     if run.jobs:
         parts.append(_jobs(run))
     else:

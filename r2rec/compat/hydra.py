@@ -6,17 +6,21 @@ breaks when one of them changes.
 
 import re
 import traceback
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from functools import cache
+from math import prod
 from pathlib import Path
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from r2rec import config
-from r2rec.base.errors import R2RecError, one_line
+from r2rec.base.errors import R2RecError, guess, one_line
 from r2rec.base.provenance import scrubbed
 
 # Lines of an error's text that only make sense to Hydra's developers.
@@ -33,8 +37,15 @@ MISSING_PLUGIN = re.compile(r"Could not find 'hydra/\w+/(ray|optuna)'")
 TEXT_FOR_LIST = re.compile(r"override ([\w.]+)=(\S+); Invalid value assigned: \w+ is not a List")
 # "Key 'datset' not in 'Config'"
 UNKNOWN_KEY = re.compile(r"Key '(\w+)' not in '(\w+)'")
+# "Key 'usres' is not in struct"
+NOT_THERE = re.compile(r"Key '(\w+)' is not in struct")
+ONE_WORD = re.compile(r"[\w@-]+")
 # "error: ..." in the log of a job that a launcher ran elsewhere
 JOB_ERROR = re.compile(r"^error: (.*)$", re.MULTILINE)
+# "Could not find 'dataset/ml_100'; Available options in 'dataset':; amazon; ml_100k"
+UNKNOWN_MEMBER = re.compile(
+    r"(?:In '[^']*': )?(Could not find '\S+/(\w+)'); Available options in '[^']*':; (.*)"
+)
 # "full_key: baseline.endpoint ... reference_type=Optional[Endpoint]"
 NULL_GROUP = re.compile(r"full_key: (\S+)\s+reference_type=Optional")
 # An override that sets a group to a value: "dataset=null", "baseline@fusion=3"
@@ -62,10 +73,64 @@ def composition_error(error: Exception) -> str | None:
         name = text.partition("=")[0]
         return f"cannot read the override {text}: put the value in quotes, e.g. \"{name}='...'\""
     line = _joined(error)
-    return line + _hint(line)
+    no_member = UNKNOWN_MEMBER.fullmatch(line)
+    if no_member and not MISSING_PLUGIN.search(line):
+        found, name, known = no_member.groups()
+        members = known.split("; ")
+        return f"{found}{guess(name, members)}; there are {', '.join(members)}"
+    return line + _hint(line, error)
 
 
-def _hint(line: str) -> str:
+def as_lists(words: Iterable[str]) -> list[str]:
+    """Overrides with one word for a key that takes a list in brackets: force=[think]."""
+    given = []
+    for word in words:
+        key, equals, value = word.partition("=")
+        is_word = ONE_WORD.fullmatch(value) and value != "null"
+        given.append(f"{key}{equals}[{value}]" if is_word and key in _list_keys() else word)
+    return given
+
+
+@cache
+def _list_keys(schema: type = config.Config, where: str = "") -> frozenset[str]:
+    """Dotted keys of a configuration that take a list of texts."""
+    found: set[str] = set()
+    for name, kind in get_type_hints(schema).items():
+        if kind == list[str]:
+            found.add(f"{where}{name}")
+        elif is_dataclass(kind) and isinstance(kind, type):
+            found |= _list_keys(kind, f"{where}{name}.")
+    return frozenset(found)
+
+
+def swept(hydra: Any) -> tuple[list[str], int | None]:
+    """The keys that a sweep varies, and how many jobs it has; None: its sweeper decides that.
+
+    Args:
+        hydra: The node `hydra` of a configuration.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    given = {key_of(word): word for word in OmegaConf.select(hydra, "overrides.task") or []}
+    params = OmegaConf.select(hydra, "sweeper.params") or {}
+    words = {f"{key}": f"{key}={value}" for key, value in params.items()} | given
+    sweeps = {}
+    for key, word in words.items():
+        override = OverridesParser.create().parse_override(word)
+        if override.is_sweep_override():
+            sweeps[key_of(key)] = override
+    sweeper = OmegaConf.select(hydra, "sweeper._target_") or ""
+    if not sweeper.endswith(".BasicSweeper"):
+        return [key_of(key) for key in (*sweeps, *params)], None
+    return list(sweeps), prod(len(list(one.sweep_iterator())) for one in sweeps.values())
+
+
+def key_of(word: str) -> str:
+    """The key of an override: "seed" of "seed=1", "variant" of "+variant=full"."""
+    return word.partition("=")[0].lstrip("+~")
+
+
+def _hint(line: str, error: Exception) -> str:
     """What to do about a mistake that Hydra or OmegaConf only states."""
     plugin = MISSING_PLUGIN.search(line)
     if plugin:
@@ -79,6 +144,11 @@ def _hint(line: str) -> str:
     if unknown and schema:
         close = get_close_matches(unknown[1], [spec.name for spec in fields(schema)], n=1)
         return f"; did you mean {close[0]}?" if close else ""
+    parent = getattr(error.__cause__ or error, "parent_node", None)
+    missing = NOT_THERE.search(line)
+    if missing and isinstance(parent, DictConfig):
+        meant = guess(missing[1], map(str, parent)).replace(" (", "; ").replace("?)", "?")
+        return f"{meant}; there are {', '.join(map(str, parent))}" if len(parent) else ""
     return ""
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from r2rec.config.fields import choice, local_path, not_in_key, number
+from r2rec.evaluate.names import METRICS
 
 HISTORIES = ("train", "all")
 
@@ -84,6 +85,8 @@ class Evaluation:
     history: str = choice("train", *HISTORIES)
     arms: list[str] = field(default_factory=lambda: ["base", "sft", "rl"])  # trained models to rank
     references: dict[str, str] = field(default_factory=dict)  # name -> scorer, shown in every table
+    # what reports show: hr@K, ndcg@K, mrr; intervals and differences are those of the first one
+    metrics: list[str] = field(default_factory=lambda: list(METRICS))
     resamples: int = 1000  # bootstrap resamples over users
     validation_users: int = 200  # users whose validation positives set the weight of a fusion
 

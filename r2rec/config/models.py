@@ -26,6 +26,8 @@ class Prompt:
     profile: bool = True  # show the user's profile where the data has one
     history: int = number(5, least=0)  # recently liked items shown (4.1.2)
     title_length: int = number(80, above=0)  # characters of a title shown; longer ones are cut
+    # a Jinja file of one's own for ranking prompts; its text is in keys, and not where it lies
+    template: str | None = not_in_key(None)
 
 
 @dataclass

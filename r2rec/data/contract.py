@@ -1,11 +1,11 @@
 """What a reader of one's own may return, and how it is told where it returns something else."""
 
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 import polars as pl
 
+from r2rec.base.blame import failure, told
 from r2rec.base.errors import R2RecError
 from r2rec.data.interactions import Raw
 from r2rec.data.meant import raw_of
@@ -53,11 +53,8 @@ def called(reader: Callable[..., Any], target: str, *arguments: Any, **params: A
     except Exception as error:
         if target.startswith("r2rec.") and not isinstance(error, pl.exceptions.PolarsError):
             raise
-        frames = traceback.extract_tb(error.__traceback__)[1:]  # after the call above
-        place = f" at {frames[0].filename}:{frames[0].lineno}" if frames else ""
-        raise R2RecError(
-            f"{name} fails{place}: {type(error).__name__}: {_reason(error)}: correct the reader"
-        ) from error
+        how = failure(error, [target]) or f"fails: {told(error)}"
+        raise R2RecError(f"{name} {how}: correct the reader") from error
 
 
 def checked_tables(returned: Any, name: str) -> Raw:

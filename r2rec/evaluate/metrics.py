@@ -1,11 +1,11 @@
-"""HitRatio@1, HitRatio@3 and NDCG@3 of a rankings table (section 4.2), the same for every method.
+"""Metrics of a rankings table (section 4.2), the same for every method: hr@K, ndcg@K and mrr.
 
 Each user has one positive among K candidates. An answer that is invalid, or leaves the positive
 out, is a miss and stays in the denominator. `rank_by_score` turns scores into a ranking and breaks
 ties at random, so every metric can be recomputed from the rankings table alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.arrays import Floats
+from r2rec.evaluate.names import METRICS, metric_of, with_paper
 from r2rec.evaluate.statistics import bootstrap_ci
-
-METRICS = ("hr@1", "hr@3", "ndcg@3")
 
 COLUMNS: dict[str, pl.DataType] = {
     "method": pl.String(),
@@ -47,25 +46,45 @@ def ndcg(rank: ArrayLike, k: int) -> Floats:
     return np.where(ranks <= k, gains, 0.0)
 
 
-def per_user(rankings: pl.DataFrame) -> pl.DataFrame:
+def reciprocal_rank(rank: ArrayLike) -> Floats:
+    """1 / rank, 0 for a miss; its mean over users is the MRR. `rank` is 1-based, NaN for a miss."""
+    return np.nan_to_num(1 / np.asarray(rank, np.float64))
+
+
+def metric_values(name: str, rank: ArrayLike) -> Floats:
+    """The values of the metric with this name at each `rank`, 1-based, NaN for a miss.
+
+    Raises:
+        R2RecError: There is no such metric.
+    """
+    metric = metric_of(name)
+    if metric.k is None:
+        return reciprocal_rank(rank)
+    if metric.family == "hr":
+        return hit_ratio(rank, metric.k)
+    return ndcg(rank, metric.k)
+
+
+def per_user(rankings: pl.DataFrame, names: Iterable[str] = METRICS) -> pl.DataFrame:
     """Score a rankings table row by row, in its order.
 
+    Args:
+        names: Metrics that are wanted beside those of the paper.
+
     Returns:
-        Columns method, variant (where the table has it), user, rank, hr@1, hr@3, ndcg@3, valid.
-        `rank` is f64 and 1-based; it is null where the answer is invalid or leaves the positive
-        out, and every metric is then 0.
+        Columns method, variant (where the table has it), user, rank, hr@1, hr@3, ndcg@3, other
+        metrics, valid. `rank` is f64 and 1-based; it is null where the answer is invalid or leaves
+        the positive out, and every metric is then 0.
 
     Raises:
         R2RecError: The table breaks a rule of rankings tables.
     """
     table = _checked(rankings)
-    rank = _ranks(table)
+    rank = positive_ranks(table)
     return table.select(
         *_arm_columns(table),
         pl.Series("rank", rank, nan_to_null=True),
-        pl.Series("hr@1", hit_ratio(rank, 1)),
-        pl.Series("hr@3", hit_ratio(rank, 3)),
-        pl.Series("ndcg@3", ndcg(rank, 3)),
+        *(pl.Series(name, metric_values(name, rank)) for name in with_paper(names)),
         "valid",
     )
 
@@ -78,13 +97,16 @@ def summarise(
     dataset: str,
     train_dataset: str,
     seed: int,
+    names: Sequence[str] = METRICS,
     resamples: int = 1000,
     rng_seed: int = 0,
 ) -> dict[str, Any]:
     """One record of metrics.json: means over the users of one arm, with 95% bootstrap intervals.
 
     Args:
-        scores: What `per_user` returns.
+        scores: What `per_user` returns for `names`.
+        names: The metrics that reports show, the main one first. The record has them in `metrics`
+            where they are not the paper's.
         resamples: Bootstrap resamples of the users.
         rng_seed: Seed of the bootstrap.
 
@@ -99,13 +121,15 @@ def summarise(
         raise R2RecError(
             f"metrics of {method}: a user is ranked twice; summarise one arm at a time"
         )
-    means = {}
+    means: dict[str, Any] = {}
     intervals = {}
-    for name in METRICS:
+    for name in with_paper(names):
         values = scores[name].to_numpy()
         means[name] = float(values.mean())
         low, high = bootstrap_ci(values, resamples, rng_seed)
         intervals[name] = [low, high]
+    if tuple(names) != METRICS:
+        means["metrics"] = list(names)
     return {
         "method": method,
         "variant": variant,
@@ -157,13 +181,9 @@ def tie_aware(scores: ArrayLike, positive_column: ArrayLike) -> dict[str, float]
     above = (values > positive_score).sum(axis=1)
     tied = (values == positive_score).sum(axis=1)
     ranks = np.arange(1, k + 1)
-    gains = {
-        "hr@1": hit_ratio(ranks, 1),
-        "hr@3": hit_ratio(ranks, 3),
-        "ndcg@3": ndcg(ranks, 3),
-    }
     expected = {}
-    for name, gain in gains.items():
+    for name in METRICS:
+        gain = metric_values(name, ranks)
         gain_down_to = np.concatenate(([0.0], np.cumsum(gain)))  # sum of the first r gains, at r
         gain_of_ties = gain_down_to[above + tied] - gain_down_to[above]
         mean_gain = gain_of_ties / tied
@@ -188,7 +208,7 @@ def _arm_columns(table: pl.DataFrame) -> list[str]:
     return [name for name in ("method", "variant", "user") if name in table.columns]
 
 
-def _ranks(table: pl.DataFrame) -> Floats:
+def positive_ranks(table: pl.DataFrame) -> Floats:
     """[n] the positive's 1-based rank in each ranking; NaN where it has none."""
     lengths = table["ranking"].list.len().to_numpy()
     starts = np.cumsum(lengths, dtype=np.int64) - lengths

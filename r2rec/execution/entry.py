@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from r2rec.base.blame import failure
 from r2rec.base.claims import claimed
 from r2rec.base.errors import R2RecError
 from r2rec.base.jobs import Job
@@ -13,6 +14,8 @@ from r2rec.base.provenance import public_config
 from r2rec.base.store import disk_error
 from r2rec.base.tracking import trackers_open
 from r2rec.config import Config
+from r2rec.execution.leaf_rules import leaves
+from r2rec.execution.machine_rules import machine_rules
 from r2rec.execution.plan import plan
 from r2rec.execution.preview import preview
 from r2rec.execution.rules import checked_config
@@ -42,10 +45,17 @@ def run_config(cfg: DictConfig, folder: Path, say: Say = print) -> list[dict[str
         say(preview(config, jobs))
         return []
     _check_device(config, jobs)
+    for problem in machine_rules(config, jobs):
+        raise R2RecError(problem)
     try:
         with claimed(folder, "hydra.run.dir"):
             return _run_jobs(config, jobs, folder, say)
+    except R2RecError:
+        raise
     except Exception as error:
+        own = failure(error, own_targets(config))
+        if own is not None:
+            raise R2RecError(f"your own code {own}; correct it, and the run goes on") from error
         reason = disk_error(error)
         if reason is None or isinstance(error, ConnectionError):
             raise
@@ -53,6 +63,11 @@ def run_config(cfg: DictConfig, folder: Path, say: Say = print) -> list[dict[str
         raise R2RecError(
             f"cannot write {where}: {reason}; free some space or set hydra.run.dir=FOLDER"
         ) from error
+
+
+def own_targets(config: Config) -> list[str]:
+    """Dotted paths of all functions that a configuration names."""
+    return sorted({leaf.target for leaf in leaves(config)})
 
 
 def _run_jobs(config: Config, jobs: Sequence[Job], folder: Path, say: Say) -> list[dict[str, Any]]:

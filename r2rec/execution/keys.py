@@ -17,6 +17,7 @@ from r2rec.base.provenance import git_revision
 from r2rec.base.store import Artefact
 from r2rec.config import Endpoint, Model, Prompt, TinySpec
 from r2rec.config.slices import UnpackSlice
+from r2rec.prompts.render import own_template_files
 
 FOLDER = "(folder)"  # stands for the name of a local folder
 
@@ -139,6 +140,10 @@ def _templates(choices: Any) -> dict[str, str]:
     if any(isinstance(content, Prompt) for _, content in walk_fields(choices)):
         for path in sorted(Path(str(files("r2rec.prompts"))).glob("templates/*.j2")):
             digests[f"prompts/{path.name}"] = checksum(path)
+    for _, content in walk_fields(choices):
+        if isinstance(content, Prompt) and content.template:
+            for path in own_template_files(content.template):
+                digests[f"own/{path.name}"] = checksum(path)
     for _, model in models(choices):
         if model.chat_template:
             template = chat_template_file(model.chat_template)

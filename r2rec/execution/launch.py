@@ -17,6 +17,7 @@ from r2rec.base import processes
 from r2rec.base.errors import R2RecError
 from r2rec.base.provenance import COMPOSITION, composition
 from r2rec.config import Hardware
+from r2rec.execution.own_folders import own_folders
 from r2rec.execution.rules import checked_config
 
 DISTRIBUTED = {"ddp": "MULTI_GPU", "fsdp": "FSDP", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED"}
@@ -116,6 +117,8 @@ def _command(place: Path, folder: Path) -> list[str]:
 def _environment(place: Path) -> dict[str, str]:
     variables = os.environ | {"R2REC_ERRORS": str(place), "PYTHONUNBUFFERED": "1"}
     variables[COMPOSITION] = json.dumps(composition())
+    found_in = [variables.get("PYTHONPATH"), *map(str, own_folders())]
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, found_in))
     if sys.stderr.isatty():
         variables["R2REC_STDERR"] = os.ttyname(sys.stderr.fileno())
     return variables

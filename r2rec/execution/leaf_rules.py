@@ -59,6 +59,15 @@ class Leaf:
 SCORER: tuple[str, ...] = ("train", "users", "candidates", "rng")
 MODULE: tuple[str, ...] = ("data",)
 COUNTER: tuple[str, ...] = ("cases", "prompt")
+REWARD: tuple[str, ...] = ("completions",)
+NOISE: tuple[str, ...] = ("train", "n_users", "n_items", "rng")
+SAMPLER: tuple[str, ...] = ("graph", "queries", "per_query", "rng")
+WRITER: tuple[str, ...] = ("cases", "answers", "seed")
+TEACHER: tuple[str, ...] = ("case", "answer", "prompt", "words")
+ENDPOINT: tuple[str, ...] = ("case", "prompt", "words")
+QUESTION: tuple[str, ...] = ("case", "prompt", "words")
+VIEWER: tuple[str, ...] = ("view", "texts", "prompt", "words")
+DIAGNOSTIC: tuple[str, ...] = ("arm", "rng")
 
 
 def leaves(config: Config) -> Iterator[Leaf]:
@@ -67,20 +76,19 @@ def leaves(config: Config) -> Iterator[Leaf]:
     yield Leaf("dataset", data._target_, ("root", "category"), data.params)
     noise = config.noise
     if noise._target_ is not None:
-        arguments = ("train", "n_users", "n_items", "rng")
-        yield Leaf("noise", noise._target_, arguments, noise.params)
+        yield Leaf("noise", noise._target_, NOISE, noise.params)
     sampler = config.chain_sampler
     if sampler._target_ is not None:
-        arguments = ("graph", "queries", "per_query", "rng")
-        yield Leaf("chain_sampler", sampler._target_, arguments, sampler.params)
+        yield Leaf("chain_sampler", sampler._target_, SAMPLER, sampler.params)
     teacher = config.teacher
-    writes: tuple[str, ...] = ("cases", "answers", "seed")
-    if teacher.generation:
-        writes = ("case", "answer", "prompt", "words")
+    writes = TEACHER if teacher.generation else WRITER
     yield Leaf("teacher", teacher._target_, writes, teacher.params)
     yield from _methods(config)
     for name, part in config.reward.parts.items():
-        yield Leaf(f"reward.parts.{name}", part._target_, ("completions",), part.params)
+        yield Leaf(f"reward.parts.{name}", part._target_, REWARD, part.params)
+    diagnostic = config.diagnostic
+    if diagnostic._target_ is not None:
+        yield Leaf("diagnostic", diagnostic._target_, DIAGNOSTIC, diagnostic.params)
     yield Leaf("generation", config.generation._target_, ("setup",))
 
 
@@ -88,11 +96,13 @@ def _methods(config: Config) -> Iterator[Leaf]:
     """The baselines among the leaves."""
     baseline = config.baseline
     if baseline._target_ is not None:
-        arguments: tuple[str, ...] = SCORER
+        arguments = SCORER
         if baseline.fit:
             arguments = MODULE
-        elif baseline.endpoint or (baseline.adapt and baseline.adapt.cases):
-            arguments = ("case", "prompt", "words")
+        elif baseline.endpoint:
+            arguments = ENDPOINT
+        elif baseline.adapt:
+            arguments = QUESTION if baseline.adapt.cases else VIEWER
         elif baseline.count:
             arguments = COUNTER
         yield Leaf("baseline", baseline._target_, arguments, baseline.params)

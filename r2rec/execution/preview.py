@@ -36,6 +36,19 @@ def preview(config: Config, jobs: Sequence[Job]) -> str:
     return f"{_aligned(rows)}\n\n{summary}"
 
 
+def is_made(config: Config, jobs: Sequence[Job]) -> set[str]:
+    """Names of the jobs whose artefacts are in the store, and are not to be made again."""
+    root = Path(config.artefacts).expanduser()
+    known: dict[str, Artefact | None] = {}
+    made = set()
+    for job in jobs:
+        if job.stage.name != "report":
+            known[job.name] = _artefact(job, known, root)
+            if _state(known[job.name], job, config)[0] == THERE:
+                made.add(job.name)
+    return made
+
+
 def _artefact(job: Job, known: dict[str, Artefact | None], root: Path) -> Artefact | None:
     """Key and place of a job's artefact; None where raw files that name it are not here."""
     parents = {}

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from difflib import get_close_matches
 from importlib.util import find_spec
 from math import isfinite
 from pathlib import Path
@@ -12,14 +11,17 @@ from typing import Any
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 
-from r2rec.base.errors import R2RecError
+from r2rec.base.errors import R2RecError, guess
 from r2rec.base.tracking import TRACKERS
 from r2rec.config import Config, Dataset, Generation
+from r2rec.evaluate.names import metric_mistakes
+from r2rec.execution import own_folders
 from r2rec.execution.hardware_rules import hardware_rules
 from r2rec.execution.leaf_rules import leaf_rules
 from r2rec.execution.methods import fitted_counters, reads_cases
 from r2rec.execution.schema_rules import bound_rules, key_rules, text_rules
 from r2rec.execution.training_rules import probe_rules, rl_rules, sft_rules
+from r2rec.execution.trials import template_rules, trial_rules
 from r2rec.pipeline import PLACES
 from r2rec.prompts.cases import LABELS
 
@@ -46,7 +48,9 @@ def checked_config(cfg: DictConfig) -> Config:
         if OmegaConf.is_missing(cfg[group], "category"):
             needs = "dataset=amazon needs dataset.category, e.g. dataset.category=Office_Products"
             raise R2RecError(needs)
+    own_folders.make_importable()
     config: Any = OmegaConf.to_object(cfg)
+    config = own_folders.with_template(config)
     for rules in RULES:
         _refuse_first(rules(config))
     return with_roots(config)
@@ -77,16 +81,15 @@ def run_rules(config: Config) -> Rules:
         yield _no_stage(unknown)
     unknown = [str(name) for name in config.logger.report_to if name not in TRACKERS]
     if unknown:
-        yield f"logger.report_to has {', '.join(unknown)}; choose from {', '.join(TRACKERS)}"
+        meant = guess(unknown[0], TRACKERS)
+        yield f"logger.report_to has {', '.join(unknown)}{meant}; choose from {', '.join(TRACKERS)}"
     share = config.noise.params.get("share", 0.0)
     if isinstance(share, (int, float)) and not 0 <= share <= 1:
         yield f"noise.params.share={share} should be 0 to 1"
 
 
 def _no_stage(names: list[str]) -> str:
-    close = get_close_matches(names[0], PLACES, n=1)
-    guess = f" (did you mean {close[0]}?)" if close else ""
-    return f"no stage {', '.join(names)}{guess}; there are {', '.join(PLACES)}"
+    return f"no stage {', '.join(names)}{guess(names[0], PLACES)}; there are {', '.join(PLACES)}"
 
 
 def data_rules(config: Config) -> Rules:
@@ -148,6 +151,8 @@ def protocol_rules(config: Config) -> Rules:
         size = config.dataset.params.get(key)
         if isinstance(size, int) and size < 1:
             yield f"dataset.params.{key}={size} should be 1 or more"
+    for mistake in metric_mistakes(list(map(str, protocol.metrics)), candidates):
+        yield f"evaluation.metrics: {mistake}"
     if protocol.users < 1:
         yield f"evaluation.users={protocol.users}; rank at least one"
     if protocol.min_positives < 3:
@@ -162,7 +167,8 @@ def protocol_rules(config: Config) -> Rules:
         )
     unknown = [str(arm) for arm in protocol.arms if arm not in ARMS]
     if unknown:
-        yield f"evaluation.arms has {', '.join(unknown)}; choose from {', '.join(ARMS)}"
+        meant = guess(unknown[0], ARMS)
+        yield f"evaluation.arms has {', '.join(unknown)}{meant}; choose from {', '.join(ARMS)}"
 
 
 def model_rules(config: Config) -> Rules:
@@ -379,4 +385,6 @@ RULES: tuple[Callable[[Config], Rules], ...] = (
     push_rules,
     leaf_rules,
     witness_rules,
+    template_rules,
+    trial_rules,
 )

@@ -6,13 +6,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from r2rec.base import cleanup, processes, provenance, signals, store, tracking
+from r2rec.base import cleanup, processes, progress, provenance, signals, store, tracking
 from r2rec.base.code import changed_modules
 from r2rec.base.files import write_json
 from r2rec.base.jobs import TRAIN_ON, WITNESS_FIT, Finished, Job
 from r2rec.base.workspace import Workspace
 from r2rec.config import Config, Model
 from r2rec.execution.keys import endpoints, job_code, key_inputs, keyed, models
+from r2rec.execution.outlook import Outlook
 from r2rec.llm import ledger
 
 RESPONSES = "responses"  # folder of the store with answers of endpoints
@@ -31,6 +32,8 @@ class CurrentRun:
         self.root = Path(config.artefacts).expanduser()
         self.finished: dict[str, Finished] = {}
         self.unchecked: list[Model] = []
+        self.n_jobs = 0
+        self.outlook = Outlook([], self.root, [])
         ledger.begin()
         folder.mkdir(parents=True, exist_ok=True)
         self.foreign_files = cleanup.clear(folder)
@@ -40,6 +43,8 @@ class CurrentRun:
     def walk(self, jobs: Sequence[Job]) -> list[dict[str, Any]]:
         """Do all jobs in order; the rows of metrics.json, [] where the plan has no report."""
         records: list[dict[str, Any]] = []
+        self.n_jobs = len(jobs)
+        self.outlook = Outlook(jobs, self.root, self.config.force)
         signals.forget()
         self.unchecked = _local_models(jobs)
         for job in jobs:
@@ -72,7 +77,8 @@ class CurrentRun:
 
         def build(folder: Path) -> dict[str, Any]:
             self._check_models()
-            facts = self._run_stage(job, folders, folder)
+            with progress.told(f"{job.name} (stage {self._number()})", self.say):
+                facts = self._run_stage(job, folders, folder)
             dollars = round(sum(book.spent for book in books) - spent_before, 4)
             return {"dollars": dollars, **facts} if dollars else facts
 
@@ -150,21 +156,37 @@ class CurrentRun:
 
     def _finish(self, job: Job, artefact: store.Artefact) -> None:
         """Record a job that is done, and say so."""
+        place = self._number()
         self.finished[job.name] = Finished(job, artefact)
         self.write_manifest()
+        place = f"  [{', '.join(filter(None, (place, self._left())))}]"
         counts = [f"{v} {name}" for name, v in artefact.facts.items() if type(v) is int]
         how = f"{artefact.seconds:.1f} s" if artefact.made else "reused"
-        self.say(f"{job.name:<24} {how:>8}  {', '.join(counts)}")
-        for note in [*artefact.facts.get("notes", []), *self._few_users(job, artefact)]:
+        self.say(f"{job.name:<24} {how:>8}  {', '.join(counts)}{place}")
+        for note in [*artefact.facts.get("notes", []), *self._fewer(job, artefact)]:
             self.say(f"  note: {note}")
         tracking.log_stage(_label(job), artefact.facts, artefact.path, made=artefact.made)
 
-    def _few_users(self, job: Job, artefact: store.Artefact) -> list[str]:
-        """A note where the data have fewer users than the run wants to evaluate."""
-        wanted = self.config.evaluation.users
-        if job.name != "split" or artefact.facts["users"] >= wanted:
-            return []
-        return [f"evaluation.users={wanted}, but only {artefact.facts['users']} can be evaluated"]
+    def _number(self) -> str:
+        """Which job is at work: "3 of 12"."""
+        return f"{len(self.finished) + 1} of {self.n_jobs}"
+
+    def _left(self) -> str:
+        """How long the rest may take."""
+        return self.outlook.left({name: done.artefact for name, done in self.finished.items()})
+
+    def _fewer(self, job: Job, artefact: store.Artefact) -> list[str]:
+        """A note where the data have less than the run asks for."""
+        config = self.config
+        wanted = {  # place -> (key, its value, the fact that may be less, what it counts)
+            "split": ("evaluation.users", config.evaluation.users, "users", "can be evaluated"),
+            "sft": ("sft.samples", config.sft.samples, "samples", "traces can be learnt from"),
+            "rl": ("rl.samples", config.rl.samples, "prompts", "prompts can be asked"),
+            "diagnose": ("diagnostic.users", config.diagnostic.users, "users", "are evaluated"),
+        }
+        key, value, fact, there = wanted.get(job.stage.place, ("", 0, "", ""))
+        found = artefact.facts.get(fact, value)
+        return [f"{key}={value}, but only {found} {there}"] if found < value else []
 
     def _note_other_code(self) -> None:
         """Say in one line what was reused although other code made it, and how to remake it."""

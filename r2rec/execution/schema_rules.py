@@ -12,6 +12,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from omegaconf import DictConfig, OmegaConf
 
+from r2rec.base.errors import guess
 from r2rec.config import Config
 
 MIN_TITLE_LENGTH = 4  # characters of a title that is cut: one and "..."
@@ -22,6 +23,7 @@ PATHS = (
     "model.path",
     "model.adapter",
     "model.tiny.start",
+    "prompt.template",
 )
 REASON_LEFT_OUT = ("category",)  # missing values that a rule about combinations explains better
 
@@ -89,7 +91,7 @@ def _field_rules(path: str, value: Any, declared: Mapping[str, Any]) -> Iterator
         yield f"{path}={value} should be {bounds.words()}"
     options = declared.get("options")
     if options and value not in options:
-        yield f"{path}={value}; choose from {', '.join(options)}"
+        yield f"{path}={value}{guess(str(value), options)}; choose from {', '.join(options)}"
 
 
 def text_rules(config: Config) -> Iterator[str]:

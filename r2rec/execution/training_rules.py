@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from r2rec.base.errors import R2RecError
+from r2rec.base.errors import R2RecError, guess
 from r2rec.base.jobs import imported
 from r2rec.config import Config, Rl
 from r2rec.config.training import TASKS
@@ -44,7 +44,8 @@ def rl_rules(config: Config) -> Rules:
     if not rl.enabled:
         return
     if rl.trainer not in TRAINERS:
-        yield f"rl.trainer={rl.trainer}; choose from {', '.join(TRAINERS)}"
+        meant = guess(rl.trainer, TRAINERS)
+        yield f"rl.trainer={rl.trainer}{meant}; choose from {', '.join(TRAINERS)}"
         return
     yield from _trainer_rules(rl)
     if not config.reward.parts:

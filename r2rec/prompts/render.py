@@ -3,8 +3,18 @@
 import re
 import unicodedata
 from functools import cache, lru_cache
+from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    PackageLoader,
+    StrictUndefined,
+    Template,
+    meta,
+)
 
 from r2rec.config import Prompt, Words
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
@@ -21,6 +31,8 @@ CACHED_TEXTS = 1 << 16
 MARKS = {"<": "‹", ">": "›", "[": "(", "]": ")", '"': "'", "|": "/", "`": "'"}
 """Characters that could open a special token, a thought tag, an attribute list or a quotation, each
 with the harmless one that takes its place."""
+
+SUFFIX = ".j2"
 
 FORMS = "≮≯﹇﹈﹤﹥＂＜＞［］｀｜\u1fef"
 """Other forms of these characters: a tokenizer that normalises its input turns them back."""
@@ -84,12 +96,12 @@ def render_prompt(
     """The user message of a case (sections 3.2.1 and 4.1.2; the wording is our own).
 
     Args:
-        prompt: What is shown, and whether a thought is asked for.
+        prompt: What is shown, whether a thought is asked for, and the user's template if any.
         words: How prompts speak of the domain.
         ask: End with how to answer.
     """
     if isinstance(case, RankingCase):
-        template = "evidence" if case.evidence else "ranking"
+        template = prompt.template or ("evidence" if case.evidence else "ranking")
         shown = _shown_ranking(case, prompt.title_length)
         shown |= _shown_evidence(case, prompt.detailed, prompt.title_length)
     else:
@@ -109,7 +121,11 @@ def render_prompt(
 
 
 def render_template(name: str, **values: object) -> str:
-    """The text of the template `name`. Data texts in `values` must have gone through `clean`."""
+    """The text of a template. Data texts in `values` must have gone through `clean`.
+
+    Args:
+        name: A template of this package, or the file of a user's own.
+    """
     return _template(name).render(**values).rstrip()
 
 
@@ -183,13 +199,42 @@ def _shown_chain(chain: Chain, length: int) -> dict[str, str | None]:
     return shown
 
 
-@cache
+def own_template_files(path: str) -> list[Path]:
+    """A user's template, and those beside it that it includes or extends, directly or not.
+
+    Raises:
+        jinja2.TemplateError: One of them cannot be read as a template, or is missing.
+    """
+    environment = _environment(Path(path).parent)
+    found: dict[Path, None] = {}
+    waiting = [Path(path).name]
+    while waiting:
+        name = waiting.pop()
+        source, file, _ = environment.loader.get_source(environment, name)  # type: ignore[union-attr]
+        is_own = Path(str(file)).parent.resolve() == Path(path).parent.resolve()
+        if is_own and Path(str(file)) not in found:
+            found[Path(str(file))] = None
+            referenced = meta.find_referenced_templates(environment.parse(source, name, file))
+            waiting += [other for other in referenced if other]
+    return sorted(found)
+
+
 def _template(name: str) -> Template:
-    environment = Environment(
-        loader=PackageLoader("r2rec.prompts"),
+    """A template; a user's own is read again where its file has changed."""
+    file = Path(name)
+    if file.name == name and not file.suffix:
+        return _environment(None).get_template(f"{name}{SUFFIX}")
+    return _environment(file.parent).get_template(file.name)
+
+
+@cache
+def _environment(own: Path | None) -> Environment:
+    """Where templates are found: in a user's own folder first, then in this package."""
+    loaders: list[BaseLoader] = [FileSystemLoader(own)] if own else []
+    return Environment(
+        loader=ChoiceLoader([*loaders, PackageLoader("r2rec.prompts")]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         autoescape=False,  # plain text for a model, not HTML; `clean` is the guard
     )
-    return environment.get_template(f"{name}.j2")

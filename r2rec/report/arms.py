@@ -9,6 +9,7 @@ import yaml
 
 from r2rec.report.folders import files_of_jobs, stages_of
 from r2rec.report.labels import Choices, labels
+from r2rec.report.measured import all_measured
 from r2rec.report.records import Record, arm_of
 
 
@@ -27,8 +28,12 @@ class JoinedArm(NamedTuple):
         return arm_of(self.record)
 
     def same_result(self, other: "JoinedArm") -> bool:
-        """Whether this is the very same result, not another one with equal figures."""
-        return self.record == other.record and self.key == other.key
+        """Whether this is the very same result, not another one with equal figures.
+
+        Intervals may be of more or fewer resamples of it.
+        """
+        mine, theirs = ({**arm.record, "ci95": None} for arm in (self, other))
+        return mine == theirs and self.key == other.key
 
 
 def collected_arms(folder: Path) -> list[JoinedArm]:
@@ -56,7 +61,7 @@ def joined_arms(jobs: Sequence[Path]) -> list[JoinedArm]:
 
 
 def _arms_of_jobs(jobs: Sequence[Path]) -> list[JoinedArm]:
-    """Every record of every job."""
+    """Every record of every job, all with the same metrics."""
     job_labels = labels(list(map(_config, jobs)))
     arms = []
     for job, label in zip(jobs, job_labels, strict=True):
@@ -70,7 +75,8 @@ def _arms_of_jobs(jobs: Sequence[Path]) -> list[JoinedArm]:
                 key=keys.get(record["method"], ""),
             )
             arms.append(arm)
-    return arms
+    records = all_measured((arm.record, arm.rankings) for arm in arms)
+    return [arm._replace(record=record) for arm, record in zip(arms, records, strict=True)]
 
 
 def _config(job: Path) -> Choices:

@@ -1,18 +1,21 @@
-"""Which arms of a sweep differ by more than chance: HR@1, paired by user and seed."""
+"""Which arms of a sweep differ by more than chance in a metric, paired by user and seed."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from r2rec.base.errors import R2RecError
+from r2rec.evaluate.metrics import metric_values, positive_ranks
+from r2rec.evaluate.names import metric_title
 from r2rec.evaluate.statistics import holm, paired_comparison, variation
 from r2rec.report.arms import JoinedArm
-from r2rec.report.records import Record, Row
+from r2rec.report.records import Record, Row, shown_metrics
 
 PAIRED_BY = ("seed", "user", "positive", "shown")
+SIGNIFICANCE = 0.05  # of a Holm-adjusted p
+MOST_SHOWN = 10  # significant differences at the end of a run
 ROUNDING = 1e-9  # two computations of one mean may differ by this
 
 
@@ -35,21 +38,27 @@ class Setting(NamedTuple):
         return " ".join(words)
 
 
-Hits = Mapping[Setting, pl.DataFrame]
-"""A row per user and seed: user, positive, shown (the candidates as text), hit (0 or 1), seed."""
+Scores = Mapping[Setting, pl.DataFrame]
+"""A row per user and seed: user, positive, shown (the candidates as text), score (of the metric),
+seed."""
 
 Pair = tuple[Setting, Setting]  # the earlier arm and the later one
 
 
-def hits_by_setting(arms: Sequence[JoinedArm]) -> Hits:
-    """The hits of every arm, all seeds together.
+def main_metric(arms: Sequence[JoinedArm]) -> str:
+    """The metric that arms are compared by, where no other is asked for."""
+    return shown_metrics(arm.record for arm in arms)[0]
+
+
+def scores_by_setting(arms: Sequence[JoinedArm], metric: str) -> Scores:
+    """The value of a metric for every arm and user, all seeds together.
 
     Raises:
         R2RecError: A job's rankings and its metrics.json disagree.
     """
     tables: dict[Setting, list[pl.DataFrame]] = {}
     for arm in arms:
-        tables.setdefault(setting_of(arm), []).append(_hits(arm.record, arm.rankings))
+        tables.setdefault(setting_of(arm), []).append(_scores(arm, metric))
     return {setting: pl.concat(parts) for setting, parts in tables.items()}
 
 
@@ -64,14 +73,14 @@ def setting_of(arm: JoinedArm) -> Setting:
     )
 
 
-def pairs_to_compare(hits: Hits) -> list[Pair]:
+def pairs_to_compare(scores: Scores) -> list[Pair]:
     """The pairs of arms, the earlier one first, that a sweep compares.
 
     Two arms are compared if they have the same setting, or if they are one method and the earlier
     one has the setting of the first job.
     """
     pairs = []
-    for earlier, later in combinations(hits, 2):
+    for earlier, later in combinations(scores, 2):
         same_setting = earlier.label == later.label
         first_setting = earlier.method == later.method and not earlier.label
         if earlier.dataset == later.dataset and (same_setting or first_setting):
@@ -79,27 +88,31 @@ def pairs_to_compare(hits: Hits) -> list[Pair]:
     return pairs
 
 
-def paired_differences(hits: Hits, pairs: Sequence[Pair] | None = None) -> list[Row]:
-    """HR@1 of each arm minus that of each earlier one, paired over the users of the seeds of both.
+def paired_differences(
+    scores: Scores, metric: str, pairs: Sequence[Pair] | None = None
+) -> list[Row]:
+    """Each arm's score minus that of each earlier one, paired over the users of the seeds of both.
 
     Args:
+        metric: What the scores are values of.
         pairs: Those that are compared; None: `pairs_to_compare`. Two arms that ranked other
             candidates are left out.
 
     Returns:
-        Keys: dataset, method, against, seeds, pairs, those of `statistics.Comparison`, and p_holm:
-        Holm's p in the family of all comparisons on one data set.
+        Keys: dataset, metric, method, against, seeds, pairs, those of `statistics.Comparison`, and
+        p_holm: Holm's p in the family of all comparisons on one data set.
     """
     rows = []
-    for earlier, later in pairs_to_compare(hits) if pairs is None else pairs:
-        paired = hits[later].join(hits[earlier], on=PAIRED_BY, suffix="_before")
+    for earlier, later in pairs_to_compare(scores) if pairs is None else pairs:
+        paired = scores[later].join(scores[earlier], on=PAIRED_BY, suffix="_before")
         if paired.is_empty():
             continue  # they ranked other candidates
         comparison = paired_comparison(
-            paired["hit"], paired["hit_before"], paired["user"], paired["seed"]
+            paired["score"], paired["score_before"], paired["user"], paired["seed"]
         )
         row: Row = {
             "dataset": later.dataset,
+            "metric": metric,
             "method": later.name(),
             "against": earlier.name(),
             "seeds": paired["seed"].n_unique(),
@@ -110,15 +123,15 @@ def paired_differences(hits: Hits, pairs: Sequence[Pair] | None = None) -> list[
     return rows
 
 
-def variations(hits: Hits) -> list[Row]:
-    """How far one seed's HR@1 lies from the mean: by the users drawn, and by the seed itself.
+def variations(scores: Scores) -> list[Row]:
+    """How far one seed's score lies from the mean: by the users drawn, and by the seed itself.
 
     Returns:
         A row per arm: dataset, method, seeds (how many), sd_users, sd_seeds (standard deviations).
     """
     rows = []
-    for setting, table in hits.items():
-        sd_users, sd_seeds = variation(table["hit"], table["user"], table["seed"])
+    for setting, table in scores.items():
+        sd_users, sd_seeds = variation(table["score"], table["user"], table["seed"])
         rows.append(
             {
                 "dataset": setting.dataset,
@@ -134,14 +147,38 @@ def variations(hits: Hits) -> list[Row]:
 def difference_line(row: Record) -> str:
     """A row of `paired_differences` as one line of text."""
     low, high = row["ci95"]
+    metric = metric_title(row["metric"])
     spread = "no spread"
     if row["effect"] is not None:
         spread = f"d {row['effect']:+.2f}, {row['detectable']:.3f} detectable"
     return (
-        f"{row['dataset']}: {row['method']} - {row['against']}: HR@1 {row['difference']:+.3f} "
+        f"{row['dataset']}: {row['method']} - {row['against']}: {metric} {row['difference']:+.3f} "
         f"[{low:+.3f}, {high:+.3f}], p {row['p']:.4f} (Holm {row['p_holm']:.4f}), {spread}, "
         f"{row['pairs']} pairs of {row['seeds']} seeds"
     )
+
+
+def significant_text(rows: Sequence[Record]) -> str:
+    """Which differences are more than chance, for the end of a run; "" where nothing is compared.
+
+    Args:
+        rows: As `paired_differences` returns them.
+    """
+    if not rows:
+        return ""
+    title = metric_title(rows[0]["metric"])
+    sure = [row for row in rows if row["p_holm"] < SIGNIFICANCE]
+    if not sure:
+        which = f"none of {len(rows)} differences is" if len(rows) > 1 else "the difference is not"
+        return f"{title}: {which} significant (Holm's p below {SIGNIFICANCE:g})"
+    lines = [f"{title}: significant differences (Holm's p below {SIGNIFICANCE:g}), of {len(rows)}"]
+    for row in sure[:MOST_SHOWN]:
+        low, high = row["ci95"]
+        name = f"{row['method']} - {row['against']}"
+        lines.append(f"  {name}: {title} {row['difference']:+.3f} [{low:+.3f}, {high:+.3f}]")
+    if len(sure) > MOST_SHOWN:
+        lines.append(f"  and {len(sure) - MOST_SHOWN} more: r2rec compare")
+    return "\n".join(lines)
 
 
 def _add_holm(rows: Sequence[Row]) -> None:
@@ -154,22 +191,21 @@ def _add_holm(rows: Sequence[Row]) -> None:
             row["p_holm"] = p
 
 
-def _hits(record: Record, path: Path) -> pl.DataFrame:
-    """The hits of one arm at one seed, from a rankings table that may hold other arms too."""
-    method = record["method"]
-    table = pl.read_parquet(path).filter(pl.col("method") == method)
-    best = pl.col("ranking").list.get(0, null_on_oob=True)
-    is_hit = (best == pl.col("positive")).fill_null(False) & pl.col("valid")
-    hits = table.select(
+def _scores(arm: JoinedArm, metric: str) -> pl.DataFrame:
+    """The scores of one arm at one seed, from a rankings table that may hold other arms too."""
+    method = arm.record["method"]
+    table = pl.read_parquet(arm.rankings).filter(pl.col("method") == method)
+    values = pl.Series(metric_values(metric, positive_ranks(table)))
+    mean = float(values.sum()) / max(1, len(values))
+    if metric in arm.record and abs(mean - arm.record[metric]) > ROUNDING:
+        raise R2RecError(
+            f"{arm.rankings} and the metrics.json beside it disagree on {method}: "
+            "run that job again"
+        )
+    return table.select(
         "user",
         "positive",
         shown=pl.col("candidates").list.sort().cast(pl.List(pl.String)).list.join(" "),
-        hit=is_hit.cast(pl.Float64),
-        seed=pl.lit(record["seed"]),
+        score=values,
+        seed=pl.lit(arm.record["seed"]),
     )
-    hit_ratio = hits.select(pl.col("hit").mean().fill_null(0.0)).item()
-    if abs(hit_ratio - record["hr@1"]) > ROUNDING:
-        raise R2RecError(
-            f"{path} and the metrics.json beside it disagree on {method}: run that job again"
-        )
-    return hits

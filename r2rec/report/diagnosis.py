@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import polars as pl
 
+from r2rec.report.fitting import aligned
 from r2rec.report.plots import HUES, WIDTH, figure
-from r2rec.report.tables import aligned, write_text
+from r2rec.report.tables import write_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

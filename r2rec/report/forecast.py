@@ -10,7 +10,7 @@ import polars as pl
 from r2rec.base.jobs import Finished
 from r2rec.base.store import Artefact
 from r2rec.config import Config
-from r2rec.report.tables import aligned
+from r2rec.report.fitting import aligned
 
 HEADER = ("stage", "measured here", "a full run", "peak GB", "hours")
 STAGE_NAMES = {"rl": "GRPO"}  # other stages keep their name, in capitals

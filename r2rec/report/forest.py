@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from r2rec.base.errors import R2RecError
+from r2rec.evaluate.names import METRICS, metric_title
 from r2rec.report.plots import FAINT, HUES, WIDTH, figure
-from r2rec.report.records import Record, over_seeds, trained_elsewhere
+from r2rec.report.records import Record, over_seeds, shown_metrics, trained_elsewhere
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,15 +33,16 @@ Panels = Mapping[str, Sequence[Line]]  # by data set
 
 
 def forest(records: Sequence[Record], folder: Path | None = None) -> str:
-    """HR@1 of every arm with its 95% interval, averaged over seeds.
+    """The main metric of every arm with its 95% interval, averaged over seeds.
 
     Raises:
         R2RecError: There are no records.
     """
     panels: dict[str, list[Line]] = {}
+    main = shown_metrics(records)[0]
     for row in over_seeds(records):
-        value = row["hr@1"]
-        low, high = row["ci95"]["hr@1"]
+        value = row[main]
+        low, high = row["ci95"][main]
         line = Line(_arm_label(row), value, (low, high), f"{value:.3f}")
         panels.setdefault(row["dataset"], []).append(line)
     if not panels:
@@ -48,15 +50,21 @@ def forest(records: Sequence[Record], folder: Path | None = None) -> str:
 
     def draw(canvas: "Figure") -> None:
         axes = _panels(canvas, panels, line_inches=0.42)
-        axes[-1].set_xlabel("HR@1, with 95% interval over users")
+        axes[-1].set_xlabel(f"{metric_title(main)}, with 95% interval over users")
 
     return figure("forest", draw, folder)
+
+
+def forest_caption(records: Sequence[Record]) -> str:
+    """What `forest` shows."""
+    main = metric_title(shown_metrics(records)[0])
+    return f"{main} with 95% bootstrap intervals over users"
 
 
 def differences_figure(
     rows: Sequence[Record], significance: float, folder: Path | None = None
 ) -> str:
-    """Paired differences in HR@1 about 0; filled where Holm's p is below `significance`.
+    """Paired differences about 0; filled where Holm's p is below `significance`.
 
     Args:
         rows: As `compare.paired_differences` returns them.
@@ -76,6 +84,7 @@ def differences_figure(
         panels.setdefault(row["dataset"], []).append(line)
     if not panels:
         raise R2RecError("forest plot: no differences to draw; compare at least two arms")
+    metric = rows[0].get("metric", METRICS[0])
 
     def draw(canvas: "Figure") -> None:
         axes = _panels(canvas, panels, line_inches=0.58)
@@ -83,7 +92,7 @@ def differences_figure(
             for number in range(len(panel)):
                 # 0 in pieces: one whole line would cross out the names
                 ax.plot([0, 0], [number - 0.12, number + 0.12], color=FAINT, linewidth=1)
-        axes[-1].set_xlabel("difference in HR@1, with 95% interval")
+        axes[-1].set_xlabel(f"difference in {metric_title(metric)}, with 95% interval")
 
     return figure("differences", draw, folder)
 

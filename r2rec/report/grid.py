@@ -5,12 +5,13 @@ from math import isfinite
 from pathlib import Path
 from urllib.parse import quote
 
+from r2rec.evaluate.names import METRICS, metric_title
 from r2rec.report import forest
+from r2rec.report.compare import SIGNIFICANCE
 from r2rec.report.page import render_page, results
 from r2rec.report.records import Record, Row, published_rows
 
 MAX_DIFFERENCES = 30  # in the figure; the table has all
-SIGNIFICANCE = 0.05  # of a Holm-adjusted p
 UNKNOWN = "–"  # of a number that was not measured
 
 
@@ -72,12 +73,10 @@ def _figures(
     plots.mkdir(parents=True, exist_ok=True)
     figures = {}
     if records:
-        caption = "HitRatio@1 with 95% bootstrap intervals over users"
-        figures[caption] = forest.forest(records, plots)
+        figures[forest.forest_caption(records)] = forest.forest(records, plots)
     if differences:
-        caption = (
-            f"Paired differences in HitRatio@1; filled: Holm-adjusted p below {SIGNIFICANCE:g}"
-        )
+        metric = metric_title(differences[0].get("metric", METRICS[0]))
+        caption = f"Paired differences in {metric}; filled: Holm-adjusted p below {SIGNIFICANCE:g}"
         shown = _most_relevant(differences)
         if len(shown) < len(differences):
             caption += f" ({len(shown)} of {len(differences)}; the table has all)"

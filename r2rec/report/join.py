@@ -15,6 +15,7 @@ from r2rec.base.claims import claimed, in_use
 from r2rec.base.console import say, warn
 from r2rec.base.errors import R2RecError
 from r2rec.base.store import MANIFEST
+from r2rec.compat.hydra import key_of, swept
 
 _claims = ExitStack()  # of this process's sweep; a claim cannot be pickled with a callback
 
@@ -28,8 +29,12 @@ class Join(Callback):
     Every run makes one, also `--help`: heavy modules are imported where they are used.
     """
 
+    varied: "Sequence[str]" = ()  # keys that differ between jobs
+    n_jobs: int | None = None  # None: the sweeper does not say
+
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         """Claim the sweep's folder, and remove the results of an earlier sweep in it."""
+        self.varied, self.n_jobs = swept(config.hydra)
         if config.dry:
             return
         folder = _sweep_folder(config)
@@ -42,9 +47,14 @@ class Join(Callback):
         atexit.register(_claims.close)
 
     def on_job_start(self, config: Any, **kwargs: Any) -> None:
-        """Remove Hydra's own record of the sweep."""
+        """Say which job of a sweep begins, and remove Hydra's own record of the sweep."""
         if config.hydra.mode == RunMode.MULTIRUN:
             _forget_overrides(_sweep_folder(config))
+        if self.varied:
+            words = [word for word in config.hydra.overrides.task if key_of(word) in self.varied]
+            of_all = f" of {self.n_jobs}" if self.n_jobs else ""
+            name = f"job {config.hydra.job.num + 1}{of_all}"
+            say(f"\n{name}: {' '.join(words)}")
 
     def on_multirun_end(self, config: Any, **kwargs: Any) -> None:
         """Join the results of all jobs, or show those of a tuning sweep, which has no report."""
@@ -131,9 +141,10 @@ def join(folder: Path) -> list[dict[str, Any]]:
     tables = folder / "tables"
     write_tables(records, tables)
 
-    hits = compare.hits_by_setting(arms)
-    differences = compare.paired_differences(hits)
-    variations = compare.variations(hits)
+    metric = compare.main_metric(arms)
+    scores = compare.scores_by_setting(arms, metric)
+    differences = compare.paired_differences(scores, metric)
+    variations = compare.variations(scores)
     lines = [compare.difference_line(row) for row in differences]
     write_text(tables / "differences.txt", "\n".join(lines) + "\n")
     write_json(tables / "differences.json", differences)
@@ -159,16 +170,15 @@ def join(folder: Path) -> list[dict[str, Any]]:
 def _print_summary(
     folder: Path, records: "Sequence[Record]", differences: "Sequence[Row]", work: str
 ) -> None:
-    from r2rec.report.compare import difference_line
+    from r2rec.report.compare import significant_text
     from r2rec.report.tables import results_table
 
     lines = ["", results_table(records), ""]
-    for row in differences:
-        if row["method"].startswith("R2Rec"):
-            lines.append(difference_line(row))
+    if differences:
+        lines.append(significant_text(differences))
     if work:
         lines.append(work)
-    lines.append(str(folder))
+    lines += [str(folder), f"page: {folder / 'report.html'}"]
     if differences:
         lines.append(f"differences: {folder / 'tables' / 'differences.txt'}")
     say("\n".join(lines))

@@ -12,6 +12,8 @@ NOT_A_VARIANT = (
 """Seeds and data sets have columns of their own in every table, and counters have rows of their
 own; the others change no result."""
 
+ONLY_SHOWN = ("evaluation.metrics",)  # keys of groups that change what is shown of a result
+
 
 def labels(configs: Sequence[Choices]) -> list[str]:
     """What each job has otherwise than the first: "noise=flip, noise.params.share=0.2", or "".
@@ -25,7 +27,7 @@ def labels(configs: Sequence[Choices]) -> list[str]:
 def flat(value: Any, path: str) -> dict[str, Any]:
     """The leaves of a nested mapping by their dotted key, which starts with `path`."""
     if not isinstance(value, Mapping):
-        return {path: value}
+        return {} if path in ONLY_SHOWN else {path: value}
     leaves: dict[str, Any] = {}
     for name, part in value.items():
         leaves |= flat(part, f"{path}.{name}")

@@ -5,12 +5,13 @@ script, and its Content-Security-Policy forbids scripts and any request to a net
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypedDict
 
 from r2rec.base.errors import R2RecError
+from r2rec.evaluate.names import metric_title
 from r2rec.prompts.cases import LABELS
 from r2rec.report.cases import Browser
 from r2rec.report.records import (
@@ -21,6 +22,7 @@ from r2rec.report.records import (
     Row,
     over_seeds,
     published_method,
+    shown_metrics,
     trained_elsewhere,
 )
 from r2rec.report.tables import write_text
@@ -48,6 +50,8 @@ OUR_NAMES = {  # rows of Table 2; other rows have their method's name
 class Results(TypedDict):
     """The tables of results of a page, as its template wants them."""
 
+    metrics: dict[str, str]  # name -> title of those that are shown, the main one first
+    published_metrics: dict[str, str]
     groups: list[Row]  # by data set and number of users
     footnote: str  # to rows with a dagger; "" where there are none
 
@@ -110,6 +114,7 @@ def results(records: Sequence[Record], published: Sequence[Record]) -> Results:
 
     Published rows stand beside the first group of their data set, with our difference to them.
     """
+    metrics = shown_metrics(records)
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in over_seeds(records):
         groups.setdefault((row["dataset"], row["users"]), []).append(row)
@@ -127,11 +132,16 @@ def results(records: Sequence[Record], published: Sequence[Record]) -> Results:
             {
                 "dataset": dataset,
                 "users": users,
-                "rows": list(map(_result_cells, group)),
+                "rows": [_result_cells(row, metrics) for row in group],
                 "reference": [_published_cells(row, group) for row in beside],
             }
         )
-    return {"groups": shown, "footnote": footnote}
+    return {
+        "metrics": {name: metric_title(name) for name in metrics},
+        "published_metrics": METRICS,
+        "groups": shown,
+        "footnote": footnote,
+    }
 
 
 @cache
@@ -147,7 +157,7 @@ def _templates() -> "Environment":
     )
 
 
-def _result_cells(row: Record) -> Row:
+def _result_cells(row: Record, metrics: Sequence[str]) -> Row:
     about = []
     if row["variant"]:
         about.append(row["variant"])
@@ -155,13 +165,13 @@ def _result_cells(row: Record) -> Row:
         about.append(f"trained on {row['train_dataset']}")
     if row["seeds"] > 1:
         about.append(f"mean of {row['seeds']} seeds")
-    low, high = row["ci95"]["hr@1"]
+    low, high = row["ci95"][metrics[0]]
     return {
         "method": row["method"],
         "about": ", ".join(about),
         "interval": f"{low:.3f}–{high:.3f}",
         "valid": f"{row['valid_ratio']:.1%}",
-        **_figures(row),
+        **_figures(row, metrics),
     }
 
 
@@ -175,7 +185,12 @@ def _published_cells(row: Record, group: Sequence[Record]) -> Row:
     if ours is not None:
         for metric in METRICS:
             above[metric] = f"{ours[metric] - row[metric]:+.3f}".replace("-", "−")
-    return {"method": published_method(row), "about": about, "above": above, **_figures(row)}
+    return {
+        "method": published_method(row),
+        "about": about,
+        "above": above,
+        **_figures(row, METRICS),
+    }
 
 
 def _ours(published: Record, group: Sequence[Record]) -> Record | None:
@@ -190,8 +205,8 @@ def _ours(published: Record, group: Sequence[Record]) -> Record | None:
     return None
 
 
-def _figures(row: Record) -> dict[str, str]:
-    return {name: f"{row[name]:.3f}" for name in METRICS}
+def _figures(row: Record, metrics: Iterable[str]) -> dict[str, str]:
+    return {name: f"{row[name]:.3f}" for name in metrics}
 
 
 def _letters(name: str) -> str:

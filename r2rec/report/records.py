@@ -11,10 +11,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from r2rec.evaluate import names
+from r2rec.evaluate.names import metric_title, with_paper
+
 Record = Mapping[str, Any]
 Row = dict[str, Any]
 
-METRICS = {"hr@1": "HR@1", "hr@3": "HR@3", "ndcg@3": "NDCG@3"}
+METRICS = {name: metric_title(name) for name in names.METRICS}  # those of the paper
 ARM_KEYS = ("method", "variant", "dataset", "train_dataset")  # all that names an arm but its seed
 DAGGER = "†"
 FOOTNOTE = (
@@ -22,6 +25,17 @@ FOOTNOTE = (
     "HR@1 + (HR@3 - HR@1)/log2(3): at least one of the three figures is wrong."
 )
 PUBLISHED = Path(__file__).parent / "published.csv"
+
+
+def shown_metrics(records: Iterable[Record]) -> list[str]:
+    """The metrics that reports of these records show, the main one first.
+
+    Intervals in tables, figures and differences are those of the main one.
+    """
+    shown: dict[str, None] = {}
+    for record in records:
+        shown |= dict.fromkeys(record.get("metrics", METRICS))
+    return list(shown or METRICS)
 
 
 def over_seeds(records: Iterable[Record]) -> list[Row]:
@@ -93,10 +107,13 @@ def _with_numbers(cells: Mapping[str, str]) -> Row:
 
 def _mean(group: Sequence[Record]) -> Row:
     row: Row = dict(zip(ARM_KEYS, arm_of(group[0]), strict=True))
-    for name in (*METRICS, "valid_ratio"):
+    shown = shown_metrics(group)
+    if shown != list(METRICS):
+        row["metrics"] = shown
+    for name in (*with_paper(shown), "valid_ratio"):
         row[name] = fmean(record[name] for record in group)
     row["ci95"] = {}
-    for name in METRICS:
+    for name in with_paper(shown):
         intervals = [record["ci95"][name] for record in group]
         lows, highs = zip(*intervals, strict=True)
         row["ci95"][name] = [fmean(lows), fmean(highs)]

@@ -14,13 +14,20 @@ from r2rec.data.split import evaluated
 from r2rec.evaluate.leakage import check_leakage
 from r2rec.evaluate.metrics import per_user, summarise
 from r2rec.evaluate.rankings import read_rankings
+from r2rec.report.arms import JoinedArm
 from r2rec.report.cases import browser
+from r2rec.report.compare import (
+    main_metric,
+    paired_differences,
+    scores_by_setting,
+    significant_text,
+)
 from r2rec.report.curves import training_curves
 from r2rec.report.diagnosis import DiagnosisText, diagnosis
 from r2rec.report.forecast import forecast
-from r2rec.report.forest import forest
+from r2rec.report.forest import forest, forest_caption
 from r2rec.report.page import write_page
-from r2rec.report.records import published_rows
+from r2rec.report.records import Record, Row, published_rows
 from r2rec.report.tables import results_table, write_tables
 from r2rec.train.card import about
 
@@ -67,7 +74,7 @@ def write_report(config: Config, finished: Sequence[Finished], folder: Path) -> 
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     diagnosed = _diagnosis(config, finished, folder)
-    figures = {"HitRatio@1 with 95% bootstrap intervals over users": forest(records, plots)}
+    figures = {forest_caption(records): forest(records, plots)}
     figures |= training_curves(finished, plots)
     figures |= diagnosed.figures
     cases = None
@@ -85,13 +92,22 @@ def write_report(config: Config, finished: Sequence[Finished], folder: Path) -> 
         notes=_notes(finished),
     )
 
-    parts = [results_table(records)]
+    differences = significant_text(_differences(records, folder))
+    parts = ["\n".join(filter(None, [results_table(records), differences]))]
     if diagnosed.text:
         parts.append(diagnosed.text)
     if config.forecast.enabled:
         parts.append(forecast(config, finished))
     parts.append(f"leakage check: {leakage}\n{page}")
     return Written(records, "\n\n".join(parts))
+
+
+def _differences(records: Sequence[Record], folder: Path) -> list[Row]:
+    """Paired differences in the main metric between the methods of this run."""
+    rankings = folder / "rankings.parquet"
+    arms = [JoinedArm(record, rankings, label="", job="", key="") for record in records]
+    metric = main_metric(arms)
+    return paired_differences(scores_by_setting(arms, metric), metric)
 
 
 def _shared_folders(finished: Sequence[Finished], *, on_training_data: bool) -> dict[str, Path]:
@@ -135,12 +151,13 @@ def _records(
     records = []
     for row in ranked:
         record = summarise(
-            per_user(row.rankings),
+            per_user(row.rankings, config.evaluation.metrics),
             method=row.arm.method,
             variant=row.arm.variant,
             dataset=config.dataset.name,
             train_dataset=_train_dataset(config, row.arm, trained_elsewhere),
             seed=config.seed,
+            names=config.evaluation.metrics,
             resamples=config.evaluation.resamples,
             rng_seed=config.seed,
         )

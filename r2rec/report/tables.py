@@ -10,6 +10,8 @@ from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
 
+from r2rec.evaluate.names import metric_title
+from r2rec.report.fitting import fitted
 from r2rec.report.records import (
     DAGGER,
     FOOTNOTE,
@@ -18,6 +20,7 @@ from r2rec.report.records import (
     over_seeds,
     published_method,
     published_rows,
+    shown_metrics,
     trained_elsewhere,
 )
 
@@ -49,27 +52,10 @@ class Section(NamedTuple):
 
 
 def results_table(records: Sequence[Record]) -> str:
-    """Aligned text for the terminal, one row per arm; HR@1 with its 95% interval."""
+    """Text for the terminal, one row per arm; the main metric with its 95% interval."""
     section = _results(records)
     texts = sum(name in TEXT_COLUMNS for name in section.header)
-    return aligned([section.header, *section.rows], texts)
-
-
-def aligned(cells: Sequence[Sequence[str]], texts: int) -> str:
-    """Lines of a table, header first; the first `texts` columns are texts, the others numbers."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    header, *rows = cells
-    rule = ["-" * width for width in widths]
-    lines = []
-    for row in (header, rule, *rows):
-        padded = []
-        for column, cell in enumerate(row):
-            if column < texts:
-                padded.append(cell.ljust(widths[column]))
-            else:
-                padded.append(cell.rjust(widths[column]))
-        lines.append("  ".join(padded).rstrip())
-    return "\n".join(lines)
+    return fitted([section.header, *section.rows], texts)
 
 
 def write_tables(records: Sequence[Record], folder: Path) -> None:
@@ -114,6 +100,7 @@ def _sections(records: Sequence[Record]) -> list[Section]:
 def _results(records: Sequence[Record]) -> Section:
     """Columns `trained on` and `seeds` are there only where they tell rows apart."""
     rows = over_seeds(records)
+    main, *others = shown_metrics(records)
     with_source = any(trained_elsewhere(row) for row in rows)
     with_seeds = any(row["seeds"] > 1 for row in rows)
     header = ["method", "variant", "dataset"]
@@ -121,7 +108,7 @@ def _results(records: Sequence[Record]) -> Section:
         header.append("trained on")
     if with_seeds:
         header.append("seeds")
-    header += ["users", *METRICS.values(), "valid"]
+    header += ["users", *map(metric_title, (main, *others)), "valid"]
 
     cells = []
     for row in rows:
@@ -130,11 +117,10 @@ def _results(records: Sequence[Record]) -> Section:
             line.append(row["train_dataset"])
         if with_seeds:
             line.append(str(row["seeds"]))
-        low, high = row["ci95"]["hr@1"]
+        low, high = row["ci95"][main]
         line.append(row["users"])
-        line.append(f"{row['hr@1']:.3f} [{low:.3f}, {high:.3f}]")
-        line.append(f"{row['hr@3']:.3f}")
-        line.append(f"{row['ndcg@3']:.3f}")
+        line.append(f"{row[main]:.3f} [{low:.3f}, {high:.3f}]")
+        line += [f"{row[name]:.3f}" for name in others]
         line.append(f"{row['valid_ratio']:.1%}")
         cells.append(line)
     return Section("Results", header, cells)
@@ -187,9 +173,8 @@ def _csv(records: Sequence[Record]) -> str:
     rows = []
     for record in records:
         row = dict(record)
-        intervals = row.pop("ci95")
-        for name in METRICS:
-            low, high = intervals[name]
+        row.pop("metrics", None)
+        for name, (low, high) in row.pop("ci95").items():
             row[f"{name}_low"] = low
             row[f"{name}_high"] = high
         rows.append(row)

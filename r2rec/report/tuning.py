@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from r2rec.base.store import MANIFEST
+from r2rec.report.fitting import aligned
 from r2rec.report.folders import files_of_jobs, stages_of
 from r2rec.report.labels import flat
-from r2rec.report.tables import aligned, csv_text, write_text
+from r2rec.report.tables import csv_text, write_text
 
 FACTS = ("validation_ndcg", "validation_hr@1", "best_epoch", "seconds_per_epoch")
 TUNED = ("dataset", "baseline", "seed")  # groups that are looked at for differences

@@ -10,6 +10,7 @@ import polars as pl
 from hydra.utils import get_method
 
 from r2rec.base.code import package_code
+from r2rec.base.files import checksum
 from r2rec.base.store import MANIFEST
 from r2rec.config import Config
 from r2rec.config.slices import Arm, QuestionSlice, cut
@@ -77,7 +78,7 @@ def cases_of(
     """
     users = rankings.unique("user", maintain_order=True)
     candidates = users.select("user", "positive", items="candidates")
-    changed = _changed_since(inputs.get("rank"))
+    changed = _changed_since(inputs.get("rank"), config.prompt.template)
     raw_ids = pl.read_parquet(inputs["prepare"] / "users.parquet").sort("user")["raw_id"]
     answers: dict[int, list[MethodAnswer]] = {}
     reasoned = config.prompt.reasoning and not config.baseline.endpoint
@@ -124,19 +125,29 @@ def _prompt(config: Config, question: RankingCase) -> str | None:
         words = config.dataset.words
         messages = build_messages(question, config.prompt, words, **baseline.params)
         return "\n\n".join(f"{message['role']}: {message['content']}" for message in messages)
+    own = config.prompt.template
+    if own and not Path(own).is_file():
+        return None
     if any(arm.target is None for arm in arms(config)):
         return render_prompt(question, config.prompt, config.dataset.words)
     return None
 
 
-def _changed_since(rank: Path | None) -> list[str]:
-    """What of WRITES_PROMPTS is not as it was when these rankings were made."""
+def _changed_since(rank: Path | None, own: str | None) -> list[str]:
+    """What of WRITES_PROMPTS, and of a user's own template, is not as it was for these rankings."""
     if rank is None or not (rank / MANIFEST).exists():
         return []
-    before = json.loads((rank / MANIFEST).read_text(encoding="utf-8"))["code"]["modules"]
+    manifest = json.loads((rank / MANIFEST).read_text(encoding="utf-8"))
+    before = manifest["code"]["modules"]
     now = package_code(["r2rec.prompts.render", "r2rec.tasks.assemble"])
     # a stage without prompts lists none of them
-    return [name for name in WRITES_PROMPTS if name in before and before[name] != now.get(name)]
+    changed = [name for name in WRITES_PROMPTS if name in before and before[name] != now.get(name)]
+    if own:
+        templates = manifest["inputs"].get("templates", {})
+        digest = checksum(Path(own)) if Path(own).is_file() else ""
+        if templates.get(f"own/{Path(own).name}", digest) != digest:
+            changed.append(own)
+    return changed
 
 
 def _answer(row: Mapping[str, Any], variant: str, reasoned: bool) -> MethodAnswer:

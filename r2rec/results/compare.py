@@ -6,21 +6,25 @@ from pathlib import Path
 import polars as pl
 
 from r2rec.base.errors import R2RecError
+from r2rec.evaluate.names import check_metrics, metric_title
 from r2rec.report.arms import JoinedArm, joined_arms
 from r2rec.report.compare import (
-    Hits,
+    SIGNIFICANCE,
     Pair,
+    Scores,
     Setting,
-    hits_by_setting,
+    main_metric,
     paired_differences,
     pairs_to_compare,
+    scores_by_setting,
     setting_of,
 )
-from r2rec.report.tables import aligned
+from r2rec.report.fitting import fitted
 from r2rec.results.load import METRICS, RANKINGS, Run
 
 SCHEMA = {
     "dataset": pl.String,
+    "metric": pl.String,
     "method": pl.String,
     "against": pl.String,
     "seeds": pl.Int64,
@@ -33,17 +37,21 @@ SCHEMA = {
     "effect": pl.Float64,
     "detectable": pl.Float64,
 }
-SIGNIFICANT = 0.05
 
 
 def run_differences(
-    runs: Sequence[Run], methods: Sequence[str] = (), every: bool = False
+    runs: Sequence[Run],
+    methods: Sequence[str] = (),
+    every: bool = False,
+    metric: str | None = None,
 ) -> pl.DataFrame:
-    """HR@1 of methods minus that of others, paired by user and seed.
+    """A metric of methods minus that of others, paired by user and seed.
 
-    Which pairs, and the columns: see `r2rec.compare`. Runs that differ in their seed alone are one
-    run at several seeds. What several runs share counts once.
+    Which metric, which pairs, and the columns: see `r2rec.compare`. Runs that differ in their seed
+    alone are one run at several seeds. What several runs share counts once.
     """
+    if metric is not None:
+        check_metrics([metric])
     folders = [_finished(run) for run in runs]
     arms = joined_arms([job for jobs in folders for job in jobs])
     unknown = set(methods) - {arm.record["method"] for arm in arms}
@@ -52,11 +60,12 @@ def run_differences(
         raise R2RecError(f"no method {', '.join(sorted(unknown))}; there are {known}")
     if methods:
         arms = [arm for arm in arms if arm.record["method"] in methods]
-    hits = hits_by_setting(arms)
-    pairs = _wanted(hits, _runs_of(arms, folders), every)
-    rows = paired_differences(hits, pairs)
+    metric = metric or main_metric(arms)
+    scores = scores_by_setting(arms, metric)
+    pairs = _wanted(scores, _runs_of(arms, folders), every)
+    rows = paired_differences(scores, metric, pairs)
     if not rows:
-        raise R2RecError(_nothing(hits, runs))
+        raise R2RecError(_nothing(scores, runs))
     flat = [row | dict(zip(("low", "high"), row["ci95"], strict=True)) for row in rows]
     return pl.DataFrame([{name: row[name] for name in SCHEMA} for row in flat], schema=SCHEMA)
 
@@ -67,10 +76,11 @@ def differences_text(differences: pl.DataFrame) -> str:
     for (dataset, method), rows in differences.partition_by(
         "dataset", "method", as_dict=True, maintain_order=True
     ).items():
-        cells = [["minus", "HR@1", "95% interval", "p", "Holm", "found from", "pairs"]]
+        metric = metric_title(rows["metric"][0])
+        cells = [["minus", metric, "95% interval", "p", "Holm", "found from", "pairs"]]
         for row in rows.iter_rows(named=True):
             detectable = "" if row["detectable"] is None else f"{row['detectable']:.3f}"
-            mark = " *" if row["p_holm"] < SIGNIFICANT else ""
+            mark = " *" if row["p_holm"] < SIGNIFICANCE else ""
             line = [
                 row["against"],
                 f"{row['difference']:+.3f}{mark or '  '}",
@@ -83,7 +93,7 @@ def differences_text(differences: pl.DataFrame) -> str:
             cells.append(line)
         seeds = rows["seeds"].unique().sort().to_list()
         over = f"{'/'.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}"
-        blocks.append(f"{method}, {dataset}, {over}\n{aligned(cells, texts=1)}")
+        blocks.append(f"{method}, {dataset}, {over}\n{fitted(cells, texts=1)}")
     return "\n\n".join(blocks)
 
 
@@ -111,20 +121,20 @@ def _runs_of(
     return found
 
 
-def _wanted(hits: Hits, runs: dict[Setting, set[int]], every: bool) -> list[Pair]:
+def _wanted(scores: Scores, runs: dict[Setting, set[int]], every: bool) -> list[Pair]:
     """The pairs to be compared."""
-    pairs = pairs_to_compare(hits)
+    pairs = pairs_to_compare(scores)
     across = [(earlier, later) for earlier, later in pairs if runs[earlier] != runs[later]]
     for earlier, later in across:
-        _must_be_comparable(hits, earlier, later)
+        _must_be_comparable(scores, earlier, later)
     every_run = set().union(*runs.values())
     seeds_of_one_run = all(numbers == every_run for numbers in runs.values())
     return pairs if every or seeds_of_one_run else across
 
 
-def _must_be_comparable(hits: Hits, earlier: Setting, later: Setting) -> None:
+def _must_be_comparable(scores: Scores, earlier: Setting, later: Setting) -> None:
     """Raise R2RecError where two arms ranked other candidates for a user at a seed."""
-    both = hits[earlier].join(hits[later], on=("seed", "user"), suffix="_later")
+    both = scores[earlier].join(scores[later], on=("seed", "user"), suffix="_later")
     same = (pl.col("positive") == pl.col("positive_later")) & (
         pl.col("shown") == pl.col("shown_later")
     )
@@ -137,11 +147,11 @@ def _must_be_comparable(hits: Hits, earlier: Setting, later: Setting) -> None:
         )
 
 
-def _nothing(hits: Hits, runs: Sequence[Run]) -> str:
+def _nothing(scores: Scores, runs: Sequence[Run]) -> str:
     """Why there is no comparison."""
-    datasets = {setting.dataset for setting in hits}
-    seeds = {str(seed) for table in hits.values() for seed in table["seed"].unique()}
-    if len(hits) < 2:
+    datasets = {setting.dataset for setting in scores}
+    seeds = {str(seed) for table in scores.values() for seed in table["seed"].unique()}
+    if len(scores) < 2:
         reason = "one method alone cannot be compared; name a run with another one"
     elif len(datasets) > 1:
         reason = f"the runs are on {' and '.join(sorted(datasets))}"

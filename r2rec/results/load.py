@@ -94,16 +94,34 @@ class Run:
             raise R2RecError(f"{path} cannot be read: {error}") from error
         return records
 
+    def with_metrics(self, names: Sequence[str]) -> list[dict[str, Any]]:
+        """The records with other metrics, such as ["hr@10", "mrr"], computed from the rankings.
+
+        Raises:
+            R2RecError: There is no such metric, or the rankings are gone.
+        """
+        from r2rec.evaluate.names import check_metrics
+        from r2rec.report.arms import collected_arms
+        from r2rec.report.measured import all_measured
+
+        check_metrics(names)
+        if self.jobs:
+            arms = collected_arms(self.folder)
+            return all_measured(((arm.record, arm.rankings) for arm in arms), names)
+        return all_measured(((record, self.folder / RANKINGS) for record in self.records), names)
+
     @property
     def metrics(self) -> "pl.DataFrame":
         """A row per method: method, variant, dataset, train_dataset, seed, n_users, its metrics,
         valid_ratio, and the ends of their 95% intervals, such as hr@1_low and hr@1_high.
+
+        Its metrics are the paper's, and what the run's evaluation.metrics chose.
         """
         import polars as pl
 
         rows = []
         for record in self.records:
-            row = {name: value for name, value in record.items() if name != "ci95"}
+            row = {name: value for name, value in record.items() if name not in ("ci95", "metrics")}
             for name, (low, high) in record["ci95"].items():
                 row |= {f"{name}_low": low, f"{name}_high": high}
             rows.append(row)
@@ -168,7 +186,10 @@ class Run:
         return [by_user[user] for user in wanted]
 
     def plot(self) -> "Picture":
-        """HR@1 of every method with its 95% interval. A notebook shows it; `.save(path)` too."""
+        """The main metric of every method with its 95% interval; a notebook shows it.
+
+        `.save(path)` writes it to a file.
+        """
         from r2rec.results.plots import plot_metrics
 
         return plot_metrics(self.records)

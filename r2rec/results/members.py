@@ -1,11 +1,10 @@
 """The members of configuration groups, each with what its file says first."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from itertools import takewhile
 from pathlib import Path
 
-from r2rec.base.errors import R2RecError
+from r2rec.base.errors import R2RecError, guess
 
 NOT_PROSE = ("# @package", "# python -m", "#  ")  # lines of a comment that are for machines
 
@@ -40,9 +39,7 @@ def _named(group: str, known: Sequence[str]) -> str:
         singular = group.replace("-", "_").removesuffix("s")
         if singular in (name, name.removesuffix("s"), name.rpartition("_")[2]):
             return name
-    close = get_close_matches(group, known, n=1)
-    guess = f" (did you mean {close[0]}?)" if close else ""
-    raise R2RecError(f"no group {group}{guess}; there are {', '.join(known)}")
+    raise R2RecError(f"no group {group}{guess(group, known)}; there are {', '.join(known)}")
 
 
 def first_sentence(text: str) -> str:

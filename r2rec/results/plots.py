@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from r2rec.report.compare import SIGNIFICANCE
 from r2rec.report.forest import differences_figure, forest
-from r2rec.report.grid import SIGNIFICANCE
 from r2rec.report.records import Record
 from r2rec.report.tables import write_text
 
@@ -27,7 +27,7 @@ class Picture(str):
 
 
 def plot_metrics(records: Sequence[Record]) -> Picture:
-    """HR@1 of every method with its 95% interval, averaged over seeds.
+    """The main metric of every method with its 95% interval, averaged over seeds.
 
     Args:
         records: As metrics.json has them.
@@ -36,7 +36,7 @@ def plot_metrics(records: Sequence[Record]) -> Picture:
 
 
 def differences_picture(differences: "pl.DataFrame") -> Picture:
-    """Differences in HR@1 about 0, filled where Holm's p is below 0.05.
+    """Differences about 0, filled where Holm's p is below 0.05.
 
     Args:
         differences: What `r2rec.compare` returns.

@@ -7,8 +7,8 @@ from pathlib import Path
 from r2rec.base.errors import R2RecError
 from r2rec.base.files import remove
 from r2rec.base.store import MANIFEST
+from r2rec.report.fitting import aligned
 from r2rec.report.folders import stages_of
-from r2rec.report.tables import aligned
 from r2rec.results.find import folders, jobs_of
 
 PART = ".part"  # ends the name of an artefact that is being made, or whose making was stopped

@@ -9,11 +9,13 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from r2rec.base.cleanup import manifest_of_run
 from r2rec.base.errors import R2RecError, one_line
 from r2rec.base.jobs import Finished, Job
-from r2rec.base.store import Artefact
+from r2rec.base.store import MANIFEST, Artefact
 from r2rec.config import Config, register
 from r2rec.config.place import CONF
+from r2rec.execution.own_folders import make_importable
 from r2rec.execution.plan import plan
 from r2rec.execution.runner import entry_of
 from r2rec.report.folders import StageRecord, stages_of
@@ -41,6 +43,8 @@ def config_of(folder: Path) -> Config:
         raise R2RecError(f"{path} is no configuration of this version: {reason}") from error
     if not isinstance(config, Config):
         raise R2RecError(f"{path} is no configuration of a run")
+    manifest = manifest_of_run(folder / MANIFEST) or {}
+    make_importable(manifest.get("config_dirs", []))
     return config
 
 

@@ -11,8 +11,10 @@ from r2rec.base.claims import in_use
 from r2rec.base.cleanup import manifest_of_run
 from r2rec.base.errors import R2RecError
 from r2rec.base.store import MANIFEST
+from r2rec.evaluate.names import check_metrics
+from r2rec.report.records import over_seeds, shown_metrics
 from r2rec.results.find import ROOT, folders, jobs_of, started
-from r2rec.results.load import METRICS
+from r2rec.results.load import METRICS, Run
 
 FINISHED = "finished"
 
@@ -27,7 +29,8 @@ class Listed:
     jobs: int  # of a sweep; 0: one run
     overrides: list[str]  # what was changed; of a sweep, as typed: "seed=0,1,2"
     datasets: list[str]
-    results: dict[str, float]  # HR@1 by method, averaged over seeds; {} before the end
+    metric: str  # of the results: the one asked for, else the run's main one
+    results: dict[str, float]  # by method, averaged over seeds; {} before the end
 
     def text(self) -> str:
         """All that it says, for a search."""
@@ -39,21 +42,30 @@ class Listed:
         return asdict(self) | {"started": self.started.isoformat()}
 
 
-def run_rows(root: Path = ROOT, words: Sequence[str] = ()) -> list[Listed]:
+def run_rows(
+    root: Path = ROOT, words: Sequence[str] = (), metric: str | None = None
+) -> list[Listed]:
     """The runs and sweeps in a folder, oldest first.
 
     Args:
         words: Only those that have all of these words in their folder, overrides, data sets,
             methods or state, whatever the case.
+        metric: Of the results; None: the main one of each run.
+
+    Raises:
+        R2RecError: There is no such metric.
     """
-    rows = [_listed(folder) for folder in folders(root)]
+    if metric is not None:
+        check_metrics([metric])
+    rows = [_listed(folder, metric) for folder in folders(root)]
     return [row for row in rows if all(word.casefold() in row.text() for word in words)]
 
 
-def _listed(folder: Path) -> Listed:
+def _listed(folder: Path, metric: str | None) -> Listed:
     jobs = jobs_of(folder)
     manifests = [manifest_of_run(job / MANIFEST) or {} for job in jobs or [folder]]
-    records = _records(folder)
+    records = _records(folder, metric)
+    shown = metric or shown_metrics(records)[0]
     datasets = [record["dataset"] for record in records]
     if not datasets:
         datasets = [_dataset(job) for job in jobs or [folder]]
@@ -66,25 +78,27 @@ def _listed(folder: Path) -> Listed:
         jobs=len(jobs),
         overrides=overrides,
         datasets=sorted(set(datasets)),
-        results=_results(records),
+        metric=shown,
+        results=_results(records, shown),
     )
 
 
-def _records(folder: Path) -> list[dict[str, Any]]:
+def _records(folder: Path, metric: str | None) -> list[dict[str, Any]]:
+    """The records of metrics.json, with this metric where one is asked for."""
     try:
         records: list[dict[str, Any]] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return []
-    return records
+    if metric is None or all(metric in record for record in records):
+        return records
+    return Run(folder).with_metrics([metric])
 
 
-def _results(records: Sequence[dict[str, Any]]) -> dict[str, float]:
-    from r2rec.report.records import over_seeds
-
+def _results(records: Sequence[dict[str, Any]], metric: str) -> dict[str, float]:
     results = {}
     for row in over_seeds(records):
         name = f"{row['method']} {row['variant']}".strip()
-        results[name] = row["hr@1"]
+        results[name] = row[metric]
     return results
 
 

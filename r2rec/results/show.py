@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import show
-from r2rec.report.tables import aligned
+from r2rec.report.fitting import aligned
 from r2rec.results.cases import MethodAnswer, UserCase
 
 WIDTH = 80

@@ -12,7 +12,8 @@ from typing import Any
 import polars as pl
 
 from r2rec.base import signals, tracking
-from r2rec.base.checkpoint import load_state, save_state
+from r2rec.base.checkpoint import between_saves, load_state, save_state
+from r2rec.base.progress import Bar, note
 from r2rec.config import Adapt
 from r2rec.llm.scoring import length_batches, padded, parts
 
@@ -87,7 +88,7 @@ def train_on_answers(
     Args:
         rows: What each step learns from.
         pad: Token id for padding.
-        folder: Where the state is kept every `spec.save_steps`.
+        folder: Where the state is kept every `spec.save_steps`, and a few times in any case.
         bf16: Compute in bfloat16 where autocast does.
 
     Returns:
@@ -101,22 +102,24 @@ def train_on_answers(
     training = AnswerTraining(model, spec.learning_rate)
     training.restore(folder / STATE)
     model.train()
-    bar = _progress_bar(len(training.log), steps)
+    bar = Bar("adapt", steps, len(training.log))
+    between = between_saves(spec.save_steps, steps)
     with signals.deferred():
-        for step in bar:
+        for step in range(len(training.log), steps):
             torch.manual_seed((seed + step) % 2**31)
             rate = spec.learning_rate * warmup_cosine(step, steps, spec.warmup)
             loss = training.learn(rows(step), rate, spec.batch_tokens, pad, bf16)
             training.log.append((step, loss, rate))
             tracking.log_step("adapt", step, {"loss": loss, "learning_rate": rate})
-            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            note(loss=loss)
+            bar.update()
             is_interrupted = signals.pending() is not None
-            is_due = (step + 1) % spec.save_steps == 0 and step + 1 < steps
+            is_due = (step + 1) % between == 0 and step + 1 < steps
             if is_due or is_interrupted:
                 training.save(folder / STATE)
             if is_interrupted:
-                bar.close()
                 break
+    bar.close()
     model.eval()
     return pl.DataFrame(training.log, schema=["step", "loss", "learning_rate"], orient="row")
 
@@ -135,14 +138,6 @@ def warmup_cosine(step: int, steps: int, warmup: float) -> float:
         return (step + 1) / warm
     decayed = (step - warm) / max(1, steps - warm)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * decayed))
-
-
-def _progress_bar(done: int, steps: int) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(
-        range(done, steps), total=steps, initial=done, desc="adapt", leave=False, disable=None
-    )
 
 
 def _backward(model: Any, rows: list[Row], batch_tokens: int, pad: int) -> float:

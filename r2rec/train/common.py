@@ -17,7 +17,7 @@ from r2rec.compat import trl as hooks
 from r2rec.config import Hardware, Lora, Model
 from r2rec.train.card import backbone_name
 from r2rec.train.clock import Clock
-from r2rec.train.listeners import ProgressBar, SealedCheckpoints, StepLog, StopOnSignal
+from r2rec.train.listeners import OftenEnough, ProgressBar, SealedCheckpoints, StepLog, StopOnSignal
 
 CHECKPOINTS = processes.CHECKPOINTS
 SETTINGS = "adapter_config.json"  # of PEFT
@@ -153,6 +153,7 @@ def train(
     listeners = [
         ProgressBar(name),
         StepLog(name, Clock(trainer), first_step),
+        OftenEnough(),
         SealedCheckpoints(),
         StopOnSignal(),
         *probes,

@@ -7,10 +7,9 @@ A listener has methods named like the events of transformers' TrainerCallback;
 from collections.abc import Mapping
 from typing import Any
 
-from tqdm import tqdm
-
 from r2rec.base import processes, signals, tracking
-from r2rec.base.checkpoint import seal
+from r2rec.base.checkpoint import between_saves, seal
+from r2rec.base.progress import Bar, note
 from r2rec.compat import trl as hooks
 from r2rec.train.clock import Clock
 
@@ -18,19 +17,13 @@ SHOWN = ("loss", "reward")  # columns of the log that the bar shows
 
 
 class ProgressBar:
-    """One bar over all steps, with the latest loss and reward."""
+    """One bar over all steps, with the latest loss, reward and share of valid answers."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.bar = tqdm(
-            total=state.max_steps,
-            initial=state.global_step,
-            desc=self.name,
-            leave=False,
-            disable=None,
-        )
+        self.bar = Bar(self.name, state.max_steps, state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar.update()
@@ -38,12 +31,7 @@ class ProgressBar:
     def on_log(
         self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **_: Any
     ) -> None:
-        shown = {}
-        for column in SHOWN:
-            if column in logs:
-                shown[column] = f"{float(logs[column]):.3f}"
-        if shown:
-            self.bar.set_postfix(shown, refresh=False)
+        note(**{name: float(logs[name]) for name in SHOWN if name in logs})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.bar.close()
@@ -83,6 +71,13 @@ class SealedCheckpoints:
         processes.wait_for_all()  # each process writes a part
         if state.is_world_process_zero:
             seal(hooks.checkpoint_path(args.output_dir, state.global_step))
+
+
+class OftenEnough:
+    """Keeps a few checkpoints of a training that has fewer steps than lie between two of them."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        state.save_steps = between_saves(state.save_steps, state.max_steps)
 
 
 class StopOnSignal:

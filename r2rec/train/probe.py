@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from r2rec.base import signals, tracking
+from r2rec.base.progress import note
 from r2rec.config import Probe
 from r2rec.config.slices import RlSlice, SftSlice
 from r2rec.data.candidates import Candidates
@@ -88,6 +89,7 @@ class ValidationProbe:
             HIT_RATIO: float(np.mean(hits)),
             VALID: float(np.mean(valid)),
         }
+        note(valid=row[VALID])
         state.log_history.append(row)
         tracking.log_step(self.stage, self.first_step + state.global_step, row)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
+from r2rec.base.progress import note
 from r2rec.base.workspace import Workspace
 from r2rec.chains import witness
 from r2rec.chains.chain import weighed
@@ -20,6 +21,7 @@ from r2rec.compat import trl as hooks
 from r2rec.config import Hardware, Reward, RewardPart
 from r2rec.config.slices import RlSlice
 from r2rec.llm import chat, load, runtime, turns
+from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.targets import for_rl
@@ -94,7 +96,7 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
     rewards = reward_functions(choices.reward, reasoning, prompts.cases)
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=[reading(reward, tokenizer, ends) for reward in rewards],
+        reward_funcs=[reading(reward, tokenizer, ends) for reward in watched(rewards, reasoning)],
         args=args,
         train_dataset=Dataset.from_list(prompts.rows),
         processing_class=tokenizer,
@@ -207,6 +209,20 @@ def reading(reward: RewardFunction, tokenizer: Any, ends: Sequence[int]) -> Rewa
         return reward(**{**columns, "completions": conversations})
 
     return read
+
+
+def watched(functions: list[RewardFunction], reasoned: bool) -> list[RewardFunction]:
+    """The parts of a reward; the first one also tells the bar how many answers can be read."""
+    first, *others = functions
+
+    def named(completions: Sequence[chat.Messages], **columns: Any) -> list[float]:
+        rows = zip(completions, columns["n_candidates"], strict=True)
+        valid = [parse_ranking(answer[-1]["content"], n, reasoned).valid for answer, n in rows]
+        note(valid=sum(valid) / max(1, len(valid)))
+        return first(completions=completions, **columns)
+
+    named.__name__ = first.__name__
+    return [named, *others]
 
 
 def weighted_rewards(

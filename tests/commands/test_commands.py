@@ -56,6 +56,9 @@ def test_every_command_has_help_and_leaves_nothing(name, call, tmp_path, monkeyp
 
 
 MISTAKES = {
+    "runs --metric precision": "no metric precision; there are hr@K, ndcg@K and mrr",
+    "show last --metrics hr1": r"no metric hr1 \(did you mean hr@1\?\)",
+    "compare last --metric ncdg@3": r"no metric ncdg@3 \(did you mean ndcg@3\?\)",
     "show": "required: RUN; `r2rec show --help`",
     "show last --user nobody": "nobody is not in the data, nor ranked for; 8 users were, such as 4",
     "show last --user 4 --method x": "no method x; there are random, popularity",
@@ -87,6 +90,7 @@ def test_runs_are_listed_with_what_they_were_and_gave(call, outputs) -> None:  #
     assert max(map(len, out.splitlines())) <= WIDTH
     (row,) = json.loads(call("runs", "TOY_small", "r2rec", "--finished", "--json")[1])
     assert (row["state"], row["datasets"], row["jobs"]) == ("finished", ["toy_small"], 0)
+    assert "NDCG@2: random 0." in call("runs", "--metric", "ndcg@2")[1]
     assert call("runs", "ml_1m")[1] == "no such run in outputs\n"
     assert json.loads(call("runs", "--last", "0", "--json")[1]) == []
 
@@ -104,6 +108,7 @@ def test_a_user_is_shown_by_raw_id_and_by_index(call, outputs, smoke) -> None:  
         plain["prompt"] + "\n"
     )
     assert len(call("show", "last")[1].splitlines()) > len(smoke.records)
+    assert "MRR   HR@2" in call("show", "last", "--metrics", "mrr,hr@2")[1]
 
 
 def test_a_comparison_fits_a_terminal_or_is_json(call, outputs, smoke) -> None:  # type: ignore[no-untyped-def]
@@ -115,6 +120,7 @@ def test_a_comparison_fits_a_terminal_or_is_json(call, outputs, smoke) -> None: 
     )
     hr = {record["method"]: record["hr@1"] for record in smoke.records}
     assert row["difference"] == pytest.approx(hr["R2Rec"] - hr["random"])
+    assert "MRR" in call("compare", "last", "--metric", "mrr")[1]
     assert max(map(len, call("compare", "last")[1].splitlines())) <= WIDTH
 
 

@@ -34,7 +34,10 @@ LINES = {
     "force=think": "force is a list, write force=[think]",
     "datset=ml_1m": "did you mean dataset?",
     "sft.sample=3": "did you mean samples?",
-    "dataset=nope": "Could not find 'dataset/nope'",
+    "dataset=nope": "Could not find 'dataset/nope'; there are amazon, amazon_books",
+    "dataset=ml_1M": "Could not find 'dataset/ml_1M' (did you mean ml_1m?); there are amazon",
+    "baseline@fusion=sasrek": "(did you mean sasrec?)",
+    "dataset.params.usres=3": "did you mean users?; there are seed, users, items",
     "hydra/launcher=ray": "pip install 'r2rec[ray]'",
 }
 
@@ -81,3 +84,29 @@ def test_a_resolver_with_a_cache_is_called_once() -> None:
     OmegaConf.copy_cache(cfg, other)  # as Hydra does for the jobs of a sweep
     assert other.a == "x"
     assert calls == ["x"]
+
+
+def test_one_word_stands_for_a_list_of_one() -> None:
+    given = ["force=think", "evaluation.metrics=hr@5", "seed=1", "force=[sft]", "+force=rl"]
+    expected = ["force=[think]", "evaluation.metrics=[hr@5]", *given[2:]]
+    assert hydra.as_lists(given) == expected
+    assert hydra.as_lists(["force=null", "force=sft,rl"]) == ["force=null", "force=sft,rl"]
+
+
+@pytest.mark.parametrize(
+    ("words", "params", "keys", "n_jobs"),
+    [
+        (["seed=0,1,2", "reward=ndcg"], None, ["seed"], 3),
+        (["seed=range(4)", "+variant=a,b"], None, ["seed", "variant"], 8),
+        (["seed=1"], {"seed": "0,1", "rl": "off,tiny"}, ["rl"], 2),
+        (["force=[a,b]"], None, [], 1),
+    ],
+)
+def test_a_sweep_says_what_it_varies(words, params, keys, n_jobs) -> None:
+    sweeper = {"_target_": "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"}
+    node = OmegaConf.create(
+        {"overrides": {"task": words}, "sweeper": {**sweeper, "params": params}}
+    )
+    assert hydra.swept(node) == (keys, n_jobs)
+    node.sweeper._target_ = "hydra_plugins.hydra_optuna_sweeper.OptunaSweeper"
+    assert hydra.swept(node)[1] is None

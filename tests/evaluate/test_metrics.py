@@ -1,4 +1,6 @@
 import math
+import re
+from collections.abc import Sequence
 from itertools import permutations
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate import metrics
+from r2rec.evaluate.names import metric_mistakes
 
 K = 6
 Row = tuple[int, list[int], list[int], bool]
@@ -57,6 +60,34 @@ def test_agrees_with_plain_python(drawn: list[Row]) -> None:
         assert score["valid"] == row[3]
 
 
+@given(rows(), st.integers(1, K), st.permutations(["hr", "ndcg", "mrr"]))
+def test_any_metric_agrees_with_plain_python(drawn: list[Row], k: int, families: list[str]) -> None:
+    names = [family if family == "mrr" else f"{family}@{k}" for family in families]
+    scores = metrics.per_user(table(drawn), names)
+    for row, score in zip(drawn, scores.iter_rows(named=True), strict=True):
+        positive, _, ranking, valid = row
+        place = ranking.index(positive) + 1 if valid and positive in ranking else math.inf
+        assert score[f"hr@{k}"] == (place <= k)
+        assert score[f"ndcg@{k}"] == pytest.approx(1 / math.log2(place + 1) if place <= k else 0)
+        assert score["mrr"] == pytest.approx(1 / place)
+    record = summary(table(drawn), names)
+    assert record["metrics"] == names
+    assert set(record["ci95"]) == {*names, *metrics.METRICS}
+    for name, (low, high) in record["ci95"].items():
+        assert 0 <= low <= high <= 1
+        assert record[name] == pytest.approx(scores[name].mean())
+
+
+@given(st.text(max_size=8))
+def test_a_name_is_a_metric_or_is_refused_in_one_line(name: str) -> None:
+    shape = re.fullmatch(r"(hr|ndcg)@[1-9][0-9]*|mrr", name, re.ASCII)
+    mistakes = list(metric_mistakes([name]))
+    assert bool(mistakes) == (shape is None)
+    if mistakes:
+        with pytest.raises(R2RecError, match="no metric"):
+            metrics.metric_values(name, [1.0])
+
+
 @given(rows())
 def test_one_positive_bounds_ndcg(drawn: list[Row]) -> None:
     """What holds for one positive per user, and does not for 14 published triples."""
@@ -77,8 +108,8 @@ def test_a_lower_place_never_pays(ranks: list[int]) -> None:
         assert values.min() == 0 <= values.max() <= 1
 
 
-def summary(rankings: pl.DataFrame) -> dict[str, Any]:
-    scores = metrics.per_user(rankings)
+def summary(rankings: pl.DataFrame, names: Sequence[str] = metrics.METRICS) -> dict[str, Any]:
+    scores = metrics.per_user(rankings, names)
     return metrics.summarise(
         scores,
         method="toy",
@@ -86,6 +117,7 @@ def summary(rankings: pl.DataFrame) -> dict[str, Any]:
         dataset="toy",
         train_dataset="toy",
         seed=3,
+        names=names,
         resamples=200,
     )
 

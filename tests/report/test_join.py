@@ -11,6 +11,7 @@ import yaml
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from r2rec.report import compare
 from r2rec.report.join import Join, join
 from r2rec.report.labels import labels
 
@@ -79,6 +80,18 @@ def sweep(tmp_path: Path) -> Path:
         job(tmp_path / str(2 * seed), seed, {BASE: few, FULL: many})
         job(tmp_path / str(2 * seed + 1), seed, {BASE: few, PLAIN: few})
     return tmp_path
+
+
+def test_the_end_of_a_run_names_what_is_more_than_chance() -> None:
+    row = {"metric": "mrr", "method": "a", "against": "b", "difference": 0.2, "ci95": [0.1, 0.3]}
+    rows = [row | {"method": f"m{n}", "p_holm": 0.001 if n < 12 else 0.5} for n in range(20)]
+    title, *lines = compare.significant_text(rows).splitlines()
+    assert title == "MRR: significant differences (Holm's p below 0.05), of 20"
+    assert lines[0] == "  m0 - b: MRR +0.200 [+0.100, +0.300]"
+    assert lines[-1] == "  and 2 more: r2rec compare"
+    assert compare.significant_text(rows[12:]).startswith("MRR: none of 8 differences is sig")
+    assert compare.significant_text(rows[19:]).startswith("MRR: the difference is not sig")
+    assert compare.significant_text([]) == ""
 
 
 def test_shared_arms_are_listed_once(sweep: Path) -> None:

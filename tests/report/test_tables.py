@@ -148,3 +148,47 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
     tables.write_text(target, "lone surrogate \ud800")
     assert target.read_text("utf-8") == "lone surrogate ?"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["results.md", "taken"]
+
+
+def wide(method: str = "R2Rec without RL", **changes: Any) -> dict[str, Any]:
+    more = {"hr@5": 0.6, "ndcg@10": 0.5, "mrr": 0.45}
+    ends = {name: [value - 0.03, value + 0.03] for name, value in more.items()}
+    chosen = {"metrics": ["mrr", "hr@1", "hr@5", "ndcg@10"]}
+    base = record(method, **more, **chosen, **changes)
+    return base | {"ci95": base["ci95"] | ends}
+
+
+@pytest.mark.parametrize("n_metrics", [1, 4, 20])
+@pytest.mark.parametrize("length", [1, 60])
+def test_the_console_table_fits_80_columns_and_loses_nothing(n_metrics: int, length: int) -> None:
+    chosen = [f"hr@{k + 1}" for k in range(n_metrics)]
+    values = {name: (number + 1) / 100 for number, name in enumerate(chosen)}
+    ends = {name: [value, value] for name, value in values.items()}
+    rows = []
+    for number, method in enumerate(("R2Rec without RL", "a_method_with_a_name")):
+        row = record(method, **values, metrics=chosen, dataset=f"set{number}")
+        row["variant"] = " ".join(["word"] * (length // 5 + 1) + [str(number)] * (length > 1))
+        row["ci95"] = row["ci95"] | ends
+        rows.append(row)
+    text = tables.results_table(rows)
+    assert max(map(len, text.splitlines())) <= 80
+    words = text.split()
+    for name, value in values.items():
+        assert name.upper() in words
+        assert f"{value:.3f}" in words
+    for word in ("set0", "set1", "a_method_with_a_name", "1,000", "word"):
+        assert word in text
+
+
+def test_the_chosen_metrics_are_what_tables_show(tmp_path: Path) -> None:
+    rows = [wide(), wide("sasrec", seed=1)]
+    header, rule, first, *_ = tables.results_table(rows).splitlines()
+    assert header.split()[-5:] == ["MRR", "HR@1", "HR@5", "NDCG@10", "valid"]
+    assert "HR@3" not in header
+    assert "0.450 [0.420, 0.480]" in first
+    assert set(rule) == {"-", " "}
+    tables.write_tables(rows, tmp_path)
+    text = (tmp_path / "results.md").read_text("utf-8")
+    assert "| MRR | HR@1 | HR@5 | NDCG@10 | valid |" in text
+    with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
+        assert {"hr@3", "mrr", "mrr_low", "ndcg@10_high"} <= set(next(csv.reader(file)))

@@ -12,6 +12,7 @@ from r2rec.base.files import write_json
 from r2rec.config.place import CONF
 from r2rec.config.slices import Arm, QuestionSlice, cut
 from r2rec.evaluate import answers
+from r2rec.evaluate.names import METRICS
 from r2rec.prompts.cases import LABELS
 from r2rec.results import find
 from r2rec.results.again import report_again
@@ -140,6 +141,45 @@ def test_methods_of_one_run_and_of_two_are_compared_in_pairs(smoke: Done, other:
     few = r2rec.compare(smoke.folder, other.folder, methods=["random", "item_knn"])
     assert few["p"].to_list() == few["p_holm"].to_list()
     assert r2rec.plot_differences(across).startswith("<svg")
+
+
+def test_chosen_metrics_are_shown_everywhere_and_make_nothing(smoke: Done, store: Path) -> None:
+    done = go(store, "evaluation.metrics=[mrr,hr@2,ndcg@5]")
+    assert done.made() == set()
+    for record, before in zip(done.records, smoke.records, strict=True):
+        assert record["metrics"] == ["mrr", "hr@2", "ndcg@5"]
+        assert {name: record[name] for name in METRICS} == {name: before[name] for name in METRICS}
+        assert record["hr@1"] <= record["hr@2"] <= record["hr@3"]
+    (text,) = [line for line in done.lines if "MRR" in line]
+    page = (done.folder / "report.html").read_text("utf-8")
+    header = text.strip().splitlines()[0]
+    assert header.split()[-4:] == ["MRR", "HR@2", "NDCG@5", "valid"]
+    assert "MRR: none of" in text or "MRR: significant" in text
+    assert "<th>MRR</th><th>HR@2</th><th>NDCG@5</th>" in page
+    assert "Beneath MRR: 95%" in page
+    (row,) = run_rows(done.folder.parent, [done.folder.name])
+    by_method = {f"{r['method']} {r['variant']}".strip(): r["mrr"] for r in done.records}
+    assert (row.metric, row.results) == ("mrr", by_method)
+    differences = r2rec.compare(done.folder, methods=["R2Rec", "random"])
+    assert set(differences["metric"]) == {"mrr"}
+    mrr = {record["method"]: record["mrr"] for record in done.records}
+    assert differences["difference"].to_list() == pytest.approx([mrr["R2Rec"] - mrr["random"]])
+    assert "mrr_low" in r2rec.load(done.folder).metrics.columns
+
+
+def test_an_earlier_run_tells_metrics_that_it_was_not_asked_for(smoke: Done, store: Path) -> None:
+    done = go(store, "evaluation.metrics=[mrr,hr@2,ndcg@5]")
+    run = r2rec.load(smoke.folder)
+    for row, record in zip(run.with_metrics(["ndcg@5", "mrr"]), done.records, strict=True):
+        assert row["metrics"] == ["ndcg@5", "mrr"]
+        assert (row["mrr"], row["ndcg@5"]) == (record["mrr"], record["ndcg@5"])
+    (listed,) = run_rows(smoke.folder.parent, [smoke.folder.name], metric="hr@4")
+    assert listed.results["random"] >= smoke.by_method()["random"]["hr@3"]
+    both = r2rec.compare(smoke.folder, done.folder, metric="ndcg@5")
+    assert set(both["difference"]) == {*r2rec.compare(smoke.folder, metric="ndcg@5")["difference"]}
+    for ask in (run.with_metrics, lambda names: r2rec.compare(smoke.folder, metric=names[0])):
+        with pytest.raises(r2rec.R2RecError, match="no metric precision"):
+            ask(["precision"])
 
 
 def test_other_candidates_and_other_seeds_are_refused(other: Done, tmp_path: Path) -> None:
