@@ -12,7 +12,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-latest record lint bench bench-scale lock audit clean
+.PHONY: help run test test-latest record lint docs bench bench-scale lock audit clean
 
 help: ## list the targets
 	@echo 'usage: make <target> [ARGS="..."] [PYTHON=python3]'
@@ -49,6 +49,13 @@ lint: $(STAMP) ## ruff check, ruff format --check, mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+
+# The site is made from files alone, so its tools need neither r2rec nor torch beside them.
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: ## the documentation, strictly, as site/ (.venv-docs); ARGS go to mkdocs build
+	@test -x .venv-docs/bin/mkdocs || "$(PYTHON)" -m venv .venv-docs
+	@.venv-docs/bin/python $(PIP) install $$("$(PYTHON)" .ci/packages.py docs)
+	@.venv-docs/bin/mkdocs build --strict $(ARGS)
 
 bench: $(STAMP) ## time the parts that matter
 	@$(PY) experiments/bench/run.py $(ARGS)
@@ -95,5 +102,5 @@ audit: ## look the pinned versions up for known holes (asks PyPI's advisory data
 	"$$tmp/venv/bin/python" -m pip_audit --strict --no-deps --disable-pip -r "$$tmp/pinned"
 
 clean: ## remove .venv, caches and builds; outputs/ is kept
-	@rm -rf $(VENV) .venv-latest build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache
+	@rm -rf $(VENV) .venv-latest .venv-docs build dist site .pytest_cache .hypothesis .ruff_cache .mypy_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
