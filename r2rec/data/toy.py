@@ -4,8 +4,9 @@ Every user likes two genres, dislikes one and prefers a decade. What they pick, 
 rate it follows from these, from each item's own quality and from chance. A person can follow a
 chain through it, and a method that recognises tastes well has something to find.
 
-Bad items are advertised more: of two that suit a user alike the worse one is picked sooner, and
-liked less. So counts of people mislead, and a method gains by learning what else to look at.
+Where there is hype, bad items are advertised more: of two that suit a user alike the worse one is
+picked sooner, and liked less. Counts of people then mislead, and a method gains by learning what
+else to look at.
 """
 
 from collections.abc import Sequence
@@ -109,7 +110,7 @@ def interact(
     rng: np.random.Generator,
     per_user: int,
     hype: float,
-    choosiness: float = 3.0,
+    choosiness: float,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]]:
     """Let every user pick and rate items.
 
@@ -143,8 +144,9 @@ def read_toy(
     users: int,
     items: int,
     ratings_per_user: int,
-    quality: float = 2.0,
-    hype: float = 1.0,
+    quality: float = 0.4,
+    hype: float = -1.0,
+    choosiness: float = 2.2,
 ) -> Raw:
     """Generate the toy data set of this seed.
 
@@ -154,11 +156,12 @@ def read_toy(
         users: How many users there are.
         items: How many items there are.
         quality: Standard deviation of the items' quality, in stars.
-        hype: How much sooner the worse of two items is picked.
+        hype: How much sooner the worse of two items is picked; below 0, the better one is.
+        choosiness: How much taste decides what is picked.
     """
     rng = seeds.generator(seed, "toy")
     world = imagine(rng, users, items, len(GENRES), quality)
-    picked, rating, time_ms = interact(world, rng, ratings_per_user, hype)
+    picked, rating, time_ms = interact(world, rng, ratings_per_user, hype, choosiness)
     user = np.repeat(np.arange(users), picked.shape[1])
     ratings = pl.DataFrame(
         {

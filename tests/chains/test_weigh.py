@@ -19,7 +19,7 @@ from tests.small import Done, choices, go, workspace
 
 SAMPLER = "chain_sampler=evidence"
 GIVEN = ("chain_sampler.params.window=7", "chain_sampler.params.decay=0.6")
-CHOSEN = ("window", "before", "decay", "popularity", "taste")
+CHOSEN = ("window", "before", "decay", "popularity", "taste", "witness")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_given_parameters_are_kept_and_not_reported(base: Done, tmp_path: Path) 
     work = tmp_path / "facts"
     work.mkdir()
     facts = weigh.weigh(choices(WeighSlice, SAMPLER, *GIVEN), base.folders(), workspace(work))
-    assert set(facts) == {"users", "before", "popularity", "taste"}
+    assert set(facts) == {"users", "before", "popularity", "taste", "witness"}
 
 
 def test_test_positives_have_no_say(base: Done, tmp_path: Path) -> None:

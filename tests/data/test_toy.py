@@ -13,16 +13,17 @@ from r2rec.data.candidates import Candidates
 from r2rec.data.negatives import touched_keys
 
 SIZE = {"users": 400, "items": 300, "ratings_per_user": 30}
+HYPE = {"quality": 2.0, "hype": 1.0, "choosiness": 3.0}  # as in dataset=toy
 
 
 def read(seed):
-    return toy.read_toy(Path(), None, seed=seed, **SIZE)
+    return toy.read_toy(Path(), None, seed=seed, **SIZE, **HYPE)
 
 
 def world_of(seed):
     """What `read(seed)` follows from."""
     rng = seeds.generator(seed, "toy")
-    return toy.imagine(rng, SIZE["users"], SIZE["items"], len(toy.GENRES), quality_spread=2.0)
+    return toy.imagine(rng, SIZE["users"], SIZE["items"], len(toy.GENRES), HYPE["quality"])
 
 
 @pytest.fixture(scope="module", params=range(3))

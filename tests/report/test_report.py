@@ -175,7 +175,7 @@ def test_case_shows_the_evidence_that_the_prompt_tells(evidence_world: Done) -> 
         targets |= {"h"} if case.history else set()
         targets |= {"c0"} if evidence.unlinked else set()
         (answer,) = case.answers
-        assert len(answer.steps) == 6
+        assert len(answer.steps) == 7
         for _, links in answer.steps:
             assert links
             assert {target for _, target in links} <= targets
