@@ -18,11 +18,11 @@ def failure(error: Exception, targets: Iterable[str]) -> str | None:
     own = {path.resolve() for path in user_files(targets)}
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if Path(frame.filename).resolve() in own:
-            return f"fails at {frame.filename}:{frame.lineno}: {told(error)}"
+            return f"fails at {frame.filename}:{frame.lineno}: {kind_and_reason(error)}"
     return None
 
 
-def told(error: Exception) -> str:
+def kind_and_reason(error: Exception) -> str:
     """Kind and reason of an error in one line: "KeyError: 'stars'"."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -57,7 +57,7 @@ def note(**numbers: float) -> None:
 
 
 @contextmanager
-def told(title: str, say: Callable[[str], None]) -> Iterator[None]:
+def announced(title: str, say: Callable[[str], None]) -> Iterator[None]:
     """Around the work of a stage: without a terminal, say every minute how far it has come.
 
     Args:

@@ -21,7 +21,7 @@ logarithm of the place that a witness gives c, negative (`chains.witness`).
 
 from collections.abc import Iterator
 from itertools import product
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -44,6 +44,8 @@ DECAYS = (0.7, 0.8, 0.9)
 POPULARITIES = (0.0, 0.1, 0.2, 0.3, 0.4)
 TASTES = (0.0, 2.0, 4.0, 8.0, 16.0, 32.0)  # these and the next when the others are chosen
 WITNESSES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0)
+
+Weight = TypeVar("Weight")
 
 SCHEMA = pl.Schema(
     {
@@ -108,34 +110,33 @@ def evidence(
     Raises:
         R2RecError: The queries have no candidates, or a parameter was neither given nor chosen.
     """
-    if (
-        window is None
-        or before is None
-        or decay is None
-        or popularity is None
-        or taste is None
-        or witness is None
-    ):
-        raise R2RecError(
-            "chain_sampler=evidence: window, before, decay, popularity, taste or witness in "
-            "chain_sampler.params has no value; give all, or keep chain_sampler.weigh, which "
-            "chooses them"
-        )
     candidates = _candidates(queries)
-    links = count_links(graph, queries, candidates, recent, window, before, above)
-    fit = np.zeros(candidates.shape)
-    if taste:
-        fit += taste * tastes(graph, queries, candidates, regularisation)
-    if witness:
-        fit += witness * _praise(queries)
-    strength = strengths(links, decay, popularity) + fit
+    soon = _chosen("window", window)
+    also_before = _chosen("before", before)
+    links = count_links(graph, queries, candidates, recent, soon, also_before, above)
+    fit = _chosen("witness", witness) * _praise(queries)
+    past = _chosen("taste", taste)
+    if past:
+        fit += past * tastes(graph, queries, candidates, regularisation)
+    fade = _chosen("decay", decay)
+    strength = strengths(links, fade, _chosen("popularity", popularity)) + fit
     order = _strongest_first(candidates, links, strength, fit)
     if not per_query:
         order = order[:, :0]
-    strongest_item = (np.log1p(links.soon) * _weights(links, decay)).argmax(axis=1)
+    strongest_item = (np.log1p(links.soon) * _weights(links, fade)).argmax(axis=1)
     rows = _rows(graph, queries, links, order, strongest_item)
     in_order = np.take_along_axis(strength, order, axis=1).ravel()
     return rows.with_columns(strength=in_order).cast(SCHEMA)
+
+
+def _chosen(name: str, value: Weight | None) -> Weight:
+    """The value of a parameter that was given, or that stage `weigh` has chosen."""
+    if value is None:
+        raise R2RecError(
+            f"chain_sampler=evidence: {name} in chain_sampler.params has no value; give one, or "
+            "keep chain_sampler.weigh, which chooses it"
+        )
+    return value
 
 
 def _rows(

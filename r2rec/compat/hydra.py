@@ -111,21 +111,21 @@ def swept(hydra: Any) -> tuple[list[str], int | None]:
     """
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    given = {key_of(word): word for word in OmegaConf.select(hydra, "overrides.task") or []}
+    given = {override_key(word): word for word in OmegaConf.select(hydra, "overrides.task") or []}
     params = OmegaConf.select(hydra, "sweeper.params") or {}
     words = {f"{key}": f"{key}={value}" for key, value in params.items()} | given
     sweeps = {}
     for key, word in words.items():
         override = OverridesParser.create().parse_override(word)
         if override.is_sweep_override():
-            sweeps[key_of(key)] = override
+            sweeps[override_key(key)] = override
     sweeper = OmegaConf.select(hydra, "sweeper._target_") or ""
     if not sweeper.endswith(".BasicSweeper"):
-        return [key_of(key) for key in (*sweeps, *params)], None
+        return [override_key(key) for key in (*sweeps, *params)], None
     return list(sweeps), prod(len(list(one.sweep_iterator())) for one in sweeps.values())
 
 
-def key_of(word: str) -> str:
+def override_key(word: str) -> str:
     """The key of an override: "seed" of "seed=1", "variant" of "+variant=full"."""
     return word.partition("=")[0].lstrip("+~")
 

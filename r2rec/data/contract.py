@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from r2rec.base.blame import failure, told
+from r2rec.base.blame import failure, kind_and_reason
 from r2rec.base.errors import R2RecError
 from r2rec.data.interactions import Raw
 from r2rec.data.meant import raw_of
@@ -53,7 +53,7 @@ def called(reader: Callable[..., Any], target: str, *arguments: Any, **params: A
     except Exception as error:
         if target.startswith("r2rec.") and not isinstance(error, pl.exceptions.PolarsError):
             raise
-        how = failure(error, [target]) or f"fails: {told(error)}"
+        how = failure(error, [target]) or f"fails: {kind_and_reason(error)}"
         raise R2RecError(f"{name} {how}: correct the reader") from error
 
 

@@ -144,7 +144,7 @@ def _algorithm(checksum: str) -> str:
     return algorithm
 
 
-def unpack(archive: Path, folder: Path, members: Sequence[str]) -> None:
+def unpack_archive(archive: Path, folder: Path, members: Sequence[str]) -> None:
     """Unpack the files named `members` from the zip `archive` into `folder`.
 
     They may be in any folder of the archive. All are unpacked and checked in a temporary folder

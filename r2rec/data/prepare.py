@@ -77,7 +77,7 @@ def _needed(root: Path, names: list[str], data_set: str) -> Path:
 
 def _downloaded(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> Path:
     """The folder with the downloaded and unpacked files."""
-    from r2rec.data.download import fetch, unpack
+    from r2rec.data.download import fetch, unpack_archive
 
     if not dataset.downloads:
         raise R2RecError(f"dataset={dataset.name} has no download; give dataset.root=FOLDER")
@@ -87,7 +87,7 @@ def _downloaded(dataset: Dataset, folder: Path, say: Callable[[str], None]) -> P
             say(f"downloading {download.url} to {folder}")
         fetch(download.url, file, download.checksum)
         if file.suffix == ".zip":
-            unpack(file, folder, dataset.files)
+            unpack_archive(file, folder, dataset.files)
     return folder
 
 

@@ -6,8 +6,8 @@ from difflib import get_close_matches
 from typing import NamedTuple
 
 from r2rec.base.errors import R2RecError
+from r2rec.config.data import METRICS as METRICS
 
-METRICS = ("hr@1", "hr@3", "ndcg@3")  # of the paper; every record has them
 NAME = re.compile(r"(hr|ndcg)@([1-9][0-9]{0,3})|mrr")
 SPELLINGS = {"hr": "hr", "hit": "hr", "hitratio": "hr", "hitrate": "hr", "recall": "hr"}
 SPELLINGS |= {"ndcg": "ndcg", "mrr": "mrr"}

@@ -50,8 +50,8 @@ def _has_replies(root: Path) -> bool:
 
 
 def _is_here(path: str) -> bool:
-    """Whether weights are in a local folder, in this package, or in the hub's cache."""
-    if path.startswith("r2rec:") or Path(path).expanduser().is_dir():
+    """Whether weights are in a local folder or file, in this package, or in the hub's cache."""
+    if path.startswith("r2rec:") or Path(path).expanduser().exists():
         return True
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError

@@ -77,7 +77,7 @@ class CurrentRun:
 
         def build(folder: Path) -> dict[str, Any]:
             self._check_models()
-            with progress.told(f"{job.name} (stage {self._number()})", self.say):
+            with progress.announced(f"{job.name} (stage {self._number()})", self.say):
                 facts = self._run_stage(job, folders, folder)
             dollars = round(sum(book.spent for book in books) - spent_before, 4)
             return {"dollars": dollars, **facts} if dollars else facts
@@ -97,10 +97,10 @@ class CurrentRun:
     def _check_models(self) -> None:
         """Refuse backbones that do not load, before the first artefact is made."""
         if self.unchecked:
-            from r2rec.llm.load import check
+            from r2rec.llm.load import check_model
 
             for model in self.unchecked:
-                check(model)
+                check_model(model)
             self.unchecked = []
 
     def _raw_files(self, job: Job) -> dict[str, Path]:
@@ -178,15 +178,19 @@ class CurrentRun:
     def _fewer(self, job: Job, artefact: store.Artefact) -> list[str]:
         """A note where the data have less than the run asks for."""
         config = self.config
-        wanted = {  # place -> (key, its value, the fact that may be less, what it counts)
+        limits = {  # place -> (key, its value, the fact that may be less, what it counts)
             "split": ("evaluation.users", config.evaluation.users, "users", "can be evaluated"),
             "sft": ("sft.samples", config.sft.samples, "samples", "traces can be learnt from"),
             "rl": ("rl.samples", config.rl.samples, "prompts", "prompts can be asked"),
             "diagnose": ("diagnostic.users", config.diagnostic.users, "users", "are evaluated"),
         }
-        key, value, fact, there = wanted.get(job.stage.place, ("", 0, "", ""))
-        found = artefact.facts.get(fact, value)
-        return [f"{key}={value}, but only {found} {there}"] if found < value else []
+        if job.stage.place not in limits:
+            return []
+        key, wanted, fact, there = limits[job.stage.place]
+        found = artefact.facts.get(fact, wanted)
+        if found >= wanted:
+            return []
+        return [f"{key}={wanted}, but only {found} {there}"]
 
     def _note_other_code(self) -> None:
         """Say in one line what was reused although other code made it, and how to remake it."""

@@ -26,7 +26,7 @@ def rng() -> Generator:
     return np.random.default_rng(0)
 
 
-def train() -> pl.DataFrame:
+def train_table() -> pl.DataFrame:
     """Ratings as stage `split` leaves them: user, item, rating, timestamp, by user and time."""
     draw = rng()
     items = np.concatenate([_items(draw) for _ in range(N_USERS)])
@@ -51,8 +51,8 @@ def candidates() -> np.ndarray:
 
 
 def graph() -> Graph:
-    """The graph of `train`."""
-    return build_graph(train(), N_USERS, N_ITEMS)
+    """The graph of `train_table`."""
+    return build_graph(train_table(), N_USERS, N_ITEMS)
 
 
 def chain_queries() -> Queries:
@@ -65,7 +65,7 @@ def item(number: int) -> Item:
     return Item(f"Title {number}", ("Drama",))
 
 
-def texts() -> Texts:
+def item_texts() -> Texts:
     """Titles and profiles of all items and users."""
     return Texts([item(number) for number in range(N_ITEMS)], ["25-34 writer"] * N_USERS)
 
@@ -93,7 +93,7 @@ def case(config: Config) -> RankingCase:
     )
 
 
-def answers(reasoning: bool) -> list[str]:
+def two_answers(reasoning: bool) -> list[str]:
     """Two answers to a case: a good one, and one that cannot be read."""
     thought = "<think>\nStep 1: A is liked.\nStep 2: B is not.\nStep 3: A first.\n</think>\n"
     good = render_ranking(LABELS[:K])
@@ -104,7 +104,7 @@ def diagnosed(config: Config) -> DiagnosedArm:
     """An arm that answers everything in the order shown."""
     cases = [case(config)] * len(USERS)
     shown = tuple(range(K))
-    text = answers(config.prompt.reasoning)[0]
+    text = two_answers(config.prompt.reasoning)[0]
 
     def ask(asked: object, seed: int) -> list[Reply]:
         return [Reply(shown, text, 20) for _ in asked]  # type: ignore[attr-defined]

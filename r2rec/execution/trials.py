@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from hydra.utils import get_method
 
-from r2rec.base.blame import failure, place_of, told
+from r2rec.base.blame import failure, kind_and_reason, place_of
 from r2rec.base.code import is_own
 from r2rec.base.errors import R2RecError
 from r2rec.config import Config
@@ -59,7 +59,7 @@ def template_rules(config: Config) -> Iterator[str]:
         yield f"{name} cannot be read: {error.filename}:{error.lineno}: {error.message}"
         return
     except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        yield f"{name} cannot be rendered: {template_line(error, file)}{told(error)}"
+        yield f"{name} cannot be rendered: {template_line(error, file)}{kind_and_reason(error)}"
         return
     missing = [item.title for item in case.candidates if item.title not in text]
     if missing:
@@ -88,7 +88,7 @@ def _tried(leaf: Leaf, attempt: "Trial", config: Config) -> Iterator[str]:
     except R2RecError as error:
         yield f"{name}: {error}"
     except Exception as error:
-        how = failure(error, [leaf.target]) or f"fails: {told(error)}"
+        how = failure(error, [leaf.target]) or f"fails: {kind_and_reason(error)}"
         yield f"{name} {how} (tried on a made-up {leaf.kind} case)"
 
 
@@ -102,7 +102,7 @@ def _reward(function: Callable[..., Any], leaf: Leaf, config: Config) -> None:
 
     name = leaf.where.rpartition(".")[2]
     part = config.reward.parts[name]
-    texts = specimen.answers(config.prompt.reasoning)
+    texts = specimen.two_answers(config.prompt.reasoning)
     n = len(texts)
     reward = reward_function(name, part, config.prompt.reasoning, [specimen.case(config)])
     question = [{"role": "user", "content": "Rank the candidates."}]
@@ -126,7 +126,7 @@ def _scorer(function: Callable[..., Any], leaf: Leaf, config: Config) -> None:
 
     users = specimen.USERS
     items = specimen.candidates()
-    returned = function(specimen.train(), users, items, specimen.rng(), **leaf.params)
+    returned = function(specimen.train_table(), users, items, specimen.rng(), **leaf.params)
     _check_scores(returned, items.shape)
 
 
@@ -137,7 +137,7 @@ def _module(function: Callable[..., Any], leaf: Leaf, config: Config) -> None:
     from r2rec.baselines.ratings import train_ratings
     from r2rec.execution import specimen
 
-    data = train_ratings(specimen.train(), specimen.N_USERS, specimen.N_ITEMS)
+    data = train_ratings(specimen.train_table(), specimen.N_USERS, specimen.N_ITEMS)
     with torch.random.fork_rng(devices=[]):
         model = function(data, **leaf.params)
         for method in ("examples", "batches", "scores", "state_dict"):
@@ -197,7 +197,9 @@ def _viewer(function: Callable[..., Any], leaf: Leaf, config: Config) -> None:
     from r2rec.tuned.question import ClosedQuestion, View
 
     view = View(0, [1, 2], [3], [26, 27], positive=0)
-    returned = function(view, specimen.texts(), config.prompt, config.dataset.words, **leaf.params)
+    returned = function(
+        view, specimen.item_texts(), config.prompt, config.dataset.words, **leaf.params
+    )
     is_list = isinstance(returned, Sequence) and len(returned) > 0
     if not is_list or not all(isinstance(one, ClosedQuestion) for one in returned):
         raise ContractError(
@@ -208,7 +210,7 @@ def _viewer(function: Callable[..., Any], leaf: Leaf, config: Config) -> None:
 def _noise(function: Callable[..., Any], leaf: Leaf, config: Config) -> None:
     from r2rec.execution import specimen
 
-    train = specimen.train()
+    train = specimen.train_table()
     returned = function(train, specimen.N_USERS, specimen.N_ITEMS, specimen.rng(), **leaf.params)
     if getattr(returned, "schema", None) != train.schema:
         raise ContractError(

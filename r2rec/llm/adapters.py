@@ -32,7 +32,7 @@ def adapter_folder(adapter: Path | str) -> Path:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise R2RecError(
-            f"adapter {adapter} cannot be read: {reason(error)}; give model.adapter=FOLDER"
+            f"adapter {adapter} cannot be read: {library_reason(error)}; give model.adapter=FOLDER"
         ) from error
     if not isinstance(settings, dict):
         raise R2RecError(f"adapter {adapter}: {SETTINGS} is not an object with settings")
@@ -67,7 +67,7 @@ def with_adapter(base: Any, adapter: Path | str, base_path: str, *, train: bool)
         wanted = upstream.adapter_weights(tuned)
         found = saved_shapes(folder / WEIGHTS)
     except Exception as error:  # whatever the library makes of files of others
-        said = reason(error)
+        said = library_reason(error)
         if isinstance(error, KeyError) and "base_model." in said:  # a module that is saved whole
             said = f"{WEIGHTS} has no {said}"
         raise R2RecError(f"adapter {adapter} does not load on {base_path}: {said}") from error
@@ -92,7 +92,8 @@ def saved_shapes(path: Path) -> dict[str, tuple[int, ...]]:
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as weights:
-        return {name: tuple(weights.get_slice(name).get_shape()) for name in weights.keys()}  # noqa: SIM118
+        names = weights.keys()
+        return {name: tuple(weights.get_slice(name).get_shape()) for name in names}
 
 
 def named(keys: Sequence[str]) -> str:
@@ -135,7 +136,7 @@ def targeted(base: Any, targets: str, where: str) -> None:
         )
 
 
-def reason(error: Exception) -> str:
+def library_reason(error: Exception) -> str:
     """One line of a library's message, with the first detail where the line announces a list."""
     lines = [line.strip() for line in str(error).strip().split("\n") if line.strip()]
     if not lines:

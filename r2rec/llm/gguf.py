@@ -12,7 +12,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
 from r2rec.config.slices import UnpackSlice
 from r2rec.llm import soundness
-from r2rec.llm.adapters import reason
+from r2rec.llm.adapters import library_reason
 
 
 def unpack(choices: UnpackSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
@@ -43,7 +43,9 @@ def unpack(choices: UnpackSlice, inputs: Mapping[str, Path], work: Workspace) ->
             trust_remote_code=False,
         )
     except Exception as error:  # whatever the library makes of files of others
-        raise R2RecError(f"model.path={file} cannot be unpacked: {reason(error)}") from error
+        raise R2RecError(
+            f"model.path={file} cannot be unpacked: {library_reason(error)}"
+        ) from error
     soundness.check_weights(str(file), report)
     model.save_pretrained(work.folder)
     tokenizer.save_pretrained(work.folder)

@@ -11,7 +11,7 @@ from r2rec.compat import transformers as upstream
 from r2rec.config import Model
 from r2rec.llm import soundness
 from r2rec.llm.adapters import adapter_folder as adapter_folder
-from r2rec.llm.adapters import reason, with_adapter
+from r2rec.llm.adapters import library_reason, with_adapter
 from r2rec.llm.adapters import targeted as targeted
 from r2rec.llm.fingerprints import fingerprint as fingerprint
 from r2rec.llm.fingerprints import resolve as resolve
@@ -50,7 +50,7 @@ def tokenizer(model: Model, made: Path | None) -> Any:
     return loaded
 
 
-def check(model: Model) -> None:
+def check_model(model: Model) -> None:
     """Refuse a model that does not load, by all that can be known without reading its weights.
 
     Raises:
@@ -136,7 +136,7 @@ def _imagined_config(architecture: Mapping[str, Any]) -> Any:
         return AutoConfig.for_model(**architecture)
     except (TypeError, ValueError) as error:
         raise R2RecError(
-            f"model.architecture describes no model of transformers: {reason(error)}"
+            f"model.architecture describes no model of transformers: {library_reason(error)}"
         ) from error
 
 
@@ -169,9 +169,11 @@ def _load(loader: Callable[..., Any], model: Model, made: Path | None, **options
     except R2RecError:
         raise
     except ImportError as error:  # of a quantisation, or of a tokenizer's own format
-        raise R2RecError(f"cannot load model {source}: {reason(error)}") from error
+        raise R2RecError(f"cannot load model {source}: {library_reason(error)}") from error
     except Exception as error:  # whatever the library makes of files of others
-        raise R2RecError(f"cannot load model {source}: {reason(error)}; {advice}") from error
+        raise R2RecError(
+            f"cannot load model {source}: {library_reason(error)}; {advice}"
+        ) from error
 
 
 def chat_template_file(name: str) -> Path:

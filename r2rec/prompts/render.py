@@ -210,7 +210,8 @@ def own_template_files(path: str) -> list[Path]:
     waiting = [Path(path).name]
     while waiting:
         name = waiting.pop()
-        source, file, _ = environment.loader.get_source(environment, name)  # type: ignore[union-attr]
+        assert environment.loader is not None
+        source, file, _ = environment.loader.get_source(environment, name)
         is_own = Path(str(file)).parent.resolve() == Path(path).parent.resolve()
         if is_own and Path(str(file)) not in found:
             found[Path(str(file))] = None

@@ -15,7 +15,7 @@ from r2rec.base.claims import claimed, in_use
 from r2rec.base.console import say, warn
 from r2rec.base.errors import R2RecError
 from r2rec.base.store import MANIFEST
-from r2rec.compat.hydra import key_of, swept
+from r2rec.compat.hydra import override_key, swept
 
 _claims = ExitStack()  # of this process's sweep; a claim cannot be pickled with a callback
 
@@ -51,7 +51,9 @@ class Join(Callback):
         if config.hydra.mode == RunMode.MULTIRUN:
             _forget_overrides(_sweep_folder(config))
         if self.varied:
-            words = [word for word in config.hydra.overrides.task if key_of(word) in self.varied]
+            words = [
+                word for word in config.hydra.overrides.task if override_key(word) in self.varied
+            ]
             of_all = f" of {self.n_jobs}" if self.n_jobs else ""
             name = f"job {config.hydra.job.num + 1}{of_all}"
             say(f"\n{name}: {' '.join(words)}")

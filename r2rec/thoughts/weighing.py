@@ -56,11 +56,12 @@ def reason(case: RankingCase, positive: str) -> tuple[list[str], str]:
     steps = [read_step(case, n) for n in range(len(order[:COMPARED]))]
     told = criteria(case)
     steps += [criterion_step(criterion) for criterion in told]
-    by, first = ALL, order[0]
+    by = ALL
+    first = order[0]
     speaking = [criterion for criterion in told if criterion.best == positive]
     if speaking and positive != first:
-        strongest = max(speaking, key=Criterion.lead)
-        by, first = strongest.name, positive
+        by = max(speaking, key=Criterion.lead).name
+        first = positive
     ranked = [first, *(label for label in order if label != first)]
     steps.append(conclusion_step(by, ranked[:COMPARED]))
     return steps, render_ranking(ranked)
@@ -102,11 +103,12 @@ def criteria(case: RankingCase) -> list[Criterion]:
     }
     if case.facts:
         numbers["liked"] = {index: case.facts[index].liked for index in compared}
-    numbers["rank"] = {index: case.evidence[index].witness or 0 for index in linked}
+    ranks = {index: case.evidence[index].witness for index in linked}
+    if all(ranks.values()):
+        numbers["rank"] = {index: rank or 0 for index, rank in ranks.items()}
     found = []
     for name, of_candidate in numbers.items():
-        told = len(of_candidate) > 1 and (name != "rank" or all(of_candidate.values()))
-        if told:
+        if len(of_candidate) > 1:
             values = [(LABELS[index], number) for index, number in of_candidate.items()]
             found.append(criterion(name, values))
     return found

@@ -21,7 +21,7 @@ def lines_of(monkeypatch: pytest.MonkeyPatch, seconds: float, steps: int) -> lis
     """What is said of 8 steps of work of which `steps` are done, 0.05 s apart."""
     monkeypatch.setattr(progress, "BEAT", seconds)
     said: list[str] = []
-    with progress.told("sft (stage 3 of 9)", said.append):
+    with progress.announced("sft (stage 3 of 9)", said.append):
         bar = progress.Bar("sft", 8)
         for step in range(steps):
             time.sleep(0.05)
@@ -51,7 +51,7 @@ def test_an_error_leaves_no_bar_behind(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", io.StringIO())
 
     def fail() -> None:
-        with progress.told("fit", print):
+        with progress.announced("fit", print):
             progress.Bar("fit", 3)
             raise ZeroDivisionError
 

@@ -8,7 +8,7 @@ import pytest
 
 from r2rec.base.errors import R2RecError
 from r2rec.data import download
-from r2rec.data.download import fetch, unpack
+from r2rec.data.download import fetch, unpack_archive
 from tests.data.files import BODY, ETAG, MD5, SHA, Server, serving, zipped
 
 
@@ -166,7 +166,7 @@ def test_unpack_extracts_named_files_alone(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").write_bytes(b"kept")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.dat").symlink_to(tmp_path / "elsewhere")
-    unpack(archive, tmp_path / "out", ["a.dat", "b.dat"])
+    unpack_archive(archive, tmp_path / "out", ["a.dat", "b.dat"])
     assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
         "a.dat": b"a",
         "b.dat": b"b",
@@ -194,7 +194,7 @@ def test_unpack_rejects_hostile_archive(
 ) -> None:
     monkeypatch.setattr(download, "MAX_MEMBER_BYTES", 10_000)
     with pytest.raises(R2RecError, match=message):
-        unpack(zipped(tmp_path, *members, link=link), tmp_path / "out", wanted)
+        unpack_archive(zipped(tmp_path, *members, link=link), tmp_path / "out", wanted)
     assert list((tmp_path / "out").iterdir()) == []
 
 
@@ -209,5 +209,5 @@ def test_unpack_rejects_damaged_archive(tmp_path: Path, damage: str) -> None:
     if damage == "gone":
         archive.unlink()
     with pytest.raises(R2RecError, match=r"a\.zip (is damaged|cannot be unpacked)"):
-        unpack(archive, tmp_path / "out", ["a"])
+        unpack_archive(archive, tmp_path / "out", ["a"])
     assert list((tmp_path / "out").iterdir()) == []

@@ -192,7 +192,7 @@ def test_locate_downloads_and_unpacks(tmp_path: Path, monkeypatch: pytest.Monkey
         return target
 
     monkeypatch.setattr("r2rec.data.download.fetch", fetch)
-    monkeypatch.setattr("r2rec.data.download.unpack", unpack)
+    monkeypatch.setattr("r2rec.data.download.unpack_archive", unpack)
     spec = data_set(files=["a"], downloads=[Download("http://x/y/ml.zip", "md5:0")])
     lines: list[str] = []
     folder = tmp_path / "downloads" / "mine"

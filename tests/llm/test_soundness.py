@@ -205,7 +205,7 @@ def test_all_but_the_weights_is_checked_without_reading_them(
     REFUSED[case][0](tiny)
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", None)
     with pytest.raises(R2RecError):
-        load.check(model_in(tiny))
+        load.check_model(model_in(tiny))
 
 
 def test_the_check_takes_less_than_a_second() -> None:
@@ -213,7 +213,7 @@ def test_the_check_takes_less_than_a_second() -> None:
     seconds = []
     for _ in range(3):
         begin = time.perf_counter()
-        load.check(model_in(TINY))
+        load.check_model(model_in(TINY))
         seconds.append(time.perf_counter() - begin)
     assert min(seconds) < 1
 
