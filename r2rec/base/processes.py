@@ -10,6 +10,8 @@ import ctypes
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,6 +25,7 @@ from r2rec.base.workspace import Workspace
 
 PATIENCE = timedelta(days=30)  # for a call; a process that dies ends all, so none waits in vain
 CHECKPOINTS = "checkpoints"  # folder of a stage's checkpoints, which all processes share
+GRACE = 10  # seconds to end in order after the parent's death
 PR_SET_PDEATHSIG = 1  # of Linux' prctl
 
 Row = TypeVar("Row")
@@ -48,10 +51,27 @@ def is_main() -> bool:
     return rank() == 0
 
 
-def end_with_parent() -> None:
-    """Ask Linux to terminate this process if its parent dies; otherwise it would wait forever."""
+def terminate_with_parent() -> None:
+    """Ask Linux to send SIGTERM to this process if its parent dies."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def end_with_parent() -> None:
+    """End this process if its parent dies; otherwise it would wait forever.
+
+    SIGTERM lets it end in order. Python handles no signal while a library waits for the other
+    processes, so a thread ends it `GRACE` seconds later.
+    """
+    terminate_with_parent()
+    threading.Thread(target=_exit_after_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _exit_after_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    time.sleep(GRACE)
+    os._exit(128 + signal.SIGTERM)
 
 
 def join_accelerate() -> None:

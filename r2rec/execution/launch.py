@@ -93,7 +93,7 @@ def launch(cfg: DictConfig, folder: Path) -> None:
                 _command(place, folder),
                 stderr=stream,
                 env=_environment(place),
-                preexec_fn=processes.end_with_parent,
+                preexec_fn=processes.terminate_with_parent,
             )
             status = _wait(running)
         if status:

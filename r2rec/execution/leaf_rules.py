@@ -1,16 +1,19 @@
 """Whether functions named by `_target_` can be imported, and called with their params."""
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter, Signature, signature
 from math import inf, isfinite
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_method
 
 from r2rec.base.errors import R2RecError
 from r2rec.config import Config, RewardPart
+from r2rec.execution.own_folders import own_folders
 
 # Smallest values of params of functions that ship with this package, by name.
 LEAST = {
@@ -164,6 +167,17 @@ def _range_rules(leaf: Leaf) -> Iterator[str]:
         yield f"{where}.kind={kind}; choose from {', '.join(ATTACKS)}"
 
 
+def _hidden(target: str) -> str:
+    """What hides the user's own module: one of the same name that Python found first."""
+    name = target.partition(".")[0]
+    found = getattr(sys.modules.get(name), "__file__", None)
+    for folder in own_folders():
+        own = folder / f"{name}.py"
+        if found and own.is_file() and own != Path(found):
+            return f"; {own} is hidden by {found}: give it another name"
+    return ""
+
+
 def _call_rules(leaf: Leaf) -> Iterator[str]:
     """Whether the pipeline can call the function with its arguments and params."""
     try:
@@ -171,7 +185,8 @@ def _call_rules(leaf: Leaf) -> Iterator[str]:
         called = signature(function)
     except Exception as error:
         reason = " ".join(str(error).split())
-        yield f"{leaf.where}._target_={leaf.target} cannot be imported: {reason}"
+        hidden = _hidden(leaf.target)
+        yield f"{leaf.where}._target_={leaf.target} cannot be imported: {reason}{hidden}"
         return
     yield from _param_rules(leaf, called)
     by_position = len(leaf.arguments)

@@ -88,6 +88,7 @@ def check_tokenizer(model: Model, tokenizer: Any, settings: Any) -> None:
             for or none to end with, or its chat template is of no use.
     """
     where = f"model.path={model.path}"
+    _check_ids(where, tokenizer)
     _check_round_trip(where, tokenizer)
     if tokenizer.eos_token is None:
         raise R2RecError(
@@ -97,6 +98,18 @@ def check_tokenizer(model: Model, tokenizer: Any, settings: Any) -> None:
     for reasoning in (False, True):
         _check_template(where, tokenizer, reasoning)
     _check_embeddings(where, tokenizer, settings.get_text_config())
+
+
+def _check_ids(where: str, tokenizer: Any) -> None:
+    """Refuse an added token with the id of another entry: where one is written, both are read."""
+    added = {token_id: token.content for token_id, token in tokenizer.added_tokens_decoder.items()}
+    for entry, token_id in tokenizer.get_vocab().items():
+        token = added.get(token_id, entry)
+        if token != entry:
+            raise R2RecError(
+                f"{where}: its tokenizer has one id, {token_id}, for {entry!r} and {token!r}; "
+                "number the entries of tokenizer.json without gaps"
+            )
 
 
 def _check_round_trip(where: str, tokenizer: Any) -> None:

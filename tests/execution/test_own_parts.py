@@ -172,6 +172,15 @@ def test_an_error_in_own_code_during_a_stage_is_one_line_too(project: Path, stor
         run(project / "conf", store, "baseline=mine")
 
 
+def test_a_module_that_another_hides_is_told(project: Path, store: Path) -> None:
+    (project / "colorsys.py").write_text("def part(train, users, candidates, rng): ...\n")
+    (project / "conf" / "baseline").mkdir()
+    settings = "name: mine\n_target_: colorsys.part\n"
+    (project / "conf" / "baseline" / "mine.yaml").write_text(settings)
+    with pytest.raises(R2RecError, match=r"hidden by \S+colorsys.py: give it another name"):
+        run(project / "conf", store, "baseline=mine")
+
+
 TEMPLATES = {
     "{% for item in case.candidates %}{{ item }}": "cannot be read: .*mine.j2:1: Unexpected end",
     "Hello.\n{{ nothing }}": r"cannot be rendered: \S+mine.j2:2: UndefinedError: 'nothing' is und",

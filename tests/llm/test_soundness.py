@@ -65,6 +65,15 @@ def more_tokens(folder: Path, *, special: bool = False) -> None:
     words.save_pretrained(folder)
 
 
+def gap_in_ids(folder: Path) -> None:
+    """Added tokens are counted on from the number of entries, wherever these end."""
+    path = folder / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["z"] = len(vocabulary)
+    path.write_text(json.dumps(tokenizer))
+
+
 def weights_without(folder: Path, part: str) -> None:
     path = folder / "model.safetensors"
     kept = {name: weight for name, weight in load_file(path).items() if part not in name}
@@ -97,6 +106,10 @@ HALF_TURN = (
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "tokenizer of another class": (other_class, "its tokenizer reads 'Rank the candidates.' as"),
     "tokenizer without capitals": (lower_case, "its tokenizer reads 'Rank the .*' as 'rank the"),
+    "two tokens with one id": (
+        gap_in_ids,
+        r"has one id, \d+, for 'z' and '<think>'; number the entries of tokenizer\.json without",
+    ),
     "tokens without embeddings": (
         more_tokens,
         r"2 tokens that the model has no embedding for \(4096 rows\), Chain 1, <item_1>: resize",
@@ -190,6 +203,16 @@ def test_what_cannot_be_used_is_refused_in_one_line(tiny: Path, case: str) -> No
     with pytest.raises(R2RecError, match=message) as caught:
         loaded(tiny)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tiny_closed", "tiny_evidence"])
+def test_every_token_of_the_shipped_backbones_comes_back_as_it_was(name: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(TINY.parent / name)
+    assert sorted(tokenizer.get_vocab().values()) == list(range(len(tokenizer)))
+    for number in range(2000):
+        text = f'<think>\nStep 1: {number} ratings, "Alien ({number})"\n</think>\n'
+        ids = tokenizer.encode(text, add_special_tokens=False)
+        assert turns.text_of(tokenizer, ids, []) == text
 
 
 BEFORE_ANYTHING = [case for case in REFUSED if "weights" not in case and "head" not in case]
