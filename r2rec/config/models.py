@@ -19,6 +19,8 @@ class Prompt:
     reasoning: bool = True  # ask for, train and require a thought before the answer
     chains: bool = True  # show the user's interaction chains
     compact: bool = False  # write a chain in about half as many words
+    # whole sentences that say what a chain is and what ratings mean, for models that know language
+    prose: bool = False
     # tell how many rated each candidate, and what share liked it; null: with evidence chains only
     facts: bool | None = None
     # evidence chains told in full, from the strongest on; of further ones only the order is told
