@@ -80,6 +80,8 @@ class Model:
         default_factory=dict
     )  # random weights of this architecture
     max_length: int = number(2048, above=0)  # tokens of prompt and completion together
+    # tokens that a thought with its answer may take; a run that allows fewer is refused
+    thought_tokens: int = number(0, least=0, in_key=False)
     lora: Lora = field(default_factory=Lora)
     tiny: TinySpec | None = None
 
@@ -135,3 +137,6 @@ class Teacher:
     generation: Generation | None = None  # how a teaching model is asked; null: a program teaches
     model: Model | None = None  # its weights; null: the run's own, or none behind an endpoint
     attempts: int = number(3, above=0)  # times one task is asked, until the audit accepts
+    # how a model is asked whether a thought that the audit accepts makes sense; null: nobody is.
+    # Without an endpoint it is the teacher's model.
+    judge: Generation | None = None

@@ -22,12 +22,9 @@ def chain_step(n: int, chain: Chain, masked: bool) -> str:
     Args:
         masked: False: the second item comes before what leads to it.
     """
-    first = title(chain.item1)
     second = title(chain.item2)
-    agrees = taste.tastes_agree(chain)
-    lesson = "agrees, so their taste is a guide" if agrees else "differs, so it is a weak guide"
-    user = f"the user gave {first} a {chain.rating_u1:g} {OPINION[taste.sign(chain.rating_u1)]}"
-    neighbour = f"Neighbour {n} gave it a {chain.rating_v1:g} and {lesson}."
+    user = f"the user {_gave_first(chain)}"
+    neighbour = f"Neighbour {n} {_gave_it(chain)}"
     on = f"gave {second} a {chain.rating_v2:g}"
     end = ""
     if chain.rating_u2 is not None:
@@ -36,6 +33,28 @@ def chain_step(n: int, chain: Chain, masked: bool) -> str:
     if masked:
         return f"In chain {n} {user}. {neighbour} Neighbour {n} then {on}.{end}"
     return f"At the end of chain {n} neighbour {n} {on}.{end} Before that {user}. {neighbour}"
+
+
+def rating_steps(chain: Chain) -> list[str]:
+    """The three known ratings of a chain whose last one is asked for, hop by hop."""
+    shared = listing(taste.shared_traits(chain)) or "nothing"
+    return [
+        f"The user {_gave_first(chain)}.",
+        f"Neighbour 1 {_gave_it(chain)}",
+        f"Neighbour 1 gave {title(chain.item2)} a {chain.rating_v2:g}. It shares {shared} with "
+        f"{title(chain.item1)}.",
+    ]
+
+
+def _gave_first(chain: Chain) -> str:
+    rating = chain.rating_u1
+    return f"gave {title(chain.item1)} a {rating:g} {OPINION[taste.sign(rating)]}"
+
+
+def _gave_it(chain: Chain) -> str:
+    agrees = taste.tastes_agree(chain)
+    lesson = "agrees, so their taste is a guide" if agrees else "differs, so it is a weak guide"
+    return f"gave it a {chain.rating_v1:g} and {lesson}."
 
 
 def taste_step(case: RankingCase) -> str:

@@ -39,7 +39,7 @@ def write_thoughts(
             their end.
         progressive: False: a RankingCase's chains are counted on top of a history that the thought
             tells only after them.
-        sentences: Closed chains are read in whole sentences, without counts (`prose`).
+        sentences: Chains are read in whole sentences, without counts (`prose`).
     """
     rng = np.random.default_rng(seed)
     written = []
@@ -49,7 +49,7 @@ def write_thoughts(
         elif isinstance(case, RankingCase):
             written.append(_ranking(case, answer, rng, masked, progressive))
         else:
-            written.append(_rating(case, answer, rng))
+            written.append(_rating(case, answer, rng, sentences))
     return written
 
 
@@ -173,22 +173,29 @@ def _read_from_its_end(
     )
 
 
-def _rating(case: RatingCase, answer: str, rng: np.random.Generator) -> tuple[str, str]:
+def _rating(
+    case: RatingCase, answer: str, rng: np.random.Generator, sentences: bool
+) -> tuple[str, str]:
     """(thought, answer) of a RatingCase."""
     chain = case.chain
+    expected = VERDICT[expectation(chain, int(answer))]
+    read = prose.rating_steps(chain) if sentences else _read_rating(chain, rng)
+    concluded = f"Taken together, I expect this one to be {_pick(expected, rng)}."
+    return _numbered([*read, concluded]), render_rating(answer)
+
+
+def _read_rating(chain: Chain, rng: np.random.Generator) -> list[str]:
+    """The three known ratings of a chain, hop by hop."""
     guide = "a guide" if taste.tastes_agree(chain) else "a weak guide"
     shared = ", ".join(taste.shared_traits(chain)) or "nothing"
-    expected = expectation(chain, int(answer))
-    steps = [
+    return [
         f"{named_traits(chain.item1)} {_verdict(chain.rating_u1, rng)} "
         f"by the user ({chain.rating_u1:g}).",
         f"Neighbour 1 gave it {chain.rating_v1:g} and {_agreement(chain, rng)}, "
         f"so their taste is {guide}.",
         f"Neighbour 1 gave {named_traits(chain.item2)} a {chain.rating_v2:g}; "
         f"it shares {shared} with the first.",
-        f"Taken together, I expect this one to be {_pick(VERDICT[expected], rng)}.",
     ]
-    return _numbered(steps), render_rating(answer)
 
 
 def expectation(chain: Chain, answer: int | None = None) -> int:
