@@ -31,7 +31,7 @@ def machine_rules(config: Config, jobs: Sequence[Job]) -> Iterator[str]:
                 if reason:
                     yield (
                         f"model.path={lacking.path} is not on this machine, and {reason}"
-                        f"{advice(str(lacking.path))}"
+                        f"{advice(str(lacking.path)) if lacking == config.model else ''}"
                     )
             elif not has_replies:
                 yield f"no key for {lacking.model}: set the environment variable {lacking.key}"
