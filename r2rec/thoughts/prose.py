@@ -78,10 +78,11 @@ def conclusion(support: dict[str, taste.Counted], best: list[str], first: str | 
     """
     if first is None:
         return ["No candidate shares anything with what the user liked."]
+    others = [label for label in support if label not in best]
     shared = []
-    for label in best:
+    for label in best + others[: max(0, 2 - len(best))]:  # one alone would not be weighed
         traits = [trait for trait, count in support[label] if count and trait != taste.OTHER]
-        common = listing(traits) if traits else "little"
+        common = listing(traits) or "little"
         shared.append(f"candidate {label} shares {common} with what the user liked")
     return [
         f"Of the candidates, {listing(shared)}.",

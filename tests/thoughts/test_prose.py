@@ -28,6 +28,8 @@ rankings = st.builds(
     st.lists(items, max_size=4, unique=True).map(tuple),
     st.lists(chains, max_size=5).map(tuple),
     st.just((UP, BABE, Item("Network (1976)", ("Drama", "1970s")))),
+    evidence=st.just(()),
+    facts=st.just(()),
 )
 
 
