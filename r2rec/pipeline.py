@@ -90,7 +90,7 @@ STAGES = (
         "r2rec.thoughts.think:think",
         slices.ThinkSlice,
         needs=("prepare", "split", "weigh", "witness", "backbone"),
-        version=11,
+        version=12,
         title="let a teacher write interaction-of-thoughts, audit them",
     ),
     Stage(

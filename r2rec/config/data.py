@@ -18,6 +18,7 @@ class Words:
     singular: str = "item"
     plural: str = "items"
     verb: str = "rated"  # what a user did with an item: watched, read, bought
+    traits: str = "attributes"  # what items are described by: genres and decade
 
 
 @dataclass

@@ -19,6 +19,8 @@ class Prompt:
     reasoning: bool = True  # ask for, train and require a thought before the answer
     chains: bool = True  # show the user's interaction chains
     compact: bool = False  # write a chain in about half as many words
+    # whole sentences that say what a chain is and what ratings mean, for models that know language
+    prose: bool = False
     # tell how many rated each candidate, and what share liked it; null: with evidence chains only
     facts: bool | None = None
     # evidence chains told in full, from the strongest on; of further ones only the order is told
@@ -78,6 +80,8 @@ class Model:
         default_factory=dict
     )  # random weights of this architecture
     max_length: int = number(2048, above=0)  # tokens of prompt and completion together
+    # tokens that a thought with its answer may take; a run that allows fewer is refused
+    thought_tokens: int = number(0, least=0, in_key=False)
     lora: Lora = field(default_factory=Lora)
     tiny: TinySpec | None = None
 
@@ -133,3 +137,6 @@ class Teacher:
     generation: Generation | None = None  # how a teaching model is asked; null: a program teaches
     model: Model | None = None  # its weights; null: the run's own, or none behind an endpoint
     attempts: int = number(3, above=0)  # times one task is asked, until the audit accepts
+    # how a model is asked whether a thought that the audit accepts makes sense; null: nobody is.
+    # Without an endpoint it is the teacher's model.
+    judge: Generation | None = None

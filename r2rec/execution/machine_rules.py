@@ -9,6 +9,7 @@ from r2rec.config import Config, Endpoint, Model
 from r2rec.execution.keys import endpoints, walk_fields
 from r2rec.execution.preview import is_made
 from r2rec.execution.runner import RESPONSES
+from r2rec.llm.packaged import advice
 
 PATIENCE = 10.0  # seconds for the hub's answer
 
@@ -28,7 +29,10 @@ def machine_rules(config: Config, jobs: Sequence[Job]) -> Iterator[str]:
             if isinstance(lacking, Model):
                 reason = _at_hub(str(lacking.path))
                 if reason:
-                    yield f"model.path={lacking.path} is not on this machine, and {reason}"
+                    yield (
+                        f"model.path={lacking.path} is not on this machine, and {reason}"
+                        f"{advice(str(lacking.path)) if lacking == config.model else ''}"
+                    )
             elif not has_replies:
                 yield f"no key for {lacking.model}: set the environment variable {lacking.key}"
 

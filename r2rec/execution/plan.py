@@ -189,6 +189,6 @@ def _fitted(config: Config) -> Baseline:
 
 
 def _teacher_has_weights(config: Config) -> bool:
-    """Whether the teacher is a language model in this process."""
-    generation = config.teacher.generation
-    return generation is not None and generation.endpoint is None
+    """Whether the teacher, or its judge, is a language model in this process."""
+    asked = (config.teacher.generation, config.teacher.judge)
+    return any(one is not None and one.endpoint is None for one in asked)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 from hydra.utils import get_method
@@ -19,6 +18,7 @@ from r2rec.execution import own_folders
 from r2rec.execution.hardware_rules import hardware_rules
 from r2rec.execution.leaf_rules import leaf_rules
 from r2rec.execution.methods import fitted_counters, reads_cases
+from r2rec.execution.model_rules import model_rules, size_rules, with_packaged
 from r2rec.execution.schema_rules import bound_rules, key_rules, text_rules
 from r2rec.execution.training_rules import probe_rules, rl_rules, sft_rules
 from r2rec.execution.trials import template_rules, trial_rules
@@ -32,7 +32,6 @@ CATEGORIES = {
     "amazon_office": "Office_Products",
 }
 EVIDENCE = "r2rec.chains.evidence.evidence"
-MIN_VOCABULARY = 263  # all bytes, and the tokens that a template and a thought need
 
 Rules = Iterator[str]
 
@@ -50,7 +49,7 @@ def checked_config(cfg: DictConfig) -> Config:
             raise R2RecError(needs)
     own_folders.make_importable()
     config: Any = OmegaConf.to_object(cfg)
-    config = own_folders.with_template(config)
+    config = with_packaged(own_folders.with_template(config))
     for rules in RULES:
         _refuse_first(rules(config))
     return with_roots(config)
@@ -171,31 +170,6 @@ def protocol_rules(config: Config) -> Rules:
         yield f"evaluation.arms has {', '.join(unknown)}{meant}; choose from {', '.join(ARMS)}"
 
 
-def model_rules(config: Config) -> Rules:
-    """The backbone."""
-    model = config.model
-    if model.path is None and model.tiny is None:
-        yield f"model={model.name} has neither model.path nor model.tiny"
-    for name, place in (("model.path", model.path), ("model.adapter", model.adapter)):
-        if place and place.endswith(".gguf") and name == "model.path":
-            continue
-        if place and Path(place).is_absolute() and not Path(place).is_dir():  # not a hub id
-            yield f"{name}={place}: No such file or directory; give a folder or a hub id"
-    if model.packed and not Path(str(model.path)).is_file():
-        yield f"model.path={model.path}: No such file; give a GGUF file of this machine"
-    elif model.packed and find_spec("gguf") is None:
-        yield f"model.path={model.path} needs pip install 'r2rec[gguf]', or weights in safetensors"
-    tiny = model.tiny
-    if tiny:
-        if tiny.vocabulary < MIN_VOCABULARY:
-            yield f"model.tiny.vocabulary={tiny.vocabulary} should be {MIN_VOCABULARY} or more"
-        if tiny.hidden % (2 * tiny.heads) != 0:  # a head rotates its numbers in pairs
-            yield (
-                f"model.tiny.hidden={tiny.hidden} should be a multiple of "
-                f"2 x model.tiny.heads={tiny.heads}"
-            )
-
-
 def generation_rules(config: Config) -> Rules:
     """Who writes answers, and who teaches."""
     generation = config.generation
@@ -217,6 +191,14 @@ def generation_rules(config: Config) -> Rules:
         yield from _engine_rules("teacher.generation", teacher.generation, longest)
         if teacher.generation.by != "text" or teacher.generation.constrained:
             yield "teacher.generation: a teacher writes freely, by=text"
+    judge = teacher.judge
+    if judge:
+        longest = (teacher.model or config.model).max_length
+        yield from _engine_rules("teacher.judge", judge, longest)
+        if judge.by != "text" or judge.constrained:
+            yield "teacher.judge: a judge writes its verdict freely, by=text"
+    if config.prompt.prose and config.prompt.compact:
+        yield "prompt.compact shortens what prompt.prose spells out: leave one of them out"
     if generation.by == "labels" and config.prompt.reasoning:
         yield (
             "generation.by=labels asks which label comes first, not for a thought: "
@@ -380,6 +362,7 @@ RULES: tuple[Callable[[Config], Rules], ...] = (
     probe_rules,
     model_rules,
     generation_rules,
+    size_rules,
     baseline_rules,
     counter_rules,
     push_rules,

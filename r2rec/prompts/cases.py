@@ -27,6 +27,7 @@ class Chain(NamedTuple):
     item2: Item
     # The target user's rating of item2: the answer of a RatingCase. None: the chain is open.
     rating_u2: float | None
+    neighbour: str | None = None  # profile of v, untrusted; None: the prompt tells none
 
 
 class Evidence(NamedTuple):

@@ -101,12 +101,16 @@ def render_prompt(
         ask: End with how to answer.
     """
     if isinstance(case, RankingCase):
-        template = prompt.template or ("evidence" if case.evidence else "ranking")
+        template = "evidence" if case.evidence else "ranking"
         shown = _shown_ranking(case, prompt.title_length)
         shown |= _shown_evidence(case, prompt.detailed, prompt.title_length)
     else:
         template = "chain_rating"
         shown = _shown_rating(case, prompt.title_length)
+    if prompt.prose:
+        template = f"prose_{template}"
+    if prompt.template and isinstance(case, RankingCase):
+        template = prompt.template
     return render_template(
         template,
         case=shown,
@@ -117,6 +121,7 @@ def render_prompt(
         items=words.plural,
         item=words.singular,
         verb=words.verb,
+        traits=words.traits,
     )
 
 
@@ -193,7 +198,11 @@ def _shown_chain(chain: Chain, length: int) -> dict[str, str | None]:
         "rating_v2": f"{chain.rating_v2:g}",
         "item2": show(chain.item2, length),
         "rating_u2": None,
+        "neighbour": None,
     }
+    if chain.neighbour:
+        # where prompts tell it, it stands in brackets of their own
+        shown["neighbour"] = re.sub("[()]", "", clean(chain.neighbour)).strip()
     if chain.rating_u2 is not None:
         shown["rating_u2"] = f"{chain.rating_u2:g}"
     return shown

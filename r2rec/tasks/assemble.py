@@ -86,7 +86,7 @@ def ranking_cases(
                 shown = questions.candidates[question].tolist()
                 evidence_by_question[question] = evidence_of(rows, shown, texts)
             else:
-                chains_by_question[question] = tuple(chain_cases(rows, texts))
+                chains_by_question[question] = tuple(chain_cases(rows, texts, prompt))
     facts: list[tuple[Facts, ...]] = [()] * len(questions.user)
     tells_facts = prompt.facts
     if tells_facts is None:
@@ -162,22 +162,27 @@ def candidate_facts(
     return facts
 
 
-def chain_cases(chains: pl.DataFrame, texts: Texts) -> list[Chain]:
-    """Rows of a chains table as a prompt shows them: item texts for ids, the neighbour unnamed."""
+def chain_cases(chains: pl.DataFrame, texts: Texts, prompt: Prompt) -> list[Chain]:
+    """Rows of a chains table as a prompt shows them: item texts for ids, the neighbour unnamed.
+
+    Prompts in prose tell the neighbour's profile where they tell the user's.
+    """
     columns = chains.select("item1", "rating_u1", "rating_v1", "rating_v2", "item2", "rating_u2")
+    profiles: list[str | None] = [None] * chains.height
+    if prompt.prose and prompt.profile and "neighbour" in chains.columns:
+        profiles = [texts.profile(neighbour) for neighbour in chains["neighbour"]]
     cases = []
-    for item1, rating_u1, rating_v1, rating_v2, item2, rating_u2 in columns.iter_rows():
-        chain = Chain(
-            texts.items[item1], rating_u1, rating_v1, rating_v2, texts.items[item2], rating_u2
-        )
-        cases.append(chain)
+    for row, profile in zip(columns.iter_rows(), profiles, strict=True):
+        item1, rating_u1, rating_v1, rating_v2, item2, rating_u2 = row
+        first, second = texts.items[item1], texts.items[item2]
+        cases.append(Chain(first, rating_u1, rating_v1, rating_v2, second, rating_u2, profile))
     return cases
 
 
 def rating_cases(chains: pl.DataFrame, texts: Texts, prompt: Prompt) -> list[RatingCase]:
     """The paper's question (section 3.2.1) on the chain of each row: how does u rate item2?"""
     cases = []
-    for user, chain in zip(chains["user"], chain_cases(chains, texts), strict=True):
+    for user, chain in zip(chains["user"], chain_cases(chains, texts, prompt), strict=True):
         profile = texts.profile(user) if prompt.profile else None
         cases.append(RatingCase(profile, chain))
     return cases

@@ -57,7 +57,7 @@ def audit(case: RankingCase | RatingCase, thought: str, answer: str, truth: str)
 def _rating_reasons(trace: Trace, case: RatingCase, answer: str, truth: str) -> list[str]:
     """What is wrong with a trace about one chain."""
     reasons = [
-        *hops.check_hops(trace, 0, len(trace.text), case.chain, 1, hidden=truth),
+        *hops.check_hops(trace, 0, len(trace.text), case, 1, hidden=truth),
         *rules.check_verdict(trace, truth),
         *rules.foretold(trace, case),
     ]

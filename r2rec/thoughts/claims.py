@@ -230,8 +230,9 @@ def _chains(case: RankingCase | RatingCase) -> tuple[Chain, ...]:
 
 
 def _described(case: RankingCase | RatingCase, items: Iterable[Item]) -> str:
-    """All that a prompt says of the user and of these items."""
+    """All that a prompt says of the user, of neighbours and of these items."""
     described = [clean(case.profile or "")]
+    described += [clean(chain.neighbour or "") for chain in _chains(case)]
     for item in items:
         described.append(clean(item.title))
         described += map(clean, item.attributes)

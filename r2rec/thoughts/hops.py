@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from r2rec.prompts.cases import Chain
+from r2rec.prompts.cases import RankingCase, RatingCase
 from r2rec.thoughts import lexicon
-from r2rec.thoughts.marks import item_pattern, mark, title_mark
+from r2rec.thoughts.marks import first_positions, item_pattern, title_mark
 from r2rec.thoughts.phrases import PEOPLE, cited_ratings, clauses, first_of, named_or_all
 from r2rec.thoughts.reading import Trace
 
@@ -20,7 +20,12 @@ class Hop(NamedTuple):
 
 
 def check_hops(
-    trace: Trace, start: int, end: int, chain: Chain, n: int, hidden: str | None = None
+    trace: Trace,
+    start: int,
+    end: int,
+    case: RankingCase | RatingCase,
+    n: int,
+    hidden: str | None = None,
 ) -> Iterator[str]:
     """Whether a stretch of text reads chain n hop by hop (the masking rule, section 3.2.2).
 
@@ -30,9 +35,13 @@ def check_hops(
             later step than the one of item 1.
     """
     text = trace.text[start:end]
-    item1 = title_mark(2 * n - 1)
-    item2 = f"{item_pattern(2 * n)}|item 2"
-    user_at = first_of(text, f"[{mark(2 * n - 1)}{item1}]|user")
+    chain = case.chain if isinstance(case, RatingCase) else case.chains[n - 1]
+    first = first_positions(case)
+    places1 = (2 * n - 1, first[chain.item1.title])
+    places2 = {2 * n, first[chain.item2.title]}.difference(places1)
+    item1 = f"[{''.join(map(title_mark, places1))}]"
+    item2 = f"{item_pattern(*places2)}|item 2"
+    user_at = first_of(text, f"{item_pattern(*places1)}|user")
     neighbour_at = first_of(text, "neighbour")
     item2_at = first_of(text, item2)
     item2_allowed = trace.step_end(neighbour_at) if hidden else neighbour_at

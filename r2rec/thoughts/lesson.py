@@ -1,6 +1,6 @@
-"""A language model as teacher: asked in rounds, and again when the audit rejects a trace."""
+"""Lessons in rounds: a model is asked again where audit or judge reject; a program only judged."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,20 +12,21 @@ from r2rec.base.workspace import Workspace
 from r2rec.config import Teacher
 from r2rec.config.slices import ThinkSlice
 from r2rec.llm.chat import Messages
-from r2rec.llm.engine import Engine, Question, Setup
+from r2rec.llm.engine import Engine, Question
 from r2rec.tasks.training import Task
 from r2rec.thoughts.audit import audit, broken_rules
+from r2rec.thoughts.judge import Judge, engine
 from r2rec.thoughts.teacher import again, read_reply
 
 WAIVED = ("masked", "progressive")  # rules that a prompt without them cannot be held to
 
 
 class TaughtTrace(NamedTuple):
-    """A trace and what the audit says of it."""
+    """A trace and what audit and judge say of it."""
 
     thought: str
     answer: str
-    reasons: list[str]  # why the audit rejects it; empty: it is accepted
+    reasons: list[str]  # why it is rejected; empty: it is accepted
 
 
 @dataclass
@@ -41,39 +42,79 @@ def start(choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace) -> E
     """The teacher's engine: on `teacher.model`, on the run's own model, or behind an endpoint."""
     generation = choices.teacher.generation
     assert generation is not None
-    setup = Setup(
-        generation=generation,
-        model=choices.teacher.model or choices.model,
-        hardware=work.hardware,
-        reasoning=True,
-        made=inputs.get("backbone"),
-        adapter=None,
-        responses=work.responses,
-    )
-    engine: Engine = get_method(generation._target_)(setup)
-    return engine
+    return engine(generation, choices, inputs, work)
 
 
 def lessons(
-    tasks: list[Task], wanted: int, choices: ThinkSlice, engine: Engine
+    tasks: list[Task],
+    wanted: int,
+    choices: ThinkSlice,
+    engine: Engine,
+    judge: Judge | None = None,
 ) -> tuple[dict[int, TaughtTrace], LessonCost]:
     """Traces of the first tasks, by index, until `wanted` are accepted; and what they cost.
 
     A round asks for as many as are missing, and each task up to `teacher.attempts` times.
     """
-    traces: dict[int, TaughtTrace] = {}
     cost = LessonCost()
+
+    def teach(batch: dict[int, Task]) -> dict[int, TaughtTrace]:
+        return _taught(batch, choices, engine, judge, cost)
+
+    return _in_rounds(tasks, wanted, choices.teacher, teach), cost
+
+
+def judged_lessons(
+    tasks: list[Task], traces: Sequence[TaughtTrace], wanted: int, judge: Judge
+) -> dict[int, TaughtTrace]:
+    """The first of these traces, by index, until the judge accepts `wanted` of them.
+
+    Args:
+        traces: Of each task, as the audit leaves them.
+    """
+    teacher = judge.choices.teacher
+
+    def teach(batch: dict[int, Task]) -> dict[int, TaughtTrace]:
+        return _judged(batch, {index: traces[index] for index in batch}, judge)
+
+    return _in_rounds(tasks, wanted, teacher, teach)
+
+
+def _in_rounds(
+    tasks: list[Task],
+    wanted: int,
+    teacher: Teacher,
+    teach: Callable[[dict[int, Task]], dict[int, TaughtTrace]],
+) -> dict[int, TaughtTrace]:
+    """What `teach` makes of the first tasks, as many at a time as are missing."""
+    traces: dict[int, TaughtTrace] = {}
     while len(traces) < len(tasks):
         missing = wanted
         for trace in traces.values():
-            if is_accepted(choices.teacher, trace.reasons):
+            if is_accepted(teacher, trace.reasons):
                 missing -= 1
         if missing <= 0:
             break
         untried = [index for index in range(len(tasks)) if index not in traces]
-        batch = {index: tasks[index] for index in untried[:missing]}
-        traces |= _taught(batch, choices, engine, cost)
-    return traces, cost
+        traces |= teach({index: tasks[index] for index in untried[:missing]})
+    return traces
+
+
+def _judged(
+    tasks: Mapping[int, Task], traces: dict[int, TaughtTrace], judge: Judge | None
+) -> dict[int, TaughtTrace]:
+    """The traces with the judge's objections to those that the audit accepts."""
+    if judge is None:
+        return traces
+    written = {}
+    for index, trace in traces.items():
+        if is_accepted(judge.choices.teacher, trace.reasons):
+            written[index] = (trace.thought, trace.answer)
+    judged = dict(traces)
+    for index, objections in judge.objections(tasks, written).items():
+        trace = traces[index]
+        judged[index] = trace._replace(reasons=trace.reasons + objections)
+    return judged
 
 
 def audited(task: Task, thought: str, answer: str) -> TaughtTrace:
@@ -88,7 +129,11 @@ def is_accepted(teacher: Teacher, reasons: list[str]) -> bool:
 
 
 def _taught(
-    tasks: dict[int, Task], choices: ThinkSlice, engine: Engine, cost: LessonCost
+    tasks: dict[int, Task],
+    choices: ThinkSlice,
+    engine: Engine,
+    judge: Judge | None,
+    cost: LessonCost,
 ) -> dict[int, TaughtTrace]:
     """The last trace of each task; what it took is added to `cost`."""
     teacher = choices.teacher
@@ -103,6 +148,7 @@ def _taught(
         questions = [Question(conversations[index]) for index in open_tasks]
         seed = seeds.integer(choices.seed, f"think.teacher.{attempt}")
         replies = engine.write(questions, seed)
+        written: dict[int, TaughtTrace] = {}
         for index, reply in zip(open_tasks, replies, strict=True):
             if reply is None:  # the prompt is too long: an earlier trace stays, if there is one
                 no_room = ["malformed: the prompt leaves no room for a reply"]
@@ -112,10 +158,13 @@ def _taught(
             cost.new_tokens += reply.completion_tokens
             cost.dollars = round(cost.dollars + reply.cost, 4)
             thought, answer = read_reply(reply.text, tasks[index].case)
-            trace = audited(tasks[index], thought, answer)
-            traces[index] = trace
-            retry = again(reply.text, trace.reasons, teacher.params.get("guided", True))
-            conversations[index] = [*openings[index], *retry]
+            written[index] = audited(tasks[index], thought, answer)
+        traces |= _judged(tasks, written, judge)
+        for index, reply in zip(open_tasks, replies, strict=True):
+            if reply is not None:
+                reasons = traces[index].reasons
+                retry = again(reply.text, reasons, teacher.params.get("guided", True))
+                conversations[index] = [*openings[index], *retry]
     return traces
 
 

@@ -92,8 +92,7 @@ def check_chains(trace: Trace, case: RankingCase) -> Iterator[str]:
             step = trace.step_at(offset)
             yield f"masked: step {step} has a title of chain {n} before its turn"
     for n, start, end in stretches(trace, count):
-        chain = case.chains[n - 1]
-        yield from check_hops(trace, start, end, chain, n)
+        yield from check_hops(trace, start, end, case, n)
 
 
 def check_candidates(trace: Trace, case: RankingCase, truth: str) -> Iterator[str]:

@@ -45,6 +45,7 @@ def teacher_messages(
         answer=answer if guided else None,
         masked=masked,
         progressive=progressive,
+        prose=prompt.prose,
         ranking=is_ranking,
         chains=isinstance(case, RankingCase) and bool(case.chains),
     )

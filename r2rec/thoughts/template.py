@@ -13,7 +13,7 @@ import numpy as np
 
 from r2rec.prompts.answer import render_ranking, render_rating
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
-from r2rec.thoughts import taste, weighing
+from r2rec.thoughts import prose, taste, weighing
 
 # Two wordings of each, the first one more frequent (`FIRST_SHARE`).
 VERDICT = {1: ("liked", "enjoyed"), 0: ("neutral", "lukewarm"), -1: ("disliked", "not enjoyed")}
@@ -28,6 +28,7 @@ def write_thoughts(
     seed: int,
     masked: bool = True,
     progressive: bool = True,
+    sentences: bool = False,
 ) -> list[tuple[str, str]]:
     """(thought, answer) of each case.
 
@@ -38,14 +39,17 @@ def write_thoughts(
             their end.
         progressive: False: a RankingCase's chains are counted on top of a history that the thought
             tells only after them.
+        sentences: Chains are read in whole sentences, without counts (`prose`).
     """
     rng = np.random.default_rng(seed)
     written = []
     for case, answer in zip(cases, answers, strict=True):
-        if isinstance(case, RankingCase):
+        if isinstance(case, RankingCase) and sentences and not case.evidence:
+            written.append(_in_sentences(case, answer, masked, progressive))
+        elif isinstance(case, RankingCase):
             written.append(_ranking(case, answer, rng, masked, progressive))
         else:
-            written.append(_rating(case, answer, rng))
+            written.append(_rating(case, answer, rng, sentences))
     return written
 
 
@@ -73,6 +77,21 @@ def _ranking(
     return _numbered(read + concluded), answer
 
 
+def _in_sentences(
+    case: RankingCase, positive: str, masked: bool, progressive: bool
+) -> tuple[str, str]:
+    """(thought, answer) of a RankingCase about chains, in whole sentences."""
+    history = [prose.history_step(case)] if case.history else []
+    chains = [prose.chain_step(n, chain, masked) for n, chain in enumerate(case.chains, 1)]
+    support = taste.filled(taste.support(case))
+    score = taste.trait_scores(support)
+    best = taste.best(score)
+    first = chosen(score, positive)
+    read = history + chains if progressive else chains + history
+    steps = [*read, prose.taste_step(case), *prose.conclusion(support, best, first)]
+    return _numbered(steps), ranked(score, best, first)
+
+
 def conclusion(
     support: dict[str, taste.Counted], positive: str, rng: np.random.Generator
 ) -> tuple[list[str], str]:
@@ -85,14 +104,21 @@ def conclusion(
     score = taste.trait_scores(support)
     best = taste.best(score)
     steps = [f"Candidates: {counted}.", f"{_pick(BEST, rng)}: {listed(score, best)}."]
-    first = None
-    if positive in taste.choices(score):
-        first = positive
-    elif best:
-        first = best[0]
+    first = chosen(score, positive)
     if first:
         steps.append(f"First: {first}.")
     return steps, ranked(score, best, first)
+
+
+def chosen(score: dict[str, int], positive: str) -> str | None:
+    """The candidate that comes first: the positive where it is close to the best, else the best.
+
+    None has support: None.
+    """
+    best = taste.best(score)
+    if positive in taste.choices(score):
+        return positive
+    return best[0] if best else None
 
 
 def listed(score: dict[str, int], best: Sequence[str]) -> str:
@@ -147,22 +173,29 @@ def _read_from_its_end(
     )
 
 
-def _rating(case: RatingCase, answer: str, rng: np.random.Generator) -> tuple[str, str]:
+def _rating(
+    case: RatingCase, answer: str, rng: np.random.Generator, sentences: bool
+) -> tuple[str, str]:
     """(thought, answer) of a RatingCase."""
     chain = case.chain
+    expected = VERDICT[expectation(chain, int(answer))]
+    read = prose.rating_steps(chain) if sentences else _read_rating(chain, rng)
+    concluded = f"Taken together, I expect this one to be {_pick(expected, rng)}."
+    return _numbered([*read, concluded]), render_rating(answer)
+
+
+def _read_rating(chain: Chain, rng: np.random.Generator) -> list[str]:
+    """The three known ratings of a chain, hop by hop."""
     guide = "a guide" if taste.tastes_agree(chain) else "a weak guide"
     shared = ", ".join(taste.shared_traits(chain)) or "nothing"
-    expected = expectation(chain, int(answer))
-    steps = [
+    return [
         f"{named_traits(chain.item1)} {_verdict(chain.rating_u1, rng)} "
         f"by the user ({chain.rating_u1:g}).",
         f"Neighbour 1 gave it {chain.rating_v1:g} and {_agreement(chain, rng)}, "
         f"so their taste is {guide}.",
         f"Neighbour 1 gave {named_traits(chain.item2)} a {chain.rating_v2:g}; "
         f"it shares {shared} with the first.",
-        f"Taken together, I expect this one to be {_pick(VERDICT[expected], rng)}.",
     ]
-    return _numbered(steps), render_rating(answer)
 
 
 def expectation(chain: Chain, answer: int | None = None) -> int:

@@ -23,7 +23,15 @@ from r2rec.prompts.render import render_prompt
 from r2rec.tasks.targets import for_rl, for_sft
 from r2rec.tasks.training import Task, load_source, ranking_tasks, rating_tasks, targets
 from r2rec.thoughts.audit import rates
-from r2rec.thoughts.lesson import TaughtTrace, audited, is_accepted, lessons, start
+from r2rec.thoughts.judge import Judge, appointed
+from r2rec.thoughts.lesson import (
+    TaughtTrace,
+    audited,
+    is_accepted,
+    judged_lessons,
+    lessons,
+    start,
+)
 
 SHARES = {"ranking": (1.0, 0.0), "chain_rating": (0.0, 1.0), "mix": (0.5, 0.5)}
 """`sft.task` -> shares of ranking tasks and of rating tasks."""
@@ -35,6 +43,12 @@ class Taught(NamedTuple):
     tasks: list[Task]
     traces: list[TaughtTrace]  # of each task
     facts: dict[str, Any]  # what it cost
+
+    def add(self, tasks: list[Task], traces: Mapping[int, TaughtTrace]) -> None:
+        """Add the traces of some of these tasks, in the order of the tasks."""
+        for index in sorted(traces):
+            self.tasks.append(tasks[index])
+            self.traces.append(traces[index])
 
 
 def think(choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
@@ -52,18 +66,21 @@ def think(choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace) -> d
             "think: no like in the train split has enough ratings before it to ask about; "
             "give more data, or lower evaluation.min_history"
         )
+    judge = appointed(choices, inputs, work)
     if choices.teacher.generation:
-        taught = _by_model(tasks, choices, inputs, work)
+        taught = _by_model(tasks, choices, inputs, work, judge)
     else:
-        taught = _by_program(tasks, choices)
+        taught = _by_program(tasks, choices, judge)
+    if judge:
+        taught.facts["judge"] = asdict(judge.tally)
     table = _table(taught, choices)
     table.write_parquet(work.folder / "traces.parquet")
     reasons = [trace.reasons for trace in taught.traces]
     kept = int(table["accepted"].sum())
     if kept == 0:
         raise R2RecError(
-            f"the audit rejected all {len(reasons)} traces of teacher={choices.teacher.name}; "
-            f"the first because: {reasons[0][0]}"
+            f"{'audit and judge' if judge else 'the audit'} rejected all {len(reasons)} traces of "
+            f"teacher={choices.teacher.name}; the first because: {reasons[0][0]}"
         )
     notes = []
     if kept < choices.samples:
@@ -126,8 +143,8 @@ def training_tasks(choices: ThinkSlice, inputs: Mapping[str, Path]) -> list[Task
     return tasks
 
 
-def _by_program(tasks: list[Task], choices: ThinkSlice) -> Taught:
-    """Traces of a teacher that is a plain function."""
+def _by_program(tasks: list[Task], choices: ThinkSlice, judge: Judge | None) -> Taught:
+    """Traces of a teacher that is a plain function; with a judge, as many as it has to see."""
     teacher = get_method(choices.teacher._target_)
     cases = [task.case for task in tasks]
     truths = [task.truth for task in tasks]
@@ -136,30 +153,45 @@ def _by_program(tasks: list[Task], choices: ThinkSlice) -> Taught:
     traces = []
     for task, (thought, answer) in zip(tasks, written, strict=True):
         traces.append(audited(task, thought, answer))
-    return Taught(tasks, traces, {})
+    if judge is None:
+        return Taught(tasks, traces, {})
+    taught = Taught([], [], {})
+    for indices, wanted in _kinds(tasks, choices.samples):
+        of_kind = [tasks[index] for index in indices]
+        audits = [traces[index] for index in indices]
+        taught.add(of_kind, judged_lessons(of_kind, audits, wanted, judge))
+    return taught
 
 
 def _by_model(
-    tasks: list[Task], choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace
+    tasks: list[Task],
+    choices: ThinkSlice,
+    inputs: Mapping[str, Path],
+    work: Workspace,
+    judge: Judge | None,
 ) -> Taught:
     """Traces of a language model, asked until enough of each kind of task are accepted.
 
     Tasks that it was not asked about are left out.
     """
     engine = start(choices, inputs, work)
-    by_kind: dict[type, list[Task]] = {}
-    for task in tasks:
-        by_kind.setdefault(type(task.case), []).append(task)
-    wanted = -(-choices.samples // len(by_kind))  # rounded up
     taught = Taught([], [], {})
-    for tasks_of_kind in by_kind.values():
-        traces, cost = lessons(tasks_of_kind, wanted, choices, engine)
-        for index in sorted(traces):
-            taught.tasks.append(tasks_of_kind[index])
-            taught.traces.append(traces[index])
+    for indices, wanted in _kinds(tasks, choices.samples):
+        of_kind = [tasks[index] for index in indices]
+        traces, cost = lessons(of_kind, wanted, choices, engine, judge)
+        taught.add(of_kind, traces)
         for name, value in asdict(cost).items():
             taught.facts[name] = taught.facts.get(name, 0) + value
     return taught
+
+
+def _kinds(tasks: list[Task], samples: int) -> list[tuple[list[int], int]]:
+    """Of each kind of task: indices of its tasks, and how many traces are wanted."""
+    by_kind: dict[type, list[int]] = {}
+    for index, task in enumerate(tasks):
+        by_kind.setdefault(type(task.case), []).append(index)
+    wanted = -(-samples // len(by_kind))  # rounded up
+    return [(indices, wanted) for indices in by_kind.values()]
 
 
 def _table(taught: Taught, choices: ThinkSlice) -> pl.DataFrame:

@@ -2,6 +2,9 @@
 what to change.
 """
 
+import re
+from dataclasses import fields
+
 import pytest
 import yaml
 from hydra.errors import HydraException
@@ -9,8 +12,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from r2rec.base.errors import R2RecError
+from r2rec.config import Rl, Sft
 from r2rec.config.place import CONF
-from r2rec.execution import hardware_rules, rules
+from r2rec.execution import hardware_rules, model_rules, rules
+from r2rec.execution.plan import plan
 from r2rec.execution.rules import checked_config
 from r2rec.report.labels import flat
 from tests.config.together import ALLOWED, REFUSED
@@ -25,11 +30,16 @@ MEMBERS = sorted(
 )
 VARIANTS = sorted(path.stem for path in CONF.glob("variant/*.yaml"))
 GROUPS = sorted({member.partition("=")[0] for member in MEMBERS})
+LONG = ["generation.max_new_tokens=1536"]
 NEEDS = {
     "dataset=amazon": ["dataset.category=Office_Products"],
     "reward=none": ["rl=off"],
     "generation=openai": ["evaluation.arms=[base]"],
     "sft=paper": ["chain_sampler=closed"],
+    "model=deepseek_r1_distill_llama_8b": ["hardware=gpu", "rl=off", *LONG],
+    "model=qwen3_0_6b": ["rl=off", *LONG],
+    "model=qwen3_4b": ["hardware=gpu", "rl=off", *LONG],
+    "model=smollm3_3b": ["hardware=gpu", "rl=off", *LONG],
     "baseline=counter_fitted": ["chain_sampler=evidence"],
 }
 
@@ -57,7 +67,7 @@ def test_experiments_compose_under_their_own_name(name: str) -> None:
 def test_members_compose_and_are_named_after_their_file(
     member: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (hardware_rules, rules):  # as if every extra were installed
+    for module in (hardware_rules, model_rules, rules):  # as if every extra were installed
         monkeypatch.setattr(module, "find_spec", lambda name: object())
     cfg = composition(member, *NEEDS.get(member, []))
     checked_config(cfg)
@@ -112,6 +122,45 @@ def test_members_of_sft_and_rl_are_the_papers_by_default() -> None:
         "step": 1.0,
         "ranking": 2.0,
     }
+
+
+SECTION = re.compile(r"#.*(\b(3|4)\.\d|\bA\.\d|\bours\b)")
+
+
+@pytest.mark.parametrize("name", ["experiment/paper", "sft/paper", "rl/paper"])
+def test_each_line_of_the_papers_setting_says_whose_it_is(name: str) -> None:
+    """A section of the paper, or that the decision is ours."""
+    lines = (CONF / f"{name}.yaml").read_text().splitlines()
+    values = [line for line in lines if re.match(r"\s*(- override )?[\w/]+: \S", line)]
+    told = [line for line in values if not line.startswith("name:")]
+    assert len(told) > 5
+    assert [line for line in told if not SECTION.search(line)] == []
+
+
+@pytest.mark.parametrize(("group", "kind"), [("sft", Sft), ("rl", Rl)])
+def test_no_number_of_the_papers_training_is_a_silent_default(group: str, kind: type) -> None:
+    said = yaml.safe_load((CONF / group / "paper.yaml").read_text())
+    assert set(said) == {spec.name for spec in fields(kind)} - {"enabled", "params"}
+
+
+def test_the_papers_setting_reads_like_its_section() -> None:
+    """4.1.2, in its order."""
+    cfg = composition("+experiment=paper")
+    config = checked_config(cfg)
+    assert config.model.path == "deepseek-ai/DeepSeek-R1-Distill-Llama-8B"
+    for writes in (cfg.generation, cfg.rl, cfg.teacher.generation):
+        assert (writes.temperature, writes.top_p) == (0.6, 0.9)
+    assert (cfg.prompt.profile, cfg.prompt.history, cfg.chain_sampler.per_user) == (True, 5, 5)
+    assert cfg.evaluation.negatives + 1 == 20
+    assert (cfg.sft.samples, cfg.sft.epochs, cfg.sft.learning_rate) == (500, 10, 5e-5)
+    assert (cfg.rl.samples, cfg.rl.epochs, cfg.rl.learning_rate) == (500, 1, 5e-6)
+    # 3.2 and 3.3: a language model writes the triplets' thoughts, each about one chain's rating
+    assert (cfg.chain_sampler.name, cfg.sft.task, cfg.prompt.prose) == (
+        *("closed", "chain_rating"),
+        True,
+    )
+    assert config.teacher.generation is not None
+    assert {job.name: job.inputs for job in plan(config)}["rl"]["sft"] == "sft"
 
 
 def test_one_seed_reaches_the_world() -> None:

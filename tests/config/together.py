@@ -205,6 +205,26 @@ REFUSED = {
     "teacher=local teacher.generation.constrained=true": "a teacher writes freely",
     "teacher=local teacher.attempts=0": "teacher.attempts=0",
     "teacher=local +teacher.params.kind=true": "takes masked, progressive, guided",
+    "model=deepseek_r1_distill_llama_8b": (
+        "model=deepseek_r1_distill_llama_8b has 8 billion weights, which hardware.device=cpu .*"
+        "add hardware=gpu"
+    ),
+    "model.path=me/Mine-13B-chat": "model=tiny has 13 billion weights, which hardware.device=cpu",
+    "teacher=local model@teacher.model=qwen3_4b": "teacher.model=qwen3_4b has 4 billion weights",
+    "hardware=gpu model.path=me/mine-70b": (
+        "has 70 billion weights, 280 GB as model.dtype=float32: set model.dtype=bfloat16"
+    ),
+    "hardware=gpu model=qwen3_4b": (
+        "generation.max_new_tokens=768 would cut the thoughts of model=qwen3_4b: give 1024 or more"
+    ),
+    "model=qwen3_0_6b generation.max_new_tokens=1024": (
+        "rl.max_new_tokens=640 would cut the thoughts of model=qwen3_0_6b"
+    ),
+    "+experiment=paper teacher.generation.max_new_tokens=512": (
+        "teacher.generation.max_new_tokens=512 would cut the thoughts of model=deepseek"
+    ),
+    "+experiment=paper hardware=cpu": "has 8 billion weights",
+    "prompt=llm prompt.compact=true": "prompt.compact shortens what prompt.prose spells out",
     "teacher=local teacher.params.masked=perhaps": (
         "teacher.params.masked=perhaps should be of type bool"
     ),
@@ -234,4 +254,12 @@ ALLOWED = [
     "dataset=ml_1m dataset.root=/x",
     "baseline=sasrec baseline.params.dim=66 baseline.params.heads=3",
     "model.lora.dropout=0",
+    "model.path=me/Mine-1.5B-chat",
+    "model.path=me/mine-v2b",  # a version, and no size
+    "model.path=me/Mine-13B hardware.device=auto model.dtype=bfloat16",
+    "model.path=me/Mine-13B baseline=sasrec",
+    "model=qwen3_0_6b prompt=no_reasoning",
+    "+experiment=paper model=qwen3_0_6b dataset=toy",
+    "+experiment=paper model=smollm2 dataset=toy hardware=cpu",
+    "prompt=llm model=smollm2",
 ]

@@ -153,7 +153,7 @@ def test_a_run_unpacks_once(file: Path, tmp_path: Path) -> None:
 
 
 def test_the_file_enters_the_key_by_its_content(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("r2rec.execution.rules.find_spec", lambda name: name)
+    monkeypatch.setattr("r2rec.execution.model_rules.find_spec", lambda name: name)
 
     def key_of(path: Path, content: bytes) -> dict[str, Any]:
         path.write_bytes(content)
@@ -182,6 +182,6 @@ def test_what_is_missing_is_said_before_anything_runs(tmp_path: Path, monkeypatc
     with pytest.raises(R2RecError, match=r"model\.gguf: No such file; give a GGUF file"):
         checked_config(composed("model=tiny", given))
     (tmp_path / "model.gguf").touch()
-    monkeypatch.setattr("r2rec.execution.rules.find_spec", lambda name: None)
+    monkeypatch.setattr("r2rec.execution.model_rules.find_spec", lambda name: None)
     with pytest.raises(R2RecError, match=r"model\.gguf needs pip install 'r2rec\[gguf\]'"):
         checked_config(composed("model=tiny", given))

@@ -3,18 +3,24 @@
 The texts are published ones: TRL ships most, `templates` has the others.
 """
 
+from dataclasses import replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
+from r2rec.config import Hardware
 from r2rec.llm import chat, soundness, turns
+from r2rec.llm.engine import Question, Setup, on_tokens
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.dialects import THOUGHT_TOKENS, in_dialect, own_turn
+from r2rec.train.sft import IGNORED, sft_examples
+from tests.small import typed
 
 HERE = Path(__file__).parent / "templates"
 PROMPT = "Rank the candidates.\n- A: Heat\n- B: Fargo"
@@ -47,6 +53,7 @@ ROUNDS = {
         *(f"{CHATML}<think>\n", CHATML + EMPTY),
         *("", "\n</think>\n\n", "<|im_end|>\n"),
     ),
+    "smollm2": (CHATML, CHATML, "<think>\n", "\n</think>\n", "<|im_end|>\n"),
     "qwen2_5": (CHATML, CHATML, "<think>\n", "\n</think>\n", "<|im_end|>\n"),
     "smollm3": (
         *(CHATML, f"{CHATML}<think>\n\n</think>\n"),
@@ -127,6 +134,31 @@ def test_without_reasoning_all_stages_have_one_rendering(template: str, special:
     read = turns.text_of(made, reply, turns.end_tokens(made))
     assert read.strip() == ANSWER
     assert parse_ranking(read, 2, reasoned=False).labels == ("B", "A")
+
+
+@pytest.mark.parametrize("thought", [THOUGHT, None])
+@pytest.mark.parametrize("template", ["deepseek_r1_distill", "deepseek_r1_distill_training"])
+def test_sft_rollouts_and_ranking_go_on_from_one_text(template: str, thought: str | None) -> None:
+    """What SFT hides from the loss is what GRPO's rollouts and a ranking model continue."""
+    made = tokenizer(template)
+    model = replace(typed("model=tiny").model, max_length=4096)
+    (example,), _ = sft_examples([(PROMPT, thought, ANSWER)], made, model)
+    pairs = zip(example["input_ids"], example["labels"], strict=True)
+    hidden = [token for token, label in pairs if label == IGNORED]
+    ranked: list[list[int]] = []
+
+    def generate(prompts: Any, seeds: Any, labels: Any) -> list[str]:
+        ranked.extend(prompts)
+        return [ANSWER] * len(prompts)
+
+    spec = typed("generation=hf").generation
+    setup = Setup(spec, model, Hardware(name="cpu"), reasoning=thought is not None)
+    engine = on_tokens(setup, made, generate, lambda prompts, options: [])
+    question = chat.user_turn(PROMPT)  # as a row of GRPO's prompts has it
+    engine.write([Question(question)], 0)
+    assert ranked == [hidden] == [chat.encode(made, question, thought is not None)]
+    assert made.decode(hidden).count("<think>") == 1
+    assert made.decode(hidden).endswith("<think>\n" if thought else EMPTY)
 
 
 @pytest.mark.parametrize("template", ROUNDS)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from r2rec.config import Prompt, Words
-from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
+from r2rec.prompts.cases import LABELS, Chain, Evidence, Facts, Item, RankingCase, RatingCase
 from r2rec.prompts.render import clean, render_prompt, show
 
 WORDS = Words(singular="movie", plural="movies", verb="watched")
@@ -57,7 +57,7 @@ texts = st.one_of(
 )
 items = st.builds(Item, texts, st.lists(texts, max_size=4).map(tuple))
 stars = st.sampled_from([1, 2, 3, 4.0, 4.5, 5])
-chains = st.builds(Chain, items, stars, stars, stars, items, stars | st.none())
+chains = st.builds(Chain, items, stars, stars, stars, items, stars | st.none(), st.none() | texts)
 rankings = st.builds(
     RankingCase,
     st.none() | texts,
@@ -84,8 +84,9 @@ def benign(case):
     """The same case with harmless texts."""
     item = Item("Title", ("Trait",))
     if isinstance(case, RatingCase):
-        return RatingCase(_profile(case), case.chain._replace(item1=item, item2=item))
-    chains = tuple(c._replace(item1=item, item2=item) for c in case.chains)
+        chain = case.chain._replace(item1=item, item2=item, neighbour=None)
+        return RatingCase(_profile(case), chain)
+    chains = tuple(c._replace(item1=item, item2=item, neighbour=None) for c in case.chains)
     return RankingCase(
         _profile(case), (item,) * len(case.history), chains, (item,) * len(case.candidates)
     )
@@ -98,12 +99,15 @@ def _profile(case):
 def skeleton(prompt):
     """A prompt without data texts: items become "", and the profile's line ends after its colon."""
     without_items = re.sub(r'(?:\[[^\]\n]*\] )?"[^"\n]*"(?=[ ;.?\n])', '""', prompt)
-    return re.sub(r"^User: .*$", "User:", without_items, flags=re.M)
+    without_neighbours = re.sub(r"(Neighbour \d+) \([^()\n]*\)", r"\1", without_items)
+    return re.sub(r"^(User|About the user): .*$", r"\1:", without_neighbours, flags=re.M)
 
 
-@given(cases, st.booleans(), st.booleans(), st.booleans(), st.booleans())
-def test_hostile_texts_keep_prompt_structure(case, reasoning, with_chains, profile, compact):
-    prompt = options(reasoning=reasoning, chains=with_chains, profile=profile, compact=compact)
+@given(cases, st.booleans(), st.booleans(), st.booleans(), st.booleans(), st.booleans())
+def test_hostile_texts_keep_prompt_structure(case, reasoning, with_chains, profile, compact, prose):
+    prompt = options(
+        reasoning=reasoning, chains=with_chains, profile=profile, compact=compact, prose=prose
+    )
     got = render_prompt(case, prompt, WORDS)
     want = render_prompt(benign(case), prompt, WORDS)
     assert skeleton(got) == skeleton(want)
@@ -197,6 +201,60 @@ def test_prompt_without_reasoning(case):
     assert "think" not in unexplained
     assert "Step" not in unexplained
     assert unexplained.splitlines()[:-1] == full.splitlines()[:-1]
+
+
+def told(case, **changed):
+    return render_prompt(case, options(prose=True, **changed), WORDS)
+
+
+def test_prose_says_what_ratings_and_chains_mean_in_the_words_of_the_domain():
+    chains = (CHAIN._replace(neighbour="male, 25-34, artist"), CHAIN._replace(rating_u2=None))
+    for case in (RANKING._replace(chains=chains), RatingCase("female, writer", chains[0])):
+        text = told(case)
+        for meaning in ("5 says", "4 that they liked", "3 neither", "2 that", "1 that", "An inter"):
+            assert meaning in text
+        assert "About the user: female, writer" in text
+        assert (
+            'the user watched [Crime, 1990s] "Heat (1995)" and gave it 5. Neighbour 1 (male, 25-34,'
+            ' artist) watched it as well and gave it 4. Neighbour 1 also watched "Jaws (1975)" and '
+            "gave that 3.5."
+        ) in text
+        books = Words(singular="book", plural="books", verb="read", traits="genres and author")
+        other = render_prompt(case, options(prose=True), books)
+        assert "movie" not in other
+        assert "watched" not in other
+        assert "recommending books" in other
+        assert "genres and author in square brackets" in other
+        assert "whole sentences" in text
+    ranking = told(RANKING._replace(chains=chains)).split("\n")
+    first, second = (line for line in ranking if line.startswith("- Chain"))
+    assert first.endswith("The user gave that one 2.")
+    assert second.endswith("gave that 3.5.")
+
+
+def test_prose_tells_the_facts_of_evidence_chains():
+    evidence = (Evidence(2, HEAT, 4.0, 30, 10, 5, 2, 7), Evidence(1, None, 0.0, 0, 0, 0, 0))
+    case = RANKING._replace(chains=(), evidence=evidence, facts=(Facts(3, 50), Facts(4, 25)))
+    text = told(case)
+    assert (
+        '- Chain 1 leads to A: the user gave 4 to "Heat (1995)", which 30 others rated. Of these, '
+        "10 soon rated A, and 5 liked it. Another model ranks A at place 7. In all, 2 recent "
+        "ratings of the user lead to A."
+    ) in text
+    assert "strongest first: B, A.\nNo chain leads to the last 1." in text
+    assert '- B: "Heat (1995)", 4 ratings, 25% liked [Crime, 1990s]' in text
+
+
+@pytest.mark.parametrize("case", [RANKING, RatingCase(None, CHAIN)])
+def test_prose_asks_in_one_paragraph_or_not_at_all(case):
+    asked = told(case)
+    plain = told(case, reasoning=False)
+    unasked = render_prompt(case, options(prose=True), WORDS, ask=False)
+    assert asked.startswith(unasked)
+    assert plain.startswith(unasked)
+    assert "Step 1" not in plain
+    assert "<think>" not in plain
+    assert asked.count("\n") == plain.count("\n") == unasked.count("\n") + 2
 
 
 def test_prompt_without_chains():
