@@ -68,7 +68,7 @@ def taste_step(case: RankingCase) -> str:
     return f"Taken together, this speaks most for {listing(favoured[:NAMED])}."
 
 
-def conclusion(support: dict[str, taste.Counted], best: list[str], first: str | None) -> list[str]:
+def last_steps(support: dict[str, taste.Counted], best: list[str], first: str | None) -> list[str]:
     """The last steps: what the best candidates share with the user's taste, and which is first.
 
     Args:

@@ -88,7 +88,7 @@ def _in_sentences(
     best = taste.best(score)
     first = chosen(score, positive)
     read = history + chains if progressive else chains + history
-    steps = [*read, prose.taste_step(case), *prose.conclusion(support, best, first)]
+    steps = [*read, prose.taste_step(case), *prose.last_steps(support, best, first)]
     return _numbered(steps), ranked(score, best, first)
 
 
