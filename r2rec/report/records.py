@@ -39,7 +39,8 @@ def shown_metrics(records: Iterable[Record]) -> list[str]:
 
 
 def over_seeds(records: Iterable[Record]) -> list[Row]:
-    """One row per arm: metrics averaged over its seeds, `seeds` (how many), and `users` as text.
+    """One row per arm: metrics averaged over its seeds, `seeds` (how many), `users` as text, and
+    `fewest_users` of a seed.
 
     The ends of intervals are averaged too. Seeds share their users, so this is the interval of the
     mean as if seeds were fully correlated: never too narrow for the draw of users. Records that
@@ -119,6 +120,7 @@ def _mean(group: Sequence[Record]) -> Row:
         row["ci95"][name] = [fmean(lows), fmean(highs)]
     row["seeds"] = len(group)
     row["users"] = _range_of_users(group)
+    row["fewest_users"] = min(record["n_users"] for record in group)
     return row
 
 

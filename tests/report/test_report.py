@@ -207,7 +207,8 @@ def test_report_holds_records_notes_diagnosis_and_leakage(world: Done, tmp_path:
     out = tmp_path / "out"
     out.mkdir()
     config = typed("seed=5", "evaluation.users=4", "diagnostic=position", "forecast.enabled=true")
-    records, text = write_report(config, jobs(world, noted, *arms, diagnosis), out)
+    done = jobs(world, noted, *arms, diagnosis)
+    records, text, verdict = write_report(config, done, out, ["made by other code"])
     assert json.loads((out / "metrics.json").read_text()) == records
     named = [(r["method"], r["variant"], r["dataset"], r["seed"], r["n_users"]) for r in records]
     assert named == [("a", "v", "toy_small", 5, 4), ("b", "v", "toy_small", 5, 4)]
@@ -231,7 +232,11 @@ def test_report_holds_records_notes_diagnosis_and_leakage(world: Done, tmp_path:
         "position_hr1.svg",
     }
 
-    results, found, planned, last = text.split("\n\n")
+    assert page.index(verdict) < page.index("made by other code") < page.index("<h2>Results")
+    assert "Only 4 users were ranked for" in page
+
+    results, found, planned, last, closing = text.split("\n\n")
+    assert " ".join(closing.split()) == f"verdict: {verdict}"
     assert results.startswith("method")
     assert found.splitlines()[0] == "diagnostic position"
     assert planned.split()[0] == "stage"
@@ -258,13 +263,15 @@ def test_transferred_arms_name_their_training_data(world: Done, tmp_path: Path) 
     out.mkdir()
     config = typed("seed=5", "evaluation.users=2", "dataset@train_on=toy")
     done = [*elsewhere, *jobs(world, fused, *arms)]
-    records, text = write_report(config, done, out)
+    records, *_ = write_report(config, done, out)
     assert [(r["method"], r["train_dataset"]) for r in records] == [
         ("backbone", "toy_small"),
         ("R2Rec", "toy"),
         ("R2Rec + x", "toy"),
     ]
-    assert "is in train; none of" in text  # one check for each data set
+    assert (
+        "is in train; none of" in (out / "report.html").read_text()
+    )  # one check for each data set
     assert (out / "plots" / "reward_curve.svg").exists()
     assert "GRPO, step by step" in (out / "report.html").read_text()
 
