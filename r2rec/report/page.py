@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.names import metric_title
 from r2rec.prompts.cases import LABELS
-from r2rec.report.cases import Browser
+from r2rec.report.cases import Browser, first_cases
 from r2rec.report.findings import Findings, Standing
+from r2rec.report.judgements import judged_cells
 from r2rec.report.numbers import interval, p_is, signed, valid_interval
 from r2rec.report.pairs import Pair, difference_cells, told_pairs
 from r2rec.report.ran import Cost
@@ -22,6 +23,7 @@ from r2rec.report.records import (
     DAGGER,
     FOOTNOTE,
     METRICS,
+    THOUGHT_METRICS,
     Record,
     Row,
     arm_of,
@@ -35,6 +37,9 @@ from r2rec.report.verdict import verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+MAX_WEIGHT = 8_000_000  # bytes of a page; above, it shows fewer users
 
 
 class OurName(NamedTuple):
@@ -61,6 +66,8 @@ class Results(TypedDict):
     groups: list[Row]  # by data set and number of users
     verdict: list[str]  # a sentence for each data set
     pairs: list[Pair]
+    thoughts: list[Row]  # of the arms that write
+    thought_metrics: dict[str, str]
     differences: list[Row]
     footnote: str  # to rows with a dagger; "" where there are none
 
@@ -93,22 +100,17 @@ def write_page(
     Raises:
         R2RecError: A figure is not an SVG.
     """
-    render_page(
-        path,
-        "run",
-        title=title,
-        figures=figures,
-        browser=browser,
-        facts=facts,
-        notes=notes,
-        banners=banners,
-        cost=cost,
-        **results(records, published, findings),
-    )
+    values = dict(results(records, published, findings))
+    values |= {"title": title, "facts": facts, "notes": notes, "banners": banners, "cost": cost}
+    weight = render_page(path, "run", figures=figures, browser=browser, **values)
+    while browser and len(browser.cases) > 1 and weight > MAX_WEIGHT:
+        fewer = int(len(browser.cases) * min(0.95, MAX_WEIGHT / weight))
+        browser = first_cases(browser, max(1, fewer))
+        weight = render_page(path, "run", figures=figures, browser=browser, **values)
 
 
-def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: object) -> None:
-    """Write the page of template `name`, which extends page.html.j2.
+def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: object) -> int:
+    """Write the page of template `name`, which extends page.html.j2; how many bytes it has.
 
     Raises:
         R2RecError: A figure is not an SVG.
@@ -124,6 +126,7 @@ def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: 
         markup[caption] = Markup(svg)
     template = _templates().get_template(f"{name}.html.j2")
     write_text(path, template.render(figures=markup, labels=LABELS, **values))
+    return path.stat().st_size
 
 
 def results(
@@ -161,6 +164,8 @@ def results(
         "metrics": {name: metric_title(name) for name in metrics},
         "published_metrics": METRICS,
         "groups": shown,
+        "thoughts": judged_cells(over_seeds(records)),
+        "thought_metrics": THOUGHT_METRICS,
         "verdict": verdict(findings).splitlines() if findings else [],
         "pairs": told_pairs(findings) if findings else [],
         "differences": list(map(difference_cells, findings.main)) if findings else [],

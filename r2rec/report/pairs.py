@@ -6,7 +6,7 @@ from typing import NamedTuple
 from r2rec.evaluate.names import metric_title
 from r2rec.report.compare import SIGNIFICANCE
 from r2rec.report.findings import Contest, Findings
-from r2rec.report.numbers import interval, number, p_value, signed
+from r2rec.report.numbers import interval, number, p_is, p_value, signed
 from r2rec.report.records import Record, Row
 from r2rec.report.verdict import names_of
 
@@ -22,7 +22,7 @@ class Bar(NamedTuple):
     same: int
     difference: str
     interval: str
-    p: str  # by Holm
+    p: str  # by Holm: "p 0.012"
     sure: bool
 
 
@@ -94,6 +94,6 @@ def _bar(metric: str, row: Record) -> Bar:
         same=row["pairs"] - row["gained"] - row["lost"],
         difference=signed(row["difference"]),
         interval=interval(row["ci95"]),
-        p=p_value(row["p_holm"]),
+        p=p_is(row["p_holm"]),
         sure=row["p_holm"] < SIGNIFICANCE,
     )

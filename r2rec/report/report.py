@@ -16,13 +16,14 @@ from r2rec.evaluate.metrics import per_user, summarise
 from r2rec.evaluate.rankings import read_rankings
 from r2rec.report.arms import JoinedArm
 from r2rec.report.banners import banners
-from r2rec.report.cases import browser
+from r2rec.report.cases import WrittenArms, browser, written_arms
 from r2rec.report.compare import significant_text
 from r2rec.report.curves import training_curves
 from r2rec.report.diagnosis import DiagnosisText, diagnosis
 from r2rec.report.findings import findings
 from r2rec.report.forecast import forecast
 from r2rec.report.forest import forest, forest_caption
+from r2rec.report.judgements import judged_metrics
 from r2rec.report.page import write_page
 from r2rec.report.ran import cost, facts
 from r2rec.report.records import Record, published_rows
@@ -69,7 +70,8 @@ def write_report(
     ranked = _ranked_arms(config, finished, inputs["split"])
     rankings = {row.arm.method: row.rankings for row in ranked}
     pl.concat([row.rankings for row in ranked]).write_parquet(folder / "rankings.parquet")
-    records = _records(config, ranked, _trained_elsewhere(finished))
+    written = written_arms(config, rankings, inputs) if "chain" in inputs else None
+    records = _records(config, ranked, _trained_elsewhere(finished), written)
     write_json(folder / "metrics.json", records)
     write_tables(records, folder / "tables")
 
@@ -80,9 +82,6 @@ def write_report(
     figures |= training_curves(finished, plots)
     figures |= diagnosed.figures
     found = findings(_arms(records, folder))
-    cases = None
-    if "chain" in inputs:
-        cases = browser(config, rankings, inputs)
     page = folder / "report.html"
     write_page(
         page,
@@ -90,7 +89,7 @@ def write_report(
         records=records,
         published=published_rows(config.dataset.name),
         figures=figures,
-        browser=cases,
+        browser=browser(config, written),
         facts=facts(config, finished, folder, leakage),
         notes=_notes(finished),
         findings=found,
@@ -158,7 +157,10 @@ def _trained_elsewhere(finished: Sequence[Finished]) -> set[str]:
 
 
 def _records(
-    config: Config, ranked: Sequence[RankedArm], trained_elsewhere: Set[str]
+    config: Config,
+    ranked: Sequence[RankedArm],
+    trained_elsewhere: Set[str],
+    written: WrittenArms | None,
 ) -> list[dict[str, Any]]:
     """The records of metrics.json, one per arm."""
     records = []
@@ -174,6 +176,8 @@ def _records(
             resamples=config.evaluation.resamples,
             rng_seed=config.seed,
         )
+        if written and row.arm.method in written.judgements:
+            record |= judged_metrics(row.rankings, written.judgements[row.arm.method])
         records.append(record)
     return records
 
