@@ -76,6 +76,10 @@ class Findings(NamedTuple):
         """The differences in the main metric."""
         return self.differences[self.metrics[0]]
 
+    def chance(self) -> dict[str, float]:
+        """Data set -> what a random order has in the main metric."""
+        return {contest.dataset: contest.chance[self.metrics[0]] for contest in self.contests}
+
 
 def findings(arms: Sequence[JoinedArm]) -> Findings:
     """Compare the arms of a run or a sweep in all metrics that it shows.

@@ -61,21 +61,22 @@ def write_grid_page(
         notes=notes,
         banners=banners(records, {}),
         cost=None,
-        figures=_figures(folder, records, findings.main if findings else []),
+        figures=_figures(folder, records, findings),
         variations=list(map(_variation, variations)),
         jobs=job_links,
         **results(records, published, findings),
     )
 
 
-def _figures(
-    folder: Path, records: Sequence[Record], differences: Sequence[Record]
-) -> dict[str, str]:
+def _figures(folder: Path, records: Sequence[Record], findings: Findings | None) -> dict[str, str]:
+    differences = findings.main if findings else []
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     figures = {}
     if records:
-        figures[forest.forest_caption(records)] = forest.forest(records, plots)
+        figures[forest.forest_caption(records)] = forest.forest(
+            records, plots, findings.chance() if findings else None
+        )
     if differences:
         metric = metric_title(differences[0].get("metric", METRICS[0]))
         caption = f"Paired differences in {metric}; filled: Holm-adjusted p below {SIGNIFICANCE:g}"

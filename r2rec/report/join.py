@@ -154,8 +154,11 @@ def join(folder: Path) -> list[dict[str, Any]]:
     write_json(tables / "variation.json", variations)
 
     jobs = {}
+    by_seed = {}
     for arm in arms:
-        jobs[arm.rankings.parent.name] = arm.job
+        name = arm.rankings.parent.name
+        jobs[name] = arm.job
+        by_seed[name] = ", ".join(filter(None, [f"seed {arm.record['seed']}", arm.job]))
     draw_reward_curves(folder, jobs)
     work = work_summary(folder)
     write_grid_page(
@@ -163,7 +166,7 @@ def join(folder: Path) -> list[dict[str, Any]]:
         records=records,
         findings=found,
         variations=variations,
-        jobs=jobs,
+        jobs=by_seed,
         work=work,
     )
     _print_summary(folder, records, found, work)

@@ -78,10 +78,10 @@ def write_report(
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     diagnosed = _diagnosis(config, finished, folder)
-    figures = {forest_caption(records): forest(records, plots)}
+    found = findings(_arms(records, folder))
+    figures = {forest_caption(records): forest(records, plots, found.chance())}
     figures |= training_curves(finished, plots)
     figures |= diagnosed.figures
-    found = findings(_arms(records, folder))
     page = folder / "report.html"
     write_page(
         page,

@@ -66,7 +66,7 @@ def test_jobs_with_a_page_are_linked(tmp_path: Path) -> None:
     assert [link for link in found.links if not link.startswith(("#", "data:"))] == [
         "0/report.html"
     ]
-    assert "Job 1 noise=flip" in found.text
+    assert "noise=flip job 1" in found.text
 
 
 def test_reward_curve_is_shown_where_there_is_one(tmp_path: Path) -> None:
