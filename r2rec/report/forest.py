@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.names import METRICS, metric_title
+from r2rec.report.numbers import signed
 from r2rec.report.plots import FAINT, HUES, WIDTH, Told, figure
 from r2rec.report.records import Record, over_seeds, shown_metrics, trained_elsewhere
 
@@ -95,8 +96,7 @@ def differences_figure(
         value = row["difference"]
         low, high = row["ci95"]
         label = f"{_shortened(row['method'])}\n− {_shortened(row['against'])}"
-        text = f"{value:+.3f}".replace("-", "−")
-        line = Line(label, value, (low, high), text)
+        line = Line(label, value, (low, high), signed(value))
         if row["p_holm"] >= significance:
             line = line._replace(fill="none")
         panels.setdefault(row["dataset"], []).append(line)

@@ -59,6 +59,8 @@ def _claim(contest: Contest, names: Names, title: str) -> str:
     best = contest.best
     name = names[best.setting]
     where = f"on {best.row['users']} {_plural('user', best.row['users'])} of {contest.dataset}"
+    if contest.seeds > 1:
+        where += f" at {contest.seeds} seeds"
     compared = [standing for standing in contest.standings if standing.behind]
     if not compared:
         return f"{name} has {title} {number(best.value)} {where}, and is compared with nothing"
@@ -140,7 +142,7 @@ def _limits(contest: Contest) -> str:
     if contest.seeds == 1:
         limits.append("one seed cannot say what training again would change")
     else:
-        limits.append(f"over {contest.seeds} seeds; other data and backbones may differ")
+        limits.append("other data and other backbones are not asked")
     return ", ".join(limits)
 
 

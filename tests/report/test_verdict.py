@@ -52,7 +52,7 @@ def test_a_tie_is_a_tie(tmp_path: Path) -> None:
 def test_several_seeds_are_counted(tmp_path: Path) -> None:
     text = said(tmp_path, {BASE: range(5), FULL: range(36)}, {BASE: range(6), FULL: range(35)})
     assert text.startswith("R2Rec wins")
-    assert "over 2 seeds" in text
+    assert "of toy at 2 seeds: HR@1" in text
     assert "one seed" not in text
 
 
