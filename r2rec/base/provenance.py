@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from dataclasses import asdict
+from datetime import datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,8 +53,9 @@ MIN_SECRET_LENGTH = 8  # of an environment variable's value; hiding shorter ones
 
 
 def collect(config: Config) -> dict[str, Any]:
-    """Revision, versions, platform, seed and command line, for manifest.json."""
+    """Start, revision, versions, platform, seed and command line, for manifest.json."""
     return {
+        "started": datetime.now().astimezone().isoformat(" ", "minutes"),
         "r2rec": __version__,
         "git": git_state(),
         "python": platform.python_version(),

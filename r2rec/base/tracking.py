@@ -29,6 +29,7 @@ TRACKERS = (
 )  # accelerate's names
 MAX_THOUGHTS = 20  # completions shown, per method
 MAX_USERS = 1_000  # users whose ranking is shown, per method
+VERDICT = "verdict"  # the fact that sums up a run in words
 Say = Callable[[str], None]
 Rows = Sequence[Sequence[Any]]
 
@@ -98,12 +99,13 @@ def log_stage(name: str, facts: Mapping[str, Any], folder: Path, *, made: bool) 
     _each(lambda sink: sink.facts(shown))
 
 
-def log_results(records: Sequence[Mapping[str, Any]], rankings: Path) -> None:
-    """Send the results table, rankings and some completions.
+def log_results(records: Sequence[Mapping[str, Any]], rankings: Path, verdict: str) -> None:
+    """Send the verdict, the results table, rankings and some completions.
 
     Args:
         records: Rows of metrics.json.
         rankings: The run's rankings.parquet.
+        verdict: What the results come to, in words.
     """
     if not _open:
         return
@@ -118,7 +120,7 @@ def log_results(records: Sequence[Mapping[str, Any]], rankings: Path) -> None:
         for name in metrics:
             final[f"{record['method']}/{name}"] = record[name]
     table = pl.read_parquet(rankings)
-    _each(lambda sink: sink.facts(final))
+    _each(lambda sink: sink.facts({VERDICT: verdict, **final}))
     _each(lambda sink: sink.table("results", columns, results))
     places = _places(table)
     _each(lambda sink: sink.table("rankings", tuple(places.columns), places.rows()))
@@ -236,13 +238,18 @@ def _open_wandb(
     def step(stage: str, number: int, values: Mapping[str, float]) -> None:
         tracker.log({f"{stage}/step": number, **_prefixed(stage, values)})
 
+    def facts(values: Mapping[str, Any]) -> None:
+        run.summary.update(values)
+        if VERDICT in values:
+            run.notes = values[VERDICT]  # what the run's own page opens with
+
     def table(title: str, columns: Sequence[str], rows: Rows) -> None:
         tracker.log_table(title, columns=list(columns), data=[list(row) for row in rows])
 
     def finish(succeeded: bool) -> None:
         run.finish(exit_code=0 if succeeded else 1)
 
-    return Sink(name, step, run.summary.update, table, finish)
+    return Sink(name, step, facts, table, finish)
 
 
 def _open_other(

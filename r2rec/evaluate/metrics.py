@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.arrays import Floats
 from r2rec.evaluate.names import METRICS, metric_of, with_paper
-from r2rec.evaluate.statistics import bootstrap_ci
+from r2rec.evaluate.statistics import mean_ci
 
 COLUMNS: dict[str, pl.DataType] = {
     "method": pl.String(),
@@ -65,6 +65,11 @@ def metric_values(name: str, rank: ArrayLike) -> Floats:
     return ndcg(rank, metric.k)
 
 
+def by_chance(name: str, k: int) -> float:
+    """What a random order of `k` candidates has in a metric, on average."""
+    return float(metric_values(name, np.arange(1, k + 1)).mean())
+
+
 def per_user(rankings: pl.DataFrame, names: Iterable[str] = METRICS) -> pl.DataFrame:
     """Score a rankings table row by row, in its order.
 
@@ -101,13 +106,13 @@ def summarise(
     resamples: int = 1000,
     rng_seed: int = 0,
 ) -> dict[str, Any]:
-    """One record of metrics.json: means over the users of one arm, with 95% bootstrap intervals.
+    """One record of metrics.json: means over the users of one arm, with 95% intervals.
 
     Args:
         scores: What `per_user` returns for `names`.
         names: The metrics that reports show, the main one first. The record has them in `metrics`
             where they are not the paper's.
-        resamples: Bootstrap resamples of the users.
+        resamples: Bootstrap resamples of the users; shares such as hr@1 have Wilson's interval.
         rng_seed: Seed of the bootstrap.
 
     Raises:
@@ -126,7 +131,7 @@ def summarise(
     for name in with_paper(names):
         values = scores[name].to_numpy()
         means[name] = float(values.mean())
-        low, high = bootstrap_ci(values, resamples, rng_seed)
+        low, high = mean_ci(values, resamples, rng_seed)
         intervals[name] = [low, high]
     if tuple(names) != METRICS:
         means["metrics"] = list(names)

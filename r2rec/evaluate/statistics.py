@@ -109,6 +109,32 @@ def bootstrap_ci(
     return _percentiles(means, level)
 
 
+def mean_ci(values: ArrayLike, resamples: int, seed: int) -> tuple[float, float]:
+    """95% interval of the mean of `values` [n], each in [0, 1].
+
+    Wilson's where they are hits and misses, or all equal: a bootstrap of 10 misses would say that
+    there can be no hit. Of values in [0, 1] those of a share vary most, so Wilson's interval is
+    never too narrow for equal ones. A bootstrap over users for all others.
+
+    Raises:
+        R2RecError: Values are missing or not finite.
+    """
+    array = _finite_values(values)
+    distinct = np.unique(array)
+    if len(distinct) == 1 or set(distinct) == {0.0, 1.0}:
+        return wilson(float(array.mean()), len(array))
+    return bootstrap_ci(array, resamples, seed)
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """95% interval of a share of `n` draws (Wilson, 1927): never of width zero, within [0, 1]."""
+    z = 1.959964  # 97.5% of a normal distribution lie below it
+    weight = z**2 / n
+    centre = (share + weight / 2) / (1 + weight)
+    reach = z / (1 + weight) * (share * (1 - share) / n + weight / (4 * n)) ** 0.5
+    return max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's step-down adjustment of p-values.
 

@@ -55,7 +55,8 @@ class CurrentRun:
                 artefact = self._obtain(job)
                 self._finish(job, artefact)
         signals.check()
-        self._note_other_code()
+        if not records:
+            self._note_other_code()
         return records
 
     def _obtain(self, job: Job) -> store.Artefact:
@@ -146,9 +147,12 @@ class CurrentRun:
         from r2rec.report.report import write_report
 
         begin = time.perf_counter()
-        written = write_report(self.config, list(self.finished.values()), self.folder)
+        finished = list(self.finished.values())
+        notes = self._note_other_code()
+        written = write_report(self.config, finished, self.folder, notes)
         seconds = time.perf_counter() - begin
-        tracking.log_results(written.records, self.folder / "rankings.parquet")
+        rankings = self.folder / "rankings.parquet"
+        tracking.log_results(written.records, rankings, written.verdict)
         artefact = store.Artefact("report", "", self.folder, seconds, 0.0, made=True, facts={})
         self._finish(job, artefact)
         self.say(f"\n{written.text}")
@@ -192,7 +196,7 @@ class CurrentRun:
             return []
         return [f"{key}={wanted}, but only {found} {there}"]
 
-    def _note_other_code(self) -> None:
+    def _note_other_code(self) -> list[str]:
         """Say in one line what was reused although other code made it, and how to remake it."""
         stages: dict[str, None] = {}
         modules: set[str] = set()
@@ -203,15 +207,17 @@ class CurrentRun:
                     stages[done.job.stage.place] = None
                     modules.update(changed)
         if not stages:
-            return
+            return []
         names = sorted(modules)
         shown = ", ".join(names[:MAX_CHANGED])
         if len(names) > MAX_CHANGED:
             shown += f" and {len(names) - MAX_CHANGED} more"
-        self.say(
-            f"  note: reused although the code has changed since ({shown}): {', '.join(stages)}; "
+        note = (
+            f"reused although the code has changed since ({shown}): {', '.join(stages)}; "
             f"to remake: force=[{','.join(stages)}]"
         )
+        self.say(f"  note: {note}")
+        return [note]
 
     def write_manifest(self) -> None:
         """manifest.json of the run: revision, versions, seeds, and every stage's artefact."""

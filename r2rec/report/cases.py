@@ -13,10 +13,13 @@ from r2rec.evaluate.answers import evaluation_cases
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
 from r2rec.prompts.cases import Chain, Evidence, Facts, Item, RankingCase
 from r2rec.prompts.render import clean, clean_attributes, told_in_full
+from r2rec.report.judgements import Judgements, judge, outcome_kind
 from r2rec.report.links import Link, step_links
+from r2rec.report.marks import WHY, Mark, claims_text, marks
+from r2rec.thoughts.judged import Judgement
 
 MAX_CASES = 1000
-MAX_PAGE_TEXT = 6_000_000  # characters of all answers together: a page stays under about 12 MB
+MAX_PAGE_TEXT = 6_000_000  # characters of all answers together
 MIN_ANSWER_TEXT = 800  # characters of each answer that are shown in any case
 CACHED_ITEMS = 1 << 16  # the same items come up in many cases
 
@@ -30,6 +33,13 @@ class ShownAnswer(NamedTuple):
     before: str
     steps: Sequence[tuple[str, Sequence[Link]]]
     tail: str
+    marks: Sequence[Mark] = ()  # of each step; empty: claims were not judged
+    claims: str = ""  # how many are right, in words
+    why: str = ""  # what the claims make of a hit or a miss
+
+    def told(self) -> tuple[object, ...]:
+        """All that is shown of its text."""
+        return self.before, self.steps, self.tail, self.marks, self.claims
 
 
 class ShownEvidence(NamedTuple):
@@ -53,6 +63,19 @@ class Case(NamedTuple):
     evidence: ShownEvidence | None = None  # None: chains are of another kind
     facts: Sequence[Facts] = ()  # of each candidate; empty: not told
 
+    def distinct_answers(self) -> list[tuple[ShownAnswer, list[int]]]:
+        """Each text that was written once, with the arms, by index, that did not write it."""
+        groups: list[tuple[ShownAnswer, list[int]]] = []
+        for arm, answer in enumerate(self.answers):
+            for first, arms in groups:
+                if first.told() == answer.told():
+                    arms.append(arm)
+                    break
+            else:
+                groups.append((answer, [arm]))
+        every = range(len(self.answers))
+        return [(answer, [arm for arm in every if arm not in arms]) for answer, arms in groups]
+
 
 class Browser(NamedTuple):
     """Cases in the order of users, and the one that is open at first."""
@@ -63,42 +86,73 @@ class Browser(NamedTuple):
     total: int  # users there are; `cases` are the first of them
 
 
-def browser(
-    config: Config,
-    rankings: Mapping[str, pl.DataFrame],
-    inputs: Mapping[str, Path],
-    limit: int = MAX_CASES,
-) -> Browser | None:
+class WrittenArms(NamedTuple):
+    """The arms of a run that wrote text, and what they were asked."""
+
+    tables: Mapping[str, pl.DataFrame]  # method -> rankings, all of the same users
+    questions: Sequence[RankingCase]  # of each user
+    judgements: Mapping[str, Judgements]  # of each method
+
+
+def written_arms(
+    config: Config, rankings: Mapping[str, pl.DataFrame], inputs: Mapping[str, Path]
+) -> WrittenArms | None:
+    """All arms that wrote text, their thoughts judged; None where no arm did.
+
+    Args:
+        rankings: Method -> its rankings table.
+        inputs: Folders of `prepare`, `split` and `chain`.
+    """
+    tables = {}
+    for method, table in rankings.items():
+        if table["completion"].is_not_null().any():
+            tables[method] = table
+    if not tables:
+        return None
+    method, table = list(tables.items())[-1]
+    choices = cut(QuestionSlice, config, arm=Arm(method))
+    users = table.select("user", "positive", items="candidates")
+    questions = evaluation_cases(choices, inputs, users)
+    told = dict(zip(users["user"], questions, strict=True))
+    judgements = {}
+    for method, table in tables.items():
+        rows = table.filter(pl.col("user").is_in(list(told)))
+        cases = [told[user] for user in rows["user"]]
+        judgements[method] = judge(rows, cases, _reasoned(config))
+    return WrittenArms(tables, questions, judgements)
+
+
+def _reasoned(config: Config) -> bool:
+    """Whether methods were asked for a thought."""
+    return config.prompt.reasoning and not config.baseline.endpoint
+
+
+def browser(config: Config, written: WrittenArms | None, limit: int = MAX_CASES) -> Browser | None:
     """The cases of all arms that wrote text; None where no arm did.
 
     A right answer of the last arm is open at first, else a wrong one, else the first case.
 
     Args:
-        rankings: Method -> its rankings table.
-        inputs: Folders of `prepare`, `split` and `chain`.
         limit: Users that are shown, at most.
     """
-    written = {}
-    for method, table in rankings.items():
-        if table["completion"].is_not_null().any():
-            written[method] = table
-    if not written:
+    if written is None:
         return None
-    last_method = list(written)[-1]
-    last_table = written[last_method]
+    last_table = list(written.tables.values())[-1]
     users = last_table.select("user", "positive", items="candidates").head(limit)
-    choices = cut(QuestionSlice, config, arm=Arm(last_method))
-    questions = evaluation_cases(choices, inputs, users)
+    questions = written.questions[:limit]
 
-    rows = [_by_user(table) for table in written.values()]
+    rows = {method: _by_user(table) for method, table in written.tables.items()}
     room = max(MIN_ANSWER_TEXT, MAX_PAGE_TEXT // (len(questions) * len(rows)))
-    reasoned = config.prompt.reasoning and not config.baseline.endpoint
     cases = []
     for question, (user, positive, items) in zip(questions, users.iter_rows(), strict=True):
         case = as_shown(question, config.prompt.title_length)
         index = items.index(positive)
         in_full = told_in_full(case, config.prompt.detailed)
-        answers = [told(case, row.get(user), index, reasoned, room, in_full) for row in rows]
+        answers = []
+        for method, row in rows.items():
+            judgement = written.judgements[method].get(user)
+            asked = Asked(case, index, _reasoned(config), in_full)
+            answers.append(told(asked, row.get(user), judgement, room))
         shown = Case(
             user=user,
             profile=case.profile,
@@ -111,26 +165,29 @@ def browser(
             facts=case.facts,
         )
         cases.append(shown)
-    return Browser(list(written), cases, _open_at_first(cases), last_table.height)
+    return Browser(list(written.tables), cases, _open_at_first(cases), last_table.height)
+
+
+class Asked(NamedTuple):
+    """A question to all arms."""
+
+    case: RankingCase  # as shown
+    positive: int  # index of the held-out item among the candidates
+    reasoned: bool  # a thought was asked for
+    in_full: Sequence[int] = ()  # of `told_in_full`, where the case has evidence
 
 
 def told(
-    case: RankingCase,
-    row: Mapping[str, Any] | None,
-    positive: int,
-    reasoned: bool,
-    room: int,
-    in_full: Sequence[int] = (),
+    asked: Asked, row: Mapping[str, Any] | None, judgement: Judgement | None, room: int
 ) -> ShownAnswer:
     """What an arm answered to a case.
 
     Args:
         row: Of its rankings table; None where the arm has none for this user.
-        positive: Index of the held-out item among the candidates.
-        reasoned: A thought was asked for.
+        judgement: Of its thought.
         room: Characters of the thought, and of the answer, that are shown.
-        in_full: Of `told_in_full`, where the case has evidence.
     """
+    case, positive, reasoned, in_full = asked
     count = len(case.candidates)
     if row is None or row["completion"] is None:
         return ShownAnswer("invalid", "invalid: not asked", (0,) * count, "", (), "")
@@ -144,9 +201,24 @@ def told(
         thought = ""
     # "Step 0: x" keeps what comes before step 1; without it that text would be lost
     before, *steps = thought_steps(f"Step 0: x\n{_cut(thought, room)}")
-    with_links = list(zip(steps, step_links(case, steps, in_full), strict=True))
-    before = before.removeprefix("x").strip()
-    return ShownAnswer(verdict, summary, ranks, before, with_links, _cut(tail, room).strip())
+    links = step_links(case, steps, in_full)
+    return ShownAnswer(
+        verdict=verdict,
+        summary=summary,
+        ranks=ranks,
+        before=before.removeprefix("x").strip(),
+        steps=list(zip(steps, links, strict=True)),
+        tail=_cut(tail, room).strip(),
+        marks=marks(steps, links, judgement, in_full) if judgement else (),
+        claims=claims_text(judgement) if judgement else "",
+        why=WHY.get(outcome_kind(judgement, row["valid"], verdict == "right") or "", ""),
+    )
+
+
+def first_cases(browser: Browser, count: int) -> Browser:
+    """The first `count` cases of a browser."""
+    cases = browser.cases[:count]
+    return browser._replace(cases=cases, first=_open_at_first(cases))
 
 
 def _shown_evidence(case: RankingCase, in_full: Sequence[int]) -> ShownEvidence | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import polars as pl
 
 from r2rec.base.errors import R2RecError
-from r2rec.evaluate.metrics import metric_values, positive_ranks
+from r2rec.evaluate.metrics import COLUMNS, metric_values, positive_ranks
 from r2rec.evaluate.names import metric_title
 from r2rec.evaluate.statistics import holm, paired_comparison, variation
 from r2rec.report.arms import JoinedArm
@@ -99,8 +99,9 @@ def paired_differences(
             candidates are left out.
 
     Returns:
-        Keys: dataset, metric, method, against, seeds, pairs, those of `statistics.Comparison`, and
-        p_holm: Holm's p in the family of all comparisons on one data set.
+        Keys: dataset, metric, method, against, seeds, pairs, gained and lost (pairs in which the
+        arm scores more, or less), those of `statistics.Comparison`, and p_holm: Holm's p in the
+        family of all comparisons on one data set.
     """
     rows = []
     for earlier, later in pairs_to_compare(scores) if pairs is None else pairs:
@@ -117,6 +118,8 @@ def paired_differences(
             "against": earlier.name(),
             "seeds": paired["seed"].n_unique(),
             "pairs": paired.height,
+            "gained": paired.filter(pl.col("score") > pl.col("score_before")).height,
+            "lost": paired.filter(pl.col("score") < pl.col("score_before")).height,
         }
         rows.append(row | dict(comparison))
     _add_holm(rows)
@@ -194,7 +197,7 @@ def _add_holm(rows: Sequence[Row]) -> None:
 def _scores(arm: JoinedArm, metric: str) -> pl.DataFrame:
     """The scores of one arm at one seed, from a rankings table that may hold other arms too."""
     method = arm.record["method"]
-    table = pl.read_parquet(arm.rankings).filter(pl.col("method") == method)
+    table = pl.read_parquet(arm.rankings, columns=list(COLUMNS)).filter(pl.col("method") == method)
     values = pl.Series(metric_values(metric, positive_ranks(table)))
     mean = float(values.sum()) / max(1, len(values))
     if metric in arm.record and abs(mean - arm.record[metric]) > ROUNDING:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from r2rec.report.fitting import aligned
-from r2rec.report.plots import HUES, WIDTH, figure
+from r2rec.report.plots import HUES, WIDTH, Told, figure
 from r2rec.report.tables import write_text
 
 if TYPE_CHECKING:
@@ -112,7 +112,10 @@ def _bar_chart(bars_of: Mapping[str, Bars], title: str, name: str, folder: Path)
         if len(bars_of) > 1:
             canvas.legend(loc="outside upper left", ncols=2)
 
-    return figure(name, draw, folder)
+    told = []
+    for method, bars in bars_of.items():
+        told += [f"{method}: {row} {value:.3f}" for row, value in bars.items() if value is not None]
+    return figure(name, draw, folder, Told(title, "; ".join(told)))
 
 
 def _short(value: object) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.names import METRICS, metric_title
-from r2rec.report.plots import FAINT, HUES, WIDTH, figure
+from r2rec.report.numbers import signed
+from r2rec.report.plots import FAINT, HUES, WIDTH, Told, figure
 from r2rec.report.records import Record, over_seeds, shown_metrics, trained_elsewhere
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MAX_LABEL = 42  # characters of a name
+CHANCE_HEIGHT = 0.12  # lines above and below an interval that the line of chance is drawn
 LABEL_OFFSET = 0.17  # lines between an interval and the name above it
 
 Interval = tuple[float, float]
@@ -32,8 +34,13 @@ class Line(NamedTuple):
 Panels = Mapping[str, Sequence[Line]]  # by data set
 
 
-def forest(records: Sequence[Record], folder: Path | None = None) -> str:
-    """The main metric of every arm with its 95% interval, averaged over seeds.
+def forest(
+    records: Sequence[Record], folder: Path | None = None, chance: Mapping[str, float] | None = None
+) -> str:
+    """The main metric of every arm with its 95% interval, averaged over seeds, the best first.
+
+    Args:
+        chance: Data set -> what a random order has.
 
     Raises:
         R2RecError: There are no records.
@@ -47,18 +54,30 @@ def forest(records: Sequence[Record], folder: Path | None = None) -> str:
         panels.setdefault(row["dataset"], []).append(line)
     if not panels:
         raise R2RecError("forest plot: no results to draw; rank with at least one method first")
+    for panel in panels.values():
+        panel.sort(key=lambda line: -line.value)
+    known = chance or {}
+    axis = f"{metric_title(main)}, share of 1, with 95% interval over users"
+    if known:
+        axis += "; dotted: by chance"
 
     def draw(canvas: "Figure") -> None:
         axes = _panels(canvas, panels, line_inches=0.42)
-        axes[-1].set_xlabel(f"{metric_title(main)}, with 95% interval over users")
+        for ax, (dataset, panel) in zip(axes, panels.items(), strict=True):
+            if dataset in known:
+                for number in range(len(panel)):
+                    height = [number - CHANCE_HEIGHT, number + CHANCE_HEIGHT]
+                    ax.plot([known[dataset]] * 2, height, color=FAINT, linewidth=1.2, dashes=(1, 1))
+        axes[-1].set_xlabel(axis)
 
-    return figure("forest", draw, folder)
+    told = Told(f"{metric_title(main)} by method", _in_words(panels))
+    return figure("forest", draw, folder, told)
 
 
 def forest_caption(records: Sequence[Record]) -> str:
     """What `forest` shows."""
     main = metric_title(shown_metrics(records)[0])
-    return f"{main} with 95% bootstrap intervals over users"
+    return f"{main} with 95% intervals over users, the best first"
 
 
 def differences_figure(
@@ -77,8 +96,7 @@ def differences_figure(
         value = row["difference"]
         low, high = row["ci95"]
         label = f"{_shortened(row['method'])}\n− {_shortened(row['against'])}"
-        text = f"{value:+.3f}".replace("-", "−")
-        line = Line(label, value, (low, high), text)
+        line = Line(label, value, (low, high), signed(value))
         if row["p_holm"] >= significance:
             line = line._replace(fill="none")
         panels.setdefault(row["dataset"], []).append(line)
@@ -94,7 +112,19 @@ def differences_figure(
                 ax.plot([0, 0], [number - 0.12, number + 0.12], color=FAINT, linewidth=1)
         axes[-1].set_xlabel(f"difference in {metric_title(metric)}, with 95% interval")
 
-    return figure("differences", draw, folder)
+    told = Told(f"Paired differences in {metric_title(metric)}", _in_words(panels))
+    return figure("differences", draw, folder, told)
+
+
+def _in_words(panels: Panels) -> str:
+    """All intervals as text."""
+    told = []
+    for dataset, panel in panels.items():
+        for line in panel:
+            low, high = line.ci95
+            name = line.label.replace("\n", " ")
+            told.append(f"{dataset}: {name} {line.text} ({low:.3f} to {high:.3f})")
+    return "; ".join(told)
 
 
 def _panels(canvas: "Figure", panels: Panels, line_inches: float) -> "Sequence[Axes]":

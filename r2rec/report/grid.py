@@ -1,25 +1,26 @@
 """The page of a sweep: all arms beside published figures, their differences, links to its jobs."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from urllib.parse import quote
 
 from r2rec.evaluate.names import METRICS, metric_title
 from r2rec.report import forest
+from r2rec.report.banners import banners
 from r2rec.report.compare import SIGNIFICANCE
+from r2rec.report.findings import Findings
+from r2rec.report.numbers import value_text
 from r2rec.report.page import render_page, results
 from r2rec.report.records import Record, Row, published_rows
 
 MAX_DIFFERENCES = 30  # in the figure; the table has all
-UNKNOWN = "–"  # of a number that was not measured
 
 
 def write_grid_page(
     folder: Path,
     *,
     records: Sequence[Record],
-    differences: Sequence[Record],
+    findings: Findings | None,
     variations: Sequence[Record],
     jobs: Mapping[str, str],
     work: str = "",
@@ -31,7 +32,7 @@ def write_grid_page(
     A plots/reward_curve.svg that is there already is shown as well.
 
     Args:
-        differences: Of `compare.paired_differences`.
+        findings: None: nothing was ranked.
         variations: Of `compare.variations`.
         jobs: Folder name of a job -> its label. Those with a report.html of their own are linked.
         work: The line of `folders.work_summary`.
@@ -58,22 +59,24 @@ def write_grid_page(
         title=title or folder.resolve().parent.name,
         facts=facts,
         notes=notes,
-        figures=_figures(folder, records, differences),
-        differences=list(map(_difference, differences)),
+        banners=banners(records, {}),
+        cost=None,
+        figures=_figures(folder, records, findings),
         variations=list(map(_variation, variations)),
         jobs=job_links,
-        **results(records, published),
+        **results(records, published, findings),
     )
 
 
-def _figures(
-    folder: Path, records: Sequence[Record], differences: Sequence[Record]
-) -> dict[str, str]:
+def _figures(folder: Path, records: Sequence[Record], findings: Findings | None) -> dict[str, str]:
+    differences = findings.main if findings else []
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     figures = {}
     if records:
-        figures[forest.forest_caption(records)] = forest.forest(records, plots)
+        figures[forest.forest_caption(records)] = forest.forest(
+            records, plots, findings.chance() if findings else None
+        )
     if differences:
         metric = metric_title(differences[0].get("metric", METRICS[0]))
         caption = f"Paired differences in {metric}; filled: Holm-adjusted p below {SIGNIFICANCE:g}"
@@ -98,31 +101,13 @@ def _most_relevant(differences: Sequence[Record]) -> Sequence[Record]:
     return differences[:MAX_DIFFERENCES]
 
 
-def _difference(row: Record) -> Row:
-    low, high = row["ci95"]
-    return {
-        "dataset": row["dataset"],
-        "method": row["method"],
-        "against": row["against"],
-        "difference": _signed(row["difference"]),
-        "interval": f"{_signed(low)} to {_signed(high)}",
-        "p": _p_value(row["p"]),
-        "p_holm": _p_value(row["p_holm"]),
-        "sure": row["p_holm"] < SIGNIFICANCE,
-        "effect": _signed(row["effect"], 2),
-        "detectable": _number(row["detectable"]),
-        "pairs": f"{row['pairs']:,}",
-        "seeds": row["seeds"],
-    }
-
-
 def _variation(row: Record) -> Row:
     return {
         "dataset": row["dataset"],
         "method": row["method"],
         "seeds": row["seeds"],
-        "sd_users": _number(row["sd_users"]),
-        "sd_seeds": _number(row["sd_seeds"]),
+        "sd_users": value_text(row["sd_users"]),
+        "sd_seeds": value_text(row["sd_seeds"]),
     }
 
 
@@ -131,21 +116,3 @@ def _job(folder: Path, name: str, label: str) -> dict[str, str]:
     if (folder / name / "report.html").exists():
         link = f"{quote(name)}/report.html"
     return {"name": name, "label": label, "link": link}
-
-
-def _number(value: float | None) -> str:
-    if value is None or not isfinite(value):
-        return UNKNOWN
-    return f"{value:.3f}"
-
-
-def _signed(value: float | None, digits: int = 3) -> str:
-    if value is None or not isfinite(value):
-        return UNKNOWN
-    return f"{value:+.{digits}f}".replace("-", "−")
-
-
-def _p_value(value: float) -> str:
-    if value < 0.0001:
-        return "< 0.0001"
-    return f"{value:.4f}"

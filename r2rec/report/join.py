@@ -20,7 +20,8 @@ from r2rec.compat.hydra import override_key, swept
 _claims = ExitStack()  # of this process's sweep; a claim cannot be pickled with a callback
 
 if TYPE_CHECKING:
-    from r2rec.report.records import Record, Row
+    from r2rec.report.findings import Findings
+    from r2rec.report.records import Record
 
 
 class Join(Callback):
@@ -131,6 +132,7 @@ def join(folder: Path) -> list[dict[str, Any]]:
     from r2rec.report import compare
     from r2rec.report.arms import collected_arms
     from r2rec.report.curves import draw_reward_curves
+    from r2rec.report.findings import findings
     from r2rec.report.folders import work_summary
     from r2rec.report.grid import write_grid_page
     from r2rec.report.tables import write_tables, write_text
@@ -143,46 +145,48 @@ def join(folder: Path) -> list[dict[str, Any]]:
     tables = folder / "tables"
     write_tables(records, tables)
 
-    metric = compare.main_metric(arms)
-    scores = compare.scores_by_setting(arms, metric)
-    differences = compare.paired_differences(scores, metric)
-    variations = compare.variations(scores)
+    found = findings(arms)
+    differences = found.main
+    variations = compare.variations(compare.scores_by_setting(arms, found.metrics[0]))
     lines = [compare.difference_line(row) for row in differences]
     write_text(tables / "differences.txt", "\n".join(lines) + "\n")
     write_json(tables / "differences.json", differences)
     write_json(tables / "variation.json", variations)
 
     jobs = {}
+    by_seed = {}
     for arm in arms:
-        jobs[arm.rankings.parent.name] = arm.job
+        name = arm.rankings.parent.name
+        jobs[name] = arm.job
+        by_seed[name] = ", ".join(filter(None, [f"seed {arm.record['seed']}", arm.job]))
     draw_reward_curves(folder, jobs)
     work = work_summary(folder)
     write_grid_page(
         folder,
         records=records,
-        differences=differences,
+        findings=found,
         variations=variations,
-        jobs=jobs,
+        jobs=by_seed,
         work=work,
     )
-    _print_summary(folder, records, differences, work)
+    _print_summary(folder, records, found, work)
     return records
 
 
-def _print_summary(
-    folder: Path, records: "Sequence[Record]", differences: "Sequence[Row]", work: str
-) -> None:
+def _print_summary(folder: Path, records: "Sequence[Record]", found: "Findings", work: str) -> None:
     from r2rec.report.compare import significant_text
     from r2rec.report.tables import results_table
+    from r2rec.report.verdict import verdict_text
 
     lines = ["", results_table(records), ""]
-    if differences:
-        lines.append(significant_text(differences))
+    if found.main:
+        lines.append(significant_text(found.main))
     if work:
         lines.append(work)
     lines += [str(folder), f"page: {folder / 'report.html'}"]
-    if differences:
+    if found.main:
         lines.append(f"differences: {folder / 'tables' / 'differences.txt'}")
+    lines += ["", verdict_text(found)]
     say("\n".join(lines))
 
 

@@ -13,22 +13,33 @@ from typing import TYPE_CHECKING, NamedTuple, TypedDict
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.names import metric_title
 from r2rec.prompts.cases import LABELS
-from r2rec.report.cases import Browser
+from r2rec.report.cases import Browser, first_cases
+from r2rec.report.findings import Findings, Standing
+from r2rec.report.judgements import judged_cells
+from r2rec.report.numbers import interval, p_is, signed, valid_interval
+from r2rec.report.pairs import PairCells, difference_cells, told_pairs
+from r2rec.report.ran import Cost
 from r2rec.report.records import (
     DAGGER,
     FOOTNOTE,
     METRICS,
+    THOUGHT_METRICS,
     Record,
     Row,
+    arm_of,
     over_seeds,
     published_method,
     shown_metrics,
     trained_elsewhere,
 )
 from r2rec.report.tables import write_text
+from r2rec.report.verdict import run_verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+
+MAX_WEIGHT = 8_000_000  # bytes of a page; above, it shows fewer users
 
 
 class OurName(NamedTuple):
@@ -53,6 +64,11 @@ class Results(TypedDict):
     metrics: dict[str, str]  # name -> title of those that are shown, the main one first
     published_metrics: dict[str, str]
     groups: list[Row]  # by data set and number of users
+    verdict: list[str]  # a sentence for each data set
+    pairs: list[PairCells]
+    thoughts: list[Row]  # of the arms that write
+    thought_metrics: dict[str, str]
+    differences: list[Row]
     footnote: str  # to rows with a dagger; "" where there are none
 
 
@@ -66,6 +82,9 @@ def write_page(
     browser: Browser | None,
     facts: Mapping[str, str],
     notes: Sequence[str],
+    findings: Findings | None = None,
+    banners: Sequence[str] = (),
+    cost: Cost | None = None,
 ) -> None:
     """Write a run's page to `path`, replaced as a whole.
 
@@ -74,24 +93,24 @@ def write_page(
         published: Of `records.published_rows`; they stand beside the data set they belong to.
         figures: Caption -> SVG made by `plots`, the only markup that is not escaped.
         facts: Shown in the order given, like figures and notes.
+        findings: None: nothing is compared.
+        banners: Warnings that stand above everything.
+        cost: What the run took; None: not told.
 
     Raises:
         R2RecError: A figure is not an SVG.
     """
-    render_page(
-        path,
-        "run",
-        title=title,
-        figures=figures,
-        browser=browser,
-        facts=facts,
-        notes=notes,
-        **results(records, published),
-    )
+    values = dict(results(records, published, findings))
+    values |= {"title": title, "facts": facts, "notes": notes, "banners": banners, "cost": cost}
+    weight = render_page(path, "run", figures=figures, browser=browser, **values)
+    while browser and len(browser.cases) > 1 and weight > MAX_WEIGHT:
+        fewer = int(len(browser.cases) * min(0.95, MAX_WEIGHT / weight))
+        browser = first_cases(browser, max(1, fewer))
+        weight = render_page(path, "run", figures=figures, browser=browser, **values)
 
 
-def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: object) -> None:
-    """Write the page of template `name`, which extends page.html.j2.
+def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: object) -> int:
+    """Write the page of template `name`, which extends page.html.j2; how many bytes it has.
 
     Raises:
         R2RecError: A figure is not an SVG.
@@ -107,14 +126,18 @@ def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: 
         markup[caption] = Markup(svg)
     template = _templates().get_template(f"{name}.html.j2")
     write_text(path, template.render(figures=markup, labels=LABELS, **values))
+    return path.stat().st_size
 
 
-def results(records: Sequence[Record], published: Sequence[Record]) -> Results:
+def results(
+    records: Sequence[Record], published: Sequence[Record], findings: Findings | None = None
+) -> Results:
     """Rows of our tables by data set and number of users, with the published rows beside them.
 
     Published rows stand beside the first group of their data set, with our difference to them.
     """
     metrics = shown_metrics(records)
+    standings = _standings(findings)
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in over_seeds(records):
         groups.setdefault((row["dataset"], row["users"]), []).append(row)
@@ -132,7 +155,8 @@ def results(records: Sequence[Record], published: Sequence[Record]) -> Results:
             {
                 "dataset": dataset,
                 "users": users,
-                "rows": [_result_cells(row, metrics) for row in group],
+                "rows": [_result_cells(row, metrics, standings) for row in group],
+                "chance": _chance_cells(findings, dataset),
                 "reference": [_published_cells(row, group) for row in beside],
             }
         )
@@ -140,6 +164,11 @@ def results(records: Sequence[Record], published: Sequence[Record]) -> Results:
         "metrics": {name: metric_title(name) for name in metrics},
         "published_metrics": METRICS,
         "groups": shown,
+        "thoughts": judged_cells(over_seeds(records)),
+        "thought_metrics": THOUGHT_METRICS,
+        "verdict": run_verdict(findings).splitlines() if findings else [],
+        "pairs": told_pairs(findings) if findings else [],
+        "differences": list(map(difference_cells, findings.main)) if findings else [],
         "footnote": footnote,
     }
 
@@ -157,7 +186,27 @@ def _templates() -> "Environment":
     )
 
 
-def _result_cells(row: Record, metrics: Sequence[str]) -> Row:
+def _standings(findings: Findings | None) -> dict[tuple[str, ...], Standing]:
+    """How each arm stands to the best one, by what `arm_of` tells of it."""
+    standings = {}
+    for contest in findings.contests if findings else ():
+        for standing in contest.standings:
+            standings[arm_of(standing.row)] = standing
+    return standings
+
+
+def _chance_cells(findings: Findings | None, dataset: str) -> Row | None:
+    """The line of a random order of the candidates."""
+    for contest in findings.contests if findings else ():
+        if contest.dataset == dataset:
+            figures = {name: f"{value:.3f}" for name, value in contest.chance.items()}
+            return {"candidates": contest.n_candidates, **figures}
+    return None
+
+
+def _result_cells(
+    row: Record, metrics: Sequence[str], standings: Mapping[tuple[str, ...], Standing]
+) -> Row:
     about = []
     if row["variant"]:
         about.append(row["variant"])
@@ -165,13 +214,31 @@ def _result_cells(row: Record, metrics: Sequence[str]) -> Row:
         about.append(f"trained on {row['train_dataset']}")
     if row["seeds"] > 1:
         about.append(f"mean of {row['seeds']} seeds")
-    low, high = row["ci95"][metrics[0]]
+    standing = standings.get(arm_of(row))
+    ends = {name: "{:.3f}–{:.3f}".format(*row["ci95"][name]) for name in metrics}
     return {
         "method": row["method"],
         "about": ", ".join(about),
-        "interval": f"{low:.3f}–{high:.3f}",
+        "interval": ends,
+        "is_best": standing is not None and standing.is_best,
+        "behind": _behind(standing),
         "valid": f"{row['valid_ratio']:.1%}",
+        "valid_interval": valid_interval(row["valid_ratio"], row["fewest_users"]),
         **_figures(row, metrics),
+    }
+
+
+def _behind(standing: Standing | None) -> Row | None:
+    """An arm minus the best one; None where the two were not compared."""
+    if standing is None or standing.behind is None:
+        return None
+    lead = standing.behind
+    low, high = lead.ci95
+    return {
+        "difference": signed(-lead.difference),
+        "interval": interval((-high, -low)),
+        "p": p_is(lead.p_holm),
+        "sure": lead.sure,
     }
 
 

@@ -1,7 +1,8 @@
 """Figures as SVG text, drawn to be read on a phone as on paper.
 
 Each function returns the SVG, and with `folder` also leaves <name>.svg and <name>.png there. The
-ink is `currentColor`, so a figure inside a page follows its light or dark theme; alone it is black.
+ink is `currentColor`, so a figure inside a page follows its light or dark theme; alone it has inks
+of its own for both.
 Colour-blind readers can tell the hues apart, and lines differ in their dashes too. The same data
 give the same bytes.
 """
@@ -10,7 +11,8 @@ import re
 from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+from xml.sax.saxutils import escape
 
 import polars as pl
 
@@ -54,6 +56,20 @@ STYLE: Any = {
 MAX_MARKED_POINTS = 12  # curves of more points than this show a trend instead of markers
 PANEL_INCHES = {1: 2.2, 2: 1.5}  # height of a panel, by how many stand side by side
 TREND_SHARE = 8  # the trend is a mean over one part in this many of the steps
+
+# Of a file of its own; inside a page `svg` is not the root, and these rules do not hold.
+INKS = (
+    "<style>svg:root{color:#1c2126}"
+    "@media (prefers-color-scheme:dark){svg:root{color:#e3e6e9}}</style>"
+)
+
+
+class Told(NamedTuple):
+    """A figure in words. Names in it are untrusted."""
+
+    title: str
+    description: str
+
 
 NamedLogs = Mapping[str, pl.DataFrame]
 Logs = pl.DataFrame | NamedLogs
@@ -108,12 +124,13 @@ def loss_curve(log: Logs, folder: Path | None = None, name: str = "loss_curve") 
     return _curves(name, "loss", _named(log), LOSSES, folder)
 
 
-def figure(name: str, draw: Callable[["Figure"], None], folder: Path | None) -> str:
+def figure(name: str, draw: Callable[["Figure"], None], folder: Path | None, told: "Told") -> str:
     """Draw in the style of this module, without a display and without matplotlib's global state.
 
     Args:
         name: Of the files, and the prefix of every id in the SVG.
         draw: Gets an empty `matplotlib.figure.Figure`.
+        told: For those who cannot see it.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -124,7 +141,7 @@ def figure(name: str, draw: Callable[["Figure"], None], folder: Path | None) -> 
         text = StringIO()
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         canvas.savefig(text, format="svg", transparent=True, metadata=no_metadata)
-        svg = _themed(text.getvalue(), name)
+        svg = _told(_themed(text.getvalue(), name), name, told)
         if folder is not None:
             write_text(folder / f"{name}.svg", svg)
             canvas.set_layout_engine("none")  # places are found; finding them takes half the time
@@ -163,7 +180,20 @@ def _curves(
         if len(logs) > 1:
             canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
-    return figure(name, draw, folder)
+    described = "; ".join(_described(column, title, logs) for column, title in panels.items())
+    return figure(name, draw, folder, Told(f"Training curve: {kind} by step", described))
+
+
+def _described(column: str, title: str, logs: NamedLogs) -> str:
+    """A panel in words: where each line begins and ends."""
+    told = []
+    for label, frame in logs.items():
+        points = _points(frame, column)
+        if len(points):
+            values = points[column]
+            name = f" ({label})" if len(logs) > 1 else ""
+            told.append(f"{title}{name} from {values[0]:.3g} to {values[-1]:.3g}")
+    return ", ".join(told)
 
 
 def _draw_panel(ax: "Axes", column: str, logs: NamedLogs) -> None:
@@ -231,6 +261,14 @@ def _named(log: Logs) -> NamedLogs:
         if "step" not in frame.columns:
             raise R2RecError("training log: no column 'step'; write one row per logged step")
     return logs
+
+
+def _told(svg: str, name: str, told: Told) -> str:
+    """The SVG with its words, and its inks, behind its first tag."""
+    title = escape(told.title)
+    words = f'<title id="{name}-title">{title}</title><desc>{escape(told.description)}</desc>'
+    tag, end, rest = svg.partition(">")
+    return f'{tag} role="img" aria-labelledby="{name}-title"{end}{words}{INKS}{rest}'
 
 
 def _themed(svg: str, name: str) -> str:

@@ -19,6 +19,14 @@ Row = dict[str, Any]
 
 METRICS = {name: metric_title(name) for name in names.METRICS}  # those of the paper
 ARM_KEYS = ("method", "variant", "dataset", "train_dataset")  # all that names an arm but its seed
+THOUGHT_METRICS = {  # of arms that write: what their claims are worth, as a share
+    "claims_right": "claims right",
+    "claims_unread": "claims that cannot be read",
+    "hits_faithful": "hits, all claims right",
+    "hits_by_luck": "hits by luck, a claim wrong",
+    "misses_by_misreading": "misses by misreading, a claim wrong",
+    "misses_by_judgement": "misses by judgement, all claims right",
+}
 DAGGER = "†"
 FOOTNOTE = (
     f"{DAGGER} Impossible for one positive per user, where HR@1 + (HR@3 - HR@1)/2 <= NDCG@3 <= "
@@ -39,7 +47,8 @@ def shown_metrics(records: Iterable[Record]) -> list[str]:
 
 
 def over_seeds(records: Iterable[Record]) -> list[Row]:
-    """One row per arm: metrics averaged over its seeds, `seeds` (how many), and `users` as text.
+    """One row per arm: metrics averaged over its seeds, `seeds` (how many), `users` as text, and
+    `fewest_users` of a seed.
 
     The ends of intervals are averaged too. Seeds share their users, so this is the interval of the
     mean as if seeds were fully correlated: never too narrow for the draw of users. Records that
@@ -117,8 +126,12 @@ def _mean(group: Sequence[Record]) -> Row:
         intervals = [record["ci95"][name] for record in group]
         lows, highs = zip(*intervals, strict=True)
         row["ci95"][name] = [fmean(lows), fmean(highs)]
+    for name in THOUGHT_METRICS:
+        if all(record.get(name) is not None for record in group):
+            row[name] = fmean(record[name] for record in group)
     row["seeds"] = len(group)
     row["users"] = _range_of_users(group)
+    row["fewest_users"] = min(record["n_users"] for record in group)
     return row
 
 

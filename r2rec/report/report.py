@@ -1,6 +1,6 @@
 """The report of a run: tables, figures, a page and metrics.json, from the artefacts of its jobs."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,24 +15,23 @@ from r2rec.evaluate.leakage import check_leakage
 from r2rec.evaluate.metrics import per_user, summarise
 from r2rec.evaluate.rankings import read_rankings
 from r2rec.report.arms import JoinedArm
-from r2rec.report.cases import browser
-from r2rec.report.compare import (
-    main_metric,
-    paired_differences,
-    scores_by_setting,
-    significant_text,
-)
+from r2rec.report.banners import banners
+from r2rec.report.cases import WrittenArms, browser, written_arms
+from r2rec.report.compare import significant_text
 from r2rec.report.curves import training_curves
 from r2rec.report.diagnosis import DiagnosisText, diagnosis
+from r2rec.report.findings import findings
 from r2rec.report.forecast import forecast
 from r2rec.report.forest import forest, forest_caption
+from r2rec.report.judgements import judged_metrics
 from r2rec.report.page import write_page
-from r2rec.report.records import Record, Row, published_rows
+from r2rec.report.ran import cost, facts
+from r2rec.report.records import Record, published_rows
 from r2rec.report.tables import results_table, write_tables
+from r2rec.report.verdict import run_verdict, verdict_text
 from r2rec.train.card import about
 
 PER_ARM = ("rank", "fuse", "diagnose")  # places of stages that have one job per arm
-TOLD_UNTIL = {"train": "validation", "all": "test"}  # the positive at which a history ends
 
 
 class Written(NamedTuple):
@@ -40,6 +39,7 @@ class Written(NamedTuple):
 
     records: list[dict[str, Any]]  # of metrics.json
     text: str  # for the console
+    verdict: str  # a sentence on each data set
 
 
 class RankedArm(NamedTuple):
@@ -49,11 +49,14 @@ class RankedArm(NamedTuple):
     rankings: pl.DataFrame
 
 
-def write_report(config: Config, finished: Sequence[Finished], folder: Path) -> Written:
+def write_report(
+    config: Config, finished: Sequence[Finished], folder: Path, warnings: Sequence[str] = ()
+) -> Written:
     """Write rankings.parquet, metrics.json, tables/, plots/ and report.html into `folder`.
 
     Args:
         finished: All jobs of the run, in the order in which they ran.
+        warnings: What a reader must know beside what the results tell.
 
     Raises:
         R2RecError: A held-out rating leaked, or rankings are of other users or candidates.
@@ -67,19 +70,18 @@ def write_report(config: Config, finished: Sequence[Finished], folder: Path) -> 
     ranked = _ranked_arms(config, finished, inputs["split"])
     rankings = {row.arm.method: row.rankings for row in ranked}
     pl.concat([row.rankings for row in ranked]).write_parquet(folder / "rankings.parquet")
-    records = _records(config, ranked, _trained_elsewhere(finished))
+    written = written_arms(config, rankings, inputs) if "chain" in inputs else None
+    records = _records(config, ranked, _trained_elsewhere(finished), written)
     write_json(folder / "metrics.json", records)
     write_tables(records, folder / "tables")
 
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     diagnosed = _diagnosis(config, finished, folder)
-    figures = {forest_caption(records): forest(records, plots)}
+    found = findings(_arms(records, folder))
+    figures = {forest_caption(records): forest(records, plots, found.chance())}
     figures |= training_curves(finished, plots)
     figures |= diagnosed.figures
-    cases = None
-    if "chain" in inputs:
-        cases = browser(config, rankings, inputs)
     page = folder / "report.html"
     write_page(
         page,
@@ -87,27 +89,37 @@ def write_report(config: Config, finished: Sequence[Finished], folder: Path) -> 
         records=records,
         published=published_rows(config.dataset.name),
         figures=figures,
-        browser=cases,
-        facts=_facts(config, leakage),
+        browser=browser(config, written),
+        facts=facts(config, finished, folder, leakage),
         notes=_notes(finished),
+        findings=found,
+        banners=banners(records, _teaching(finished), warnings),
+        cost=cost(finished),
     )
 
-    differences = significant_text(_differences(records, folder))
+    differences = significant_text(found.main)
     parts = ["\n".join(filter(None, [results_table(records), differences]))]
     if diagnosed.text:
         parts.append(diagnosed.text)
     if config.forecast.enabled:
         parts.append(forecast(config, finished))
     parts.append(f"leakage check: {leakage}\n{page}")
-    return Written(records, "\n\n".join(parts))
+    parts.append(verdict_text(found))
+    return Written(records, "\n\n".join(parts), run_verdict(found))
 
 
-def _differences(records: Sequence[Record], folder: Path) -> list[Row]:
-    """Paired differences in the main metric between the methods of this run."""
+def _arms(records: Sequence[Record], folder: Path) -> list[JoinedArm]:
+    """The arms of this run, as those of a sweep."""
     rankings = folder / "rankings.parquet"
-    arms = [JoinedArm(record, rankings, label="", job="", key="") for record in records]
-    metric = main_metric(arms)
-    return paired_differences(scores_by_setting(arms, metric), metric)
+    return [JoinedArm(record, rankings, label="", job="", key="") for record in records]
+
+
+def _teaching(finished: Sequence[Finished]) -> Mapping[str, Any]:
+    """What stage `think` reports of its traces."""
+    for done in finished:
+        if done.job.stage.place == "think":
+            return done.artefact.facts
+    return {}
 
 
 def _shared_folders(finished: Sequence[Finished], *, on_training_data: bool) -> dict[str, Path]:
@@ -145,7 +157,10 @@ def _trained_elsewhere(finished: Sequence[Finished]) -> set[str]:
 
 
 def _records(
-    config: Config, ranked: Sequence[RankedArm], trained_elsewhere: Set[str]
+    config: Config,
+    ranked: Sequence[RankedArm],
+    trained_elsewhere: Set[str],
+    written: WrittenArms | None,
 ) -> list[dict[str, Any]]:
     """The records of metrics.json, one per arm."""
     records = []
@@ -161,6 +176,8 @@ def _records(
             resamples=config.evaluation.resamples,
             rng_seed=config.seed,
         )
+        if written and row.arm.method in written.judgements:
+            record |= judged_metrics(row.rankings, written.judgements[row.arm.method])
         records.append(record)
     return records
 
@@ -184,22 +201,6 @@ def _diagnosis(config: Config, finished: Sequence[Finished], folder: Path) -> Di
     if not artefacts:
         return DiagnosisText("", {})
     return diagnosis(config.diagnostic.name, artefacts, folder)
-
-
-def _facts(config: Config, leakage: str) -> dict[str, str]:
-    """Facts about the run, for the top of its page."""
-    chains = config.chain_sampler.name
-    if config.witness._target_:
-        chains += f", with {config.witness.name} as a witness"
-    return {
-        "data set": config.dataset.name,
-        "seed": str(config.seed),
-        "backbone": config.model.name,
-        "chains": chains,
-        "told of users": f"all before the {TOLD_UNTIL[config.evaluation.history]} positive",
-        "reward": config.reward.name,
-        "leakage": leakage,
-    }
 
 
 def _notes(finished: Sequence[Finished]) -> list[str]:

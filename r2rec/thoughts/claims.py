@@ -37,6 +37,16 @@ class Cited(NamedTuple):
     ratings: list[bool]
 
 
+class Citation(NamedTuple):
+    """A thing that a thought cites in its own words."""
+
+    step: int  # 0: before the first step
+    is_rating: bool  # else an item
+    text: str  # as the thought has it; of an item that the case has, its title
+    right: bool  # the case has it
+    meant: tuple[str, ...]  # of a rating: those that may be meant
+
+
 class RatingClaim(NamedTuple):
     """A clause in a thought's own words that says what somebody gave."""
 
@@ -116,24 +126,37 @@ def checked(case: RankingCase | RatingCase, thought: str) -> Cited:
 
     Order does not matter here.
     """
-    trace = read_thought(case, thought)
+    found = citations(read_thought(case, thought), case)
+    items = [cited.right for cited in found if not cited.is_rating]
+    return Cited(items, [cited.right for cited in found if cited.is_rating])
+
+
+def citations(trace: Trace, case: RankingCase | RatingCase) -> list[Citation]:
+    """The same one by one: items of the case, other items, ratings."""
     foreign = _foreign_names(trace, case)
-    items = []
-    for offset, _ in marked_titles(trace.text):
+    titles: dict[int, str] = {}
+    for position, item in items_by_position(case):
+        titles.setdefault(position, clean(item.title))
+    found = []
+    for offset, position in marked_titles(trace.text):
         if _is_free_text(trace, offset):
-            items.append(True)
-    items += [False] * len(foreign)
+            title = titles[position]
+            found.append(Citation(trace.step_at(offset), False, title, True, ()))
+    for offset, name in foreign.items():
+        found.append(Citation(trace.step_at(offset), False, name, False, ()))
     chain_stretches = []
     if isinstance(case, RankingCase):
         chain_stretches = list(stretches(trace, len(case.chains)))
-    ratings = []
     for claim in _rating_claims(trace):
         here = chains_at(chain_stretches, claim.offset)
         meant = {rating for _, rating in _meant_ratings(case, claim.clause, here)}
-        of_foreign_item = any(claim.offset <= offset < claim.end for offset in foreign)
+        if any(claim.offset <= offset < claim.end for offset in foreign):
+            meant = set()
         for rating in claim.ratings:
-            ratings.append(not of_foreign_item and rating in meant)
-    return Cited(items, ratings)
+            step = trace.step_at(claim.offset)
+            right = rating in meant
+            found.append(Citation(step, True, rating, right, tuple(sorted(meant))))
+    return found
 
 
 def _is_free_text(trace: Trace, offset: int) -> bool:

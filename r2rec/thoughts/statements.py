@@ -6,6 +6,7 @@ word of them.
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import NamedTuple
 
 from r2rec.prompts.cases import Chain, RankingCase, RatingCase
@@ -62,7 +63,7 @@ _RANKING_FORMS = (
 
 def stated(steps: list[str], case: RankingCase | RatingCase) -> list[Statement | None]:
     """What each step states; None for a step that has none of the forms."""
-    worded = [_in_one_wording(step) for step in steps]
+    worded = [in_one_wording(step) for step in steps]
     forms: tuple[str, ...]
     if isinstance(case, RatingCase):
         forms = _RATING_FORMS
@@ -72,9 +73,25 @@ def stated(steps: list[str], case: RankingCase | RatingCase) -> list[Statement |
         facts = _facts_of_ranking(case, worded)
     true = {}
     for fact in facts:
-        text = _in_one_wording(fact.text.strip(MARKUP))
+        text = in_one_wording(fact.text.strip(MARKUP))
         true[text] = Statement(fact.stage, fact.plain)
     return [true.get(text) or _untrue(text, forms) for text in worded]
+
+
+def true_form(step: str, steps: list[str], case: RankingCase) -> str:
+    """What a case says in the form of a step that is not true; "": nothing of its kind.
+
+    Of several statements of one kind it is the one that reads most like the step.
+
+    Args:
+        steps: All steps of the thought, as `stated` gets them.
+    """
+    worded = [in_one_wording(other) for other in steps]
+    text = in_one_wording(step)
+    kind = text.partition(":")[0]
+    facts = [fact.text for fact in _facts_of_ranking(case, worded)]
+    same_kind = [fact for fact in facts if fact.partition(":")[0] == kind]
+    return next(iter(get_close_matches(text, same_kind, n=1, cutoff=0.0)), "")
 
 
 def _untrue(text: str, forms: tuple[str, ...]) -> Statement | None:
@@ -129,7 +146,7 @@ def _facts_of_ranking(case: RankingCase, worded: list[str]) -> Iterator[Fact]:
         index = len(case.history) + 2 * (n - 1)
         yield from _facts_of_chain(n, chain, counted[index], counted[index + 1])
     support = taste.support(case)
-    if _in_one_wording(_candidates(support)) not in worded:
+    if in_one_wording(_candidates(support)) not in worded:
         support = taste.filled(support)
     yield from _facts_of_support(support)
 
@@ -183,9 +200,11 @@ def _candidates(support: dict[str, taste.Counted]) -> str:
 
 _FIRST_WORDING = {second: first for first, second in (*VERDICT.values(), *AGREES.values(), BEST)}
 _SECOND_WORDINGS = re.compile("|".join(sorted(_FIRST_WORDING, key=len, reverse=True)))
+WORDINGS = "|".join(sorted({*_FIRST_WORDING, *_FIRST_WORDING.values()}, key=len, reverse=True))
+"""A regular expression for each of the teacher's wordings that has another one."""
 
 
-def _in_one_wording(text: str) -> str:
+def in_one_wording(text: str) -> str:
     """The text with the first of the teacher's two wordings throughout: "enjoyed" -> "liked"."""
     return _SECOND_WORDINGS.sub(lambda match: _FIRST_WORDING[match[0]], text)
 

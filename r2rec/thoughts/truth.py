@@ -48,7 +48,8 @@ def _of_evidence(case: RankingCase, thought: str) -> Claims:
     own_words = ""
     for number, step in enumerate(said(case, thought), start=1):
         true.append(step.true)
-        numbers += step.numbers
+        numbers += step.numbers.values()
         if step.true is None:
             own_words += f"Step {number}: {step.text}\n"
-    return Claims(true, checked(case, own_words).items, numbers)
+    items = checked(case, own_words).items if own_words else []
+    return Claims(true, items, numbers)

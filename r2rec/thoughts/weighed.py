@@ -35,7 +35,8 @@ class Said(NamedTuple):
 
     text: str
     true: bool | None  # of a step in the template's form; None: it is in its own words
-    numbers: list[bool]  # that it cites in its own words: whether the prompt tells each
+    should: str  # what the case says in this form; "": nothing
+    numbers: dict[str, bool]  # that it cites in its own words: whether the prompt tells each
 
 
 def check_weighing(trace: Trace, case: RankingCase, order: tuple[str, ...]) -> Iterator[str]:
@@ -87,13 +88,13 @@ def said(case: RankingCase, thought: str) -> list[Said]:
         if number == 0 or not text:
             continue
         stated = _true_statement(case, text)
-        numbers = []
+        numbers = {}
         if stated is None:
             plain = _plain(trace, number)
             labels = [label for _, label in named_candidates(plain, case)]
-            numbers = list(_cited_numbers(case, plain, labels).values())
+            numbers = _cited_numbers(case, plain, labels)
         true = None if stated is None else stated == text
-        steps.append(Said(text, true, numbers))
+        steps.append(Said(text, true, stated or "", numbers))
     return steps
 
 
@@ -142,7 +143,10 @@ def _true_statement(case: RankingCase, text: str) -> str | None:
     if concluded:
         first, *others = re.findall(r"\b[A-Z]\b", text.partition(":")[2])
         is_known = set(others) < set(known)
-        return text if is_known and first == _best_by(case, concluded["by"]) else ""
+        best = _best_by(case, concluded["by"])
+        if is_known and first == best:
+            return text
+        return f"By {concluded['by']}: {best} comes first." if best else ""
     return None
 
 

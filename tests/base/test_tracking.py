@@ -74,6 +74,7 @@ def read(folder: Path) -> tuple[dict[str, dict[int, dict]], dict, dict]:
         elif kind == "run":
             config |= {u.key: json.loads(u.value_json) for u in record.run.config.update}
             config |= {"_group": record.run.run_group, "_project": record.run.project}
+            config |= {"_notes": record.run.notes}
         elif kind == "summary":
             summary |= {
                 u.key or ".".join(u.nested_key): json.loads(u.value_json)
@@ -112,6 +113,8 @@ def test_a_run_is_whole_in_its_offline_file_made_or_reused(store: Path) -> None:
         )
         assert config["_group"].startswith("smoke ")
         assert summary["R2Rec/hr@1"] == done.by_method()["R2Rec"]["hr@1"]
+        assert summary["verdict"] == config["_notes"]
+        assert summary["verdict"].startswith("No winner on 8 users of toy_small")
         assert {"results", "rankings", "thoughts"} <= summary["_logged"]
         assert summary["_exit"] == 0
         assert SECRET not in "".join(

@@ -143,7 +143,10 @@ def test_record_counts_invalid_answers_as_misses() -> None:
     for name in metrics.METRICS:
         low, high = record["ci95"][name]
         assert 0 <= low <= record[name] <= high <= 1
-    assert summary(table([hit]))["ci95"] == {name: [1.0, 1.0] for name in metrics.METRICS}
+    for name in metrics.METRICS:  # one hit does not show that there are no misses
+        low, high = summary(table([hit]))["ci95"][name]
+        assert 0.1 < low < 0.5
+        assert high == 1
 
 
 def test_a_variant_keeps_arms_apart() -> None:

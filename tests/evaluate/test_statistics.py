@@ -25,6 +25,30 @@ def test_interval_agrees_with_scipy(values: np.ndarray) -> None:
     assert interval[0] < narrower[0] < values.mean() < narrower[1] < interval[1]
 
 
+@given(st.integers(1, 3000), st.data())
+def test_intervals_of_shares_are_those_of_scipy_and_never_of_width_zero(
+    n: int, data: st.DataObject
+) -> None:
+    hits = data.draw(st.integers(0, n))
+    low, high = statistics.mean_ci([1.0] * hits + [0.0] * (n - hits), 100, 0)
+    reference = stats.binomtest(hits, n).proportion_ci(method="wilson")
+    assert (low, high) == pytest.approx((reference.low, reference.high), abs=1e-6)
+    assert 0 <= low <= hits / n <= high <= 1
+    assert low < high
+
+
+@given(st.sampled_from(GAINS), st.integers(1, 50))
+def test_equal_values_are_not_certain(value: float, n: int) -> None:
+    low, high = statistics.mean_ci([value] * n, 100, 0)
+    assert 0 <= low <= value <= high <= 1
+    assert low < high
+
+
+def test_other_means_have_the_interval_of_the_bootstrap() -> None:
+    values = gains(200, 0)
+    assert statistics.mean_ci(values, 500, 3) == statistics.bootstrap_ci(values, 500, 3)
+
+
 @given(st.lists(st.sampled_from(GAINS), min_size=1, max_size=30), st.integers(0, 5))
 def test_interval_stays_among_the_values_and_repeats(values: list[float], seed: int) -> None:
     low, high = statistics.bootstrap_ci(values, 50, seed)

@@ -97,7 +97,10 @@ def test_case_has_the_order_of_the_chosen_arm(opened: chromium.Tab) -> None:
 
 
 def test_a_keyboard_is_enough(opened: chromium.Tab) -> None:
-    opened.press("Tab")
+    for _ in range(8):  # past the tables
+        opened.press("Tab")
+        if opened.ask(FOCUS) == "arm1":
+            break
     assert opened.ask(FOCUS) == "arm1"
     opened.press("Tab")
     assert opened.ask(FOCUS) == "all"

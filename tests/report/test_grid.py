@@ -1,8 +1,10 @@
 """The page of a sweep."""
 
 from pathlib import Path
+from typing import Any
 
 from r2rec.report import plots
+from r2rec.report.findings import Findings
 from r2rec.report.grid import MAX_DIFFERENCES, write_grid_page
 from tests.report.test_page import HOSTILE, LOG, record, skeleton
 
@@ -16,16 +18,23 @@ DIFFERENCE = {
     "ci95": (-0.2, 0.05),
     "p": 0.00001,
     "p_holm": 0.01,
+    "gained": 40,
+    "lost": 10,
     "effect": 0.5,
     "detectable": float("nan"),
 }
 VARIATION = {"dataset": "ml_1m", "method": "R2Rec", "seeds": 2, "sd_users": 0.015, "sd_seeds": 0.0}
 
 
+def compared(*differences: dict[str, Any]) -> Findings:
+    """Findings of these differences alone."""
+    return Findings(["hr@1"], {"hr@1": differences}, [])
+
+
 def written(folder: Path, text: str = "calm", **changes: object) -> str:
     values = {
         "records": [record(text), record("R2Rec")],
-        "differences": [DIFFERENCE | {"method": text}],
+        "findings": compared(DIFFERENCE | {"method": text}),
         "variations": [VARIATION | {"method": text}],
         "jobs": {"0": text},
     }
@@ -57,7 +66,7 @@ def test_jobs_with_a_page_are_linked(tmp_path: Path) -> None:
     assert [link for link in found.links if not link.startswith(("#", "data:"))] == [
         "0/report.html"
     ]
-    assert "Job 1 noise=flip" in found.text
+    assert "noise=flip job 1" in found.text
 
 
 def test_reward_curve_is_shown_where_there_is_one(tmp_path: Path) -> None:
@@ -68,7 +77,7 @@ def test_reward_curve_is_shown_where_there_is_one(tmp_path: Path) -> None:
 
 def test_figure_of_many_differences_has_ours(tmp_path: Path) -> None:
     others = [DIFFERENCE | {"method": f"m{n}"} for n in range(MAX_DIFFERENCES)]
-    html = written(tmp_path, differences=[*others, DIFFERENCE])
+    html = written(tmp_path, findings=compared(*others, DIFFERENCE))
     assert f"1 of {MAX_DIFFERENCES + 1}; the table has all" in html
     assert html.count('<th scope="row">m') == MAX_DIFFERENCES
 
@@ -80,7 +89,7 @@ def test_hostile_text_is_inert(tmp_path: Path) -> None:
         assert [tag for tag in found.tags if tag[0] not in SVG] == [
             tag for tag in tame.tags if tag[0] not in SVG
         ]
-    write_grid_page(tmp_path / "bare", records=[], differences=[], variations=[], jobs={})
+    write_grid_page(tmp_path / "bare", records=[], findings=None, variations=[], jobs={})
 
 
 SVG = {

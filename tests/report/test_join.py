@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from r2rec.evaluate.statistics import wilson
 from r2rec.report import compare
 from r2rec.report.join import Join, join
 from r2rec.report.labels import labels
@@ -50,9 +52,9 @@ def job(folder: Path, seed: int, arms: Mapping[Arm, Iterable[int]]) -> None:
             "n_users": USERS,
             "hr@1": rate,
             "hr@3": 1.0,
-            "ndcg@3": 1.0,
+            "ndcg@3": rate + (1 - rate) / log2(3),
             "valid_ratio": 1.0,
-            "ci95": {name: [rate, rate] for name in ("hr@1", "hr@3", "ndcg@3")},
+            "ci95": {name: wilson(rate, USERS) for name in ("hr@1", "hr@3", "ndcg@3")},
         }
         records.append(record)
     pl.concat(tables).write_parquet(folder / "rankings.parquet")
@@ -141,7 +143,12 @@ def test_differences_are_paired_over_users_and_seeds(
     assert plain["p"] == 1
     lines = capsys.readouterr().out.splitlines()
     assert any("R2Rec sft+rl - backbone base: HR@1 +0.362" in line for line in lines)
-    assert lines[-1] == f"differences: {sweep / 'tables' / 'differences.txt'}"
+    assert f"differences: {sweep / 'tables' / 'differences.txt'}" in lines
+    closing = " ".join(" ".join(lines[lines.index("", len(lines) - 8) :]).split())
+    assert closing.startswith(
+        "verdict: R2Rec wins on 40 users of toy at 2 seeds: HR@1 0.500, 0.362 above"
+    )
+    assert closing.removeprefix("verdict: ") in (sweep / "report.html").read_text()
 
 
 def test_arms_of_one_name_have_labels(tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ from r2rec.base.errors import R2RecError
 from r2rec.prompts.cases import Chain, Evidence, Facts, Item
 from r2rec.report import forest, page, plots, records
 from r2rec.report.cases import Browser, Case, ShownAnswer, ShownEvidence
+from r2rec.report.marks import Mark, MarkedPiece
+from r2rec.report.ran import Cost, StageCost
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -66,7 +68,11 @@ def browser(text: str, **changes: Any) -> Browser:
     item = Item(text, (text, text))
     links = [(text, "c1"), ("A", "kA")]
     first = ShownAnswer("right", text, (1, 2, 3, 4), text, [(text, links)], text)
-    last = ShownAnswer("wrong", "ranked 2 of 4", (2, 0, 1, 0), "", [(text, [])], text)
+    pieces = [MarkedPiece(text, None, ""), MarkedPiece(text, text, "c1"), MarkedPiece("9", "", "")]
+    marks = [Mark("wrong", pieces)]
+    last = ShownAnswer(
+        *("wrong", "ranked 2 of 4", (2, 0, 1, 0), "", [(text, [])], text, marks, text, "misread")
+    )
     answers = [first, last._replace(**changes)]
     chains = [Chain(item, 5, 4, 2.5, item, 4), Chain(item, 5, 4, 2.5, item, None)]
     case = Case(text, text, [item], chains, [item] * 4, 0, answers)
@@ -170,6 +176,51 @@ def test_case_has_the_ranks_of_every_arm(ranks: tuple[int, ...], tmp_path: Path)
     assert [f">{rating}</i>" in html for rating in ("5", "4", "2.5")] == [True] * 3
     assert html.count('class="open"') == 1
     assert "first 1 of 7 users" in html
+
+
+def test_a_wrong_claim_has_the_true_value_beside_it(tmp_path: Path) -> None:
+    html = written(tmp_path / "report.html", "calm")
+    assert '<li class="wrong">calm<del>calm</del><ins><a href="#1-c1">calm</a></ins>' in html
+    assert "<del>9</del><ins>not in the prompt</ins>" in html
+    assert "ranked 2 of 4<small>, misread</small>" in html
+
+
+def test_equal_answers_are_written_once(tmp_path: Path) -> None:
+    shown = browser("calm")
+    answer = shown.cases[0].answers[0]
+    twice = shown.cases[0]._replace(answers=[answer, answer._replace(summary="ranked 3 of 4")])
+    assert twice.distinct_answers() == [(answer, [])]
+    assert [others for _, others in shown.cases[0].distinct_answers()] == [[1], [0]]
+    html = written(tmp_path / "report.html", "calm", browser=shown._replace(cases=[twice]))
+    assert html.count('<ol class="thought">') == 1
+
+
+def test_a_heavy_page_shows_fewer_users_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = browser("calm")
+    many = shown._replace(cases=shown.cases * 60, total=60)
+    whole = written(tmp_path / "whole.html", "calm", browser=many)
+    limit = len(whole.encode()) * 3 // 4
+    monkeypatch.setattr(page, "MAX_WEIGHT", limit)
+    html = written(tmp_path / "report.html", "calm", browser=many)
+    assert len(html.encode()) <= limit
+    assert 1 < html.count('<details name="case"') < 60
+    count = html.count('<details name="case"')
+    assert f"first {count} of 60 users" in html
+
+
+def test_what_must_be_known_comes_first(tmp_path: Path) -> None:
+    strip = Cost({"time of all stages": "3 min"}, [StageCost("sft", "made", "2 s", "1 GB", "5K")])
+    html = written(tmp_path / "report.html", "calm", banners=["Beware."], cost=strip)
+    order = ["<h1>", "Beware.", "3 min", "<h2>Results", "<h2>Every user", "<h2>What ran"]
+    assert sorted(order, key=html.index) == order
+    assert "1 stages" in html
+
+
+def test_published_figures_are_folded(tmp_path: Path) -> None:
+    html = written(tmp_path / "report.html", "calm")
+    assert html.index('<details class="fold">') < html.index('<table class="reference">')
 
 
 def test_every_link_has_a_target(tmp_path: Path) -> None:
@@ -276,6 +327,9 @@ def test_curves_repeat_byte_for_byte(draw: Any, tmp_path: Path) -> None:
     assert next(tmp_path.glob("*.svg")).read_text("utf-8") == svg
     ElementTree.fromstring(svg)
     assert "<metadata" not in svg
+    assert 'role="img"' in svg
+    assert "<title id=" in svg
+    assert " from " in svg.partition("<desc>")[2].partition("</desc>")[0]
     assert plots.INK not in svg
     assert "currentColor" in svg
 
@@ -307,6 +361,16 @@ def test_differences_are_filled_where_significant() -> None:
     assert hollow != forest.differences_figure([row, row | {"p_holm": 0.01}], 0.05)
     with pytest.raises(R2RecError, match="no differences"):
         forest.differences_figure([], 0.05)
+
+
+def test_forest_begins_with_the_best_and_has_the_chance_line() -> None:
+    rows = [record("a", value=0.2), record("b", value=0.9), record("c", value=0.5)]
+    svg = forest.forest(rows, chance={"ml_1m": 0.05})
+    drawn = svg.partition("</desc>")[2]
+    assert drawn.index(">b b<") < drawn.index(">c c<") < drawn.index(">a a<")
+    assert "by chance" in drawn
+    assert "by chance" not in forest.forest(rows)
+    assert "ml_1m: b b 0.900 (0.870 to 0.930)" in svg
 
 
 def test_forest_takes_any_name(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The report of a run: records, the cases that a reader is shown, training curves, the text."""
 
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +11,16 @@ import pytest
 
 from r2rec.base.errors import R2RecError
 from r2rec.base.jobs import Finished
+from r2rec.config import Config
 from r2rec.config.slices import Arm, QuestionSlice
 from r2rec.data.split import evaluated
 from r2rec.evaluate.answers import evaluation_cases
 from r2rec.prompts.answer import render_completion, render_ranking
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import render_prompt
-from r2rec.report.cases import browser
+from r2rec.report.cases import Browser, browser, written_arms
 from r2rec.report.curves import training_curves
+from r2rec.report.judgements import KINDS
 from r2rec.report.report import write_report
 from r2rec.thoughts.template import write_thoughts
 from tests.report.finished import finished, ranked
@@ -80,6 +84,13 @@ def stored(folder: Path, table: pl.DataFrame, method: str, **arm: Any) -> Finish
     return ranked(folder, method, **arm)
 
 
+def shown_of(
+    world: Done, tables: Mapping[str, pl.DataFrame], config: Config, **options: Any
+) -> Browser | None:
+    """What a reader is shown of these rankings."""
+    return browser(config, written_arms(config, tables, world.folders()), **options)
+
+
 FIRST = {
     "the first right answer": ([1, 0, 0], 1),
     "a valid one where none is right": ([None, 2, 1], 1),
@@ -90,14 +101,14 @@ FIRST = {
 @pytest.mark.parametrize("name", FIRST)
 def test_case_open_at_first(world: Done, name: str) -> None:
     places, expected = FIRST[name]
-    shown = browser(typed(), {"R2Rec": rankings(world, "R2Rec", places)}, world.folders())
+    shown = shown_of(world, {"R2Rec": rankings(world, "R2Rec", places)}, typed())
     assert shown is not None
     assert shown.first == expected
 
 
 def test_every_user_is_a_case(world: Done) -> None:
     table = rankings(world, "R2Rec", [0, 3, None])
-    shown = browser(typed(), {"R2Rec": table}, world.folders())
+    shown = shown_of(world, {"R2Rec": table}, typed())
     assert shown is not None
     answers = [case.answers[0] for case in shown.cases]
     assert [answer.verdict for answer in answers] == ["right", "wrong", "invalid"]
@@ -122,18 +133,18 @@ def test_every_user_is_a_case(world: Done) -> None:
 def test_arms_that_wrote_are_shown_side_by_side(world: Done) -> None:
     tables = {"one": rankings(world, "one", [1, 0]), "two": rankings(world, "two", [0])}
     silent = {"popularity": rankings(world, "popularity", [0], written=False)}
-    shown = browser(typed(), tables | silent, world.folders())
+    shown = shown_of(world, tables | silent, typed())
     assert shown is not None
     assert shown.arms == ["one", "two"]
     verdicts = [[answer.verdict for answer in case.answers] for case in shown.cases]
     assert verdicts == [["wrong", "right"]]
-    assert browser(typed(), silent, world.folders()) is None
+    assert shown_of(world, silent, typed()) is None
 
 
 def test_case_shows_what_the_prompt_shows(world: Done) -> None:
     table = {"R2Rec": rankings(world, "R2Rec", [0])}
     config = typed("prompt.chains=false", "prompt.profile=false")
-    shown = browser(config, table, world.folders(), limit=1)
+    shown = shown_of(world, table, config, limit=1)
     assert shown is not None
     assert not shown.cases[0].chains
     assert shown.cases[0].profile is None
@@ -148,7 +159,7 @@ def test_case_shows_the_evidence_that_the_prompt_tells(evidence_world: Done) -> 
     written = write_thoughts(questions, ["A"] * len(questions), 0)
     texts = [render_completion(thought, answer) for thought, answer in written]
     table = table.with_columns(completion=pl.Series(texts))
-    shown = browser(config, {"R2Rec": table}, evidence_world.folders())
+    shown = shown_of(evidence_world, {"R2Rec": table}, config)
     assert shown is not None
     for case, question in zip(shown.cases, questions, strict=True):
         prompt = render_prompt(question, config.prompt, config.dataset.words)
@@ -176,14 +187,67 @@ def test_case_shows_the_evidence_that_the_prompt_tells(evidence_world: Done) -> 
         targets |= {"c0"} if evidence.unlinked else set()
         (answer,) = case.answers
         assert len(answer.steps) == 7
+        assert answer.claims == "7 of 7 claims right"
+        assert answer.why == ("faithful" if answer.verdict == "right" else "misjudged")
+        assert [mark.verdict for mark in answer.marks] == ["right"] * 7
         for _, links in answer.steps:
             assert links
             assert {target for _, target in links} <= targets
 
 
+def test_a_wrong_claim_is_marked_and_linked_to_its_chain(
+    evidence_world: Done, tmp_path: Path
+) -> None:
+    """A hit whose thought misreads its chain is luck, on the page and in the metrics."""
+    config = typed(*EVIDENCE, "seed=5", "evaluation.users=4")
+    table = rankings(evidence_world, "R2Rec", [0, 0, 1, None])
+    asked = choices(QuestionSlice, *EVIDENCE, arm=Arm("R2Rec"))
+    users = table.select("user", "positive", items="candidates")
+    questions = evaluation_cases(asked, evidence_world.folders(), users)
+    texts = []
+    for number, (thought, _) in enumerate(write_thoughts(questions, ["A"] * 4, 0)):
+        wrong = re.sub(r"; \d+ others rated it", "; 98765 others rated it", thought, count=1)
+        answer = table["completion"][number].rpartition("</think>")[2].strip()
+        texts.append(render_completion(wrong if number in (1, 2) else thought, answer))
+    table = table.with_columns(completion=pl.Series(texts))
+    arm = stored(tmp_path / "arm", table, "R2Rec", variant="v")
+    out = tmp_path / "out"
+    out.mkdir()
+    records, *_ = write_report(config, jobs(evidence_world, arm), out)
+    (record,) = records
+    assert [record[name] for name in KINDS] == [0.25, 0.25, 0.25, 0]
+    assert record["claims_right"] == pytest.approx(26 / 28)
+    assert record["claims_unread"] == 0
+
+    page = (out / "report.html").read_text()
+    raters = [question.evidence[question.strongest()[0]].raters for question in questions]
+    for case in (2, 3):
+        mark = f'<del>98765</del><ins><a href="#{case}-c1">{raters[case - 1]}</a></ins>'
+        assert mark in page
+    assert page.count("<del>") == 2
+    for words in ("faithful", "by luck", "misread", "6 of 7 claims right"):
+        assert words in page
+    assert "92.9%" in page
+
+
+def test_answers_without_a_thought_have_no_claims(world: Done, tmp_path: Path) -> None:
+    table = rankings(world, "R2Rec", [0, 1]).with_columns(completion=pl.lit("Ranking: A"))
+    out = tmp_path / "out"
+    out.mkdir()
+    silent = stored(tmp_path / "b", rankings(world, "b", [0, 1], written=False), "b")
+    arms = [silent, stored(tmp_path / "a", table, "R2Rec")]
+    config = typed("seed=5", "evaluation.users=2", "prompt.reasoning=false")
+    records, *_ = write_report(config, jobs(world, *arms), out)
+    assert "claims_right" not in records[0]  # it writes nothing
+    assert [records[1][name] for name in ("claims_right", "claims_unread", *KINDS)] == [None] * 6
+    lines = (out / "tables" / "results.csv").read_text().splitlines()
+    assert lines[0].endswith("hits_by_luck,misses_by_misreading,misses_by_judgement")
+    assert len(lines) == 3
+
+
 def test_long_texts_are_cut_and_say_so(world: Done) -> None:
     table = rankings(world, "R2Rec", [0]).with_columns(completion=pl.lit("a" * 10_000_000))
-    shown = browser(typed(), {"R2Rec": table}, world.folders())
+    shown = shown_of(world, {"R2Rec": table}, typed())
     assert shown is not None
     (answer,) = shown.cases[0].answers
     assert len(answer.before + answer.tail) < 6_100_000
@@ -207,7 +271,8 @@ def test_report_holds_records_notes_diagnosis_and_leakage(world: Done, tmp_path:
     out = tmp_path / "out"
     out.mkdir()
     config = typed("seed=5", "evaluation.users=4", "diagnostic=position", "forecast.enabled=true")
-    records, text = write_report(config, jobs(world, noted, *arms, diagnosis), out)
+    done = jobs(world, noted, *arms, diagnosis)
+    records, text, verdict = write_report(config, done, out, ["made by other code"])
     assert json.loads((out / "metrics.json").read_text()) == records
     named = [(r["method"], r["variant"], r["dataset"], r["seed"], r["n_users"]) for r in records]
     assert named == [("a", "v", "toy_small", 5, 4), ("b", "v", "toy_small", 5, 4)]
@@ -231,7 +296,11 @@ def test_report_holds_records_notes_diagnosis_and_leakage(world: Done, tmp_path:
         "position_hr1.svg",
     }
 
-    results, found, planned, last = text.split("\n\n")
+    assert page.index(verdict) < page.index("made by other code") < page.index("<h2>Results")
+    assert "Only 4 users were ranked for" in page
+
+    results, found, planned, last, closing = text.split("\n\n")
+    assert " ".join(closing.split()) == f"verdict: {verdict}"
     assert results.startswith("method")
     assert found.splitlines()[0] == "diagnostic position"
     assert planned.split()[0] == "stage"
@@ -258,13 +327,15 @@ def test_transferred_arms_name_their_training_data(world: Done, tmp_path: Path) 
     out.mkdir()
     config = typed("seed=5", "evaluation.users=2", "dataset@train_on=toy")
     done = [*elsewhere, *jobs(world, fused, *arms)]
-    records, text = write_report(config, done, out)
+    records, *_ = write_report(config, done, out)
     assert [(r["method"], r["train_dataset"]) for r in records] == [
         ("backbone", "toy_small"),
         ("R2Rec", "toy"),
         ("R2Rec + x", "toy"),
     ]
-    assert "is in train; none of" in text  # one check for each data set
+    assert (
+        "is in train; none of" in (out / "report.html").read_text()
+    )  # one check for each data set
     assert (out / "plots" / "reward_curve.svg").exists()
     assert "GRPO, step by step" in (out / "report.html").read_text()
 
