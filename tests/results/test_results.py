@@ -155,8 +155,8 @@ def test_chosen_metrics_are_shown_everywhere_and_make_nothing(smoke: Done, store
     header = text.strip().splitlines()[0]
     assert header.split()[-4:] == ["MRR", "HR@2", "NDCG@5", "valid"]
     assert "MRR: none of" in text or "MRR: significant" in text
-    assert "<th>MRR</th><th>HR@2</th><th>NDCG@5</th>" in page
-    assert "Beneath MRR: 95%" in page
+    assert "<th>MRR</th><th>Minus the best</th><th>HR@2</th><th>NDCG@5</th>" in page
+    assert "Beneath: 95% intervals over users" in page
     (row,) = run_rows(done.folder.parent, [done.folder.name])
     by_method = {f"{r['method']} {r['variant']}".strip(): r["mrr"] for r in done.records}
     assert (row.metric, row.results) == ("mrr", by_method)
