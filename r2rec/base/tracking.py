@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -238,18 +239,19 @@ def _open_wandb(
     def step(stage: str, number: int, values: Mapping[str, float]) -> None:
         tracker.log({f"{stage}/step": number, **_prefixed(stage, values)})
 
-    def facts(values: Mapping[str, Any]) -> None:
-        run.summary.update(values)
-        if VERDICT in values:
-            run.notes = values[VERDICT]  # what the run's own page opens with
-
     def table(title: str, columns: Sequence[str], rows: Rows) -> None:
         tracker.log_table(title, columns=list(columns), data=[list(row) for row in rows])
 
     def finish(succeeded: bool) -> None:
         run.finish(exit_code=0 if succeeded else 1)
 
-    return Sink(name, step, facts, table, finish)
+    return Sink(name, step, partial(_wandb_facts, run), table, finish)
+
+
+def _wandb_facts(run: Any, values: Mapping[str, Any]) -> None:
+    run.summary.update(values)
+    if VERDICT in values:
+        run.notes = values[VERDICT]  # what the run's own page opens with
 
 
 def _open_other(

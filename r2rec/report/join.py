@@ -135,7 +135,7 @@ def join(folder: Path) -> list[dict[str, Any]]:
     from r2rec.report.findings import findings
     from r2rec.report.folders import work_summary
     from r2rec.report.grid import write_grid_page
-    from r2rec.report.tables import write_tables, write_text
+    from r2rec.report.tables import write_tables
 
     arms = collected_arms(folder)
     if not arms:
@@ -146,11 +146,8 @@ def join(folder: Path) -> list[dict[str, Any]]:
     write_tables(records, tables)
 
     found = findings(arms)
-    differences = found.main
     variations = compare.variations(compare.scores_by_setting(arms, found.metrics[0]))
-    lines = [compare.difference_line(row) for row in differences]
-    write_text(tables / "differences.txt", "\n".join(lines) + "\n")
-    write_json(tables / "differences.json", differences)
+    _write_differences(found, tables)
     write_json(tables / "variation.json", variations)
 
     jobs = {}
@@ -171,6 +168,16 @@ def join(folder: Path) -> list[dict[str, Any]]:
     )
     _print_summary(folder, records, found, work)
     return records
+
+
+def _write_differences(found: "Findings", tables: Path) -> None:
+    from r2rec.base.files import write_json
+    from r2rec.report.compare import difference_line
+    from r2rec.report.tables import write_text
+
+    lines = map(difference_line, found.main)
+    write_text(tables / "differences.txt", "\n".join(lines) + "\n")
+    write_json(tables / "differences.json", found.main)
 
 
 def _print_summary(folder: Path, records: "Sequence[Record]", found: "Findings", work: str) -> None:

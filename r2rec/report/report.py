@@ -61,12 +61,8 @@ def write_report(
     Raises:
         R2RecError: A held-out rating leaked, or rankings are of other users or candidates.
     """
-    training = _shared_folders(finished, on_training_data=True)
     inputs = _shared_folders(finished, on_training_data=False)
-    leakage = check_leakage(inputs)
-    if training:
-        leakage = f"{check_leakage(training)}; {leakage}"
-
+    leakage = _leakage(finished, inputs)
     ranked = _ranked_arms(config, finished, inputs["split"])
     rankings = {row.arm.method: row.rankings for row in ranked}
     pl.concat([row.rankings for row in ranked]).write_parquet(folder / "rankings.parquet")
@@ -98,14 +94,21 @@ def write_report(
     )
 
     differences = significant_text(found.main)
-    parts = ["\n".join(filter(None, [results_table(records), differences]))]
-    if diagnosed.text:
-        parts.append(diagnosed.text)
-    if config.forecast.enabled:
-        parts.append(forecast(config, finished))
-    parts.append(f"leakage check: {leakage}\n{page}")
-    parts.append(verdict_text(found))
-    return Written(records, "\n\n".join(parts), run_verdict(found))
+    parts = [
+        "\n".join(filter(None, [results_table(records), differences])),
+        diagnosed.text,
+        forecast(config, finished) if config.forecast.enabled else "",
+        f"leakage check: {leakage}\n{page}",
+        verdict_text(found),
+    ]
+    return Written(records, "\n\n".join(filter(None, parts)), run_verdict(found))
+
+
+def _leakage(finished: Sequence[Finished], inputs: Mapping[str, Path]) -> str:
+    """What the leakage check says, of the training data too where they are others."""
+    training = _shared_folders(finished, on_training_data=True)
+    checked = [check_leakage(training)] if training else []
+    return "; ".join([*checked, check_leakage(inputs)])
 
 
 def _arms(records: Sequence[Record], folder: Path) -> list[JoinedArm]:
