@@ -168,7 +168,14 @@ EXPERIMENTS = {
     "smoke": [],
     "pretrain_tiny": TINY,
     # no audit accepts what a backbone of no use writes, so a program teaches
-    "paper": [*TINY, *FEW, "teacher=template", "teacher.generation=null", "model.max_length=4096"],
+    "paper": [
+        *TINY,
+        *FEW,
+        "teacher=template",
+        "teacher.generation=null",
+        "~teacher.params.guided",
+        "model.max_length=4096",
+    ],
     "throughput": [*TINY, *FEW],
     "training": [*TINY, *FEW, "probe.users=2", "probe.max_new_tokens=16"],
     "baselines": ["baseline=sasrec", "baseline.fit.epochs=1", "evaluation.resamples=20"],
