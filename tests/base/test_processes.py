@@ -215,6 +215,38 @@ def test_no_process_outlives_those_that_started_it(room: Path, by_hand: bool) ->
     assert alive(room) == []
 
 
+WAITS = """
+from datetime import timedelta
+from pathlib import Path
+from r2rec.base import processes, signals
+processes.end_with_parent()
+signals.install()
+from torch.distributed import TCPStore
+Path("waits").touch()
+TCPStore("127.0.0.1", 1, is_master=False, timeout=timedelta(minutes=5))  # nobody listens there
+"""
+STARTS = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+
+
+@pytest.mark.slow
+@BY_PROC
+def test_a_process_that_waits_inside_a_library_ends_with_its_parent(tmp_path: Path) -> None:
+    """Python handles no signal there: the first process waits so for the others to join it."""
+    with subprocess.Popen(
+        [sys.executable, "-c", STARTS, WAITS],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stderr=subprocess.DEVNULL,
+    ) as starter:
+        wait_for(tmp_path, "waits", starter)
+        time.sleep(1)
+        starter.kill()
+    until = time.monotonic() + 60
+    while alive(tmp_path) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert alive(tmp_path) == []
+
+
 @pytest.mark.slow
 def test_a_mistake_is_told_once_and_in_one_line(room: Path) -> None:
     short = ("model=tiny", "rl=off", "generation.max_new_tokens=8", "model.max_length=20")
