@@ -6,7 +6,7 @@
     run = r2rec.load("outputs/run/TIME")       # or a part of the folder's name, or "last"
     run.metrics                                # a Polars frame, a row per method
     run.rankings                               # a row per method and user
-    run.case("17").prompt                      # what language models were asked for user 17
+    run.case("18").prompt                      # what language models were asked for user 18
     r2rec.compare(run, "other run")            # paired differences
 
 `r2rec/pipeline.py` is the method as a table; start reading there.
