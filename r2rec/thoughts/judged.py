@@ -23,7 +23,7 @@ MAX_PIECES = 100  # of a step; further wrong claims are counted and not marked
 _TOKEN = re.compile(rf'"[^"]*"|\b(?:{WORDINGS})\b|\w+|\s+|[^\w\s]')
 
 
-class MarkedPiece(NamedTuple):
+class CheckedPart(NamedTuple):
     """A part of a step."""
 
     text: str
@@ -33,7 +33,7 @@ class MarkedPiece(NamedTuple):
 class JudgedStep(NamedTuple):
     """A step of a thought."""
 
-    pieces: Sequence[MarkedPiece]  # together they are the step
+    pieces: Sequence[CheckedPart]  # together they are the step
     right: int  # claims
     wrong: int
 
@@ -71,9 +71,9 @@ def judged(case: RankingCase, thought: str) -> Judgement:
     steps = []
     for text, statement in zip(texts, stated(texts, case), strict=True):
         if statement is None:
-            steps.append(JudgedStep([MarkedPiece(text)], 0, 0))
+            steps.append(JudgedStep([CheckedPart(text)], 0, 0))
         elif statement.plain is not None:
-            steps.append(JudgedStep([MarkedPiece(text)], 1, 0))
+            steps.append(JudgedStep([CheckedPart(text)], 1, 0))
         else:
             should = "" if len(text) > MAX_COMPARED else true_form(text, texts, case)
             steps.append(JudgedStep(_compared(text, should), 0, 1))
@@ -89,7 +89,7 @@ def _of_evidence(case: RankingCase, thought: str) -> Judgement:
             own_words += f"Step {number}: {step.text}\n"
             steps.append(_numbers_marked(step.text, step.numbers))
         elif step.true:
-            steps.append(JudgedStep([MarkedPiece(step.text)], 1, 0))
+            steps.append(JudgedStep([CheckedPart(step.text)], 1, 0))
         else:
             steps.append(JudgedStep(_compared(step.text, step.should), 0, 1))
     if not own_words:
@@ -134,10 +134,10 @@ def _sum(steps: Sequence[JudgedStep], loose: Iterable[Citation]) -> Judgement:
     return Judgement(steps, right, wrong)
 
 
-def _compared(text: str, should: str) -> list[MarkedPiece]:
+def _compared(text: str, should: str) -> list[CheckedPart]:
     """What a statement says otherwise than it should, part by part."""
     if not should or len(text) > MAX_COMPARED:
-        return [MarkedPiece(text, should)]
+        return [CheckedPart(text, should)]
     ours = _TOKEN.findall(text)
     theirs = _TOKEN.findall(should)
     keys = list(map(in_one_wording, ours))
@@ -145,13 +145,13 @@ def _compared(text: str, should: str) -> list[MarkedPiece]:
     pieces = []
     for kind, a, b, c, d in SequenceMatcher(None, keys, other_keys, autojunk=False).get_opcodes():
         truth = None if kind == "equal" else "".join(theirs[c:d])
-        pieces.append(MarkedPiece("".join(ours[a:b]), truth))
+        pieces.append(CheckedPart("".join(ours[a:b]), truth))
     return pieces
 
 
 def _numbers_marked(text: str, numbers: dict[str, bool]) -> JudgedStep:
     """A step in its own words, with the numbers that the prompt does not tell of what it names."""
-    step = JudgedStep([MarkedPiece(text)], 0, 0)
+    step = JudgedStep([CheckedPart(text)], 0, 0)
     for value, is_told in numbers.items():
         step = _citation_marked(step, Citation(0, True, value, is_told, ()))
     return step
@@ -166,11 +166,11 @@ def _citation_marked(step: JudgedStep, cited: Citation) -> JudgedStep:
     for index, piece in enumerate(pieces):
         found = word.search(piece.text) if piece.truth is None else None
         if found and len(pieces) < MAX_PIECES:
-            wrong = MarkedPiece(found[0], " or ".join(cited.meant))
+            wrong = CheckedPart(found[0], " or ".join(cited.meant))
             around = [
-                MarkedPiece(piece.text[: found.start()]),
+                CheckedPart(piece.text[: found.start()]),
                 wrong,
-                MarkedPiece(piece.text[found.end() :]),
+                CheckedPart(piece.text[found.end() :]),
             ]
             pieces[index : index + 1] = around
             break
