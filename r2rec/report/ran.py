@@ -90,7 +90,7 @@ def cost(finished: Sequence[Finished]) -> Cost:
 
 def _recorded(artefact: Any) -> float:
     """Seconds as a manifest has them, so that a report written again says the same."""
-    return round(artefact.seconds, 3)
+    return round(float(artefact.seconds), 3)
 
 
 def parameters(folder: Path) -> int | None:
