@@ -51,8 +51,8 @@ class Artefact(NamedTuple):
         return {
             "key": self.key,
             "path": str(self.path),
-            "seconds": round(self.seconds, 3),
-            "peak_memory_mb": round(self.peak_memory_mb, 1),
+            "seconds": self.seconds,
+            "peak_memory_mb": self.peak_memory_mb,
             "status": "made" if self.made else "reused",
             "code": self.code.get("digest"),
             **self.facts,
@@ -175,8 +175,8 @@ def _make(part: Path, recipe: Recipe, build: Build) -> Artefact:
     facts = dict(build(part) or {})
     for name in recipe.keeps:
         remove(part / name)
-    seconds = time.perf_counter() - begin
-    memory = peak_memory_mb()
+    seconds = round(time.perf_counter() - begin, 3)
+    memory = round(peak_memory_mb(), 1)
     files = checksums(part)
     manifest = {
         "stage": recipe.stage,

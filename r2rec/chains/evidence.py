@@ -110,23 +110,23 @@ def evidence(
     Raises:
         R2RecError: The queries have no candidates, or a parameter was neither given nor chosen.
     """
+    window = _chosen("window", window)
+    before = _chosen("before", before)
+    decay = _chosen("decay", decay)
+    popularity = _chosen("popularity", popularity)
+    taste = _chosen("taste", taste)
+    witness = _chosen("witness", witness)
     candidates = _candidates(queries)
-    soon = _chosen("window", window)
-    also_before = _chosen("before", before)
-    links = count_links(graph, queries, candidates, recent, soon, also_before, above)
-    fit = _chosen("witness", witness) * _praise(queries)
-    past = _chosen("taste", taste)
-    if past:
-        fit += past * tastes(graph, queries, candidates, regularisation)
-    fade = _chosen("decay", decay)
-    strength = strengths(links, fade, _chosen("popularity", popularity)) + fit
+    links = count_links(graph, queries, candidates, recent, window, before, above)
+    fit = witness * _praise(queries)
+    if taste:
+        fit += taste * tastes(graph, queries, candidates, regularisation)
+    strength = strengths(links, decay, popularity) + fit
     order = _strongest_first(candidates, links, strength, fit)
     if not per_query:
         order = order[:, :0]
-    strongest_item = (np.log1p(links.soon) * _weights(links, fade)).argmax(axis=1)
-    rows = _rows(graph, queries, links, order, strongest_item)
-    in_order = np.take_along_axis(strength, order, axis=1).ravel()
-    return rows.with_columns(strength=in_order).cast(SCHEMA)
+    strongest_item = (np.log1p(links.soon) * _weights(links, decay)).argmax(axis=1)
+    return _rows(graph, queries, links, order, strongest_item, strength)
 
 
 def _chosen(name: str, value: Weight | None) -> Weight:
@@ -140,13 +140,19 @@ def _chosen(name: str, value: Weight | None) -> Weight:
 
 
 def _rows(
-    graph: Graph, queries: Queries, links: Links, order: IntArray, strongest_item: IntArray
+    graph: Graph,
+    queries: Queries,
+    links: Links,
+    order: IntArray,
+    strongest_item: IntArray,
+    strength: FloatArray,
 ) -> pl.DataFrame:
-    """A row for each candidate in `order`, without its strength.
+    """A row for each candidate in `order`.
 
     Args:
         order: [q, k] columns of the candidates.
         strongest_item: [q, k] index of the recent item that each candidate's chain begins at.
+        strength: [q, k] of each candidate.
     """
     candidates = _candidates(queries)
     n_links = (links.soon > 0).sum(axis=1)
@@ -170,10 +176,11 @@ def _rows(
             "soon": links.soon[query, age, column],
             "liked": links.liked[query, age, column],
             "links": n_links[query, column],
+            "strength": strength[query, column],
         },
     )
     of_chain = pl.col("item1", "rating_u1", "raters")
-    return rows.with_columns(pl.when(pl.col("links") > 0).then(of_chain))
+    return rows.with_columns(pl.when(pl.col("links") > 0).then(of_chain)).cast(SCHEMA)
 
 
 def best_weights(

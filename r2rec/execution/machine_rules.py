@@ -28,11 +28,9 @@ def machine_rules(config: Config, jobs: Sequence[Job]) -> Iterator[str]:
         for lacking in _missing(job):
             if isinstance(lacking, Model):
                 reason = _at_hub(str(lacking.path))
+                hint = advice(str(lacking.path)) if lacking == config.model else ""
                 if reason:
-                    yield (
-                        f"model.path={lacking.path} is not on this machine, and {reason}"
-                        f"{advice(str(lacking.path)) if lacking == config.model else ''}"
-                    )
+                    yield f"model.path={lacking.path} is not on this machine, and {reason}{hint}"
             elif not has_replies:
                 yield f"no key for {lacking.model}: set the environment variable {lacking.key}"
 

@@ -28,9 +28,10 @@ def model_rules(config: Config) -> Rules:
     model = config.model
     if model.path is None and model.tiny is None:
         yield f"model={model.name} has neither model.path nor model.tiny"
-    for name, place in (("model.path", model.path), ("model.adapter", model.adapter)):
-        if place and place.endswith(".gguf") and name == "model.path":
-            continue
+    folders = {"model.adapter": model.adapter}
+    if not model.packed:
+        folders["model.path"] = model.path
+    for name, place in folders.items():
         if place and Path(place).is_absolute() and not Path(place).is_dir():  # not a hub id
             yield f"{name}={place}: No such file or directory; give a folder or a hub id"
     if model.packed and not Path(str(model.path)).is_file():

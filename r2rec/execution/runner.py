@@ -150,7 +150,7 @@ class CurrentRun:
         finished = list(self.finished.values())
         notes = self._note_other_code()
         written = write_report(self.config, finished, self.folder, notes)
-        seconds = time.perf_counter() - begin
+        seconds = round(time.perf_counter() - begin, 3)
         rankings = self.folder / "rankings.parquet"
         tracking.log_results(written.records, rankings, written.verdict)
         artefact = store.Artefact("report", "", self.folder, seconds, 0.0, made=True, facts={})

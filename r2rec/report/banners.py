@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from r2rec.report.numbers import enumeration
+from r2rec.base.words import enumeration
 from r2rec.report.records import Record, over_seeds
 from r2rec.report.verdict import FEW_USERS
 

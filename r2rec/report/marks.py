@@ -51,7 +51,11 @@ def marks(
             found.append(Mark("unread", [MarkedPiece(step, None, "")]))
             continue
         judged = judgement.steps[index]
-        verdict = "wrong" if judged.wrong else "right" if judged.right else "unread"
+        verdict = "unread"
+        if judged.wrong:
+            verdict = "wrong"
+        elif judged.right:
+            verdict = "right"
         pieces = [MarkedPiece(step, None, "")]
         if judged.text == step:
             pieces = _pieces(judged, of_step, in_full)

@@ -66,10 +66,3 @@ def large(value: float) -> str:
         if value >= size or (letter == "M" and value >= size / 2):
             return f"{value / size:.3g}{letter}"
     return f"{value:.0f}"
-
-
-def enumeration(names: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    if len(names) < 2:
-        return "".join(names)
-    return f"{', '.join(names[:-1])} and {names[-1]}"

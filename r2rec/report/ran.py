@@ -71,26 +71,21 @@ def cost(finished: Sequence[Finished]) -> Cost:
         stage = StageCost(
             name=done.job.name,
             how="made" if artefact.made else "reused",
-            seconds=seconds(_recorded(artefact)),
-            memory=_memory(round(artefact.peak_memory_mb, 1)),
+            seconds=seconds(artefact.seconds),
+            memory=_memory(artefact.peak_memory_mb),
             tokens=_tokens(artefact.facts),
         )
         stages.append(stage)
     artefacts = [done.artefact for done in finished]
     strip = {
-        "time of all stages": seconds(sum(_recorded(artefact) for artefact in artefacts)),
-        "of it in this run": seconds(sum(_recorded(a) for a in artefacts if a.made)),
+        "time of all stages": seconds(sum(artefact.seconds for artefact in artefacts)),
+        "of it in this run": seconds(sum(a.seconds for a in artefacts if a.made)),
         "tokens trained on": _sum(artefacts, TRAINED),
         "tokens written": _sum(artefacts, WRITTEN),
-        "most memory": _memory(max((round(a.peak_memory_mb, 1) for a in artefacts), default=0.0)),
+        "most memory": _memory(max((a.peak_memory_mb for a in artefacts), default=0.0)),
         "dollars": _sum(artefacts, "dollars"),
     }
     return Cost({name: text for name, text in strip.items() if text}, stages)
-
-
-def _recorded(artefact: Any) -> float:
-    """Seconds as a manifest has them, so that a report written again says the same."""
-    return round(float(artefact.seconds), 3)
 
 
 def parameters(folder: Path) -> int | None:

@@ -8,11 +8,12 @@ not show: a lead that may be chance is none, and one seed tells nothing of anoth
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from r2rec.base.words import enumeration
 from r2rec.evaluate.names import metric_title
 from r2rec.report.compare import Setting
 from r2rec.report.findings import Contest, Findings, Lead, Standing
 from r2rec.report.fitting import WIDTH
-from r2rec.report.numbers import enumeration, interval, p_is, signed, value_text
+from r2rec.report.numbers import interval, p_is, signed, value_text
 
 FEW_USERS = 30  # below, whatever was found is an anecdote
 MOST_NAMED = 3  # arms that are level with the best

@@ -103,10 +103,10 @@ def appointed(choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace) 
     spec = choices.teacher.judge
     if spec is None:
         return None
-    return Judge(engine(spec, choices, inputs, work), choices, Tally())
+    return Judge(open_engine(spec, choices, inputs, work), choices, Tally())
 
 
-def engine(
+def open_engine(
     spec: Generation, choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace
 ) -> Engine:
     """An engine on `teacher.model`, on the run's own model, or behind an endpoint."""

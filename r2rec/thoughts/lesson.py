@@ -15,7 +15,7 @@ from r2rec.llm.chat import Messages
 from r2rec.llm.engine import Engine, Question
 from r2rec.tasks.training import Task
 from r2rec.thoughts.audit import audit, broken_rules
-from r2rec.thoughts.judge import Judge, engine
+from r2rec.thoughts.judge import Judge, open_engine
 from r2rec.thoughts.teacher import again, read_reply
 
 WAIVED = ("masked", "progressive")  # rules that a prompt without them cannot be held to
@@ -42,7 +42,7 @@ def start(choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace) -> E
     """The teacher's engine: on `teacher.model`, on the run's own model, or behind an endpoint."""
     generation = choices.teacher.generation
     assert generation is not None
-    return engine(generation, choices, inputs, work)
+    return open_engine(generation, choices, inputs, work)
 
 
 def lessons(

@@ -3,6 +3,7 @@
 It reads and concludes as `template` does; only the words are others, and counts are left out.
 """
 
+from r2rec.base.words import enumeration
 from r2rec.prompts.cases import Chain, RankingCase
 from r2rec.prompts.render import title
 from r2rec.thoughts import taste
@@ -13,7 +14,7 @@ NAMED = 4  # traits of the user's taste that a step names, at most
 
 def history_step(case: RankingCase) -> str:
     """What the user liked lately."""
-    return f"The user recently liked {listing([title(item) for item in case.history])}."
+    return f"The user recently liked {enumeration([title(item) for item in case.history])}."
 
 
 def chain_step(n: int, chain: Chain, masked: bool) -> str:
@@ -37,7 +38,7 @@ def chain_step(n: int, chain: Chain, masked: bool) -> str:
 
 def rating_steps(chain: Chain) -> list[str]:
     """The three known ratings of a chain whose last one is asked for, hop by hop."""
-    shared = listing(taste.shared_traits(chain)) or "nothing"
+    shared = enumeration(taste.shared_traits(chain)) or "nothing"
     return [
         f"The user {_gave_first(chain)}.",
         f"Neighbour 1 {_gave_it(chain)}",
@@ -65,7 +66,7 @@ def taste_step(case: RankingCase) -> str:
     favoured = sorted((trait for trait in sums if sums[trait]), key=lambda trait: -sums[trait])
     if not favoured:
         return "Nothing read so far says what this user likes."
-    return f"Taken together, this speaks most for {listing(favoured[:NAMED])}."
+    return f"Taken together, this speaks most for {enumeration(favoured[:NAMED])}."
 
 
 def last_steps(support: dict[str, taste.Counted], best: list[str], first: str | None) -> list[str]:
@@ -82,16 +83,9 @@ def last_steps(support: dict[str, taste.Counted], best: list[str], first: str | 
     shared = []
     for label in best + others[: max(0, 2 - len(best))]:  # one alone would not be weighed
         traits = [trait for trait, count in support[label] if count and trait != taste.OTHER]
-        common = listing(traits) or "little"
+        common = enumeration(traits) or "little"
         shared.append(f"candidate {label} shares {common} with what the user liked")
     return [
-        f"Of the candidates, {listing(shared)}.",
+        f"Of the candidates, {enumeration(shared)}.",
         f"So candidate {first} fits this user best and comes first.",
     ]
-
-
-def listing(words: list[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    if len(words) < 2:
-        return "".join(words)
-    return f"{', '.join(words[:-1])} and {words[-1]}"
