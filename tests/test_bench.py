@@ -24,14 +24,16 @@ def run(*arguments, script="run.py"):
     return done.stdout
 
 
-def test_run_prints_case_beside_reference():
-    printed = run("--only", "chains", "--users", 50, "--repeats", 1)
-    machine, data, _, head, first, *_ = printed.splitlines()
+def test_run_prints_cases_beside_references():
+    cases = ["data", "chains", "evidence", "prompts", "metrics"]
+    only = [word for case in cases for word in ("--only", case)]
+    machine, data, _, head, *rows = run(*only, "--users", 50, "--repeats", 1).splitlines()
     assert "cores" in machine
     assert "GENERATED ratings of 50 users" in data
     assert head.split()[0] == "case"
-    assert first.startswith("chains    closed chains")
-    assert "x faster" in first or "x slower" in first
+    assert list(dict.fromkeys(row.split()[0] for row in rows)) == cases
+    [closed, *_] = [row for row in rows if "closed chains" in row]
+    assert "x faster" in closed or "x slower" in closed
 
 
 def test_baselines_times_every_model(tmp_path, monkeypatch):
