@@ -51,6 +51,31 @@ def default_cache(model: Any) -> Any | None:
     return DynamicCache(config=model.config.get_text_config(decoder=True))
 
 
+def chooses_plainly(model: Any) -> bool:
+    """Whether `model.generate` chooses tokens by their logits alone, as far as its config says.
+
+    Upstream: `GenerationMixin._get_logits_processor` makes a processor of each of these settings,
+    which some published models have.
+    """
+    config = model.generation_config
+    if (getattr(config, "repetition_penalty", None) or 1.0) != 1.0:
+        return False
+    names = [
+        "bad_words_ids",
+        "begin_suppress_tokens",
+        "forced_bos_token_id",
+        "forced_eos_token_id",
+        "guidance_scale",
+        "min_length",
+        "min_new_tokens",
+        "no_repeat_ngram_size",
+        "sequence_bias",
+        "suppress_tokens",
+        "watermarking_config",
+    ]
+    return not any(getattr(config, name, None) for name in names)
+
+
 @contextmanager
 def attention(model: Any, name: str, attend: Callable[..., Any]) -> Iterator[None]:
     """Let the decoder of `model` use the attention function `attend` until the end of the block.

@@ -180,6 +180,14 @@ def _is_given(option: Any) -> bool:
     return option is not None and option is not False
 
 
+def has_whole_weights(trainer: Any) -> bool:
+    """Whether this process holds all weights of a trainer's model, so that it can write alone.
+
+    Leans on: `is_fsdp_enabled` and `is_deepspeed_enabled`, which transformers' Trainer sets.
+    """
+    return not (trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled)
+
+
 def fused_log_probabilities(model: Any, labels: Any, **inputs: Any) -> tuple[Any, Any]:
     """Log-probabilities and entropies [rows, tokens] of the labels that are not -100.
 

@@ -28,6 +28,7 @@ from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS, RankingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.assemble import RankingQuestions, load_texts, ranking_cases
+from r2rec.thoughts.template import expected_replies
 
 Facts = dict[str, Any]
 T = TypeVar("T")
@@ -80,9 +81,9 @@ def engine_of(choices: RankSlice, inputs: Mapping[str, Path], work: Workspace) -
 def ranking_questions(cases: Sequence[RankingCase], prompt: Prompt, words: Words) -> list[Question]:
     """What an engine is asked for each case."""
     questions = []
-    for case in cases:
+    for case, reply in zip(cases, expected_replies(cases, prompt), strict=True):
         messages = user_turn(render_prompt(case, prompt, words))
-        questions.append(Question(messages, labels=len(case.candidates)))
+        questions.append(Question(messages, len(case.candidates), reply))
     return questions
 
 

@@ -23,6 +23,7 @@ class Question(NamedTuple):
 
     messages: Messages
     labels: int = 0  # candidates that the answer ranks; 0: it ranks none
+    expected: str = ""  # what the answer may be close to: makes engines faster, and nothing else
 
 
 class Setup(NamedTuple):
@@ -64,7 +65,8 @@ class Engine(NamedTuple):
 
 
 Prompts = list[list[int]]  # token ids
-Generate = Callable[[Prompts, list[int], list[int]], list[str]]  # (prompts, seeds, labels) -> texts
+# (prompts, seeds, labels, expected texts) -> texts
+Generate = Callable[[Prompts, list[int], list[int], list[str]], list[str]]
 Weigh = Callable[[Prompts, Prompts], Any]  # (prompts [n], options [k]) -> log-probabilities [n, k]
 
 
@@ -97,8 +99,8 @@ class TokenEngine:
         prompts = self._fitting(encoded, self.new_tokens)
         rows = []
         for index, ids in prompts.items():
-            labels = questions[index].labels
-            rows.append((ids, seed + index, labels))
+            question = questions[index]
+            rows.append((ids, seed + index, question.labels, question.expected))
         texts = processes.map_rows(rows, self._generate_rows)
         answers: list[Answer | None] = [None] * len(questions)
         for index, text in zip(prompts, texts, strict=True):
@@ -139,16 +141,18 @@ class TokenEngine:
                 fitting[index] = ids
         return fitting
 
-    def _generate_rows(self, rows: list[tuple[list[int], int, int]]) -> list[str]:
-        """Texts for rows (prompt, seed, labels)."""
+    def _generate_rows(self, rows: list[tuple[list[int], int, int, str]]) -> list[str]:
+        """Texts for rows (prompt, seed, labels, expected text)."""
         prompts = []
         seeds = []
         labels = []
-        for ids, seed, n in rows:
+        expected = []
+        for ids, seed, n, text in rows:
             prompts.append(ids)
             seeds.append(seed)
             labels.append(n)
-        return self.generate_texts(prompts, seeds, labels)
+            expected.append(text)
+        return self.generate_texts(prompts, seeds, labels, expected)
 
 
 def on_tokens(
@@ -169,7 +173,9 @@ def in_process(setup: Setup, generate: Callable[..., list[str]]) -> Engine:
     tokenizer, model = loaded(setup)
     generation = setup.generation
 
-    def texts(prompts: Prompts, seeds: list[int], labels: list[int]) -> list[str]:
+    def texts(
+        prompts: Prompts, seeds: list[int], labels: list[int], expected: list[str]
+    ) -> list[str]:
         constrained_labels = None
         if generation.constrained:
             constrained_labels = labels
@@ -181,6 +187,7 @@ def in_process(setup: Setup, generate: Callable[..., list[str]]) -> Engine:
             seeds,
             constrained_labels,
             setup.reasoning,
+            expected,
         )
 
     def weigh(prompts: Prompts, options: Prompts) -> Any:

@@ -1,4 +1,4 @@
-"""Generation engine `hf`: transformers' `generate`, on batches of prompts of similar length."""
+"""Generation engine `hf`: batches of prompts of similar length, on transformers' models."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -8,13 +8,15 @@ import numpy as np
 
 from r2rec.config import Generation, Probe
 from r2rec.llm.constrain import LogitsProcessor, label_processor
+from r2rec.llm.drafts import Draft
 from r2rec.llm.engine import Engine, Setup, in_process
-from r2rec.llm.turns import end_tokens, text_of
+from r2rec.llm.turns import end_tokens, expected_tokens, text_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Chance = Callable[[int], "Tensor"]  # n -> n numbers in [0, 1), one for each row
+Choose = Callable[["Tensor", "Tensor"], "Tensor"]
+"""(logits [n, vocabulary], numbers in [0, 1) [n]) -> tokens [n]."""
 
 
 def nucleus(
@@ -52,43 +54,65 @@ def nucleus(
     return kept, tokens
 
 
-def drawing(
-    temperature: float,
-    top_p: float,
-    chance: Chance,
-) -> LogitsProcessor:
-    """A logits processor that leaves one token in each row, drawn from the row's nucleus.
+def drawn(scores: "Tensor", temperature: float, top_p: float, numbers: "Tensor") -> "Tensor":
+    """Tokens [n], each drawn from the nucleus of its row of logits [n, vocabulary].
 
-    Greedy decoding then takes this token. One random number per row is compared with the summed
-    probabilities. transformers' `multinomial` draws a number for every token of the vocabulary,
-    which takes a fifth of a small model's time on a CPU.
+    One random number per row is compared with the summed probabilities. transformers' `multinomial`
+    draws a number for every token of the vocabulary, which takes a fifth of a small model's time on
+    a CPU.
+
+    Args:
+        numbers: [n], in [0, 1).
     """
     import torch
 
-    def draw(_: "Tensor", scores: "Tensor") -> "Tensor":
-        kept, tokens = nucleus(scores, temperature, top_p)
-        summed = kept.softmax(-1).cumsum(-1, dtype=torch.float64)
-        total = summed[:, -1:]  # need not be 1
-        thresholds = chance(len(kept))[:, None] * total
-        column = torch.searchsorted(summed, thresholds, right=True)
-        drawn = tokens.gather(-1, column)
+    norm = (scores / temperature).logsumexp(-1)
+    best, likeliest = scores.max(-1)
+    is_open = (best / temperature - norm).exp() < top_p  # else the nucleus is that one token
+    if not is_open.any():
+        return likeliest
+    kept, tokens = nucleus(scores[is_open], temperature, top_p)
+    summed = kept.softmax(-1).cumsum(-1, dtype=torch.float64)
+    total = summed[:, -1:]  # need not be 1
+    column = torch.searchsorted(summed, numbers[is_open, None] * total, right=True)
+    likeliest[is_open] = tokens.gather(-1, column)[:, 0]
+    return likeliest
+
+
+def choosing(temperature: float, top_p: float) -> Choose:
+    """How tokens are chosen: drawn, or at temperature 0 the likeliest."""
+    if temperature > 0:
+        return lambda scores, numbers: drawn(scores, temperature, top_p, numbers)
+    return lambda scores, _: scores.argmax(-1)
+
+
+def leaving_chosen(choose: Choose, numbers: "Tensor") -> LogitsProcessor:
+    """A logits processor for greedy decoding that leaves the chosen token of each row alone.
+
+    Args:
+        numbers: [rows, tokens].
+    """
+    import torch
+
+    by_token = iter(numbers.T)
+
+    def leave(_: "Tensor", scores: "Tensor") -> "Tensor":
+        chosen = choose(scores, next(by_token))
         result = torch.full_like(scores, -torch.inf)
-        return result.scatter_(-1, drawn, 0.0)
+        return result.scatter_(-1, chosen[:, None], 0.0)
 
-    return draw
+    return leave
 
 
-def chance(seeds: Sequence[int], tokens: int, device: Any) -> Chance:
-    """Numbers for `drawing`, for so many tokens: a row's depend on its own seed alone."""
+def random_numbers(seeds: Sequence[int], tokens: int, device: Any) -> "Tensor":
+    """Numbers in [0, 1) [rows, tokens]: a row's depend on its own seed alone."""
     import torch
 
     rows = []
     for seed in seeds:
         rng = np.random.default_rng(seed)
         rows.append(rng.random(tokens))
-    by_token = np.array(rows).T
-    numbers = iter(torch.tensor(by_token, device=device))
-    return lambda _: next(numbers)
+    return torch.tensor(np.array(rows), device=device)
 
 
 def hf_engine(setup: Setup) -> Engine:
@@ -104,6 +128,7 @@ def generate(
     seeds: Sequence[int],
     labels: list[int] | None = None,
     reasoned: bool = False,
+    expected: Sequence[str] | None = None,
 ) -> list[str]:
     """Completions of prompts (token ids), in their order, up to the end of the turn.
 
@@ -114,21 +139,27 @@ def generate(
         seeds: One for each prompt. Its completion does not depend on the other prompts.
         labels: Candidates that each answer ranks, after a thought if `reasoned`. None: nothing is
             constrained.
+        expected: Texts that completions may be close to, "" where none is known: they change how
+            fast completions are written, and nothing else.
     """
     model.eval()
     completions = [""] * len(prompts)
-    new_tokens = generation.max_new_tokens
+    choose = choosing(generation.temperature, generation.top_p)
     for batch in _batches(prompts, generation.batch_size):
         processors = []
         if labels is not None:
             batch_labels = [labels[i] for i in batch]
             processors.append(label_processor(tokenizer, batch_labels, reasoned))
-        if generation.temperature > 0:
-            batch_seeds = [seeds[i] for i in batch]
-            random = chance(batch_seeds, new_tokens, model.device)
-            processors.append(drawing(generation.temperature, generation.top_p, random))
-        batch_prompts = [prompts[i] for i in batch]
-        texts = _continued(model, tokenizer, batch_prompts, new_tokens, processors)
+        likely = [expected[i] if expected else "" for i in batch]
+        texts = _continued(
+            model,
+            tokenizer,
+            [prompts[i] for i in batch],
+            likely,
+            choose,
+            random_numbers([seeds[i] for i in batch], generation.max_new_tokens, model.device),
+            processors,
+        )
         for index, text in zip(batch, texts, strict=True):
             completions[index] = text
     return completions
@@ -149,12 +180,20 @@ def _continued(
     model: Any,
     tokenizer: Any,
     prompts: list[list[int]],
-    new_tokens: int,
+    expected: Sequence[str],
+    choose: Choose,
+    numbers: "Tensor",
     processors: list[LogitsProcessor],
 ) -> list[str]:
-    """Completions of one batch, decoded greedily after the logits processors."""
+    """Completions of one batch.
+
+    Args:
+        numbers: For `choose`, [rows, most new tokens].
+        processors: Of logits, before `choose`; with any, tokens are written one by one.
+    """
     import torch
 
+    from r2rec.llm import speculative
     from r2rec.llm.sharing import sharing
 
     ends = end_tokens(tokenizer, model.generation_config)
@@ -162,17 +201,24 @@ def _continued(
     batch = batch.to(model.device)
     ids = batch["input_ids"]
     mask = batch["attention_mask"]
+    if any(expected) and not processors and speculative.can_draft(model, ids):
+        drafts = []
+        for prompt, text in zip(prompts, expected, strict=True):
+            drafts.append(Draft(expected_tokens(tokenizer, text), prompt))
+        with torch.inference_mode():
+            new = speculative.write(model, ids, mask, drafts, choose, numbers, ends)
+        return [text_of(tokenizer, row, ends) for row in new]
     with torch.inference_mode(), sharing(model, ids, mask) as cache:
         output = model.generate(
             **batch,
-            max_new_tokens=new_tokens,
+            max_new_tokens=numbers.shape[1],
             pad_token_id=tokenizer.pad_token_id,
             eos_token_id=ends,
             do_sample=False,
             temperature=None,
             top_p=None,
             top_k=None,
-            logits_processor=processors,
+            logits_processor=[*processors, leaving_chosen(choose, numbers)],
             **cache,
         )
     prompt_length = ids.shape[1]

@@ -35,10 +35,12 @@ def generate_paged(
     seeds: Sequence[int],
     labels: list[int] | None = None,
     reasoned: bool = False,
+    expected: Sequence[str] | None = None,
 ) -> list[str]:
     """Completions of prompts, as `hf.generate` gives them, with `batch_size` requests at once.
 
-    All are drawn with the seed of the first: the library has one seed for all requests.
+    All are drawn with the seed of the first: the library has one seed for all requests. It cannot
+    be told what is expected.
 
     Raises:
         R2RecError: The library's worker died, for example because it ran out of memory.

@@ -138,6 +138,13 @@ def tokens_of(tokenizer: Any, text: str) -> list[int]:
     return _encode(tokenizer, in_dialect(text, chat.dialect(tokenizer)))
 
 
+def expected_tokens(tokenizer: Any, text: str) -> list[int]:
+    """The tokens of a whole turn that may be written; none for an empty text."""
+    if not text:
+        return []
+    return [*tokens_of(tokenizer, text), end_token(tokenizer)]
+
+
 def cleaned(tokenizer: Any, text: str) -> str:
     """As `text_of`, of a text that an engine has decoded with its special tokens."""
     text = own_turn(text)

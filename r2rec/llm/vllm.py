@@ -44,7 +44,9 @@ def vllm_engine(setup: Setup) -> Engine:
     tokenizer = load.tokenizer(setup.backbone, setup.made)
     run = _runner(setup, LLM, LoRARequest)
 
-    def texts(prompts: Prompts, seeds: list[int], labels: list[int]) -> list[str]:
+    def texts(
+        prompts: Prompts, seeds: list[int], labels: list[int], expected: list[str]
+    ) -> list[str]:
         grammar = None
         if generation.constrained:
             grammar = Grammar(tokenizer, setup.reasoning)

@@ -11,7 +11,8 @@ from math import ceil, floor
 
 import numpy as np
 
-from r2rec.prompts.answer import render_ranking, render_rating
+from r2rec.config import Prompt
+from r2rec.prompts.answer import render_completion, render_ranking, render_rating
 from r2rec.prompts.cases import Chain, Item, RankingCase, RatingCase
 from r2rec.thoughts import prose, taste, weighing
 
@@ -51,6 +52,19 @@ def write_thoughts(
         else:
             written.append(_rating(case, answer, rng, sentences))
     return written
+
+
+def expected_replies(cases: Sequence[RankingCase], prompt: Prompt) -> list[str]:
+    """What a model that has learnt from this teacher is likely to reply to each case.
+
+    Nothing guides the choice, so nothing is told of the positive.
+    """
+    unguided = [""] * len(cases)
+    written = write_thoughts(cases, unguided, seed=0, sentences=prompt.prose)
+    replies = []
+    for thought, answer in written:
+        replies.append(render_completion(thought if prompt.reasoning else None, answer))
+    return replies
 
 
 def _ranking(

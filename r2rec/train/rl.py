@@ -18,7 +18,7 @@ from r2rec.base.workspace import Workspace
 from r2rec.chains import witness
 from r2rec.chains.chain import weighed
 from r2rec.compat import trl as hooks
-from r2rec.config import Hardware, Reward, RewardPart
+from r2rec.config import Hardware, Prompt, Reward, RewardPart
 from r2rec.config.slices import RlSlice
 from r2rec.llm import chat, load, runtime, turns
 from r2rec.prompts.answer import parse_ranking
@@ -26,6 +26,7 @@ from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.targets import for_rl
 from r2rec.tasks.training import load_source, ranking_tasks, targets
+from r2rec.thoughts.template import expected_replies
 from r2rec.train.common import (
     common_arguments,
     lora,
@@ -103,7 +104,7 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
         peft_config=peft_config,
     )
     hooks.replace_prompt_tokens(trainer, lambda prompt: chat.encode(tokenizer, prompt, reasoning))
-    share_prompts(trainer)
+    share_prompts(trainer, expected_rollouts(prompts, tokenizer, choices.prompt))
     listeners = [ReferenceCheck(), *probes(choices, inputs, tokenizer, "rl")]
     log = run_trainer(trainer, "rl", work.folder, listeners)
     weights = hooks.whole_weights(trainer)
@@ -158,6 +159,17 @@ def rl_prompts(choices: RlSlice, inputs: Mapping[str, Path], tokenizer: Any) -> 
     if n_left_out:
         notes.append(f"{n_left_out} prompts too long for model.max_length were left out")
     return Prompts(rows, cases, notes)
+
+
+def expected_rollouts(
+    prompts: Prompts, tokenizer: Any, prompt: Prompt
+) -> dict[tuple[int, ...], list[int]]:
+    """Tokens of a prompt -> tokens that its rollouts may be close to."""
+    expected = {}
+    for row, reply in zip(prompts.rows, expected_replies(prompts.cases, prompt), strict=True):
+        ids = chat.encode(tokenizer, row["prompt"], prompt.reasoning)
+        expected[tuple(ids)] = turns.expected_tokens(tokenizer, reply)
+    return expected
 
 
 def reward_functions(

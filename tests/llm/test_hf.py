@@ -34,9 +34,32 @@ def test_tokens_are_drawn_by_their_probabilities(temperature, top_p):
     kept, tokens = hf.nucleus(one, temperature, top_p)
     wanted = torch.zeros(5).double().scatter_(0, tokens[0], kept[0].double().softmax(-1))
     torch.manual_seed(0)
-    left = hf.drawing(temperature, top_p, torch.rand)(None, one.expand(n, -1))
-    assert (left == 0).sum(-1).eq(1).all()
-    assert (left[left != 0] == -torch.inf).all()
-    counts = (left == 0).sum(0)
+    drawn = hf.drawn(one.expand(n, -1), temperature, top_p, torch.rand(n))
+    counts = drawn.bincount(minlength=5)
     assert (counts[wanted == 0] == 0).all()
     assert chisquare(counts[wanted > 0].numpy(), (wanted[wanted > 0] * n).numpy()).pvalue > 0.001
+
+
+def test_one_likely_token_is_taken_without_a_draw():
+    scores = torch.tensor([[9.0, 0.0, 0.0], [0.0, 0.1, 9.0]])
+    assert hf.drawn(scores, 1.0, 0.9, torch.tensor([0.999, 0.0])).tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_processor_leaves_what_is_chosen(temperature):
+    scores = torch.randn(7, 30, generator=torch.Generator().manual_seed(0))
+    numbers = torch.rand(7, 2, dtype=torch.float64)
+    choose = hf.choosing(temperature, 0.9)
+    leave = hf.leaving_chosen(choose, numbers)
+    for column in numbers.T:
+        left = leave(None, scores)
+        assert (left == 0).sum(-1).eq(1).all()
+        assert (left[left != 0] == -torch.inf).all()
+        assert torch.equal(left.argmax(-1), choose(scores, column))
+
+
+def test_random_numbers_of_a_row_are_its_own():
+    both = hf.random_numbers([3, 4], 5, "cpu")
+    assert torch.equal(hf.random_numbers([4], 5, "cpu")[0], both[1])
+    assert both.min() >= 0
+    assert both.max() < 1

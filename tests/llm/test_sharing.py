@@ -99,11 +99,11 @@ def test_prompt_is_read_and_kept_once(model, monkeypatch):
     ids, mask = prompts([4, 4])
     with torch.no_grad(), sharing(model, ids, mask) as cache:
         written(model, ids, mask, **cache)
-    assert seen[0] == (2, 5)
-    assert set(seen[1:]) == {(8, 1)}
+    assert seen[:2] == [(1, 5), (1, 4)]  # one by one, without padding
+    assert set(seen[2:]) == {(8, 1)}
     layer = cache["past_key_values"].layers[0]
     assert layer.prompt_keys.shape[0] == 2
-    assert layer.get_seq_length() == 5 + len(seen) - 1
+    assert layer.get_seq_length() == 5 + len(seen) - 2
 
 
 def test_model_is_left_as_it_was(model):

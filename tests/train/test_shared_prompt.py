@@ -8,12 +8,13 @@ from r2rec.train.shared_prompt import share_prompts
 from tests.train.tiny_trainers import grpo_trainer
 
 PROMPT, ANSWER = 7, 5
+EXPECTED: dict[tuple[int, ...], list[int]] = {}  # what rollouts of a prompt may be close to
 
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory):
     made = grpo_trainer(tmp_path_factory.mktemp("grpo"), beta=0.0)
-    share_prompts(made)
+    share_prompts(made, EXPECTED)
     return made
 
 
@@ -122,3 +123,22 @@ def test_rollouts_depend_on_seed_step_and_row_alone(trainer):
     assert first[0] != first[1]
     trainer.state.global_step = 4
     assert write() != first
+
+
+def test_expected_rollouts_are_written_in_fewer_passes(trainer, monkeypatch):
+    trainer.state.global_step = 5
+    prompts = [[5, 6, 7], [5, 6, 7], [8, 9], [8, 9]]
+    passes = []
+    forward = trainer.model.forward
+
+    def watched(*args, **words):
+        passes.append(words["input_ids"].shape)
+        return forward(*args, **words)
+
+    monkeypatch.setattr(trainer.model, "forward", watched)
+    plain = trainer._generate_single_turn(prompts, None, {}, 2)[0]
+    before = len(passes)
+    monkeypatch.setitem(EXPECTED, (5, 6, 7), plain[0])
+    drafted = trainer._generate_single_turn(prompts, None, {}, 2)[0]
+    assert drafted == plain
+    assert any(tokens > 1 for _, tokens in passes[before + 2 :])  # after two prompts
