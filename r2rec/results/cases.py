@@ -83,7 +83,7 @@ def cases_of(
     answers: dict[int, list[MethodAnswer]] = {}
     reasoned = config.prompt.reasoning and not config.baseline.endpoint
     for row in rankings.iter_rows(named=True):
-        answer = _answer(row, variants.get(row["method"], ""), reasoned)
+        answer = answer_of(row, variants.get(row["method"], ""), reasoned)
         answers.setdefault(row["user"], []).append(answer)
     cases = []
     questions = _questions(config, inputs, candidates)
@@ -150,8 +150,12 @@ def _changed_since(rank: Path | None, own: str | None) -> list[str]:
     return changed
 
 
-def _answer(row: Mapping[str, Any], variant: str, reasoned: bool) -> MethodAnswer:
-    """What one row of a rankings table says."""
+def answer_of(row: Mapping[str, Any], variant: str, reasoned: bool) -> MethodAnswer:
+    """What one row of a rankings table says.
+
+    Args:
+        reasoned: A thought was asked for.
+    """
     candidates = row["candidates"]
     place = None
     if row["valid"] and row["positive"] in row["ranking"]:
