@@ -141,7 +141,7 @@ FILTERS = {
     "rl_fixed": Filter("RL fixed what SFT had wrong", _fixed_by_rl),
     "rl_broke": Filter("RL broke what SFT had right", _broken_by_rl),
     "popularity_right": Filter("wrong, and popularity right", _popularity_right),
-    "disagree": Filter("its first choice is not every rival's", _disagree),
+    "disagree": Filter("methods disagree: its first choice is not every rival's", _disagree),
     "invalid": Filter("invalid answer", _invalid),
     "unfaithful": Filter("a false claim in its thought", _unfaithful),
 }

@@ -43,8 +43,8 @@ class OpenRun:
         self.questions: dict[int, RankingCase] = {}
         judgements = {}
         if self.written:
-            users = list(self.written.tables.values())[-1]["user"]
-            self.questions = dict(zip(users, self.written.questions, strict=True))
+            asked = list(self.written.tables.values())[-1]["user"].to_list()
+            self.questions = dict(zip(asked, self.written.questions, strict=True))
             judgements = dict(self.written.judgements)
         users = [case.user for case in self.cases]
         self.standings: Standings = standings(users, self.tables, judgements)
@@ -122,7 +122,7 @@ class OpenRun:
             row: Of a rankings table.
         """
         answer = answer_of(row, self.variants.get(method, ""), self.reasoned)
-        values = plain(answer._replace(method=method)) | {"wrote": answer.completion is not None}
+        values: dict[str, Any] = plain(answer) | {"wrote": answer.completion is not None}
         if answer.completion is None:
             return values
         shown = page.as_shown(case, self.config.prompt.title_length)

@@ -17,9 +17,10 @@ from r2rec.explore.opened import OpenRun
 from r2rec.llm.engine import Engine
 from r2rec.prompts.cases import LABELS, RankingCase
 from r2rec.prompts.render import render_prompt
+from r2rec.report.judgements import thought_of
 from r2rec.results.cases import UserCase
 from r2rec.results.recorded import ranking_job
-from r2rec.thoughts.judged import judged
+from r2rec.thoughts.judged import Judgement, judged
 
 Row = dict[str, Any]  # of a rankings table
 
@@ -115,21 +116,15 @@ def ask_again(opened: OpenRun, policy: Policy, case: UserCase, changes: Changes)
 
 def _asked(policy: Policy, case: RankingCase, stored: Row) -> Row:
     """The row that the run would have for an answer to this case."""
-    kinds = {"user": pl.UInt32, "positive": pl.UInt32, "items": pl.List(pl.UInt32)}
-    values = {
-        "user": [stored["user"]],
-        "positive": [stored["positive"]],
-        "items": [stored["candidates"]],
-    }
-    candidates = pl.DataFrame(values, schema=kinds)
+    columns = {"user": "user", "positive": "positive", "items": "candidates"}
+    values = {name: [stored[of]] for name, of in columns.items()}
+    candidates = pl.DataFrame(values).cast({pl.Int64: pl.UInt32, pl.List: pl.List(pl.UInt32)})
     table, _ = answered(policy.choices, [case], candidates, policy.engine, "rank")
     return table.row(0, named=True)
 
 
-def _judged(case: RankingCase, row: Row, opened: OpenRun) -> Any:
+def _judged(case: RankingCase, row: Row, opened: OpenRun) -> Judgement | None:
     """The judgement of a thought about this case; None where there is none."""
-    from r2rec.report.judgements import thought_of
-
     thought = thought_of(row["completion"], row["valid"], opened.reasoned)
     return judged(case, thought) if thought else None
 
