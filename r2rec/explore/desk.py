@@ -11,7 +11,7 @@ from typing import Any
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.changes import Changes
 from r2rec.explore.filters import FILTERS, counts
-from r2rec.explore.opened import OpenRun
+from r2rec.explore.opened import OpenRun, UnknownError
 from r2rec.explore.whatif import Policy, ask_again, load_policy, why_not
 from r2rec.prompts.render import told_in_full
 from r2rec.results.load import RANKINGS, Run
@@ -20,10 +20,6 @@ from r2rec.results.show import plain
 Values = dict[str, Any]  # a JSON object
 
 MAX_SEED = 2**32
-
-
-class UnknownError(R2RecError):
-    """What was asked for is not there."""
 
 
 class BusyError(R2RecError):
@@ -133,10 +129,7 @@ def _list_users(desk: Desk, request: Values) -> Values:
 def _show_case(desk: Desk, request: Values) -> Values:
     """One user: what was told, asked and answered, and what was right."""
     opened = desk.open(_text(request, "run"))
-    user = _text(request, "user")
-    if user not in opened.places:
-        raise UnknownError(f"the run ranked for no user {user[:80]}")
-    case = opened.case(user)
+    case = opened.case(_text(request, "user"))
     question = opened.questions.get(case.user)
     detailed = opened.config.prompt.detailed
     in_full = told_in_full(question, detailed) if question else []
@@ -149,10 +142,7 @@ def _ask(desk: Desk, request: Values) -> Values:
     """A model's answer to a changed case, beside its answer to the case as it was."""
     name = _text(request, "run")
     opened = desk.open(name)
-    user = _text(request, "user")
-    if user not in opened.places:
-        raise UnknownError(f"the run ranked for no user {user[:80]}")
-    case = opened.case(user)
+    case = opened.case(_text(request, "user"))
     method = _text(request, "method")
     greedy = request.get("greedy", True)
     if not isinstance(greedy, bool):

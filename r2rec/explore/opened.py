@@ -24,6 +24,10 @@ ROOM = 100_000  # characters of a thought that are shown
 TRAINED_BY_REWARDS = [row.name for row in STAGES if row.place == "rl"]
 
 
+class UnknownError(R2RecError):
+    """What was asked for is not there."""
+
+
 class OpenRun:
     """A run with all that its page shows, read once.
 
@@ -59,10 +63,10 @@ class OpenRun:
         """The case of a user, by the id in the original files.
 
         Raises:
-            R2RecError: The run did not rank for such a user.
+            UnknownError: The run did not rank for such a user.
         """
         if user not in self.places:
-            raise R2RecError(f"the run ranked for no user {user[:80]}")
+            raise UnknownError(f"the run ranked for no user {user[:80]}")
         return self.cases[self.places[user]]
 
     def question(self, case: UserCase) -> RankingCase:

@@ -14,8 +14,9 @@ from typing import Any
 
 from r2rec.base.errors import R2RecError, one_line
 from r2rec.base.signals import Interrupted
-from r2rec.explore.desk import BusyError, Desk, UnknownError
+from r2rec.explore.desk import BusyError, Desk
 from r2rec.explore.guard import HEADERS, RefusedError, check, json_object
+from r2rec.explore.opened import UnknownError
 from r2rec.results.load import Run
 
 HOST = "127.0.0.1"

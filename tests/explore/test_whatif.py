@@ -12,7 +12,7 @@ import pytest
 
 import r2rec
 from r2rec.base.errors import R2RecError
-from r2rec.evaluate.answers import read_order
+from r2rec.evaluate.answers import ranking_questions, read_order
 from r2rec.evaluate.changes import Changes
 from r2rec.explore.desk import Desk
 from r2rec.explore.opened import OpenRun
@@ -171,15 +171,17 @@ def test_a_model_that_is_gone_is_told_before_and_when_it_is_asked(
     assert find_one(copied) == copied
 
 
-def test_a_trained_arm_answers_with_its_adapter(smoke: Done) -> None:
-    """The arms of one run share the backbone; what they write differs by what was trained."""
+def test_a_trained_arm_is_asked_with_its_adapter(smoke: Done) -> None:
+    """The arms of one run share the backbone; what they hold likely differs by what was trained."""
     opened = OpenRun(r2rec.load(smoke.folder))
-    case = opened.cases[0]
-    texts = {}
+    question = opened.question(opened.cases[0])
+    weights = {}
     for method in opened.models():
-        reply = ask_again(opened, load_policy(opened, method, greedy=True), case, Changes())
-        texts[method] = reply["before"]["completion"]
-    assert len(set(texts.values())) > 1
+        policy = load_policy(opened, method, greedy=True)
+        choices = policy.choices
+        asked = ranking_questions([question], choices.prompt, choices.words)
+        (weights[method],) = policy.engine.weigh(asked)
+    assert weights["backbone"] != weights["R2Rec without RL"]
 
 
 @pytest.mark.slow

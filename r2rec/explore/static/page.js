@@ -97,7 +97,7 @@ async function listUsers() {
       el("b", { class: rank === 1 ? "right" : "wrong" }, rank === null ? "–" : String(rank)))));
   at("users").replaceChildren(...rows);
   at("count").textContent = `${reply.users.length.toLocaleString("en")} of ${
-    state.about.users.toLocaleString("en")} users; ${state.method} has the held-out item at …`;
+    state.about.users.toLocaleString("en")} users, each with its held-out item and the place that ${state.method} gave it`;
   markUser();
   remember();
 }
