@@ -35,8 +35,8 @@ def changed(case: RankingCase, changes: Changes, detailed: int, title_length: in
     """The case under these changes.
 
     A rating is flipped on the scale 1 to 5, wherever a chain tells it; an item that was liked is
-    so no more, and leaves the history. The order of evidence and its counts stay as they are. A
-    new title stands wherever the item does.
+    so no more, and leaves the history, but none enters it. The order of evidence and its counts
+    stay as they are. A new title stands wherever the item does.
 
     Args:
         detailed: Evidence chains that the prompt tells in full.
@@ -48,8 +48,8 @@ def changed(case: RankingCase, changes: Changes, detailed: int, title_length: in
     items = items_told(case, detailed)
     flipped = {_named(items, place) for place in changes.flip}
     for place in changes.flip:
-        if place.startswith("k"):
-            raise R2RecError(f"{place} is a candidate, which the user has not rated: flip h or c")
+        if items[place] not in _rated(case):
+            raise R2RecError(f"the user has not rated {place}, so there is no rating to flip")
     titles = {}
     for place, text in changes.titles.items():
         titles[_named(items, place)] = _new_title(place, text, title_length)
@@ -76,6 +76,17 @@ def items_told(case: RankingCase, detailed: int) -> dict[str, Item]:
     for label, item in zip(LABELS, case.candidates, strict=False):
         items[f"k{label}"] = item
     return items
+
+
+def _rated(case: RankingCase) -> set[Item]:
+    """The items of which the prompt tells that the user liked or rated them."""
+    rated = {*case.history}
+    for chain in case.chains:
+        rated.add(chain.item1)
+        if chain.rating_u2 is not None:
+            rated.add(chain.item2)
+    rated.update(told.item1 for told in case.evidence if told.item1)
+    return rated
 
 
 def _named(items: Mapping[str, Item], place: str) -> Item:

@@ -118,7 +118,7 @@ def test_shuffled_candidates_keep_what_is_told_of_them(seed: int) -> None:
         ({"leave_out": [4]}, "there is no chain 4 to leave out; the prompt tells 3"),
         ({"leave_out": [0]}, "no chain 0"),
         ({"flip": ["h4"]}, "the prompt tells no item h4; there are h1, h2"),
-        ({"flip": ["kA"]}, "kA is a candidate, which the user has not rated"),
+        ({"flip": ["kA"]}, "the user has not rated kA, so there is no rating to flip"),
         ({"flip": ["e1"]}, "no item e1"),
         ({"titles": {"kF": "x"}}, "no item kF"),
         ({"titles": {"h1": " \n\u200b"}}, "the new title of h1 is empty"),
@@ -127,6 +127,12 @@ def test_shuffled_candidates_keep_what_is_told_of_them(seed: int) -> None:
 def test_what_does_not_fit_is_refused_in_a_line(changes: dict[str, object], why: str) -> None:
     with pytest.raises(R2RecError, match=why):
         ask(TOLD, **changes)
+
+
+def test_the_end_of_an_open_chain_has_no_rating_to_flip() -> None:
+    open_chain = Chain(LIKED[0], 4, 5, 2, SHOWN[0], None)
+    with pytest.raises(R2RecError, match="the user has not rated e1"):
+        ask(CLOSED._replace(chains=(open_chain,)), flip=["e1"])
 
 
 def test_all_items_of_a_prompt_can_be_named() -> None:

@@ -126,13 +126,13 @@ def test_a_link_leads_to_a_run_a_user_and_a_method(
 
 
 def test_the_model_answers_again_beside_its_answer_before(opened: chromium.Tab) -> None:
-    opened.ask("document.querySelector('.chains [aria-pressed]').click()")
-    opened.ask(
-        "[...document.querySelectorAll('tbody .edits button')]"
-        ".find(b => b.textContent === 'change title').click()"
-    )
-    opened.ask("document.querySelector('input.edit').value = ''")
-    opened.ask("document.querySelector('input.edit').focus()")
+    opened.ask("document.getElementById('leave-c1').focus()")
+    opened.press("Enter")
+    assert opened.ask("document.activeElement.ariaPressed") == "true"
+    opened.ask("document.getElementById('title-kA').focus()")
+    opened.press("Enter")
+    assert opened.ask("document.activeElement.localName") == "input"
+    opened.ask("document.activeElement.select()")
     opened.send("Input.insertText", text=HOSTILE)
     opened.ask("document.getElementById('ask').click()")
     wait(opened, "document.getElementById('compared')")
@@ -141,6 +141,8 @@ def test_the_model_answers_again_beside_its_answer_before(opened: chromium.Tab) 
     diff = opened.ask("document.querySelector('.diff').textContent")
     assert "− - Chain 1:" in diff
     assert "‹img src=x" in diff
+    opened.ask("document.getElementById('leave-c2').click()")
+    assert opened.ask("document.getElementById('compared') !== null")  # until it is asked again
     assert opened.ask("document.querySelectorAll('#case img, #case script').length") == 0
     assert opened.complaints == []
 

@@ -8,6 +8,7 @@ const at = (id) => document.getElementById(id);
 const state = { run: "", about: null, method: "", filters: new Set(), rivals: [], users: [] };
 let found = null; // the user who is shown
 let changes = none();
+let answer = null; // to the latest changes, as an element
 let listing = 0; // the latest list that was asked for, and so for cases
 let showing = 0;
 
@@ -24,6 +25,10 @@ async function ask(what, request) {
   const reply = await response.json();
   if (!response.ok) throw new Error(reply.error);
   return reply;
+}
+
+function count(number) {
+  return number.toLocaleString("en");
 }
 
 function tell(message) {
@@ -69,7 +74,7 @@ async function openRun(name, wanted = new URLSearchParams()) {
   state.filters = new Set(filters.filter((filter) => filter in about.filters));
   state.rivals = [];
   at("text").value = wanted.get("text") ?? "";
-  at("about").textContent = `${about.dataset}, ${about.users.toLocaleString("en")} users`;
+  at("about").textContent = `${about.dataset}, ${count(about.users)} users`;
   const user = wanted.get("user") ?? found?.raw_id;
   found = null;
   await listUsers();
@@ -96,8 +101,8 @@ async function listUsers() {
       text(raw), el("small", {}, text(title)),
       el("b", { class: rank === 1 ? "right" : "wrong" }, rank === null ? "–" : String(rank)))));
   at("users").replaceChildren(...rows);
-  at("count").textContent = `${reply.users.length.toLocaleString("en")} of ${
-    state.about.users.toLocaleString("en")} users, each with its held-out item and the place that ${state.method} gave it`;
+  const kept = `${count(reply.users.length)} of ${count(state.about.users)} users`;
+  at("count").textContent = `${kept}, with the held-out item and its place by ${state.method}`;
   markUser();
   remember();
 }
@@ -131,6 +136,7 @@ function drawFilters(reply) {
 async function choose(method) {
   state.method = method;
   if (state.rivals.includes(method)) state.rivals = [];
+  answer = null;
   await listUsers();
   if (found) drawCase();
 }
@@ -142,6 +148,7 @@ async function showUser(user) {
   tell("");
   found = reply;
   changes = none();
+  answer = null;
   drawCase();
   markUser();
   remember();
@@ -165,6 +172,7 @@ function step(by) {
 function drawCase() {
   const method = state.about.methods.find((one) => one.method === state.method);
   const edits = method.why_not === null ? editor : () => null;
+  const focused = document.activeElement.id;
   at("case").replaceChildren(...[
     shown.head(found),
     shown.matrix(found, state.method, safely(choose), edits),
@@ -173,6 +181,7 @@ function drawCase() {
     shown.answered(found, state.method),
     shown.prompt(found),
   ].flat().filter(Boolean));
+  if (focused) at(focused)?.focus({ preventScroll: true });
 }
 
 function toggled(set, value) {
@@ -183,33 +192,30 @@ function toggled(set, value) {
 }
 
 // What can be changed about the item at "h1", "c2", "e2" or "kA".
-function editor(place, item) {
+function editor(place, item, isRated = true) {
   const parts = [];
-  const number = Number(place.slice(1));
-  const pressed = (set, value) => ({ "aria-pressed": String(set.has(value)), class: "edit" });
+  const toggle = (title, set, value, id) => parts.push(button(title, toggled(set, value),
+    { id, class: "edit", "aria-pressed": String(set.has(value)) }));
   if (place[0] === "c") {
-    parts.push(button("leave out", toggled(changes.leave_out, number),
-      pressed(changes.leave_out, number)));
+    toggle("leave out", changes.leave_out, Number(place.slice(1)), `leave-${place}`);
   }
-  if (place[0] !== "k") {
-    parts.push(button("flip rating", toggled(changes.flip, place), pressed(changes.flip, place)));
-  }
+  if (isRated) toggle("flip rating", changes.flip, place, `flip-${place}`);
+  const id = `title-${place}`;
   if (changes.titles.has(place)) {
-    const box = el("input", { class: "edit", "data-place": place,
-      "aria-label": "new title", maxlength: 200 });
+    const box = el("input", { id, class: "edit", "aria-label": "new title", maxlength: 200 });
     box.value = changes.titles.get(place);
     box.addEventListener("input", () => changes.titles.set(place, box.value));
-    parts.push(box);
-    parts.push(button("keep title", () => {
+    const keep = () => {
       changes.titles.delete(place);
       drawCase();
-    }, { class: "edit" }));
+    };
+    parts.push(box, button("keep title", keep, { class: "edit" }));
   } else {
-    parts.push(button("change title", () => {
+    const change = () => {
       changes.titles.set(place, item.title);
       drawCase();
-      document.querySelector(`[data-place="${place}"]`)?.focus();
-    }, { class: "edit" }));
+    };
+    parts.push(button("change title", change, { id, class: "edit" }));
   }
   return el("span", { class: "edits" }, parts);
 }
@@ -235,20 +241,29 @@ function whatIf(method) {
       changes.shuffle === null ? "" : ` (seed ${changes.shuffle})`), " ",
     el("label", {}, greedy, " the likeliest words (else drawn as in the run)")),
     el("p", {}, button("Ask again", safely(askAgain), { id: "ask" }), " ",
-      button("Undo all", () => { changes = none(); drawCase(); })),
-    el("div", { id: "reply", "aria-live": "polite" }));
+      button("Undo all", undo, { id: "undo" })),
+    el("div", { id: "reply", "aria-live": "polite" }, answer));
+}
+
+function undo() {
+  changes = none();
+  answer = null;
+  drawCase();
 }
 
 async function askAgain() {
   const number = showing;
+  const method = state.method;
+  answer = el("p", { class: "muted" }, "The model is writing …");
+  drawCase();
   at("ask").disabled = true;
-  at("reply").replaceChildren(el("p", { class: "muted" }, "The model is writing …"));
+  let told = null;
   try {
     const begin = performance.now();
     const reply = await ask("ask", {
       run: state.run,
       user: found.raw_id,
-      method: state.method,
+      method,
       greedy: changes.greedy,
       changes: {
         leave_out: [...changes.leave_out],
@@ -257,14 +272,13 @@ async function askAgain() {
         shuffle: changes.shuffle,
       },
     });
-    if (number !== showing || !at("reply")) return;
-    reply.seconds = (performance.now() - begin) / 1000;
-    at("reply").replaceChildren(shown.compared(reply, found));
+    told = shown.compared(reply, found, (performance.now() - begin) / 1000);
   } catch (error) {
-    at("reply")?.replaceChildren(el("p", { class: "error", role: "alert" }, error.message));
-  } finally {
-    if (at("ask")) at("ask").disabled = false;
+    told = el("p", { class: "error", role: "alert" }, error.message);
   }
+  if (number !== showing || method !== state.method) return;
+  answer = told;
+  drawCase();
 }
 
 function turn(by) {

@@ -65,7 +65,7 @@ export function matrix(found, chosen, choose, editor) {
     return el("tr", { id: `k${label}`, class: index === found.positive ? "truth" : null },
       el("th", { scope: "row" }, el("b", {}, `${label} `), item(found.candidates[index]),
         facts && el("small", {}, `, ${facts.ratings} ratings, ${facts.liked}% liked`),
-        editor(`k${label}`, found.candidates[index])),
+        editor(`k${label}`, found.candidates[index], false)),
       cells);
   });
   return section("Candidates by methods",
@@ -86,7 +86,7 @@ export function told(found, editor) {
     return el("li", { id: `c${index + 1}` }, rated("user", chain.rating_u1), " ", item(chain.item1),
       editor(`c${index + 1}`, chain.item1), " ", rated("neighbour", chain.rating_v1), " ",
       rated("neighbour", chain.rating_v2), " ", item(chain.item2), " ", back,
-      editor(`e${index + 1}`, chain.item2));
+      editor(`e${index + 1}`, chain.item2, back !== null));
   });
   const evidence = found.in_full.map((index, n) => {
     const chain = found.evidence[index];
@@ -94,7 +94,8 @@ export function told(found, editor) {
     return el("li", { id: `c${n + 1}` }, rated("user", chain.rating_u1), " ", item(chain.item1),
       `; ${chain.raters} others rated it; ${chain.soon} of them soon rated `, el("b", {}, label),
       `, ${chain.liked} liked it; ${chain.links} recent ratings lead to ${label}`,
-      chain.witness && `; another model ranks ${label} ${chain.witness}`, editor(`c${n + 1}`, chain.item1));
+      chain.witness && `; another model ranks ${label} ${chain.witness}`,
+      editor(`c${n + 1}`, chain.item1));
   });
   const order = found.evidence.map((one, index) => [one.place, LABELS[index]]);
   order.sort((a, b) => a[0] - b[0]);
@@ -141,8 +142,8 @@ export function answered(found, chosen) {
 
 export function prompt(found) {
   if (found.prompt === null) return null;
-  const changed = found.changed.length > 0
-    && el("p", { class: "muted" }, `as it would be now; changed since: ${found.changed.join(", ")}`);
+  const since = `as it would be now; changed since: ${found.changed.join(", ")}`;
+  const changed = found.changed.length > 0 && el("p", { class: "muted" }, since);
   return el("details", { class: "prompt" }, el("summary", {}, "The prompt, word for word"),
     changed, el("pre", {}, found.prompt));
 }
@@ -154,7 +155,7 @@ function moved(move) {
 }
 
 // A model's answer to the changed case, beside the one to the case as it was.
-export function compared(reply, found) {
+export function compared(reply, found, seconds) {
   const same = reply.moves.every((move) => move.from === move.to);
   const moves = reply.moves.toSorted((a, b) => (a.to ?? 99) - (b.to ?? 99)).map((move) =>
     el("tr", { class: move.label === found.truth ? "truth" : null },
@@ -167,7 +168,7 @@ export function compared(reply, found) {
   const lines = reply.lines.filter(([kind]) => kind !== "same");
   return el("div", { id: "compared" },
     el("p", { role: "status" }, same ? "The ranking stays as it was." : "The ranking changes.",
-      ` Written in ${reply.seconds.toFixed(1)} s.`),
+      ` Written in ${seconds.toFixed(1)} s.`),
     lines.length > 0 && el("pre", { class: "diff" }, lines.map(([kind, line]) =>
       el("span", { class: kind }, `${kind === "gone" ? "−" : "+"} ${line}\n`))),
     el("div", { class: "columns" }, column("as it was", reply.before),
