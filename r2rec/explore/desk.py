@@ -130,9 +130,7 @@ def _show_case(desk: Desk, request: Values) -> Values:
     """One user: what was told, asked and answered, and what was right."""
     opened = desk.open(_text(request, "run"))
     case = opened.case(_text(request, "user"))
-    question = opened.questions.get(case.user)
-    detailed = opened.config.prompt.detailed
-    in_full = told_in_full(question, detailed) if question else []
+    in_full = told_in_full(opened.question(case), opened.config.prompt.detailed)
     values: Values = plain(case._replace(answers=()))
     answers = list(opened.answers(case))
     return values | {"truth": case.truth, "in_full": in_full, "answers": answers}

@@ -14,12 +14,13 @@ from r2rec.pipeline import STAGES
 from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import told_in_full
 from r2rec.report import cases as page
-from r2rec.results.cases import UserCase, answer_of
+from r2rec.results.cases import UserCase, answer_of, questions_of
 from r2rec.results.load import Run
 from r2rec.results.show import plain
 from r2rec.thoughts.judged import Judgement
 
 ROOM = 100_000  # characters of a thought that are shown
+FUSED = " + "  # in the name of a model's arm that a baseline was added to
 
 TRAINED_BY_REWARDS = [row.name for row in STAGES if row.place == "rl"]
 
@@ -70,13 +71,12 @@ class OpenRun:
         return self.cases[self.places[user]]
 
     def question(self, case: UserCase) -> RankingCase:
-        """What language models were asked about a user, before it was text.
-
-        Raises:
-            R2RecError: None was asked in words.
-        """
+        """What the run asked about a user, before it was text."""
         if case.user not in self.questions:
-            raise R2RecError("no language model of this run was asked about this user")
+            row = self.run.rankings.filter(user=case.user).head(1)
+            candidates = row.select("user", "positive", items="candidates")
+            (question,) = questions_of(self.config, self.run.artefacts, candidates)
+            self.questions[case.user] = question
         return self.questions[case.user]
 
     def models(self) -> list[str]:
@@ -85,9 +85,9 @@ class OpenRun:
         return [method for method in self.tables if method in known]
 
     def rivals(self, model: str) -> list[str]:
-        """The methods that a model competes with: neither its own stages nor chance."""
+        """The methods that a model competes with: not its own stages, fused or not, nor chance."""
         own = {*self.models(), model, BY_CHANCE}
-        return [method for method in self.tables if method not in own]
+        return [method for method in self.tables if method.partition(FUSED)[0] not in own]
 
     def asked(self, model: str, rivals: Sequence[str] = ()) -> Asked:
         """What filters are about.
@@ -150,8 +150,7 @@ class OpenRun:
                 judgement = None
                 if self.written and method in self.written.judgements:
                     judgement = self.written.judgements[method].get(case.user)
-                question = self.questions.get(case.user, RankingCase(None, (), (), ()))
-                yield self.told(method, question, row, judgement)
+                yield self.told(method, self.question(case), row, judgement)
 
 
 def _searched(case: UserCase) -> str:

@@ -6,10 +6,12 @@ It listens on the loopback interface alone, and asks no other machine for anythi
 import json
 import secrets
 import signal
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 
 from r2rec.base.errors import R2RecError, one_line
@@ -42,6 +44,11 @@ class Server(ThreadingHTTPServer):
         self.desk = desk
         self.token = secrets.token_urlsafe(32)
 
+    def server_bind(self) -> None:
+        """Bind without the name server, which `HTTPServer` asks what 127.0.0.1 is called."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = HOST, self.server_address[1]
+
     @property
     def address(self) -> str:
         """Where a browser finds the page. Whoever has it may ask."""
@@ -49,8 +56,6 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Tell of an error in r2rec, and not of a browser that went away."""
-        import sys
-
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -71,8 +76,8 @@ class Handler(BaseHTTPRequestHandler):
         """Reply to a request of the page."""
         self._answer(self._reply)
 
-    def _answer(self, made: Any) -> None:
-        """Send what `made` makes of a path, if the request may be answered."""
+    def _answer(self, made: Callable[[str], tuple[str, bytes]]) -> None:
+        """Send the (type, body) that `made` makes of a path, if the request may be answered."""
         path, _, query = self.path.partition("?")
         try:
             check(self.headers, query, self.server.server_port, self.server.token)

@@ -86,7 +86,7 @@ def cases_of(
         answer = answer_of(row, variants.get(row["method"], ""), reasoned)
         answers.setdefault(row["user"], []).append(answer)
     cases = []
-    questions = _questions(config, inputs, candidates)
+    questions = questions_of(config, inputs, candidates)
     for question, (user, positive, items) in zip(questions, candidates.iter_rows(), strict=True):
         shown = as_shown(question, config.prompt.title_length)
         case = UserCase(
@@ -107,9 +107,15 @@ def cases_of(
     return cases
 
 
-def _questions(
+def questions_of(
     config: Config, inputs: Mapping[str, Path], candidates: pl.DataFrame
 ) -> list[RankingCase]:
+    """What a run asked about each row of `candidates`, before it was text.
+
+    Args:
+        inputs: As of `cases_of`.
+        candidates: Columns user, positive and items.
+    """
     prompt = config.prompt
     if "chain" not in inputs:
         prompt = replace(prompt, chains=False)

@@ -107,6 +107,18 @@ def test_rivals_are_neither_chance_nor_stages_of_the_model(opened: OpenRun) -> N
     assert opened.asked("R2Rec", ["random"]).rivals == ["random"]
 
 
+def test_a_run_that_only_counts_evidence_shows_its_chains(store: Path) -> None:
+    folder = go(store, "chain_sampler=evidence", "baseline=counter").folder
+    desk = desk_of(folder)
+    case = desk.open(folder.name).cases[0]
+    reply = desk.reply("case", {"run": folder.name, "user": case.raw_id})
+    told = [evidence["place"] for evidence in reply["evidence"]]
+    assert sorted(told) == list(range(1, len(case.candidates) + 1))
+    linked = [index for index, one in enumerate(case.evidence) if one.item1]
+    assert sorted(reply["in_full"]) == linked  # of so few candidates, all are told in full
+    assert desk.open(folder.name).rivals("counter") == ["popularity"]
+
+
 def test_unfaithful_are_users_whose_thought_has_a_false_claim(store: Path) -> None:
     opened = OpenRun(r2rec.load(answering(store)))
     false = []

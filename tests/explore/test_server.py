@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -47,6 +48,16 @@ def test_the_page_asks_no_other_machine(client: Client) -> None:
             assert away not in text, path
         for unsafe in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
             assert unsafe not in text, path
+
+
+def test_no_name_server_is_asked(smoke: Done, monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked(*names: object) -> None:
+        raise AssertionError(f"a name was looked up: {names}")
+
+    for function in ("getfqdn", "gethostbyaddr", "gethostbyname", "getnameinfo"):
+        monkeypatch.setattr(socket, function, asked)
+    with served(desk_of(smoke.folder)) as asking:
+        assert asking.post("runs", {}).status == 200
 
 
 def test_it_listens_on_this_machine_alone_and_each_time_under_another_token(smoke: Done) -> None:

@@ -22,8 +22,8 @@ from r2rec.llm.chat import encode, user_turn
 from r2rec.llm.hf import generate
 from r2rec.prompts.cases import LABELS
 from r2rec.results.find import find_one
-from tests.explore.small import answering, desk_of
-from tests.small import Done
+from tests.explore.small import ANSWERING, answering, desk_of
+from tests.small import Done, go
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +147,18 @@ def test_drawn_answers_are_drawn_as_in_the_run(opened: OpenRun) -> None:
     reply = ask_again(opened, policy, case, Changes())
     (recorded,) = [answer for answer in case.answers if answer.method == "backbone"]
     assert reply["before"]["completion"] == recorded.completion
+
+
+def test_a_model_that_weighs_labels_ranks_again_without_words(store: Path) -> None:
+    weighing = ("generation.by=labels", "prompt=no_reasoning")
+    opened = OpenRun(r2rec.load(go(store, *ANSWERING, *weighing).folder))
+    case = opened.cases[0]
+    policy = load_policy(opened, "backbone", greedy=True)
+    reply = ask_again(opened, policy, case, Changes(leave_out=[1]))
+    (recorded,) = [answer for answer in case.answers if answer.method == "backbone"]
+    assert reply["before"]["ranking"] == recorded.ranking
+    assert sorted(reply["after"]["ranking"]) == sorted(recorded.ranking)
+    assert reply["after"]["wrote"] is False
 
 
 def test_a_model_that_is_gone_is_told_before_and_when_it_is_asked(
