@@ -90,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send_error(404, str(error))
         except R2RecError as error:
             self._send_error(400, one_line(error))
-        except ConnectionError:
+        except (ConnectionError, TimeoutError):  # whoever asked has gone, or sends nothing more
             raise
         except Exception as error:
             self._send_error(500, f"an error in r2rec: {type(error).__name__}: {one_line(error)}")

@@ -9,12 +9,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from http.client import RemoteDisconnected
 from urllib.request import urlopen
 
 import pytest
 
 from r2rec.explore.guard import HEADERS, MAX_BODY
-from r2rec.explore.server import FILES
+from r2rec.explore.server import FILES, Handler
 from tests.command import SOURCE
 from tests.explore.small import Client, desk_of, served
 from tests.small import Done
@@ -158,6 +159,17 @@ def test_what_is_no_json_object_is_refused(client: Client, body: bytes) -> None:
 def test_a_body_that_is_too_long_is_never_read(client: Client, length: str, status: int) -> None:
     headers = {"Content-Type": "application/json", "Content-Length": length.encode().decode("l1")}
     assert client.send("POST", f"/api/runs?{client.token}", headers).status == status
+
+
+def test_who_sends_nothing_more_is_left(
+    client: Client, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Handler, "timeout", 0.2)
+    headers = {"Content-Type": "application/json", "Content-Length": "10"}
+    with pytest.raises(RemoteDisconnected):
+        client.send("POST", f"/api/runs?{client.token}", headers, b"{")
+    assert client.post("runs", {}).status == 200
+    assert capfd.readouterr().err == ""
 
 
 def test_a_body_of_untold_length_is_refused(client: Client) -> None:
