@@ -35,6 +35,11 @@ COMMANDS = {
         "show RUN [--user ID]",
         "results of a run, or one user's way from chains to answers",
     ),
+    "explore": Command(
+        "r2rec.commands.explore:explore_runs",
+        "explore RUN [RUN ...]",
+        "a local page: every user, filters, and the model asked again",
+    ),
     "compare": Command(
         "r2rec.commands.compare:compare_runs",
         "compare RUN [RUN ...]",

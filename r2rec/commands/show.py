@@ -2,14 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 from r2rec.base.errors import R2RecError
 from r2rec.commands import Parser
 from r2rec.report.records import Record
 from r2rec.results.cases import UserCase
 from r2rec.results.load import Run, load
-from r2rec.results.show import PARTS, case_text, harmless
+from r2rec.results.show import PARTS, case_text, harmless, plain
 
 MAX_USERS = 10  # whose ids are told
 
@@ -47,7 +46,7 @@ def show_run(words: list[str]) -> None:
             raise R2RecError(f"no method {given.method}; there are {known}")
         case = case._replace(answers=answers)
     if given.json:
-        print(json.dumps(_plain(case) | {"truth": case.truth}, indent=2))
+        print(json.dumps(plain(case) | {"truth": case.truth}, indent=2))
     else:
         print(case_text(case, [given.only] if given.only else PARTS))
 
@@ -96,12 +95,3 @@ def _jobs(run: Run) -> str:
         own = " ".join(word for word in words if word not in common)
         lines.append(f"  {job.folder}  {own}")
     return "\n".join(lines)
-
-
-def _plain(value: Any) -> Any:
-    """Named tuples as JSON objects, all the way down."""
-    if hasattr(value, "_asdict"):
-        return {name: _plain(part) for name, part in value._asdict().items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    return value

@@ -83,10 +83,10 @@ def cases_of(
     answers: dict[int, list[MethodAnswer]] = {}
     reasoned = config.prompt.reasoning and not config.baseline.endpoint
     for row in rankings.iter_rows(named=True):
-        answer = _answer(row, variants.get(row["method"], ""), reasoned)
+        answer = answer_of(row, variants.get(row["method"], ""), reasoned)
         answers.setdefault(row["user"], []).append(answer)
     cases = []
-    questions = _questions(config, inputs, candidates)
+    questions = questions_of(config, inputs, candidates)
     for question, (user, positive, items) in zip(questions, candidates.iter_rows(), strict=True):
         shown = as_shown(question, config.prompt.title_length)
         case = UserCase(
@@ -107,9 +107,15 @@ def cases_of(
     return cases
 
 
-def _questions(
+def questions_of(
     config: Config, inputs: Mapping[str, Path], candidates: pl.DataFrame
 ) -> list[RankingCase]:
+    """What a run asked about each row of `candidates`, before it was text.
+
+    Args:
+        inputs: As of `cases_of`.
+        candidates: Columns user, positive and items.
+    """
     prompt = config.prompt
     if "chain" not in inputs:
         prompt = replace(prompt, chains=False)
@@ -150,8 +156,12 @@ def _changed_since(rank: Path | None, own: str | None) -> list[str]:
     return changed
 
 
-def _answer(row: Mapping[str, Any], variant: str, reasoned: bool) -> MethodAnswer:
-    """What one row of a rankings table says."""
+def answer_of(row: Mapping[str, Any], variant: str, reasoned: bool) -> MethodAnswer:
+    """What one row of a rankings table says.
+
+    Args:
+        reasoned: A thought was asked for.
+    """
     candidates = row["candidates"]
     place = None
     if row["valid"] and row["positive"] in row["ranking"]:

@@ -71,14 +71,38 @@ def finished_jobs(config: Config, folder: Path) -> list[Finished]:
         record = _record(stages, job)
         if record is None or job.stage.name == "report":
             continue
-        artefact = _artefact(job, record)
-        if not artefact.path.is_dir():
-            raise R2RecError(
-                f"{artefact.path}, of stage {artefact.stage}, is gone: "
-                f"`r2rec rerun {folder}` makes it again"
-            )
-        finished.append(Finished(job, artefact))
+        finished.append(Finished(job, _existing(_artefact(job, record), folder)))
     return finished
+
+
+def ranking_job(config: Config, folder: Path, method: str) -> tuple[Job, dict[str, Path]]:
+    """The job by which an arm of a run ranked, and the artefacts that it read, by role.
+
+    Raises:
+        R2RecError: The run has no such arm, or an artefact is not in the store any more.
+    """
+    stages = stages_of(folder)
+    jobs = {job.name: job for job in plan(replace(config, until=None))}
+    job = jobs.get(f"rank {method}")
+    if job is None:
+        raise R2RecError(f"{method} is no arm of {folder} that ranks by itself")
+    inputs = {}
+    for role, name in job.inputs.items():
+        record = _record(stages, jobs[name])
+        if record is None:
+            raise R2RecError(f"{folder} does not tell where the artefact of {name} is")
+        inputs[role] = _existing(_artefact(jobs[name], record), folder).path
+    return job, inputs
+
+
+def _existing(artefact: Artefact, folder: Path) -> Artefact:
+    """The artefact, which must be in the store."""
+    if not artefact.path.is_dir():
+        raise R2RecError(
+            f"{artefact.path}, of stage {artefact.stage}, is gone: "
+            f"`r2rec rerun {folder}` makes it again"
+        )
+    return artefact
 
 
 def _record(stages: dict[str, StageRecord], job: Job) -> StageRecord | None:

@@ -1,8 +1,12 @@
-"""One user's case as text, for a terminal. All of it is untrusted: control characters go."""
+"""One user's case as text, for a terminal, and as JSON values for programs.
+
+All of it is untrusted: from what a terminal is sent, control characters go.
+"""
 
 import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import show
@@ -35,6 +39,15 @@ def harmless(text: str) -> str:
         steers = unicodedata.category(character).startswith("C") and character not in "\n\t"
         kept.append("\ufffd" if steers else character)
     return "".join(kept)
+
+
+def plain(value: Any) -> Any:
+    """Named tuples as JSON objects, all the way down."""
+    if hasattr(value, "_asdict"):
+        return {name: plain(part) for name, part in value._asdict().items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value
 
 
 def _case(case: UserCase) -> Iterator[str]:

@@ -59,9 +59,9 @@ class Tab:
             raise RuntimeError(f"{method}: {answer['error']['message']}")
         return answer["result"]
 
-    def open(self, path: Path) -> None:
-        """Load a file and wait for its load event."""
-        self.send("Page.navigate", url=path.resolve().as_uri())
+    def open(self, page: Path | str) -> None:
+        """Load a file, or an address, and wait for its load event."""
+        self.send("Page.navigate", url=page if isinstance(page, str) else page.resolve().as_uri())
         while self._read().get("method") != "Page.loadEventFired":
             pass
 
@@ -79,13 +79,13 @@ class Tab:
 
     def press(self, key: str) -> None:
         """A key down and up, as from a keyboard."""
-        known = {"Tab": 9, "Enter": 13, "ArrowRight": 39, "ArrowDown": 40, " ": 32}
+        known = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowRight": 39, "ArrowDown": 40, " ": 32}
         about = {
             "key": key,
             "code": "Space" if key == " " else key,
-            "windowsVirtualKeyCode": known[key],
+            "windowsVirtualKeyCode": known.get(key) or ord(key.upper()),
         }
-        letter = {"Enter": "\r", " ": " "}.get(key)
+        letter = "\r" if key == "Enter" else key if len(key) == 1 else None
         self.send(
             "Input.dispatchKeyEvent",
             type="keyDown",
