@@ -81,13 +81,16 @@ def test_grpo_splits_step_and_compares_with_trl():
 
 
 def test_engines_answers_same_prompts():
+    ways = ["hf", "token-by-token", "paged", "transformers"]
     words = ["generation.max_new_tokens=8", "generation.batch_size=2"]
-    printed = run("--prompts", 3, "--block", 2, *words, script="engines.py")
-    first, second, ratio, same = printed.splitlines()
-    assert first.startswith("hf ")
-    assert second.startswith("paged ")
-    assert re.fullmatch(r"paged / hf: [\d.]+ \([\d.]+ to [\d.]+ over 2 blocks\)", ratio)
-    assert same == "same texts: 3 of 3"
+    printed = run(
+        "--prompts", 3, "--block", 2, *words, "--ways", *ways, script="engines.py"
+    ).splitlines()
+    assert [line.split()[0] for line in printed[:4]] == ways
+    assert len(printed) == 7
+    for way, line in zip(ways[1:], printed[4:], strict=True):
+        spread = r"[\d.]+ \([\d.]+ to [\d.]+ over 2 blocks\); same texts: 3 of 3"
+        assert re.fullmatch(f"{way} / hf: {spread}", line)
 
 
 def test_plain_version_leaves_tables_of_stages(tmp_path, monkeypatch):
