@@ -19,6 +19,7 @@ def guess(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def one_line(error: Exception) -> str:
-    """The message of an error on one line."""
-    return " ".join(str(error).split())
+def one_line(error: Exception | str) -> str:
+    """The message of an error on one line, without what steers a terminal."""
+    printable = "".join(c if c.isprintable() else " " for c in str(error))
+    return " ".join(printable.split())

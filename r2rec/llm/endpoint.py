@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from r2rec.base.errors import R2RecError
+from r2rec.base.errors import R2RecError, one_line
 from r2rec.base.provenance import hidden
 from r2rec.config import Endpoint
 from r2rec.llm import ledger
@@ -211,8 +211,7 @@ class _Asking:
         reason = self._without_key(whole[:READ_CHARACTERS])
         if len(whole) > READ_CHARACTERS:
             reason = reason[:-LONGEST_SECRET]  # the cut may have left the beginning of a key
-        printable = "".join(c if c.isprintable() else " " for c in reason)
-        line = " ".join(printable.split())[:MAX_ERROR_CHARACTERS]
+        line = one_line(reason)[:MAX_ERROR_CHARACTERS]
         where = self.endpoint.base_url or "OpenAI"
         text = f"{self.endpoint.model} at {where}: {line}"
         tries = _tries(error)
