@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from r2rec.base.errors import read_whole
+
 Declared = Sequence[tuple[str, str]]  # names of two methods, as a user spells them
 
 
@@ -33,7 +35,10 @@ def declared_by(jobs: Iterable[Path]) -> list[tuple[str, str]]:
     pairs: dict[tuple[str, str], None] = {}
     for job in jobs:
         file = job / "config.yaml"
-        config = yaml.safe_load(file.read_text(encoding="utf-8")) if file.is_file() else None
-        for first, second in ((config or {}).get("evaluation") or {}).get("compare") or []:
-            pairs[str(first), str(second)] = None
+        if not file.is_file():
+            continue
+        with read_whole(file, "run that job again"):
+            config = yaml.safe_load(file.read_text(encoding="utf-8"))
+            for first, second in config.get("evaluation", {}).get("compare", []):
+                pairs[str(first), str(second)] = None
     return list(pairs)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from r2rec.base.errors import R2RecError
+from r2rec.base.errors import R2RecError, read_whole
 from r2rec.evaluate.declared import Declared, is_declared, undone
 from r2rec.evaluate.metrics import COLUMNS, metric_values, positive_ranks
 from r2rec.evaluate.names import metric_title
@@ -268,8 +268,10 @@ def _add_holm(rows: Sequence[Row]) -> None:
 def _scores(arm: JoinedArm, metric: str) -> pl.DataFrame:
     """The scores of one arm at one seed, from a rankings table that may hold other arms too."""
     method = arm.record["method"]
-    table = pl.read_parquet(arm.rankings, columns=list(COLUMNS)).filter(pl.col("method") == method)
-    values = pl.Series(metric_values(metric, positive_ranks(table)))
+    with read_whole(arm.rankings, "run that job again"):
+        table = pl.read_parquet(arm.rankings, columns=list(COLUMNS))
+        table = table.filter(pl.col("method") == method)
+        values = pl.Series(metric_values(metric, positive_ranks(table)))
     mean = float(values.sum()) / max(1, len(values))
     if metric in arm.record and abs(mean - arm.record[metric]) > ROUNDING:
         raise R2RecError(
