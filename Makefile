@@ -63,7 +63,7 @@ docs: ## the documentation, strictly, as site/ (.venv-docs); ARGS go to mkdocs b
 
 trust: export OMP_NUM_THREADS = 1
 trust: export HF_HUB_OFFLINE = 1
-trust: $(STAMP) ## kills, rot, disks, processes, fuzzing anew (an hour); ARGS="--size small" only tries the parts
+trust: $(STAMP) ## kills, rot, disks, processes, fuzzing anew; ARGS="--size small" only tries the parts
 	@$(PY) experiments/trust/run.py $(ARGS)
 
 bench: $(STAMP) ## time the parts that matter
