@@ -12,7 +12,7 @@ WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run smollm2 test test-latest record lint docs bench bench-scale lock audit clean
+.PHONY: help run smollm2 test test-latest record lint docs trust bench bench-scale lock audit clean
 
 help: ## list the targets
 	@echo 'usage: make <target> [ARGS="..."] [PYTHON=python3]'
@@ -60,6 +60,11 @@ docs: ## the documentation, strictly, as site/ (.venv-docs); ARGS go to mkdocs b
 	@test -x .venv-docs/bin/mkdocs || "$(PYTHON)" -m venv .venv-docs
 	@.venv-docs/bin/python $(PIP) install $$("$(PYTHON)" .ci/packages.py docs)
 	@.venv-docs/bin/mkdocs build --strict $(ARGS)
+
+trust: export OMP_NUM_THREADS = 1
+trust: export HF_HUB_OFFLINE = 1
+trust: $(STAMP) ## kills, rot, disks, processes, fuzzing anew; ARGS="--size small" only tries the parts
+	@$(PY) experiments/trust/run.py $(ARGS)
 
 bench: $(STAMP) ## time the parts that matter
 	@$(PY) experiments/bench/run.py $(ARGS)

@@ -123,7 +123,8 @@ def compare(
     Returns:
         Columns: dataset, metric, method, against, seeds, pairs, difference (method - against), low
         and high (95% interval), p (two-sided), p_holm (adjusted for all comparisons on a data set),
-        effect (Cohen's d), detectable (what this many users would show in 4 of 5 trials).
+        effect (Cohen's d), detectable (what this many users would show in 4 of 5 trials), kind
+        (declared or exploratory, where the runs' evaluation.compare declares comparisons).
 
     Raises:
         R2RecError: There is no such metric, or nothing to compare, or two runs ranked other

@@ -2,33 +2,58 @@
 
     python experiments/trust/fuzz.py TARGET -max_total_time=120 -timeout=20 -rss_limit_mb=2048
 
-Targets: ml_1m, ml_100k, amazon, answer, audit, config. Only R2RecError may come up. Any other error
-stops the fuzzer, as does an input that takes 20 s or 2 GB; the input is kept as crash-*.
+Targets: ml_1m, ml_100k, movielens, amazon, csv, events, recbole, answer, audit, config, reply,
+template, commands. Only R2RecError may come up. Any other error stops the fuzzer, as does an input
+that takes 20 s or 2 GB; the input is kept as crash-*.
 """
 
 import gzip
+import io
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import atheris
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 os.environ.setdefault("POLARS_MAX_THREADS", "1")
 with atheris.instrument_imports(include=["r2rec"]):
     from r2rec import config
     from r2rec.base.errors import R2RecError
+    from r2rec.commands import COMMANDS
     from r2rec.config.place import CONF
-    from r2rec.data import amazon, movielens
+    from r2rec.data import amazon, movielens, own
     from r2rec.data.interactions import index
     from r2rec.execution.rules import checked_config
+    from r2rec.llm.completions import believed, read_completion
     from r2rec.prompts.answer import parse_ranking, parse_rating, thought_steps
     from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
+    from r2rec.prompts.own_templates import render_own
     from r2rec.thoughts.audit import RULES, audit
+
+from samples import (  # noqa: E402 beside this file
+    AMAZON,
+    CSV,
+    EVENTS,
+    ML_1M,
+    ML_100K,
+    MOVIELENS,
+    ODD_BYTES,
+    OVERRIDE_PREFIXES,
+    OVERRIDE_VALUES,
+    OWN_NAMES,
+    PIECES,
+    RECBOLE,
+    REPLY,
+    RUN_FILES,
+    SMALL,
+    TEMPLATE_PIECES,
+)
 
 Data = atheris.FuzzedDataProvider
 Target = Callable[[Data], None]
@@ -40,93 +65,6 @@ MAX_CHANGES = 4  # of one file
 MAX_MESSAGE = 2000  # characters of an error message
 MAX_CANDIDATES = 26
 MAX_OVERRIDES = 3
-
-ODD_BYTES = (
-    b"1e400",
-    b"-1",
-    b"NaN",
-    b"null",
-    b"\0",
-    b"\xff\xfe",  # byte order mark of UTF-16
-    b"\xef\xbb\xbf",  # byte order mark of UTF-8
-    b"99999999999999999999",
-    b"::",
-    b"|",
-    b"\r\n",
-    b'{"a":1,"a":2}',
-    b"[" * 200,
-    b'"\\ud800"',  # half of a surrogate pair
-    b"\xe2\x80\xa8",  # a line separator
-    b"A" * 5000,
-)
-ML_1M = {
-    "users.dat": b"1::F::1::10::48067\n2::M::56::16::70072\n",
-    "movies.dat": b"1::Toy Story (1995)::Animation|Comedy\n2::Jumanji, The (1995)::Adventure\n",
-    "ratings.dat": b"1::1::5::978300760\n1::2::3::978302109\n2::1::4::978301968\n",
-}
-GENRE_COLUMNS = b"|".join([b"0"] * 18 + [b"1"])
-ML_100K = {
-    "u.user": b"1|24|M|technician|85711\n2|53|F|other|94043\n",
-    "u.item": b"1|Toy Story (1995)|01-Jan-1995||http://x|" + GENRE_COLUMNS + b"\n",
-    "u.data": b"1\t1\t5\t874965758\n2\t1\t3\t876893171\n",
-}
-REVIEW = b'{"rating": 5.0, "user_id": "A", "parent_asin": "B1", "timestamp": 1588687728923}\n'
-AMAZON = {
-    "Toys.jsonl": REVIEW * 2,
-    "meta_Toys.jsonl": b'{"parent_asin": "B1", "title": "Pen", "categories": ["Office", "Pens"], '
-    b'"store": "X"}\n',
-}
-PIECES = (
-    "Ranking:",
-    "Answer:",
-    "**",
-    "A > B",
-    "B, C",
-    "</think>",
-    "<think>",
-    "\n",
-    "1. ",
-    "- ",
-    "Rating: 4",
-    '"',
-    "Step 1:",
-    "Step 2:",
-    "Chain 1",
-    "neighbour",
-    "the user gave",
-    "4",
-    "liked",
-    "candidate B",
-    "Heat",
-    ">",
-    "\u2028",
-    "\0",
-    "：",
-)
-OVERRIDE_PREFIXES = ("", "", "", "+", "++", "~")
-OVERRIDE_VALUES = (
-    "0",
-    "-1",
-    "1e400",
-    "nan",
-    "null",
-    "true",
-    "[]",
-    "{}",
-    "[a,b]",
-    "x",
-    "''",
-    "${seed}",
-    "${nope}",
-    "${oc.env:NOPE}",
-    "9" * 40,
-    "0.5",
-    "1",
-    "[[[[1]]]]",
-    "{a: 1}",
-    "${.x}",
-    "???",
-)
 
 
 def damaged(data: Data, content: bytes) -> bytes:
@@ -142,7 +80,10 @@ def damaged(data: Data, content: bytes) -> bytes:
 
 
 def reader_target(
-    read: Callable[..., Any], files: Mapping[str, bytes], category: str | None = None
+    read: Callable[..., Any],
+    files: Mapping[str, bytes],
+    category: str | None = None,
+    **params: str,
 ) -> Target:
     """Reads damaged files.
 
@@ -150,6 +91,7 @@ def reader_target(
         read: A reader of `r2rec.data`.
         files: Name -> sound content.
         category: Of Amazon Reviews, whose files may also be packed.
+        params: Further ones of the reader.
     """
 
     def target(data: Data) -> None:
@@ -161,13 +103,18 @@ def reader_target(
                     content = damaged(data, content)
             (FOLDER / name).write_bytes(content)
         try:
-            index(read(FOLDER, category))
+            index(read(FOLDER, category, **params))
         except R2RecError as error:
-            message = str(error)
-            if "\n" in message or len(message) > MAX_MESSAGE:
-                raise AssertionError(message) from error
+            check_line(error)
 
     return target
+
+
+def check_line(error: Exception) -> None:
+    """Raise AssertionError where a message is no line, or a very long one."""
+    message = str(error)
+    if "\n" in message or len(message) > MAX_MESSAGE:
+        raise AssertionError(message) from error
 
 
 def random_text(data: Data) -> str:
@@ -275,13 +222,77 @@ def random_override(data: Data, keys: list[str]) -> str:
     return f"{prefix}{key}={value}"
 
 
+def reply_target(data: Data) -> None:
+    """Reads a damaged reply of an endpoint; whatever it says, no answer costs nothing."""
+    try:
+        completion = read_completion(damaged(data, REPLY))
+    except ValueError as error:
+        check_line(error)
+        return
+    completion.text.encode()
+    for count in (completion.prompt_tokens, completion.completion_tokens):
+        assert 1 <= believed(count, completion.text, 100) <= len(completion.text) * 4 + 100
+
+
+def template_target(data: Data) -> None:
+    """Renders a template made of pieces that mean something, and of random ones."""
+    parts = []
+    while data.remaining_bytes():
+        number = data.ConsumeIntInRange(0, len(TEMPLATE_PIECES) + 2)
+        known = number < len(TEMPLATE_PIECES)
+        parts.append(TEMPLATE_PIECES[number] if known else data.ConsumeUnicodeNoSurrogates(6))
+    file = FOLDER / "mine.j2"
+    file.write_text("".join(parts), encoding="utf-8")
+    try:
+        render_own(str(file), {"case": {"history": ["a", "b"]}, "labels": LABELS})
+    except R2RecError as error:
+        check_line(error)
+
+
+def commands_target() -> Target:
+    """Commands on a run whose files are damaged."""
+    import r2rec
+    from r2rec.base.jobs import imported
+
+    run = str(FOLDER / "runs" / "one")
+    made = r2rec.run([*SMALL, f"artefacts={FOLDER}/store", f"hydra.run.dir={run}"])
+    sound = {name: (made.folder / name).read_bytes() for name in RUN_FILES}
+    calls = (
+        ("runs", "--in", str(FOLDER / "runs")),
+        ("show", run),
+        ("show", run, "--user", "0"),
+        ("show", run, "--json"),
+        ("compare", run),
+        ("compare", run, run, "--every"),
+    )
+
+    def target(data: Data) -> None:
+        for name, content in sound.items():
+            (made.folder / name).write_bytes(damaged(data, content))
+        command, *words = calls[data.ConsumeIntInRange(0, len(calls) - 1)]
+        try:
+            with redirect_stdout(io.StringIO()):
+                imported(COMMANDS[command].run)(words)
+        except R2RecError as error:
+            check_line(error)
+
+    return target
+
+
 TARGETS: dict[str, Callable[[], Target]] = {
     "ml_1m": lambda: reader_target(movielens.read_ml_1m, ML_1M),
     "ml_100k": lambda: reader_target(movielens.read_ml_100k, ML_100K),
+    "movielens": lambda: reader_target(movielens.read_movielens, MOVIELENS),
+    "csv": lambda: reader_target(own.read_csv, CSV, **OWN_NAMES),
+    "events": lambda: reader_target(own.read_csv, EVENTS, **OWN_NAMES),
+    "recbole": lambda: reader_target(own.read_recbole, RECBOLE),
     "amazon": lambda: reader_target(amazon.read_amazon, AMAZON, "Toys"),
     "answer": lambda: answer_target,
     "audit": lambda: audit_target,
     "config": config_target,
+    "reply": lambda: reply_target,
+    "template": lambda: template_target,
+    "commands": commands_target,
 }
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import unicodedata
 from contextlib import suppress
 
 from r2rec.base.provenance import hidden
@@ -10,7 +11,7 @@ from r2rec.base.provenance import hidden
 def say(text: str) -> None:
     """Print a line without secrets, at once; without a console, print nothing from then on."""
     try:
-        print(hidden(text), flush=True)
+        print(harmless(hidden(text)), flush=True)
     except OSError as error:  # a closed pipe, a full disk behind a redirection
         drop_output()
         warn(f"note: cannot write to standard output ({error.strerror}); the run goes on without")
@@ -19,7 +20,19 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """Print a line without secrets to standard error."""
     with suppress(OSError):
-        print(hidden(text), file=sys.stderr, flush=True)
+        print(harmless(hidden(text)), file=sys.stderr, flush=True)
+
+
+def harmless(text: str) -> str:
+    """The text without what steers a terminal: control, format and private characters.
+
+    Line breaks and tabs stay.
+    """
+    kept = []
+    for character in text:
+        steers = unicodedata.category(character).startswith("C") and character not in "\n\t"
+        kept.append("\ufffd" if steers else character)
+    return "".join(kept)
 
 
 def drop_output() -> None:

@@ -1,7 +1,11 @@
 """The one error that a user can cause."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
+
+MAX_REASON = 200  # characters of another library's message
 
 
 class R2RecError(Exception):
@@ -19,6 +23,28 @@ def guess(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def one_line(error: Exception) -> str:
-    """The message of an error on one line."""
-    return " ".join(str(error).split())
+def one_line(error: Exception | str) -> str:
+    """The message of an error on one line, without what steers a terminal."""
+    printable = "".join(c if c.isprintable() else " " for c in str(error))
+    return " ".join(printable.split())
+
+
+@contextmanager
+def read_whole(path: Path, advice: str) -> Iterator[None]:
+    """Tell in one line that a file is not what it was: damaged, or written by somebody else.
+
+    Args:
+        advice: What to do then.
+
+    Raises:
+        R2RecError: The block failed, in whatever way.
+    """
+    try:
+        yield
+    except R2RecError:
+        raise
+    except Exception as error:  # what libraries make of damaged files has no common kind
+        reason = one_line(error)[:MAX_REASON]
+        raise R2RecError(
+            f"{path} cannot be read ({type(error).__name__}: {reason}); {advice}"
+        ) from error

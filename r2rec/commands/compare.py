@@ -1,5 +1,6 @@
 """`r2rec compare RUN [RUN ...]`"""
 
+from r2rec.base.console import harmless
 from r2rec.commands import Parser
 from r2rec.results.load import load
 
@@ -32,4 +33,4 @@ def compare_runs(words: list[str]) -> None:
 
     runs = [load(run) for run in given.runs]
     differences = run_differences(runs, given.method, given.every, given.metric)
-    print(differences.write_json() if given.json else differences_text(differences))
+    print(differences.write_json() if given.json else harmless(differences_text(differences)))

@@ -19,9 +19,11 @@ from r2rec.compat.hydra import (
     run_error,
     share_config_store,
 )
+from r2rec.config import environment
 from r2rec.config.place import CONF
 
 claims.register_resolver()  # also in processes that a launcher starts: they import this module
+environment.register_resolver()
 
 
 def compose(words: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+from r2rec.base.console import harmless
 from r2rec.commands import Parser
 from r2rec.evaluate.names import metric_title
 from r2rec.results.find import ROOT
@@ -47,7 +48,7 @@ def list_runs(words: list[str]) -> None:
     if given.json:
         print(json.dumps([row.plain() for row in rows], indent=2))
     elif rows:
-        print("\n\n".join("\n".join(_block(row)) for row in rows))
+        print(harmless("\n\n".join("\n".join(_block(row)) for row in rows)))
     else:
         print(f"no such run in {given.root}")
 

@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 
+from r2rec.base.console import harmless
 from r2rec.base.errors import R2RecError
 from r2rec.commands import Parser
 from r2rec.report.records import Record
 from r2rec.results.cases import UserCase
 from r2rec.results.load import Run, load
-from r2rec.results.show import PARTS, case_text, harmless, plain
+from r2rec.results.show import PARTS, case_text, plain
 
 MAX_USERS = 10  # whose ids are told
 

@@ -46,6 +46,11 @@ JOB_ERROR = re.compile(r"^error: (.*)$", re.MULTILINE)
 UNKNOWN_MEMBER = re.compile(
     r"(?:In '[^']*': )?(Could not find '\S+/(\w+)'); Available options in '[^']*':; (.*)"
 )
+# "R2RecError raised while resolving interpolation: name cannot be ...; full_key: name"
+REFUSED_VALUE = re.compile(
+    r"(?:\w+ raised while resolving interpolation: )*R2RecError raised while resolving "
+    r"interpolation: (.*?)(; full_key: .*)?$"
+)
 # "full_key: baseline.endpoint ... reference_type=Optional[Endpoint]"
 NULL_GROUP = re.compile(r"full_key: (\S+)\s+reference_type=Optional")
 # An override that sets a group to a value: "dataset=null", "baseline@fusion=3"
@@ -73,6 +78,9 @@ def composition_error(error: Exception) -> str | None:
         name = text.partition("=")[0]
         return f"cannot read the override {text}: put the value in quotes, e.g. \"{name}='...'\""
     line = _joined(error)
+    refused = REFUSED_VALUE.match(line)
+    if refused:
+        return refused[1]
     no_member = UNKNOWN_MEMBER.fullmatch(line)
     if no_member and not MISSING_PLUGIN.search(line):
         found, name, known = no_member.groups()

@@ -88,6 +88,9 @@ class Evaluation:
     references: dict[str, str] = field(default_factory=dict)  # name -> scorer, shown in every table
     # what reports show: hr@K, ndcg@K, mrr; intervals and differences are those of the first one
     metrics: list[str] = field(default_factory=lambda: list(METRICS))
+    # pairs of methods, e.g. [[r2rec, gru4rec]]: Holm's correction is over these, and whatever else
+    # is compared is called exploratory; empty: all comparisons on a data set are one family
+    compare: list[Any] = field(default_factory=list, metadata={"in_key": False})
     resamples: int = 1000  # bootstrap resamples over users
     validation_users: int = 200  # users whose validation positives set the weight of a fusion
 

@@ -91,6 +91,7 @@ EDITIONS = {  # by number of ratings
     100_836: "latest-small",
 }
 COLUMNS = ("user", "item", "rating", "timestamp")
+MAX_SHOWN = 300  # characters of the names of columns that a message shows
 
 
 def read_movielens(root: Path, category: str | None = None) -> Raw:
@@ -182,8 +183,9 @@ def _named(path: Path, rows: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataF
     names = {"user": "userId", "item": "movieId"}
     written = [names.get(column, column) for column in columns]
     if rows.columns != written:
+        there = ", ".join(rows.columns)[:MAX_SHOWN]
         raise R2RecError(
-            f"{path} is not a file of MovieLens: its columns are {', '.join(rows.columns)}, not "
+            f"{path} is not a file of MovieLens: its columns are {there}, not "
             f"{', '.join(written)}; dataset=csv reads other tables"
         )
     return rows.select(pl.col(old).alias(new) for old, new in zip(written, columns, strict=True))

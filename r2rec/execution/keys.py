@@ -17,7 +17,7 @@ from r2rec.base.provenance import git_revision
 from r2rec.base.store import Artefact
 from r2rec.config import Endpoint, Model, Prompt, TinySpec
 from r2rec.config.slices import UnpackSlice
-from r2rec.prompts.render import own_template_files
+from r2rec.prompts.own_templates import own_template_files
 
 FOLDER = "(folder)"  # stands for the name of a local folder
 

@@ -9,6 +9,13 @@ from r2rec.config.slices import Arm
 from r2rec.pipeline import STAGES
 from r2rec.train.card import about
 
+# Methods of the paper that ask a closed model -> the model that they stand for.
+PAPERS_MODELS = {
+    "gpt_4o_mini": "gpt-4o-mini",
+    "chatrec": "gpt-4o-mini",
+    "o4_mini": "o4-mini",
+}
+
 
 def stage(name: str) -> Stage:
     """The row of the pipeline with this name."""
@@ -84,7 +91,7 @@ def _baseline(config: Config) -> Arm:
     adapter = "fit" if baseline.fit else None
     variant = ""
     if baseline.endpoint:
-        variant = _zero_shot(baseline.endpoint)
+        variant = _zero_shot(baseline.endpoint, PAPERS_MODELS.get(baseline.name))
     if baseline.adapt and config.model.adapter:
         adapter = None
         variant = _origin(config.model.adapter)
@@ -107,8 +114,7 @@ def _untrained(config: Config) -> Arm:
     """The model as it is given: bare, with an adapter from elsewhere, or behind a server."""
     server = config.generation.endpoint
     if server:
-        where = _zero_shot(server).removeprefix("zero-shot, ")
-        return Arm("backbone", f"{server.model}, {where}")
+        return Arm("backbone", ", ".join([server.model, *_host(server)]))
     if config.model.adapter:
         return Arm("adapter", _origin(config.model.adapter))
     return Arm("backbone", "base")
@@ -121,11 +127,23 @@ def _trained_by_rewards(config: Config) -> Arm:
     return Arm(f"{trainer.method} without SFT", trainer.name, adapter=trainer.name)
 
 
-def _zero_shot(endpoint: Endpoint) -> str:
-    """Who answered: figures of another server are not the named model's."""
+def _zero_shot(endpoint: Endpoint, known: str | None) -> str:
+    """Who answered: figures of another model or server are not the named one's.
+
+    Args:
+        known: What the name of the model begins with where a row need not tell it.
+    """
+    words = ["zero-shot"]
+    if known is None or not endpoint.model.startswith(known):
+        words.append(endpoint.model)
+    return ", ".join(words + _host(endpoint))
+
+
+def _host(endpoint: Endpoint) -> list[str]:
+    """The server that is asked; nothing for OpenAI's own."""
     address = urlsplit(endpoint.base_url or "").netloc
     host = address.rpartition("@")[2]  # without a user and a password
-    return f"zero-shot, {host}" if host else "zero-shot"
+    return [host] if host else []
 
 
 def _origin(adapter: str) -> str:

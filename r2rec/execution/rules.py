@@ -15,6 +15,7 @@ from r2rec.base.tracking import TRACKERS
 from r2rec.config import Config, Dataset, Generation
 from r2rec.evaluate.names import metric_mistakes
 from r2rec.execution import own_folders
+from r2rec.execution.compare_rules import compare_rules
 from r2rec.execution.hardware_rules import hardware_rules
 from r2rec.execution.leaf_rules import leaf_rules
 from r2rec.execution.methods import fitted_counters, reads_cases
@@ -370,4 +371,5 @@ RULES: tuple[Callable[[Config], Rules], ...] = (
     witness_rules,
     template_rules,
     trial_rules,
+    compare_rules,
 )

@@ -5,7 +5,6 @@ What they return there must be what their contract says. Functions of this packa
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,10 +38,9 @@ def trial_rules(config: Config) -> Iterator[str]:
 
 def template_rules(config: Config) -> Iterator[str]:
     """What is wrong with a prompt template of one's own."""
-    from jinja2 import TemplateError, TemplateSyntaxError
-
     from r2rec.execution import specimen
-    from r2rec.prompts.render import own_template_files, render_prompt
+    from r2rec.prompts.own_templates import own_template_files
+    from r2rec.prompts.render import render_prompt
 
     file = config.prompt.template
     if file is None:
@@ -55,11 +53,8 @@ def template_rules(config: Config) -> Iterator[str]:
     try:
         own_template_files(file)
         text = render_prompt(case, config.prompt, config.dataset.words)
-    except TemplateSyntaxError as error:
-        yield f"{name} cannot be read: {error.filename}:{error.lineno}: {error.message}"
-        return
-    except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        yield f"{name} cannot be rendered: {template_line(error, file)}{kind_and_reason(error)}"
+    except R2RecError as error:
+        yield str(error)
         return
     missing = [item.title for item in case.candidates if item.title not in text]
     if missing:
@@ -67,14 +62,6 @@ def template_rules(config: Config) -> Iterator[str]:
             f"{name} does not show all candidates: case.candidates are the texts, labels[0] is "
             "the label of the first"
         )
-
-
-def template_line(error: Exception, file: str) -> str:
-    """ "FILE:LINE: " where an error came up in a template; "" where that is unknown."""
-    for frame in reversed(extract_tb(error.__traceback__)):
-        if Path(frame.filename).resolve().parent == Path(file).resolve().parent:
-            return f"{frame.filename}:{frame.lineno}: "
-    return ""
 
 
 def _tried(leaf: Leaf, attempt: "Trial", config: Config) -> Iterator[str]:

@@ -3,7 +3,8 @@
 from functools import lru_cache
 from typing import Any
 
-from r2rec.base.errors import R2RecError
+from r2rec.base.errors import R2RecError, one_line
+from r2rec.base.limits import TEXT, OutOfBoundsError, limited
 from r2rec.prompts.answer import render_completion
 from r2rec.prompts.dialects import CLOSE, OPEN, TAGS, Dialect, dialect_of
 
@@ -37,24 +38,28 @@ def templated(tokenizer: Any, messages: Messages, reasoning: bool, *, begin: boo
         begin: End where the model's turn begins.
 
     Raises:
-        R2RecError: The template refuses the conversation.
+        R2RecError: The template refuses the conversation, or takes more than `base.limits` allows.
     """
     template = tokenizer.chat_template
     if "strftime_now" in template and isinstance(template, str):
         template = TODAY + template
     try:
-        text: str = tokenizer.apply_chat_template(
-            messages,
-            chat_template=template if isinstance(template, str) else None,
-            tokenize=False,
-            add_generation_prompt=begin,
-            enable_thinking=reasoning,
-        )
+        with limited():
+            text: str = tokenizer.apply_chat_template(
+                messages,
+                chat_template=template if isinstance(template, str) else None,
+                tokenize=False,
+                add_generation_prompt=begin,
+                enable_thinking=reasoning,
+            )
+        if len(text) > TEXT:
+            raise OutOfBoundsError(f"it makes a text of more than {TEXT:,} characters")
     except Exception as error:  # a template is a program of others
-        if len(messages) > 1 and messages[0]["role"] == "system":
+        has_system = len(messages) > 1 and messages[0]["role"] == "system"
+        if has_system and not isinstance(error, OutOfBoundsError):
             return templated(tokenizer, _without_system(messages), reasoning, begin=begin)
         roles = ", ".join(message["role"] for message in messages)
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)[:200]
         raise R2RecError(
             f"the model's chat template refuses a conversation ({roles}): {reason}; "
             "name another template with model.chat_template=FILE"

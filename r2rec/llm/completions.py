@@ -5,14 +5,14 @@ import math
 from typing import Any, NamedTuple
 
 BYTES_PER_TOKEN = 3  # of UTF-8, at least: where tokens are estimated, costs come out too high
-MAX_TOKENS = 10**9  # a larger count is no count
+MOST_BYTES_PER_TOKEN = 16  # of a text on average: a lower count is no count
 
 
 class Completion(NamedTuple):
     """A chat completion."""
 
     text: str  # without lone surrogates, which no file could store
-    prompt_tokens: int | None  # None: the server gives no usable count
+    prompt_tokens: int | None  # as the server counts; None: not a positive whole number
     completion_tokens: int | None
 
 
@@ -49,13 +49,25 @@ def estimated_tokens(text: str) -> int:
     return max(1, math.ceil(len(text.encode(errors="replace")) / BYTES_PER_TOKEN))
 
 
+def believed(count: int | None, text: str, unseen: int) -> int:
+    """A server's count of the tokens of a text, or our estimate where it cannot be true.
+
+    Args:
+        unseen: Tokens that there may be beside the text.
+    """
+    size = len(text.encode(errors="replace"))
+    if count is not None and size / MOST_BYTES_PER_TOKEN <= count <= size + unseen:
+        return count
+    return estimated_tokens(text)
+
+
 def _token_count(usage: Any, name: str) -> int | None:
-    """A positive count; None for anything else that a server may send."""
+    """A whole number from 1 on; None for anything else that a server may send."""
     if not isinstance(usage, dict):
         return None
     count = usage.get(name)
     if isinstance(count, bool) or not isinstance(count, int | float):
         return None
-    if not 1 <= count <= MAX_TOKENS:
+    if not 1 <= count < math.inf or count != int(count):
         return None
     return int(count)

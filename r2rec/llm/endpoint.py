@@ -12,19 +12,22 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from r2rec.base.errors import R2RecError
+from r2rec.base.errors import R2RecError, one_line
 from r2rec.base.provenance import hidden
 from r2rec.config import Endpoint
 from r2rec.llm import ledger
 from r2rec.llm.chat import Messages
-from r2rec.llm.completions import estimated_tokens, read_completion
+from r2rec.llm.completions import believed, estimated_tokens, read_completion
 from r2rec.llm.responses import Answer as Answer
 from r2rec.llm.responses import Body, address, read_answer, request_body, write_answer
 from r2rec.llm.transport import bounded_client
 
 LOCK_POLL_SECONDS = 0.1
 DEFAULT_MAX_TOKENS = 4096  # what an answer is taken to have at most, where options set no limit
+TEMPLATE_TOKENS = 10_000  # at most, which a server puts around a prompt: its chat template, rules
 MAX_ERROR_CHARACTERS = 300
+READ_CHARACTERS = 2**16  # of an error, which may be megabytes: others wait while it is read
+LONGEST_SECRET = 2**12  # characters
 MIN_KEY_CHARACTERS = 8  # a shorter key is a dummy for a local server, and may be any word
 
 
@@ -176,12 +179,9 @@ class _Asking:
             completion = read_completion(reply.http_response.content)
         except (openai.OpenAIError, ValueError, TypeError) as error:
             raise R2RecError(self._in_one_line(error)) from None
-        prompt_tokens = completion.prompt_tokens
-        if prompt_tokens is None:
-            prompt_tokens = _prompt_tokens(body)
-        completion_tokens = completion.completion_tokens
-        if completion_tokens is None:
-            completion_tokens = estimated_tokens(completion.text)
+        prompt_tokens = believed(completion.prompt_tokens, _prompt(body), TEMPLATE_TOKENS)
+        hidden_tokens = _max_tokens(body)  # of a thought that the server keeps to itself
+        completion_tokens = believed(completion.completion_tokens, completion.text, hidden_tokens)
         return Answer(
             self._without_key(completion.text),
             prompt_tokens,
@@ -197,8 +197,7 @@ class _Asking:
 
     def _highest_cost(self, body: Body) -> float:
         """What an answer may cost at most, in US dollars."""
-        limit = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_MAX_TOKENS
-        return self._cost(_prompt_tokens(body), limit)
+        return self._cost(estimated_tokens(_prompt(body)), _max_tokens(body))
 
     def _without_key(self, text: str) -> str:
         """A text of the server without our key, and without whatever else looks like a secret."""
@@ -208,9 +207,11 @@ class _Asking:
 
     def _in_one_line(self, error: Exception) -> str:
         """What went wrong, where, and how often: printable, and without the key."""
-        reason = self._without_key(_reason(error))
-        printable = "".join(c if c.isprintable() else " " for c in reason)
-        line = " ".join(printable.split())[:MAX_ERROR_CHARACTERS]
+        whole = _reason(error)
+        reason = self._without_key(whole[:READ_CHARACTERS])
+        if len(whole) > READ_CHARACTERS:
+            reason = reason[:-LONGEST_SECRET]  # the cut may have left the beginning of a key
+        line = one_line(reason)[:MAX_ERROR_CHARACTERS]
         where = self.endpoint.base_url or "OpenAI"
         text = f"{self.endpoint.model} at {where}: {line}"
         tries = _tries(error)
@@ -219,9 +220,15 @@ class _Asking:
         return hidden(text)
 
 
-def _prompt_tokens(body: Body) -> int:
-    """An estimate: rather too high than too low."""
-    return estimated_tokens("".join(message["content"] for message in body["messages"]))
+def _prompt(body: Body) -> str:
+    """The texts of a conversation, for its tokens to be counted."""
+    return "".join(message["content"] for message in body["messages"])
+
+
+def _max_tokens(body: Body) -> int:
+    """How many tokens an answer may have."""
+    limit = body.get("max_completion_tokens") or body.get("max_tokens")
+    return limit if isinstance(limit, int) and limit > 0 else DEFAULT_MAX_TOKENS
 
 
 def _reason(error: Exception) -> str:

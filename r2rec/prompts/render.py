@@ -5,19 +5,11 @@ import unicodedata
 from functools import cache, lru_cache
 from pathlib import Path
 
-from jinja2 import (
-    BaseLoader,
-    ChoiceLoader,
-    Environment,
-    FileSystemLoader,
-    PackageLoader,
-    StrictUndefined,
-    Template,
-    meta,
-)
+from jinja2 import Environment, PackageLoader
 
 from r2rec.config import Prompt, Words
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
+from r2rec.prompts.own_templates import OPTIONS, render_own
 
 TITLE_LENGTH = 80
 """Characters of a title that are shown unless a prompt says otherwise; longer ones are cut."""
@@ -130,8 +122,14 @@ def render_template(name: str, **values: object) -> str:
 
     Args:
         name: A template of this package, or the file of a user's own.
+
+    Raises:
+        R2RecError: A user's own cannot be rendered.
     """
-    return _template(name).render(**values).rstrip()
+    file = Path(name)
+    if file.name != name or file.suffix:
+        return render_own(name, values).rstrip()
+    return _environment().get_template(f"{name}{SUFFIX}").render(**values).rstrip()
 
 
 def _shown_ranking(case: RankingCase, length: int) -> dict[str, object]:
@@ -208,43 +206,6 @@ def _shown_chain(chain: Chain, length: int) -> dict[str, str | None]:
     return shown
 
 
-def own_template_files(path: str) -> list[Path]:
-    """A user's template, and those beside it that it includes or extends, directly or not.
-
-    Raises:
-        jinja2.TemplateError: One of them cannot be read as a template, or is missing.
-    """
-    environment = _environment(Path(path).parent)
-    found: dict[Path, None] = {}
-    waiting = [Path(path).name]
-    while waiting:
-        name = waiting.pop()
-        assert environment.loader is not None
-        source, file, _ = environment.loader.get_source(environment, name)
-        is_own = Path(str(file)).parent.resolve() == Path(path).parent.resolve()
-        if is_own and Path(str(file)) not in found:
-            found[Path(str(file))] = None
-            referenced = meta.find_referenced_templates(environment.parse(source, name, file))
-            waiting += [other for other in referenced if other]
-    return sorted(found)
-
-
-def _template(name: str) -> Template:
-    """A template; a user's own is read again where its file has changed."""
-    file = Path(name)
-    if file.name == name and not file.suffix:
-        return _environment(None).get_template(f"{name}{SUFFIX}")
-    return _environment(file.parent).get_template(file.name)
-
-
 @cache
-def _environment(own: Path | None) -> Environment:
-    """Where templates are found: in a user's own folder first, then in this package."""
-    loaders: list[BaseLoader] = [FileSystemLoader(own)] if own else []
-    return Environment(
-        loader=ChoiceLoader([*loaders, PackageLoader("r2rec.prompts")]),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # plain text for a model, not HTML; `clean` is the guard
-    )
+def _environment() -> Environment:
+    return Environment(loader=PackageLoader("r2rec.prompts"), **OPTIONS)

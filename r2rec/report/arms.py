@@ -1,16 +1,17 @@
 """The arms of a sweep: one entry per method, setting and seed, collected from its jobs."""
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
+from r2rec.base.errors import read_whole
+from r2rec.base.store import MANIFEST
 from r2rec.report.folders import files_of_jobs, stages_of
 from r2rec.report.labels import Choices, labels
 from r2rec.report.measured import all_measured
-from r2rec.report.records import Record, arm_of
+from r2rec.report.records import Record, arm_of, read_records
 
 
 class JoinedArm(NamedTuple):
@@ -66,7 +67,7 @@ def _arms_of_jobs(jobs: Sequence[Path]) -> list[JoinedArm]:
     arms = []
     for job, label in zip(jobs, job_labels, strict=True):
         keys = _ranking_keys(job)
-        for record in json.loads((job / "metrics.json").read_text()):
+        for record in read_records(job / "metrics.json"):
             arm = JoinedArm(
                 record=record,
                 rankings=job / "rankings.parquet",
@@ -83,16 +84,17 @@ def _config(job: Path) -> Choices:
     file = job / "config.yaml"
     if not file.exists():
         return {}
-    config: Choices = yaml.safe_load(file.read_text())
-    return config
+    with read_whole(file, "run that job again"):
+        return dict(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 def _ranking_keys(job: Path) -> dict[str, str]:
     """Method -> key of the artefact of its rankings."""
     rank = stages_of(job).get("rank", {})
     keys = {}
-    for method, record in rank.get("arms", {}).items():
-        keys[method] = record["key"]
+    with read_whole(job / MANIFEST, "run that job again"):
+        for method, record in rank.get("arms", {}).items():
+            keys[method] = record["key"]
     return keys
 
 

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import polars as pl
 
+from r2rec.evaluate.declared import Declared
 from r2rec.evaluate.metrics import by_chance
 from r2rec.report.arms import JoinedArm
 from r2rec.report.compare import (
+    EXPLORATORY,
     SIGNIFICANCE,
     Scores,
     Setting,
@@ -26,6 +28,7 @@ class Lead(NamedTuple):
     ci95: tuple[float, float]
     p_holm: float
     detectable: float | None  # the least difference that would show; None: there is no spread
+    kind: str = ""  # "declared" or "exploratory", where comparisons were declared
 
     @property
     def sure(self) -> bool:
@@ -81,8 +84,11 @@ class Findings(NamedTuple):
         return {contest.dataset: contest.chance[self.metrics[0]] for contest in self.contests}
 
 
-def findings(arms: Sequence[JoinedArm]) -> Findings:
+def findings(arms: Sequence[JoinedArm], declared: Declared = ()) -> Findings:
     """Compare the arms of a run or a sweep in all metrics that it shows.
+
+    Args:
+        declared: Comparisons that were asked for before.
 
     Raises:
         R2RecError: A job's rankings and its metrics.json disagree.
@@ -93,7 +99,9 @@ def findings(arms: Sequence[JoinedArm]) -> Findings:
     for row in over_seeds(records):
         rows.setdefault(arm_of(row), row)
     scores = {metric: scores_by_setting(arms, metric) for metric in metrics}
-    differences = {metric: paired_differences(scores[metric], metric) for metric in metrics}
+    differences = {}
+    for metric in metrics:
+        differences[metric] = paired_differences(scores[metric], metric, declared=declared)
     main = metrics[0]
     contests = []
     for dataset in dict.fromkeys(record["dataset"] for record in records):
@@ -151,14 +159,16 @@ def _lead(
     compared = paired_differences(scores, metric, [(other, best)])
     if not compared:
         return None
+    declared = any(row["kind"] for row in differences)
     n_pairs = max(len(scores) * (len(scores) - 1) // 2, len(pairs_to_compare(scores)))
     lead = _lead_of(compared[0])
-    return lead._replace(p_holm=min(1.0, lead.p_holm * n_pairs))
+    kind = EXPLORATORY if declared else ""
+    return lead._replace(p_holm=min(1.0, lead.p_holm * n_pairs), kind=kind)
 
 
 def _lead_of(row: Row) -> Lead:
     low, high = row["ci95"]
-    return Lead(row["difference"], (low, high), row["p_holm"], row["detectable"])
+    return Lead(row["difference"], (low, high), row["p_holm"], row["detectable"], row["kind"])
 
 
 def _turned(row: Row) -> Row:

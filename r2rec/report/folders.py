@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from r2rec.base.errors import read_whole
 from r2rec.base.store import MANIFEST
 
 StageRecord = Mapping[str, Any]  # of a manifest: key, path, seconds, facts
@@ -24,12 +25,13 @@ def stages_of(job: Path) -> dict[str, StageRecord]:
     manifest = job / MANIFEST
     if not manifest.exists():
         return {}
-    stages = json.loads(manifest.read_text(encoding="utf-8"))["stages"]
-    for record in stages.values():
-        for part in (record, *record.get("arms", {}).values()):
-            if "path" in part:
-                part["path"] = str(_located(Path(part["path"]), job))
-    found: dict[str, StageRecord] = stages
+    with read_whole(manifest, "run that job again"):
+        stages = json.loads(manifest.read_text(encoding="utf-8"))["stages"]
+        for record in stages.values():
+            for part in (record, *record.get("arms", {}).values()):
+                if "path" in part:
+                    part["path"] = str(_located(Path(part["path"]), job))
+        found: dict[str, StageRecord] = stages
     return found
 
 

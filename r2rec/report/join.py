@@ -20,6 +20,7 @@ from r2rec.compat.hydra import override_key, swept
 _claims = ExitStack()  # of this process's sweep; a claim cannot be pickled with a callback
 
 if TYPE_CHECKING:
+    from r2rec.evaluate.declared import Declared
     from r2rec.report.findings import Findings
     from r2rec.report.records import Record
 
@@ -129,6 +130,7 @@ def join(folder: Path) -> list[dict[str, Any]]:
         R2RecError: A job's rankings and its metrics.json disagree.
     """
     from r2rec.base.files import write_json
+    from r2rec.evaluate.declared import declared_by
     from r2rec.report import compare
     from r2rec.report.arms import collected_arms
     from r2rec.report.curves import draw_reward_curves
@@ -145,7 +147,8 @@ def join(folder: Path) -> list[dict[str, Any]]:
     tables = folder / "tables"
     write_tables(records, tables)
 
-    found = findings(arms)
+    declared = declared_by(dict.fromkeys(arm.rankings.parent for arm in arms))
+    found = findings(arms, declared)
     variations = compare.variations(compare.scores_by_setting(arms, found.metrics[0]))
     _write_differences(found, tables)
     write_json(tables / "variation.json", variations)
@@ -166,7 +169,7 @@ def join(folder: Path) -> list[dict[str, Any]]:
         jobs=by_seed,
         work=work,
     )
-    _print_summary(folder, records, found, work)
+    _print_summary(folder, records, found, work, declared)
     return records
 
 
@@ -180,14 +183,20 @@ def _write_differences(found: "Findings", tables: Path) -> None:
     write_json(tables / "differences.json", found.main)
 
 
-def _print_summary(folder: Path, records: "Sequence[Record]", found: "Findings", work: str) -> None:
+def _print_summary(
+    folder: Path,
+    records: "Sequence[Record]",
+    found: "Findings",
+    work: str,
+    declared: "Declared",
+) -> None:
     from r2rec.report.compare import significant_text
     from r2rec.report.tables import results_table
     from r2rec.report.verdict import verdict_text
 
     lines = ["", results_table(records), ""]
     if found.main:
-        lines.append(significant_text(found.main))
+        lines.append(significant_text(found.main, declared))
     if work:
         lines.append(work)
     lines += [str(folder), f"page: {folder / 'report.html'}"]

@@ -8,6 +8,7 @@ import polars as pl
 from r2rec.evaluate.metrics import positive_ranks
 from r2rec.prompts.answer import split_thought
 from r2rec.prompts.cases import RankingCase
+from r2rec.report.numbers import valid_interval
 from r2rec.report.records import THOUGHT_METRICS, Record, Row
 from r2rec.thoughts.judged import Judgement, judged
 
@@ -80,9 +81,16 @@ def judged_cells(records: Sequence[Record]) -> list[Row]:
         if record.get("claims_right") is None:
             continue
         about: dict[str, Any] = {"method": record["method"], "variant": record["variant"]}
-        rows.append(about | {name: _share(record.get(name)) for name in THOUGHT_METRICS})
+        users = record["fewest_users"]
+        for name in THOUGHT_METRICS:
+            about[name] = _share(record.get(name), users if name in KINDS else None)
+        rows.append(about)
     return rows
 
 
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+def _share(value: float | None, users: int | None) -> str:
+    """A share, with its 95% interval where it is one of users."""
+    if value is None:
+        return "–"
+    share = f"{value:.1%}"
+    return f"{share} ({valid_interval(value, users)})" if users else share

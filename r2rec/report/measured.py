@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from r2rec.base.errors import R2RecError
+from r2rec.base.errors import R2RecError, read_whole
 from r2rec.evaluate.metrics import per_user, summarise
 from r2rec.evaluate.names import METRICS
 from r2rec.report.records import Record, Row, shown_metrics
@@ -27,7 +27,8 @@ def measured(record: Record, rankings: Path, names: Sequence[str]) -> Row:
         return row
     if not rankings.exists():
         raise R2RecError(f"{rankings} is gone, and {', '.join(names)} are computed from it")
-    table = pl.read_parquet(rankings).filter(pl.col("method") == record["method"])
+    with read_whole(rankings, "run that job again"):
+        table = pl.read_parquet(rankings).filter(pl.col("method") == record["method"])
     computed = summarise(
         per_user(table, names),
         method=record["method"],

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from r2rec.evaluate.names import metric_title
-from r2rec.report.compare import SIGNIFICANCE
+from r2rec.report.compare import SIGNIFICANCE, kind_text
 from r2rec.report.findings import Contest, Findings
 from r2rec.report.numbers import interval, p_is, p_value, signed, value_text
 from r2rec.report.records import Record, Row
@@ -71,6 +71,7 @@ def difference_cells(row: Record) -> Row:
         "detectable": value_text(row["detectable"]),
         "pairs": f"{row['pairs']:,}",
         "seeds": row["seeds"],
+        "kind": row.get("kind", ""),
     }
 
 
@@ -94,6 +95,6 @@ def _bar(metric: str, row: Record) -> SplitBar:
         same=row["pairs"] - row["gained"] - row["lost"],
         difference=signed(row["difference"]),
         interval=interval(row["ci95"]),
-        p=p_is(row["p_holm"]),
+        p=f"{p_is(row['p_holm'])}{kind_text(row)}",
         sure=row["p_holm"] < SIGNIFICANCE,
     )

@@ -6,11 +6,14 @@ at once (see `FOOTNOTE`).
 """
 
 import csv
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from r2rec.base.errors import read_whole
 from r2rec.evaluate import names
 from r2rec.evaluate.names import metric_title, with_paper
 
@@ -33,6 +36,36 @@ FOOTNOTE = (
     "HR@1 + (HR@3 - HR@1)/log2(3): at least one of the three figures is wrong."
 )
 PUBLISHED = Path(__file__).parent / "published.csv"
+
+
+def read_records(path: Path) -> list[Row]:
+    """The records of a metrics.json.
+
+    Raises:
+        R2RecError: It cannot be read, or holds no such records.
+    """
+    with read_whole(path, "run that job again"):
+        records: list[Row] = json.loads(path.read_text(encoding="utf-8"))
+        for record in records:
+            _check(record)
+    return records
+
+
+def _check(record: Record) -> None:
+    """Raise an error where a record lacks something, or has it in another form."""
+    for name in ARM_KEYS:
+        if not isinstance(record[name], str):
+            raise TypeError(f"{name} is no text")
+    numbers = [record["seed"], record["n_users"], record["valid_ratio"]]
+    for name in with_paper(record.get("metrics", METRICS)):
+        names.metric_of(name)
+        low, high = record["ci95"][name]
+        numbers += [record[name], low, high]
+    numbers += [record[name] for name in THOUGHT_METRICS if record.get(name) is not None]
+    if not all(isinstance(number, int | float) and isfinite(number) for number in numbers):
+        raise TypeError("a number is missing")
+    if not isinstance(record["n_users"], int) or not 0 <= record["valid_ratio"] <= 1:
+        raise ValueError("users or valid answers cannot be counted")
 
 
 def shown_metrics(records: Iterable[Record]) -> list[str]:

@@ -11,6 +11,7 @@ from r2rec.base.jobs import TRAIN_ON, Finished
 from r2rec.config import Config
 from r2rec.config.slices import Arm
 from r2rec.data.split import evaluated
+from r2rec.evaluate.declared import Declared
 from r2rec.evaluate.leakage import check_leakage
 from r2rec.evaluate.metrics import per_user, summarise
 from r2rec.evaluate.rankings import read_rankings
@@ -74,7 +75,7 @@ def write_report(
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
     diagnosed = _diagnosis(config, finished, folder)
-    found = findings(_arms(records, folder))
+    found = findings(_arms(records, folder), _declared(config))
     figures = {forest_caption(records): forest(records, plots, found.chance())}
     figures |= training_curves(finished, plots)
     figures |= diagnosed.figures
@@ -93,7 +94,7 @@ def write_report(
         cost=cost(finished),
     )
 
-    differences = significant_text(found.main)
+    differences = significant_text(found.main, _declared(config))
     parts = [
         "\n".join(filter(None, [results_table(records), differences])),
         diagnosed.text,
@@ -102,6 +103,10 @@ def write_report(
         verdict_text(found),
     ]
     return Written(records, "\n\n".join(filter(None, parts)), run_verdict(found))
+
+
+def _declared(config: Config) -> Declared:
+    return [(str(one), str(other)) for one, other in config.evaluation.compare]
 
 
 def _leakage(finished: Sequence[Finished], inputs: Mapping[str, Path]) -> str:

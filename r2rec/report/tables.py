@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from r2rec.evaluate.names import metric_title
 from r2rec.report.fitting import fitted
+from r2rec.report.numbers import valid_interval
 from r2rec.report.records import (
     DAGGER,
     FOOTNOTE,
@@ -53,7 +54,7 @@ class Section(NamedTuple):
 
 def results_table(records: Sequence[Record]) -> str:
     """Text for the terminal, one row per arm; the main metric with its 95% interval."""
-    section = _results(records)
+    section = _results(records, every_interval=False)
     texts = sum(name in TEXT_COLUMNS for name in section.header)
     return fitted([section.header, *section.rows], texts)
 
@@ -89,7 +90,7 @@ def csv_text(rows: Sequence[Sequence[str]]) -> str:
 
 def _sections(records: Sequence[Record]) -> list[Section]:
     """Our results, then the paper's figures on each of our data sets that it uses."""
-    sections = [_results(records)]
+    sections = [_results(records, every_interval=True)]
     for dataset in dict.fromkeys(record["dataset"] for record in records):
         published = published_rows(dataset)
         if published:
@@ -97,8 +98,12 @@ def _sections(records: Sequence[Record]) -> list[Section]:
     return sections
 
 
-def _results(records: Sequence[Record]) -> Section:
-    """Columns `trained on` and `seeds` are there only where they tell rows apart."""
+def _results(records: Sequence[Record], every_interval: bool) -> Section:
+    """Columns `trained on` and `seeds` are there only where they tell rows apart.
+
+    Args:
+        every_interval: Of all figures, not of the main metric alone.
+    """
     rows = over_seeds(records)
     main, *others = shown_metrics(records)
     with_source = any(trained_elsewhere(row) for row in rows)
@@ -117,13 +122,21 @@ def _results(records: Sequence[Record]) -> Section:
             line.append(row["train_dataset"])
         if with_seeds:
             line.append(str(row["seeds"]))
-        low, high = row["ci95"][main]
         line.append(row["users"])
-        line.append(f"{row[main]:.3f} [{low:.3f}, {high:.3f}]")
-        line += [f"{row[name]:.3f}" for name in others]
-        line.append(f"{row['valid_ratio']:.1%}")
-        cells.append(line)
+        valid = f"{row['valid_ratio']:.1%}"
+        if every_interval:
+            line += [_with_interval(row, name) for name in (main, *others)]
+            valid += f" [{valid_interval(row['valid_ratio'], row['fewest_users'])}]"
+        else:
+            line.append(_with_interval(row, main))
+            line += [f"{row[name]:.3f}" for name in others]
+        cells.append([*line, valid])
     return Section("Results", header, cells)
+
+
+def _with_interval(row: Record, metric: str) -> str:
+    low, high = row["ci95"][metric]
+    return f"{row[metric]:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _published(dataset: str, published: Sequence[Record]) -> Section:

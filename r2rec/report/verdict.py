@@ -92,6 +92,8 @@ def _level(level: Sequence[Standing], names: Names) -> str:
         lead = standing.behind
         assert lead is not None
         about = f"{signed(-lead.difference)}, {p_is(lead.p_holm)}"
+        if lead.kind:
+            about += f", {lead.kind}"
         if lead.difference == 0:
             about = "a tie"
         told.append(f"{names[standing.setting]} ({about})")
@@ -148,7 +150,8 @@ def _limits(contest: Contest) -> str:
 
 
 def _chance_of(lead: Lead) -> str:
-    return f"95% interval {interval(lead.ci95)}, {p_is(lead.p_holm)} by Holm"
+    kind = f", {lead.kind}" if lead.kind else ""
+    return f"95% interval {interval(lead.ci95)}, {p_is(lead.p_holm)} by Holm{kind}"
 
 
 def _plural(word: str, count: str) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from r2rec.base.errors import R2RecError
+from r2rec.evaluate.declared import declared_by
 from r2rec.evaluate.names import check_metrics, metric_title
 from r2rec.report.arms import JoinedArm, joined_arms
 from r2rec.report.compare import (
@@ -36,6 +37,7 @@ SCHEMA = {
     "p_holm": pl.Float64,
     "effect": pl.Float64,
     "detectable": pl.Float64,
+    "kind": pl.String,
 }
 
 
@@ -63,7 +65,8 @@ def run_differences(
     metric = metric or main_metric(arms)
     scores = scores_by_setting(arms, metric)
     pairs = _wanted(scores, _runs_of(arms, folders), every)
-    rows = paired_differences(scores, metric, pairs)
+    declared = declared_by(job for jobs in folders for job in jobs)
+    rows = paired_differences(scores, metric, pairs, declared)
     if not rows:
         raise R2RecError(_nothing(scores, runs))
     flat = [row | dict(zip(("low", "high"), row["ci95"], strict=True)) for row in rows]
@@ -78,6 +81,8 @@ def differences_text(differences: pl.DataFrame) -> str:
     ).items():
         metric = metric_title(rows["metric"][0])
         cells = [["minus", metric, "95% interval", "p", "Holm", "found from", "pairs"]]
+        if rows["kind"][0]:
+            cells[0].append("asked")
         for row in rows.iter_rows(named=True):
             detectable = "" if row["detectable"] is None else f"{row['detectable']:.3f}"
             mark = " *" if row["p_holm"] < SIGNIFICANCE else ""
@@ -90,6 +95,8 @@ def differences_text(differences: pl.DataFrame) -> str:
                 detectable,
                 f"{row['pairs']:,}",
             ]
+            if row["kind"]:
+                line.append(row["kind"])
             cells.append(line)
         seeds = rows["seeds"].unique().sort().to_list()
         over = f"{'/'.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}"

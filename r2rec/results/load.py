@@ -3,7 +3,6 @@
 Nothing heavy is imported before a table is asked for.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -82,17 +81,13 @@ class Run:
         in what.
         """
         from r2rec.report.arms import collected_arms
+        from r2rec.report.records import read_records
 
         if self.jobs:
             return [dict(arm.record) for arm in collected_arms(self.folder)]
-        path = self.folder / METRICS
-        try:
-            records: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise R2RecError(f"{self.folder} has no results yet: {self._state()}") from None
-        except (OSError, ValueError) as error:
-            raise R2RecError(f"{path} cannot be read: {error}") from error
-        return records
+        if not (self.folder / METRICS).exists():
+            raise R2RecError(f"{self.folder} has no results yet: {self._state()}")
+        return read_records(self.folder / METRICS)
 
     def with_metrics(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """The records with other metrics, such as ["hr@10", "mrr"], computed from the rankings.

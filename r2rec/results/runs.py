@@ -1,6 +1,5 @@
 """All runs in a folder: what each was, and what came of it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -12,7 +11,7 @@ from r2rec.base.cleanup import manifest_of_run
 from r2rec.base.errors import R2RecError
 from r2rec.base.store import MANIFEST
 from r2rec.evaluate.names import check_metrics
-from r2rec.report.records import over_seeds, shown_metrics
+from r2rec.report.records import over_seeds, read_records, shown_metrics
 from r2rec.results.find import ROOT, folders, jobs_of, started
 from r2rec.results.load import METRICS, Run
 
@@ -86,8 +85,8 @@ def _listed(folder: Path, metric: str | None) -> Listed:
 def _records(folder: Path, metric: str | None) -> list[dict[str, Any]]:
     """The records of metrics.json, with this metric where one is asked for."""
     try:
-        records: list[dict[str, Any]] = json.loads((folder / METRICS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        records = read_records(folder / METRICS)
+    except R2RecError:  # a list of all runs goes on
         return []
     if metric is None or all(metric in record for record in records):
         return records

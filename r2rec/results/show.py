@@ -4,10 +4,10 @@ All of it is untrusted: from what a terminal is sent, control characters go.
 """
 
 import textwrap
-import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from r2rec.base.console import harmless
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import show
 from r2rec.report.fitting import aligned
@@ -27,18 +27,6 @@ def case_text(case: UserCase, parts: Sequence[str] = PARTS) -> str:
     }
     texts = ["\n".join(sections[part](case)) for part in PARTS if part in parts]
     return harmless("\n\n".join(filter(None, texts)))
-
-
-def harmless(text: str) -> str:
-    """The text without what steers a terminal: control, format and private characters.
-
-    Line breaks and tabs stay.
-    """
-    kept = []
-    for character in text:
-        steers = unicodedata.category(character).startswith("C") and character not in "\n\t"
-        kept.append("\ufffd" if steers else character)
-    return "".join(kept)
 
 
 def plain(value: Any) -> Any:

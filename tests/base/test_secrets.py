@@ -17,6 +17,7 @@ KEYS = {
 }
 URL = "dataset.downloads=[{url: 'https://me:planted-in-a-url@example.org/x.zip'}]"
 NAMED = "+dataset.params.token=planted-by-name"  # no such option: the run ends in a line
+VALUE = f"hardware.name=on {KEYS['MY_PASSWORD']}"
 FROM_ENV = "hardware.name=on ${oc.env:MY_PASSWORD}"
 
 
@@ -41,14 +42,23 @@ def found(folder: Path, printed: str) -> list[str]:
 @pytest.mark.parametrize(
     "words",
     [
-        (URL, FROM_ENV, "logger=wandb"),
-        (URL, FROM_ENV, "logger=tensorboard"),
-        ("-m", "seed=0,1", URL, FROM_ENV),
+        (URL, VALUE, "logger=wandb"),
+        (URL, VALUE, "logger=tensorboard"),
+        ("-m", "seed=0,1", URL, VALUE),
         (NAMED,),
+        (FROM_ENV,),
         ("-m", "seed=0,1", NAMED),
         ("dataset=ml_1m", URL.replace("https", "ftp")),
     ],
-    ids=["wandb", "tensorboard", "sweep", "refused", "refused sweep", "refused url"],
+    ids=[
+        "wandb",
+        "tensorboard",
+        "sweep",
+        "refused",
+        "refused environment",
+        "refused sweep",
+        "refused url",
+    ],
 )
 def test_no_secret_is_left_anywhere(words: tuple[str, ...], tmp_path: Path) -> None:
     if "logger=wandb" in words:
@@ -60,6 +70,6 @@ def test_no_secret_is_left_anywhere(words: tuple[str, ...], tmp_path: Path) -> N
     if "logger=wandb" in words:
         time.sleep(2)  # its own process may write a moment longer
         assert [name for name in everything(tmp_path) if name.endswith(".wandb")]
-    assert done.returncode == (0 if FROM_ENV in words else 2), done.stderr
+    assert done.returncode == (0 if VALUE in words else 2), done.stderr
     assert len(everything(tmp_path)) > 2 or done.returncode
     assert found(tmp_path, done.stdout + done.stderr) == []

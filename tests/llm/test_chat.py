@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from r2rec.base import limits
 from r2rec.base.errors import R2RecError
 from r2rec.llm import chat
 from r2rec.prompts.cases import Chain, Item, RankingCase
@@ -155,3 +156,30 @@ def test_an_opened_thought_is_closed_where_none_is_asked_for():
     assert chat.rendered_conversation(made, "hi", reasoning=True).endswith("<think>\n")
     closed = chat.rendered_conversation(made, "hi", reasoning=False)
     assert closed.endswith("<think>\n\n</think>\n\n")
+
+
+LOOPS = "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}"
+BOMBS = {
+    LOOPS: "it takes (longer than 1 s|more than 256 MiB of memory)",
+    "{{ messages[0].content * 10 ** 10 }}": "it takes more than 256 MiB of memory",
+    "{{ messages[0].content * 3 * 10 ** 6 }}": "it makes a text of more than 4,194,304 characters",
+    "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}": "maximum recursion depth",
+    "{{ ''.__class__.__mro__ }}": "access to attribute '__class__' of 'str' object is unsafe",
+    "{{ raise_exception('\x1b[2J no\n more ' ~ 'x' * 9999) }}": r"refuses .*: \[2J no more x+;",
+    "{% include 'x' %}": "no loader for this environment",
+    "{{ 1 / 0 }}": "division by zero",
+    "{% if %}": "Expected an expression",
+}
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("roles", [["user"], ["system", "user"]])
+def test_a_template_of_others_ends_soon_and_in_one_line(bomb, roles, monkeypatch):
+    monkeypatch.setattr(limits, "SECONDS", 1.0)
+    made = tokenizer("", "bombs")
+    made.chat_template = bomb
+    messages = [{"role": role, "content": "hi"} for role in roles]
+    with pytest.raises(R2RecError, match=BOMBS[bomb]) as caught:
+        chat.templated(made, messages, reasoning=True)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500

@@ -14,6 +14,7 @@ import pytest
 import r2rec
 from r2rec.base.errors import R2RecError
 from r2rec.baselines import chatrec
+from r2rec.execution.methods import arms
 from r2rec.llm import ledger
 from r2rec.llm.chat import user_turn
 from r2rec.llm.endpoint import answers
@@ -275,3 +276,29 @@ def test_chatrec_tells_the_history_and_asks_for_candidates():
     assert '[Crime] "Heat"' in told["content"]
     assert '- B: [Crime] "Two"' in asked["content"]
     assert "Heat" not in asked["content"]
+
+
+@pytest.mark.parametrize(
+    ("words", "variant"),
+    [
+        (["baseline=gpt_4o_mini"], "zero-shot"),
+        (["baseline=gpt_4o_mini", "baseline.endpoint.model=qwen3"], "zero-shot, qwen3"),
+        (["baseline=chatrec", "baseline.endpoint.model=o4-mini"], "zero-shot, o4-mini"),
+        (
+            ["baseline=o4_mini", "baseline.endpoint.base_url=http://me:pass@gpu:80/v1"],
+            "zero-shot, gpu:80",
+        ),
+        (
+            [
+                "baseline=o4_mini",
+                "baseline.endpoint.base_url=http://gpu/v1",
+                "baseline.endpoint.model=qwen3",
+            ],
+            "zero-shot, qwen3, gpu",
+        ),
+        (["generation=openai", "generation.endpoint.model=qwen3"], "qwen3"),
+    ],
+)
+def test_a_row_says_whose_model_answered(words, variant):
+    (row,) = [arm for arm in arms(typed(*words)) if arm.variant.startswith(variant.split(",")[0])]
+    assert row.variant == variant

@@ -2,8 +2,10 @@ import csv
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
+from r2rec.evaluate.metrics import summarise
 from r2rec.report import records, tables
 
 
@@ -192,3 +194,19 @@ def test_the_chosen_metrics_are_what_tables_show(tmp_path: Path) -> None:
     assert "| MRR | HR@1 | HR@5 | NDCG@10 | valid |" in text
     with (tmp_path / "results.csv").open(newline="", encoding="utf-8") as file:
         assert {"hr@3", "mrr", "mrr_low", "ndcg@10_high"} <= set(next(csv.reader(file)))
+
+
+@pytest.mark.parametrize("suffix", ["md", "tex"])
+def test_no_share_in_a_file_is_certain(suffix: str, tmp_path: Path) -> None:
+    """0 of 10 and 10 of 10 have Wilson's intervals, valid answers too."""
+    scores = pl.DataFrame(
+        {"user": range(10), "valid": True, "hr@1": 0.0, "hr@3": 1.0, "ndcg@3": 0.0}
+    )
+    row = summarise(scores, method="m", variant="", dataset="toy", train_dataset="toy", seed=0)
+    tables.write_tables([row], tmp_path)
+    text = (tmp_path / f"results.{suffix}").read_text("utf-8").replace("\\%", "%")
+    assert text.count("0.000 [0.000, 0.278]") == 2
+    assert "1.000 [0.722, 1.000]" in text
+    assert "100.0% [72–100%]" in text
+    assert "[0.000, 0.000]" not in text
+    assert "0.000 [0.000, 0.278]" in tables.results_table([row])
