@@ -35,6 +35,7 @@ def run(
     """
     from r2rec import config
     from r2rec.base.claims import register_resolver
+    from r2rec.base.environment import guard_environment
     from r2rec.compat.hydra import as_lists, composition_error, run_error
     from r2rec.config.place import CONF
     from r2rec.execution.entry import run_config
@@ -44,6 +45,7 @@ def run(
         raise R2RecError(f"overrides are a list: run([{overrides!r}])")
     config.register()
     register_resolver()
+    guard_environment()
     folders = [str(Path(config_dir).resolve())] if config_dir else []
     try:
         cfg = composed(merged_overrides((), as_lists(overrides)), folders, CONF)

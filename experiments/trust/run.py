@@ -48,7 +48,7 @@ TESTS = {
     "full-disks": ("tests/base/test_disk.py",),
     "endpoints": ("tests/llm/test_hostile.py", "tests/llm/test_replies.py"),
     "templates": ("tests/prompts/test_own_templates.py",),
-    "secrets": ("tests/base/test_secrets.py", "tests/config/test_environment.py"),
+    "secrets": ("tests/base/test_secrets.py", "tests/base/test_environment.py"),
 }
 
 

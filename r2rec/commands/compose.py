@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from r2rec import config
 from r2rec.base import claims, console, processes
+from r2rec.base.environment import guard_environment
 from r2rec.base.errors import R2RecError
 from r2rec.compat.hydra import (
     as_lists,
@@ -19,11 +20,10 @@ from r2rec.compat.hydra import (
     run_error,
     share_config_store,
 )
-from r2rec.config import environment
 from r2rec.config.place import CONF
 
 claims.register_resolver()  # also in processes that a launcher starts: they import this module
-environment.register_resolver()
+guard_environment()
 
 
 def compose(words: Sequence[str]) -> None:

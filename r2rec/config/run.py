@@ -6,7 +6,6 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from r2rec.config import environment
 from r2rec.config.data import ChainSampler, Dataset, Diagnostic, Evaluation, Noise
 from r2rec.config.fields import choice, number
 from r2rec.config.models import Generation, Model, Prompt, Teacher
@@ -104,4 +103,3 @@ def register() -> None:
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema.roots, False)  # any data set may have a folder there
     ConfigStore.instance().store(name="schema", node=schema)
-    environment.register_resolver()

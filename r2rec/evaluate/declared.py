@@ -14,14 +14,14 @@ from r2rec.base.errors import read_whole
 Declared = Sequence[tuple[str, str]]  # names of two methods, as a user spells them
 
 
-def spelled(method: str) -> str:
+def as_declared(method: str) -> str:
     """A method's name as names are compared: "R2Rec without RL" is r2recwithoutrl."""
     return re.sub(r"[\W_]+", "", method).casefold()
 
 
 def is_declared(methods: tuple[str, str], declared: Declared) -> bool:
     """Whether two methods are one of the declared pairs, in either order."""
-    return set(map(spelled, methods)) in [set(map(spelled, pair)) for pair in declared]
+    return set(map(as_declared, methods)) in [set(map(as_declared, pair)) for pair in declared]
 
 
 def undone(declared: Declared, compared: Iterable[tuple[str, str]]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 from r2rec.base.errors import guess
 from r2rec.config import Config
 from r2rec.config.place import CONF
-from r2rec.evaluate.declared import spelled
+from r2rec.evaluate.declared import as_declared
 from r2rec.execution.own_folders import own_folders
 from r2rec.execution.plan import plan
 from r2rec.pipeline import STAGES
@@ -26,20 +26,20 @@ def compare_rules(config: Config) -> Iterator[str]:
     pairs: list[Any] = config.evaluation.compare
     if not pairs:
         return
-    known = {spelled(method): method for method in _methods(config)}
+    known = {as_declared(method): method for method in _methods(config)}
     for pair in pairs:
         if not _is_pair(pair):
             yield f"evaluation.compare has {pair}, which is no pair; {EXAMPLE}"
             continue
         for name in pair:
-            if spelled(name) not in known:
-                meant = guess(spelled(name), known)
+            if as_declared(name) not in known:
+                meant = guess(as_declared(name), known)
                 methods = ", ".join(known.values())
                 yield f"evaluation.compare: no method {name}{meant}; there are {methods}"
-        if spelled(pair[0]) == spelled(pair[1]):
+        if as_declared(pair[0]) == as_declared(pair[1]):
             yield f"evaluation.compare has {pair[0]} against itself; {EXAMPLE}"
     for one, other in pairwise(
-        sorted(sorted(map(spelled, pair)) for pair in filter(_is_pair, pairs))
+        sorted(sorted(map(as_declared, pair)) for pair in filter(_is_pair, pairs))
     ):
         if one == other:
             yield f"evaluation.compare has {' and '.join(one)} twice"

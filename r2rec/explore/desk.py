@@ -10,7 +10,7 @@ from typing import Any
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.changes import Changes
-from r2rec.explore.filters import FILTERS, counts
+from r2rec.explore.filters import FILTERS, kept_by_filter
 from r2rec.explore.opened import OpenRun, UnknownError
 from r2rec.explore.whatif import Policy, ask_again, load_policy, why_not
 from r2rec.prompts.render import told_in_full
@@ -123,7 +123,11 @@ def _list_users(desk: Desk, request: Values) -> Values:
         case = opened.cases[place]
         rank = None if ranks[place] != ranks[place] else int(ranks[place])
         users.append([case.raw_id, case.candidates[case.positive].title, rank])
-    return {"users": users, "counts": counts(opened.standings, asked), "rivals": asked.rivals}
+    return {
+        "users": users,
+        "counts": kept_by_filter(opened.standings, asked),
+        "rivals": asked.rivals,
+    }
 
 
 def _show_case(desk: Desk, request: Values) -> Values:

@@ -148,7 +148,7 @@ FILTERS = {
 """Name -> filter, about the model that is looked at."""
 
 
-def counts(table: Standings, asked: Asked) -> dict[str, int]:
+def kept_by_filter(table: Standings, asked: Asked) -> dict[str, int]:
     """How many users each filter keeps, of those filters that the run can tell."""
     found = {}
     for name, one in FILTERS.items():

@@ -36,7 +36,7 @@ class RefusedError(Exception):
         self.status = status
 
 
-def check(headers: Message, query: str, port: int, token: str) -> None:
+def check_request(headers: Message, query: str, port: int, token: str) -> None:
     """Refuse what does not come from the page itself, or from who was told its address.
 
     Raises:

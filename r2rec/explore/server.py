@@ -17,7 +17,7 @@ from typing import Any
 from r2rec.base.errors import R2RecError, one_line
 from r2rec.base.signals import Interrupted
 from r2rec.explore.desk import BusyError, Desk
-from r2rec.explore.guard import HEADERS, RefusedError, check, json_object
+from r2rec.explore.guard import HEADERS, RefusedError, check_request, json_object
 from r2rec.explore.opened import UnknownError
 from r2rec.results.load import Run
 
@@ -80,7 +80,7 @@ class Handler(BaseHTTPRequestHandler):
         """Send the (type, body) that `made` makes of a path, if the request may be answered."""
         path, _, query = self.path.partition("?")
         try:
-            check(self.headers, query, self.server.server_port, self.server.token)
+            check_request(self.headers, query, self.server.server_port, self.server.token)
             kind, body = made(path)
         except RefusedError as error:
             self._send_error(error.status, str(error))

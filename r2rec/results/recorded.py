@@ -10,10 +10,11 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from r2rec.base.cleanup import manifest_of_run
+from r2rec.base.environment import guard_environment
 from r2rec.base.errors import R2RecError, one_line
 from r2rec.base.jobs import Finished, Job
 from r2rec.base.store import MANIFEST, Artefact
-from r2rec.config import Config, environment, register
+from r2rec.config import Config, register
 from r2rec.config.place import CONF
 from r2rec.execution.own_folders import make_importable
 from r2rec.execution.plan import plan
@@ -32,7 +33,7 @@ def config_of(folder: Path) -> Config:
         R2RecError: There is none, or it is not one of this version.
     """
     path = folder / CONFIG
-    environment.register_resolver()  # the folder may be somebody else's
+    guard_environment()  # the folder may be somebody else's
     try:
         recorded = OmegaConf.load(path)
         cfg = OmegaConf.merge(OmegaConf.structured(Config), _newer_groups(recorded), recorded)

@@ -19,11 +19,11 @@ from r2rec.llm.drafts import Draft
 from r2rec.llm.hf import choosing, leaving_chosen
 from r2rec.llm.sharing import sharing
 
-Prompt = tuple[int, ...]  # token ids
+PromptIds = tuple[int, ...]  # token ids
 IGNORED = -100  # a label that the loss skips
 
 
-def share_prompts(trainer: Any, expected: Mapping[Prompt, list[int]]) -> None:
+def share_prompts(trainer: Any, expected: Mapping[PromptIds, list[int]]) -> None:
     """Have a GRPOTrainer read each prompt once where it can, and as TRL does elsewhere.
 
     Its rollouts then depend on the seed, the step and their place in the batch: not on how many

@@ -17,7 +17,7 @@ import r2rec
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.arrays import Floats
 from r2rec.explore.desk import Desk
-from r2rec.explore.filters import FILTERS, Asked, Standings, counts, kept
+from r2rec.explore.filters import FILTERS, Asked, Standings, kept, kept_by_filter
 from r2rec.explore.opened import OpenRun
 from r2rec.report.judgements import thought_of
 from r2rec.thoughts.judged import judged
@@ -71,7 +71,7 @@ def test_filters_keep_what_a_plain_look_keeps(made: list[User]) -> None:
     assert PLAIN.keys() == FILTERS.keys()
     for name, keeps in PLAIN.items():
         assert kept(table, asked, [name]).tolist() == [keeps(user) for user in made], name
-        assert counts(table, asked)[name] == sum(map(keeps, made))
+        assert kept_by_filter(table, asked)[name] == sum(map(keeps, made))
     both = kept(table, asked, ["right", "disagree"]).tolist()
     assert both == [PLAIN["right"](user) and PLAIN["disagree"](user) for user in made]
 
@@ -130,7 +130,7 @@ def test_unfaithful_are_users_whose_thought_has_a_false_claim(store: Path) -> No
     assert kept(opened.standings, opened.asked("backbone"), ["unfaithful"]).tolist() == false
     with pytest.raises(R2RecError, match="rl_fixed asks for methods that this run does not have"):
         kept(opened.standings, opened.asked("backbone"), ["rl_fixed"])
-    assert "rl_fixed" not in counts(opened.standings, opened.asked("backbone"))
+    assert "rl_fixed" not in kept_by_filter(opened.standings, opened.asked("backbone"))
 
 
 def found(desk: Desk, text: str, **request: Any) -> list[str]:

@@ -12,6 +12,8 @@ from omegaconf import Node, OmegaConf
 from omegaconf.resolvers import oc
 
 from r2rec.base.errors import R2RecError
+from r2rec.base.provenance import SECRET_NAME
+from r2rec.config.run import Config
 
 KEYS = re.compile(
     r"artefacts|roots\..+|(dataset|train_on)\.root|(.+\.)?model\.(path|adapter|tiny\.start)"
@@ -20,7 +22,7 @@ KEYS = re.compile(
 _MISSING = object()
 
 
-def register_resolver() -> None:
+def guard_environment() -> None:
     """Put `read` in the place of OmegaConf's own resolver."""
     OmegaConf.register_new_resolver("oc.env", read, replace=True)
 
@@ -32,9 +34,6 @@ def read(name: str, default: Any = _MISSING, *, _node_: Node) -> str | None:
         R2RecError: The key may not read the environment, the name is that of a secret, or there is
             neither such a variable nor a default.
     """
-    from r2rec.base.provenance import SECRET_NAME  # which imports this package
-    from r2rec.config.run import Config
-
     if OmegaConf.get_type(_node_._get_root()) is not Config:  # of another program
         return oc.env(name) if default is _MISSING else oc.env(name, default)
     key = str(_node_._get_full_key(None))
