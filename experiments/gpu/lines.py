@@ -1,4 +1,4 @@
-"""Measure r2rec on a GPU: `python experiments/gpu/lines.py PART`. Begin with measure.sh and README.md.
+"""Measure r2rec on a GPU; measure.sh calls this with the name of a part.
 
 Each part is a list of lines, each line a run of r2rec, or of pytest. What a line has measured is
 kept as soon as it ends. A line that is there already is not run again.

@@ -8,8 +8,8 @@ import numpy as np
 
 from r2rec.config import Generation, Probe
 from r2rec.llm.constrain import LogitsProcessor, label_processor
-from r2rec.llm.engine import Engine, Setup, in_process
-from r2rec.llm.turns import end_tokens, text_of
+from r2rec.llm.engine import Engine, Setup, Written, in_process
+from r2rec.llm.turns import end_tokens, length_of, text_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -104,7 +104,7 @@ def generate(
     seeds: Sequence[int],
     labels: list[int] | None = None,
     reasoned: bool = False,
-) -> list[str]:
+) -> list[Written]:
     """Completions of prompts (token ids), in their order, up to the end of the turn.
 
     Longest first, so running out of memory shows in the first batch.
@@ -116,7 +116,7 @@ def generate(
             constrained.
     """
     model.eval()
-    completions = [""] * len(prompts)
+    completions = [Written("", 0)] * len(prompts)
     new_tokens = generation.max_new_tokens
     for batch in _batches(prompts, generation.batch_size):
         processors = []
@@ -128,9 +128,9 @@ def generate(
             random = chance(batch_seeds, new_tokens, model.device)
             processors.append(drawing(generation.temperature, generation.top_p, random))
         batch_prompts = [prompts[i] for i in batch]
-        texts = _continued(model, tokenizer, batch_prompts, new_tokens, processors)
-        for index, text in zip(batch, texts, strict=True):
-            completions[index] = text
+        continued = _continued(model, tokenizer, batch_prompts, new_tokens, processors)
+        for index, completion in zip(batch, continued, strict=True):
+            completions[index] = completion
     return completions
 
 
@@ -151,7 +151,7 @@ def _continued(
     prompts: list[list[int]],
     new_tokens: int,
     processors: list[LogitsProcessor],
-) -> list[str]:
+) -> list[Written]:
     """Completions of one batch, decoded greedily after the logits processors."""
     import torch
 
@@ -177,4 +177,4 @@ def _continued(
         )
     prompt_length = ids.shape[1]
     new = output[:, prompt_length:].tolist()
-    return [text_of(tokenizer, row, ends) for row in new]
+    return [Written(text_of(tokenizer, row, ends), length_of(row, ends)) for row in new]

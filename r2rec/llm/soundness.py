@@ -115,8 +115,8 @@ def _check_ids(where: str, tokenizer: Any) -> None:
 def _check_round_trip(where: str, tokenizer: Any) -> None:
     text = f"{PROMPT}\n{THOUGHT}\n{ANSWER}"
     ids = tokenizer.encode(text, add_special_tokens=False)
-    back = tokenizer.decode(ids, skip_special_tokens=True)
-    if back.split() != text.split() and "".join(back.split()) != "".join(text.split()):
+    back = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    if back.strip() != text:
         raise R2RecError(
             f"{where}: its tokenizer reads {text[:20]!r} as {back[:20]!r}: "
             "it is not this model's; check tokenizer.json and tokenizer_config.json"

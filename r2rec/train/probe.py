@@ -74,14 +74,14 @@ class ValidationProbe:
         import torch
 
         with torch.random.fork_rng():
-            texts = hf.generate(
+            written = hf.generate(
                 model, self.tokenizer, self.prompts, self.spec, range(len(self.prompts))
             )
         model.train()
         hits = []
         valid = []
-        for text, positive in zip(texts, self.positives, strict=True):
-            answer = parse_ranking(text, self.n_candidates, self.reasoning)
+        for completion, positive in zip(written, self.positives, strict=True):
+            answer = parse_ranking(completion.text, self.n_candidates, self.reasoning)
             hits.append(answer.labels[:1] == (positive,))
             valid.append(answer.valid)
         row = {

@@ -273,7 +273,8 @@ class _Rounds:
             prompts += [prompt] * spec.group_size  # rows with the same prompt follow each other
         rng = seeds.generator(self.choices.seed, f"rft.round.{number}")
         own_seeds = rng.integers(2**63, size=len(prompts)).tolist()
-        texts = hf.generate(policy, self.tokenizer, prompts, generation, own_seeds)
+        written = hf.generate(policy, self.tokenizer, prompts, generation, own_seeds)
+        texts = [completion.text for completion in written]
         groups = []
         for start in range(0, len(texts), spec.group_size):
             groups.append(texts[start : start + spec.group_size])

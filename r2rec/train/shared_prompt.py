@@ -43,7 +43,7 @@ def share_prompts(trainer: Any) -> None:
     def read(
         model: Any, input_ids: Tensor, attention_mask: Tensor, completion_length: int, rows: int
     ) -> tuple[Tensor, Tensor] | None:
-        if not _can_share(trainer, model):
+        if hooks.calls_once(trainer):
             return None
         return _read_shared(
             trainer.accelerator, model, input_ids, attention_mask, completion_length, rows
@@ -67,12 +67,6 @@ def _uniform_numbers(trainer: Any) -> Callable[[int], Tensor]:
         return of_all[accelerator.process_index].to(accelerator.device)
 
     return numbers
-
-
-def _can_share(trainer: Any, model: Any) -> bool:
-    """Whether the model may be called twice for one backward, and keeps what it has read."""
-    is_wrapped = trainer.accelerator.unwrap_model(model) is not model
-    return not is_wrapped and not hooks.recomputes_activations(model)
 
 
 def _read_shared(
