@@ -38,6 +38,7 @@ from r2rec.train.common import (
     trainer_released,
     write_log,
 )
+from r2rec.train.memory import checkpointed
 from r2rec.train.probe import probes
 from r2rec.train.rl import rl_prompts, weighted_rewards
 from r2rec.train.sft import unmasked
@@ -274,11 +275,9 @@ class _Rounds:
         rng = seeds.generator(self.choices.seed, f"rft.round.{number}")
         own_seeds = rng.integers(2**63, size=len(prompts)).tolist()
         written = hf.generate(policy, self.tokenizer, prompts, generation, own_seeds)
-        texts = [completion.text for completion in written]
-        groups = []
-        for start in range(0, len(texts), spec.group_size):
-            groups.append(texts[start : start + spec.group_size])
-        return groups
+        texts = [answer.text for answer in written]
+        starts = range(0, len(texts), spec.group_size)
+        return [texts[start : start + spec.group_size] for start in starts]
 
     def _log_row(self, answers: _Answers, number: int, step: int) -> Row:
         """The log's row about a round's answers, which is also told to trackers and the console."""
@@ -340,7 +339,10 @@ class _Rounds:
         schedule = spec.schedule
         if schedule == "constant":
             schedule = "constant_with_warmup"
-        arguments = common_arguments(self.work.hardware, self.work.folder, self._seed(number))
+        hardware, model = self.work.hardware, self.choices.model
+        tokens = at_once * max(len(example["input_ids"]) for example in examples)
+        recomputes = checkpointed(hardware, model, self.inputs.get("backbone"), tokens)
+        arguments = common_arguments(hardware, self.work.folder, self._seed(number), recomputes)
         arguments["output_dir"] = str(self._folder(number))
         args = SFTConfig(
             **arguments,
@@ -351,7 +353,7 @@ class _Rounds:
             per_device_train_batch_size=at_once,
             gradient_accumulation_steps=times,
             save_steps=spec.save_steps,
-            max_length=self.choices.model.max_length,
+            max_length=model.max_length,
             packing=False,
             dataset_num_proc=None,
         )

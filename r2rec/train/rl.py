@@ -35,6 +35,7 @@ from r2rec.train.common import (
     save_adapter,
     trainer_released,
 )
+from r2rec.train.memory import checkpointed
 from r2rec.train.probe import probes
 
 MAX_KL_AT_START = 1e-3  # nats per token; above it, the reference is not the starting policy
@@ -90,7 +91,8 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
     peft_config = None
     if adapter is None and choices.model.adapter is None:
         peft_config = lora(choices.model.lora)
-    args = _arguments(choices, work)  # before the weights: ZeRO-3 settings make them load in parts
+    # before the weights: ZeRO-3 settings make them load in parts
+    args = _arguments(choices, work, backbone)
     reasoning = choices.prompt.reasoning
     model = load.weights(choices.model, backbone, adapter, train=True)
     ends = turns.end_tokens(tokenizer, model.generation_config)
@@ -303,7 +305,7 @@ def warnings(log: pl.DataFrame) -> list[str]:
     return notes
 
 
-def _arguments(choices: RlSlice, work: Workspace) -> Any:
+def _arguments(choices: RlSlice, work: Workspace, backbone: Path | None) -> Any:
     from trl import GRPOConfig
 
     spec = choices.rl
@@ -313,8 +315,10 @@ def _arguments(choices: RlSlice, work: Workspace) -> Any:
     if schedule == "constant":
         schedule = "constant_with_warmup"
     seed = seeds.integer(choices.seed, "rl")
+    tokens = at_once * choices.model.max_length
+    checkpointing = checkpointed(work.hardware, choices.model, backbone, tokens)
     return GRPOConfig(
-        **common_arguments(work.hardware, work.folder, seed),
+        **common_arguments(work.hardware, work.folder, seed, checkpointing),
         **_rollout_arguments(work.hardware, choices.model.max_length),
         num_train_epochs=spec.epochs,
         learning_rate=spec.learning_rate,

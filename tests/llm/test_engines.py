@@ -15,7 +15,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.config import Endpoint
 from r2rec.config.slices import Arm, RankSlice
 from r2rec.evaluate.answers import read_weights
-from r2rec.llm import chat, constrain, load
+from r2rec.llm import chat, constrain, load, turns
 from r2rec.llm.engine import Question, Setup
 from r2rec.llm.remote import remote_engine, seeded_endpoint
 from r2rec.prompts.answer import parse_ranking
@@ -143,6 +143,24 @@ def test_grammar_allows_what_a_list_can_go_on_with(data, n, cut):
     tail = f" {' > '.join(named)}"[:cut] + data.draw(st.sampled_from(["", "", "", " ", "A", "x"]))
     can = [i for i, piece in grammar.pieces.items() if piece and constrain.begins(tail + piece, n)]
     assert grammar.allowed(f"Ranking:{tail}", n) == (can or [TOKENIZER.eos_token_id])
+
+
+@pytest.mark.parametrize("name", ["hf", "paged"])
+def test_generated_tokens_are_counted_and_not_those_of_the_text(made, name):
+    """Spelled out again, a text that was cut or has odd characters has another number of tokens."""
+    asks, asked = made(name, GREEDY, "generation.batch_size=2")
+    config, _ = setup(name)
+    tokenizer = load.tokenizer(config.model, None)
+    for answer in asks.write(asked, 0):
+        whole = len(tokenizer.encode(answer.text, add_special_tokens=False))
+        assert answer.completion_tokens in (24, whole + 1)
+
+
+@pytest.mark.parametrize(
+    ("ids", "length"), [([5, 6, 7], 3), ([5, 1, 0, 0], 2), ([1, 1, 1], 1), ([], 0)]
+)
+def test_length_of_a_turn(ids, length):
+    assert turns.length_of(ids, [1]) == length
 
 
 def test_only_an_answer_is_constrained():
