@@ -142,9 +142,8 @@ class _Rounds:
         self.tokenizer = load.tokenizer(choices.model, inputs.get("backbone"))
         self.prompts = rl_prompts(choices, inputs, self.tokenizer)
         reasoning = choices.prompt.reasoning
-        self.encoded = []
-        for row in self.prompts.rows:
-            self.encoded.append(chat.encode(self.tokenizer, row["prompt"], reasoning))
+        asked = [row["prompt"] for row in self.prompts.rows]
+        self.encoded = [chat.encode(self.tokenizer, prompt, reasoning) for prompt in asked]
 
     def run(self) -> dict[str, Any]:
         """Do all rounds and write the stage's files; its facts."""
@@ -224,12 +223,8 @@ class _Rounds:
         """Run the trainer of a round; its rows of the log, their steps counted over all rounds."""
         listeners = probes(self.choices, self.inputs, self.tokenizer, "rft", first_step)
         history = train(trainer, "rft", self.work.folder, listeners, first_step)
-        rows = []
-        for row in history:
-            if not hooks.is_summary(row):
-                step = first_step + row["step"]
-                rows.append({**row, "step": step, "round": number})
-        return rows
+        rows = [row for row in history if not hooks.is_summary(row)]
+        return [{**row, "step": first_step + row["step"], "round": number} for row in rows]
 
     def _policy(self, number: int, adapter: Path | None) -> Any:
         """The model with the adapter so far, or a fresh one, on the device that draws."""
@@ -269,9 +264,8 @@ class _Rounds:
             temperature=spec.temperature,
             top_p=spec.top_p,
         )
-        prompts = []
-        for prompt in self.encoded:
-            prompts += [prompt] * spec.group_size  # rows with the same prompt follow each other
+        # rows with the same prompt follow each other
+        prompts = [prompt for prompt in self.encoded for _ in range(spec.group_size)]
         rng = seeds.generator(self.choices.seed, f"rft.round.{number}")
         own_seeds = rng.integers(2**63, size=len(prompts)).tolist()
         written = hf.generate(policy, self.tokenizer, prompts, generation, own_seeds)
@@ -284,8 +278,8 @@ class _Rounds:
         reasoning = self.choices.prompt.reasoning
         valid = []
         for row, texts in zip(self.prompts.rows, answers.texts, strict=True):
-            for text in texts:
-                valid.append(parse_ranking(text, row["n_candidates"], reasoning).valid)
+            n = row["n_candidates"]
+            valid += [parse_ranking(text, n, reasoning).valid for text in texts]
         reward = float(answers.rewards.mean())
         reward_kept = None
         if answers.kept.any():

@@ -78,8 +78,8 @@ def grpo_trainer(folder, model=None, **given):
     )
 
 
-def sft_trainer(folder, **given):
-    """Eight steps of two short sequences each."""
+def sft_trainer(folder, examples=None, **given):
+    """Eight steps of two short sequences each, unless there are other examples."""
     words = tokenizer()
     args = SFTConfig(
         **{
@@ -99,10 +99,11 @@ def sft_trainer(folder, **given):
         }
     )
     sequences = [[5 + k, 6, 7 + k, 8] for k in range(8)]
+    examples = examples or [{"input_ids": s, "labels": s} for s in sequences]
     return SFTTrainer(
         model=adapted(len(words)),
         args=args,
-        train_dataset=Dataset.from_list([{"input_ids": s, "labels": s} for s in sequences]),
+        train_dataset=Dataset.from_list(examples),
         processing_class=words,
         data_collator=unmasked(words.pad_token_id),
     )
