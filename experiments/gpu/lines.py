@@ -63,7 +63,6 @@ def ranking(model: str, batch: int, users: int, engine: str = "hf") -> Line:
             "generation.max_new_tokens=512",
             f"evaluation.users={users}",
             "evaluation.arms=[base]",
-            "evaluation.references=[]",
             "sft=off",
             "rl=off",
             "until=rank",
