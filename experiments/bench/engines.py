@@ -21,9 +21,9 @@ from r2rec.config.slices import Arm, RankSlice, cut
 from r2rec.data.split import evaluated
 from r2rec.evaluate.answers import engine_of, evaluation_cases, ranking_questions
 from r2rec.execution.rules import checked_config
-from r2rec.llm.engine import Engine, Question, Setup, in_process
+from r2rec.llm.engine import Engine, Question, Setup, Written, in_process
 from r2rec.llm.responses import Answer
-from r2rec.llm.turns import end_tokens, text_of
+from r2rec.llm.turns import end_tokens, length_of, text_of
 
 WAYS = ("hf", "token-by-token", "paged", "transformers")
 SPARE_USERS = 200  # users with too few likes are not evaluated
@@ -167,7 +167,7 @@ def by_transformers(model, tokenizer, prompts, generation, *_others):
             do_sample=False,
         )
         new = output[:, batch["input_ids"].shape[1] :].tolist()
-        texts += [text_of(tokenizer, row, ends) for row in new]
+        texts += [Written(text_of(tokenizer, row, ends), length_of(row, ends)) for row in new]
     return texts
 
 

@@ -52,7 +52,8 @@ def main() -> None:
             top_p=0.9,
         )
         written = hf.generate(model, tokenizer, prompts, generation, seeds)
-        columns.append(kind.shares_right(examples, written))
+        texts = [completion.text for completion in written]
+        columns.append(kind.shares_right(examples, texts))
     headers = " | ".join(f"temperature {temperature}" for temperature in TEMPERATURES)
     print(f"| part | {headers} |")
     print("| --- | --: | --: |")

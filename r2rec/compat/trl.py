@@ -198,14 +198,18 @@ def fused_log_probabilities(model: Any, labels: Any, **inputs: Any) -> tuple[Any
     return output.log_probs, output.entropy
 
 
-def recomputes_activations(model: Any) -> bool:
-    """Whether the model drops its activations and caches while it learns, to save memory.
+def calls_once(trainer: Any) -> bool:
+    """Whether a forward pass of this training must read all in one call of its model.
 
-    Leans on: transformers' `is_gradient_checkpointing`, deprecated there in favour of another name.
+    A wrapped model (DDP, FSDP, ZeRO) may be called once for one backward, and a model that drops
+    its activations to save memory drops its cache as well. It holds for the whole training, not
+    for one call: policy and reference have to be read alike, or rounding alone makes a KL of them.
+
+    Leans on: `trainer.model_wrapped` is the model itself where nothing wraps it. TRL reads the
+    reference on the model inside, and with checkpointing switched off.
     """
-    import torch
-
-    return torch.is_grad_enabled() and getattr(model, "is_gradient_checkpointing", False)
+    inside = trainer.accelerator.unwrap_model(trainer.model_wrapped)
+    return inside is not trainer.model_wrapped or bool(trainer.args.activation_checkpointing)
 
 
 def private_method(trainer: Any, name: str) -> Method:
@@ -310,12 +314,15 @@ def save_trained_adapter(model: Any, folder: Path, weights: Any) -> None:
     """Write the trained adapter of a PEFT model, in PEFT's layout.
 
     Leans on: the trained adapter is called "default", TRL's frozen reference beside it "ref", and
-    PEFT leaves a README.md of its own, which is removed here.
+    PEFT leaves a README.md of its own, which is removed here. Of itself it would write embeddings
+    and head too, gigabytes of them, where the vocabulary is not that of the backbone by its name.
 
     Args:
         weights: As `whole_weights` gives them; None: the model's own.
     """
-    model.save_pretrained(folder, selected_adapters=["default"], state_dict=weights)
+    model.save_pretrained(
+        folder, selected_adapters=["default"], state_dict=weights, save_embedding_layers=False
+    )
     (folder / "README.md").unlink(missing_ok=True)
 
 

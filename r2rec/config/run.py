@@ -13,6 +13,7 @@ from r2rec.config.training import Baseline, Probe, Reward, Rl, Sft, Witness
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 MODES = ("offline", "online", "disabled")
+CHECKPOINTING = ("auto", "on", "off")
 ROLLOUTS = ("hf", "vllm", "server")
 STRATEGIES = ("ddp", "fsdp", "zero2", "zero3")
 
@@ -33,8 +34,12 @@ class Hardware:
     port: int = 0  # of node 0; 0: any free one, which several nodes cannot agree on
     # who writes GRPO's rollouts: the trained model; vLLM on the same GPUs; `trl vllm-serve`
     rollouts: str = choice("hf", *ROLLOUTS)
-    vllm_memory: float = number(0.3, above=0, below=1)  # share of a GPU for rollouts=vllm
+    # share of a GPU for rollouts=vllm: 16 GB of weights and 32 rollouts of an 8B model in 80 GB
+    vllm_memory: float = number(0.45, above=0, below=1)
     vllm_server: str | None = None  # of rollouts=server: http://HOST:8000
+    # recompute activations in training, for a third more time: where they would not fit into the
+    # memory of a GPU (auto), always, or never. It changes nothing that is learnt beyond rounding.
+    checkpointing: str = choice("auto", *CHECKPOINTING)
     threads: int | None = None  # CPU threads; null: one per core
     bf16: bool = False
 

@@ -28,6 +28,8 @@ class Sft:
     learning_rate: float = number(5e-5, above=0)
     batch_size: int = number(8, above=0)  # sequences per optimiser step, over all processes
     micro_batch_size: int = number(8, above=0)  # sequences at once on one device
+    # a step takes samples of similar length, for less padding: task=mix pads 40% away without
+    group_by_length: bool = False
     warmup: float = number(0.1, least=0)  # share of steps
     save_steps: int = number(50, above=0)  # optimiser steps between checkpoints
 

@@ -34,6 +34,11 @@ def _rollout_rules(hardware: Hardware) -> Iterator[str]:
     rollouts = hardware.rollouts
     if rollouts != "hf" and find_spec("vllm") is None:
         yield f"hardware.rollouts={rollouts} needs pip install 'r2rec[vllm]'"
+    if rollouts != "hf" and hardware.strategy in ("fsdp", "zero3"):
+        yield (
+            f"hardware.rollouts={rollouts} with hardware.strategy={hardware.strategy} has not been "
+            "run yet, and TRL does not test it with an adapter: use hardware=ddp, or rollouts=hf"
+        )
     if rollouts == "server" and not hardware.vllm_server:
         yield (
             "hardware.rollouts=server needs hardware.vllm_server=http://HOST:8000, "

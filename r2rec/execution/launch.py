@@ -115,7 +115,9 @@ def _command(place: Path, folder: Path) -> list[str]:
 
 
 def _environment(place: Path) -> dict[str, str]:
-    variables = os.environ | {"R2REC_ERRORS": str(place), "PYTHONUNBUFFERED": "1"}
+    from r2rec.llm.runtime import unpinned
+
+    variables = unpinned(os.environ) | {"R2REC_ERRORS": str(place), "PYTHONUNBUFFERED": "1"}
     variables[COMPOSITION] = json.dumps(composition())
     found_in = [variables.get("PYTHONPATH"), *map(str, own_folders())]
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, found_in))

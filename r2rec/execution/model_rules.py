@@ -38,6 +38,11 @@ def model_rules(config: Config) -> Rules:
         yield f"model.path={model.path}: No such file; give a GGUF file of this machine"
     elif model.packed and find_spec("gguf") is None:
         yield f"model.path={model.path} needs pip install 'r2rec[gguf]', or weights in safetensors"
+    if model.architecture and "vllm" in (config.generation.name, config.hardware.rollouts):
+        yield (
+            f"model={model.name} has random weights, which vLLM cannot be given: it would load "
+            "those of model.path; use generation=hf hardware.rollouts=hf"
+        )
     tiny = model.tiny
     if tiny:
         if tiny.vocabulary < MIN_VOCABULARY:

@@ -43,7 +43,7 @@ class Standings(NamedTuple):
         return is_first
 
 
-class Asked(NamedTuple):
+class Perspective(NamedTuple):
     """What filters are about."""
 
     model: str
@@ -80,42 +80,42 @@ class Filter(NamedTuple):
     """One filter. `keeps` gives [n] which users stay; None where the run cannot tell."""
 
     title: str
-    keeps: Callable[[Standings, Asked], Bools | None]
+    keeps: Callable[[Standings, Perspective], Bools | None]
 
 
-def _right_alone(table: Standings, asked: Asked) -> Bools | None:
+def _right_alone(table: Standings, asked: Perspective) -> Bools | None:
     if not asked.rivals:
         return None
     rivals: Bools = np.any([table.right(rival) for rival in asked.rivals], axis=0)
     return table.right(asked.model) & ~rivals
 
 
-def _rivals_alone(table: Standings, asked: Asked) -> Bools | None:
+def _rivals_alone(table: Standings, asked: Perspective) -> Bools | None:
     if not asked.rivals:
         return None
     rivals: Bools = np.any([table.right(rival) for rival in asked.rivals], axis=0)
     return rivals & ~table.right(asked.model)
 
 
-def _fixed_by_rl(table: Standings, asked: Asked) -> Bools | None:
+def _fixed_by_rl(table: Standings, asked: Perspective) -> Bools | None:
     if asked.sft is None or asked.rl is None:
         return None
     return table.right(asked.rl) & ~table.right(asked.sft)
 
 
-def _broken_by_rl(table: Standings, asked: Asked) -> Bools | None:
+def _broken_by_rl(table: Standings, asked: Perspective) -> Bools | None:
     if asked.sft is None or asked.rl is None:
         return None
     return table.right(asked.sft) & ~table.right(asked.rl)
 
 
-def _popularity_right(table: Standings, asked: Asked) -> Bools | None:
+def _popularity_right(table: Standings, asked: Perspective) -> Bools | None:
     if POPULARITY not in table.methods or asked.model == POPULARITY:
         return None
     return table.right(POPULARITY) & ~table.right(asked.model)
 
 
-def _disagree(table: Standings, asked: Asked) -> Bools | None:
+def _disagree(table: Standings, asked: Perspective) -> Bools | None:
     if not asked.rivals:
         return None
     chosen = table.first[[table.row(method) for method in (asked.model, *asked.rivals)]]
@@ -123,12 +123,12 @@ def _disagree(table: Standings, asked: Asked) -> Bools | None:
     return differs
 
 
-def _invalid(table: Standings, asked: Asked) -> Bools:
+def _invalid(table: Standings, asked: Perspective) -> Bools:
     is_invalid: Bools = table.first[table.row(asked.model)] < 0
     return is_invalid
 
 
-def _unfaithful(table: Standings, asked: Asked) -> Bools:
+def _unfaithful(table: Standings, asked: Perspective) -> Bools:
     has_false_claims: Bools = table.false_claims[table.row(asked.model)] > 0
     return has_false_claims
 
@@ -148,7 +148,7 @@ FILTERS = {
 """Name -> filter, about the model that is looked at."""
 
 
-def kept_by_filter(table: Standings, asked: Asked) -> dict[str, int]:
+def kept_by_filter(table: Standings, asked: Perspective) -> dict[str, int]:
     """How many users each filter keeps, of those filters that the run can tell."""
     found = {}
     for name, one in FILTERS.items():
@@ -158,7 +158,7 @@ def kept_by_filter(table: Standings, asked: Asked) -> dict[str, int]:
     return found
 
 
-def kept(table: Standings, asked: Asked, names: Sequence[str]) -> Bools:
+def kept(table: Standings, asked: Perspective, names: Sequence[str]) -> Bools:
     """[n] the users that all of these filters keep.
 
     Raises:

@@ -9,7 +9,7 @@ import polars as pl
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.arrays import Integers
 from r2rec.execution.methods import arms
-from r2rec.explore.filters import BY_CHANCE, Asked, Standings, kept, standings
+from r2rec.explore.filters import BY_CHANCE, Perspective, Standings, kept, standings
 from r2rec.pipeline import STAGES
 from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import told_in_full
@@ -89,7 +89,7 @@ class OpenRun:
         own = {*self.models(), model, BY_CHANCE}
         return [method for method in self.tables if method.partition(FUSED)[0] not in own]
 
-    def asked(self, model: str, rivals: Sequence[str] = ()) -> Asked:
+    def asked(self, model: str, rivals: Sequence[str] = ()) -> Perspective:
         """What filters are about.
 
         Args:
@@ -101,9 +101,9 @@ class OpenRun:
                 by_rewards = arm.adapter in TRAINED_BY_REWARDS
                 trained["rl" if by_rewards else arm.adapter] = arm.method
         rivals = rivals or self.rivals(model)
-        return Asked(model, rivals, trained.get("sft"), trained.get("rl"))
+        return Perspective(model, rivals, trained.get("sft"), trained.get("rl"))
 
-    def found(self, asked: Asked, names: Sequence[str], text: str) -> Integers:
+    def found(self, asked: Perspective, names: Sequence[str], text: str) -> Integers:
         """The users, by place in `cases`, that filters keep and a search finds.
 
         One whose id is the text comes first, then those whose id begins with it, then the others.

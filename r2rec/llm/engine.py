@@ -18,6 +18,13 @@ from r2rec.prompts.cases import LABELS
 from r2rec.prompts.dialects import in_dialect
 
 
+class Written(NamedTuple):
+    """A completion."""
+
+    text: str
+    tokens: int  # generated for it, the end of the turn included
+
+
 class Question(NamedTuple):
     """A conversation that the model continues."""
 
@@ -65,8 +72,8 @@ class Engine(NamedTuple):
 
 
 Prompts = list[list[int]]  # token ids
-# (prompts, seeds, labels, expected texts) -> texts
-Generate = Callable[[Prompts, list[int], list[int], list[str]], list[str]]
+# (prompts, seeds, labels, expected texts) -> completions
+Generate = Callable[[Prompts, list[int], list[int], list[str]], list[Written]]
 Weigh = Callable[[Prompts, Prompts], Any]  # (prompts [n], options [k]) -> log-probabilities [n, k]
 
 
@@ -101,13 +108,13 @@ class TokenEngine:
         for index, ids in prompts.items():
             question = questions[index]
             rows.append((ids, seed + index, question.labels, question.expected))
-        texts = processes.map_rows(rows, self._generate_rows)
+        completions = processes.map_rows(rows, self._generate_rows)
         answers: list[Answer | None] = [None] * len(questions)
-        for index, text in zip(prompts, texts, strict=True):
+        for index, completion in zip(prompts, completions, strict=True):
             answers[index] = Answer(
-                text,
+                completion.text,
                 prompt_tokens=len(prompts[index]),
-                completion_tokens=len(self.tokenizer.encode(text)),
+                completion_tokens=completion.tokens,
                 cost=0.0,
             )
         return answers
@@ -141,8 +148,8 @@ class TokenEngine:
                 fitting[index] = ids
         return fitting
 
-    def _generate_rows(self, rows: list[tuple[list[int], int, int, str]]) -> list[str]:
-        """Texts for rows (prompt, seed, labels, expected text)."""
+    def _generate_rows(self, rows: list[tuple[list[int], int, int, str]]) -> list[Written]:
+        """Completions for rows (prompt, seed, labels, expected text)."""
         prompts = []
         seeds = []
         labels = []
@@ -166,7 +173,7 @@ def on_tokens(
     return Engine(engine.write, engine.weigh)
 
 
-def in_process(setup: Setup, generate: Callable[..., list[str]]) -> Engine:
+def in_process(setup: Setup, generate: Callable[..., list[Written]]) -> Engine:
     """The engine on weights that are loaded here; `generate` has the signature of `hf.generate`."""
     from r2rec.llm.scoring import option_logprobs
 
@@ -175,7 +182,7 @@ def in_process(setup: Setup, generate: Callable[..., list[str]]) -> Engine:
 
     def texts(
         prompts: Prompts, seeds: list[int], labels: list[int], expected: list[str]
-    ) -> list[str]:
+    ) -> list[Written]:
         constrained_labels = None
         if generation.constrained:
             constrained_labels = labels

@@ -9,8 +9,8 @@ import numpy as np
 from r2rec.config import Generation, Probe
 from r2rec.llm.constrain import LogitsProcessor, label_processor
 from r2rec.llm.drafts import Draft
-from r2rec.llm.engine import Engine, Setup, in_process
-from r2rec.llm.turns import end_tokens, expected_tokens, text_of
+from r2rec.llm.engine import Engine, Setup, Written, in_process
+from r2rec.llm.turns import end_tokens, expected_tokens, length_of, text_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -129,7 +129,7 @@ def generate(
     labels: list[int] | None = None,
     reasoned: bool = False,
     expected: Sequence[str] | None = None,
-) -> list[str]:
+) -> list[Written]:
     """Completions of prompts (token ids), in their order, up to the end of the turn.
 
     Longest first, so running out of memory shows in the first batch.
@@ -143,7 +143,7 @@ def generate(
             fast completions are written, and nothing else.
     """
     model.eval()
-    completions = [""] * len(prompts)
+    completions = [Written("", 0)] * len(prompts)
     choose = choosing(generation.temperature, generation.top_p)
     for batch in _batches(prompts, generation.batch_size):
         processors = []
@@ -151,7 +151,7 @@ def generate(
             batch_labels = [labels[i] for i in batch]
             processors.append(label_processor(tokenizer, batch_labels, reasoned))
         likely = [expected[i] if expected else "" for i in batch]
-        texts = _continued(
+        continued = _continued(
             model,
             tokenizer,
             [prompts[i] for i in batch],
@@ -160,8 +160,8 @@ def generate(
             random_numbers([seeds[i] for i in batch], generation.max_new_tokens, model.device),
             processors,
         )
-        for index, text in zip(batch, texts, strict=True):
-            completions[index] = text
+        for index, completion in zip(batch, continued, strict=True):
+            completions[index] = completion
     return completions
 
 
@@ -184,7 +184,7 @@ def _continued(
     choose: Choose,
     numbers: "Tensor",
     processors: list[LogitsProcessor],
-) -> list[str]:
+) -> list[Written]:
     """Completions of one batch.
 
     Args:
@@ -201,26 +201,25 @@ def _continued(
     batch = batch.to(model.device)
     ids = batch["input_ids"]
     mask = batch["attention_mask"]
-    if any(expected) and not processors and speculative.can_draft(model, ids):
-        drafts = []
-        for prompt, text in zip(prompts, expected, strict=True):
-            drafts.append(Draft(expected_tokens(tokenizer, text), prompt))
-        with torch.inference_mode():
+    with torch.inference_mode():
+        if any(expected) and not processors and speculative.can_draft(model, ids):
+            drafts = []
+            for prompt, text in zip(prompts, expected, strict=True):
+                drafts.append(Draft(expected_tokens(tokenizer, text), prompt))
             new = speculative.write(model, ids, mask, drafts, choose, numbers, ends)
-        return [text_of(tokenizer, row, ends) for row in new]
-    with torch.inference_mode(), sharing(model, ids, mask) as cache:
-        output = model.generate(
-            **batch,
-            max_new_tokens=numbers.shape[1],
-            pad_token_id=tokenizer.pad_token_id,
-            eos_token_id=ends,
-            do_sample=False,
-            temperature=None,
-            top_p=None,
-            top_k=None,
-            logits_processor=[*processors, leaving_chosen(choose, numbers)],
-            **cache,
-        )
-    prompt_length = ids.shape[1]
-    new = output[:, prompt_length:].tolist()
-    return [text_of(tokenizer, row, ends) for row in new]
+        else:
+            with sharing(model, ids, mask) as cache:
+                output = model.generate(
+                    **batch,
+                    max_new_tokens=numbers.shape[1],
+                    pad_token_id=tokenizer.pad_token_id,
+                    eos_token_id=ends,
+                    do_sample=False,
+                    temperature=None,
+                    top_p=None,
+                    top_k=None,
+                    logits_processor=[*processors, leaving_chosen(choose, numbers)],
+                    **cache,
+                )
+            new = output[:, ids.shape[1] :].tolist()
+    return [Written(text_of(tokenizer, row, ends), length_of(row, ends)) for row in new]

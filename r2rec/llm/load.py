@@ -42,7 +42,7 @@ def tokenizer(model: Model, made: Path | None) -> Any:
         raise R2RecError(
             f"model.path={model.path} has no chat template; name one with model.chat_template=FILE"
         )
-    settings = _config(model, made)
+    settings = settings_of(model, made)
     soundness.check_settings(model, settings)
     soundness.check_tokenizer(model, loaded, settings)
     if loaded.pad_token is None:
@@ -64,7 +64,7 @@ def check_model(model: Model) -> None:
         adapter_folder(model.adapter)
 
 
-def _config(model: Model, made: Path | None) -> Any:
+def settings_of(model: Model, made: Path | None) -> Any:
     """The model's config in transformers."""
     from transformers import AutoConfig
 

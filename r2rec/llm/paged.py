@@ -10,8 +10,8 @@ from r2rec.base.errors import R2RecError
 from r2rec.compat import transformers as upstream
 from r2rec.config import Generation
 from r2rec.llm.constrain import Grammar, masked
-from r2rec.llm.engine import Engine, Setup, in_process
-from r2rec.llm.turns import end_tokens, text_of
+from r2rec.llm.engine import Engine, Setup, Written, in_process
+from r2rec.llm.turns import end_tokens, length_of, text_of
 
 PAGE_TOKENS = 32
 # tokens of prompts in one step on a CPU; with more, all requests wait for them
@@ -36,7 +36,7 @@ def generate_paged(
     labels: list[int] | None = None,
     reasoned: bool = False,
     expected: Sequence[str] | None = None,
-) -> list[str]:
+) -> list[Written]:
     """Completions of prompts, as `hf.generate` gives them, with `batch_size` requests at once.
 
     All are drawn with the seed of the first: the library has one seed for all requests. It cannot
@@ -68,7 +68,11 @@ def generate_paged(
             arguments = {"labels": labels[index], "start": len(ids)}
         manager.add_request(ids, request_id=str(index), **arguments)
     written = _collected(manager, len(prompts))
-    return [text_of(tokenizer, written[str(index)], ends) for index in range(len(prompts))]
+    completions = []
+    for index in range(len(prompts)):
+        tokens = written[str(index)]
+        completions.append(Written(text_of(tokenizer, tokens, ends), length_of(tokens, ends)))
+    return completions
 
 
 def _collected(manager: Any, count: int) -> dict[str, list[int]]:

@@ -4,17 +4,23 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from r2rec.base.errors import R2RecError
 from r2rec.compat import transformers as upstream
 from r2rec.config import Hardware
+from r2rec.llm import resident
 
 if TYPE_CHECKING:
     import torch
 
 M_MMAP_THRESHOLD = -3  # of mallopt(3)
 M_TRIM_THRESHOLD = -1
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+ALL_GPUS = (
+    "R2REC_ALL_GPUS"  # what VISIBLE was before a run of one process took the first; "": unset
+)
 
 
 def settle(hardware: Hardware) -> "torch.device":
@@ -23,6 +29,7 @@ def settle(hardware: Hardware) -> "torch.device":
     Raises:
         R2RecError: This machine has no such device.
     """
+    pin_one_gpu(hardware)
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -31,6 +38,7 @@ def settle(hardware: Hardware) -> "torch.device":
 
     datasets.disable_progress_bars()
     upstream.silence()
+    resident.dismiss()
     name = device(hardware)
     if name == "cpu":
         _keep_freed_memory()
@@ -47,6 +55,7 @@ def device(hardware: Hardware) -> str:
     Raises:
         R2RecError: This machine has no such device.
     """
+    pin_one_gpu(hardware)
     import torch
 
     available = {
@@ -62,6 +71,30 @@ def device(hardware: Hardware) -> str:
             "try hardware=cpu"
         )
     return hardware.device
+
+
+def pin_one_gpu(hardware: Hardware) -> None:
+    """Let a run of one process see its first GPU alone, before torch looks for any.
+
+    TRL refuses to train where one process sees several, and transformers would share out batches.
+    """
+    if hardware.processes > 1 or "LOCAL_RANK" in os.environ:
+        return
+    visible = os.environ.get(VISIBLE)
+    if visible is None or "," in visible:
+        os.environ[ALL_GPUS] = "" if visible is None else visible
+        os.environ[VISIBLE] = (visible or "0").split(",")[0]
+
+
+def unpinned(environment: Mapping[str, str]) -> dict[str, str]:
+    """An environment as it was before `pin_one_gpu`, for a run of several processes."""
+    variables = dict(environment)
+    before = variables.pop(ALL_GPUS, None)
+    if before == "":
+        del variables[VISIBLE]
+    elif before is not None:
+        variables[VISIBLE] = before
+    return variables
 
 
 def gpu_memory() -> dict[str, float]:

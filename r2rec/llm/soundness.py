@@ -113,12 +113,17 @@ def _check_ids(where: str, tokenizer: Any) -> None:
 
 
 def _check_round_trip(where: str, tokenizer: Any) -> None:
+    """Refuse a tokenizer that loses letters, spaces or line ends; it may add white space around."""
     text = f"{PROMPT}\n{THOUGHT}\n{ANSWER}"
     ids = tokenizer.encode(text, add_special_tokens=False)
-    back = tokenizer.decode(ids, skip_special_tokens=True)
-    if back.split() != text.split() and "".join(back.split()) != "".join(text.split()):
+    back = tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    back = back.strip()
+    if back != text:
+        differ = [a != b for a, b in zip(text, back, strict=False)]
+        first = differ.index(True) if any(differ) else len(differ)
+        shown = slice(max(0, first - 10), first + 20)
         raise R2RecError(
-            f"{where}: its tokenizer reads {text[:20]!r} as {back[:20]!r}: "
+            f"{where}: its tokenizer reads {text[shown]!r} as {back[shown]!r}: "
             "it is not this model's; check tokenizer.json and tokenizer_config.json"
         )
 

@@ -133,6 +133,14 @@ def text_of(tokenizer: Any, ids: Sequence[int], ends: Sequence[int]) -> str:
     return own_turn(text)
 
 
+def length_of(ids: Sequence[int], ends: Sequence[int]) -> int:
+    """How many of the generated tokens belong to the turn, the first that ends it included."""
+    for index, token in enumerate(ids):
+        if token in ends:
+            return index + 1
+    return len(ids)
+
+
 def tokens_of(tokenizer: Any, text: str) -> list[int]:
     """The tokens of a text that `text_of` has read, as the model writes them."""
     return _encode(tokenizer, in_dialect(text, chat.dialect(tokenizer)))

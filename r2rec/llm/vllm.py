@@ -3,8 +3,8 @@
 For a vLLM server, use `generation=openai`.
 
 A constrained answer is written freely up to its marker, and then token by token. Custom logits
-processors change from one release of vLLM to the next; `allowed_token_ids` does not, and with
-prefix caching a step costs one token.
+processors change from one release of vLLM to the next; `allowed_token_ids` does not. With prefix
+caching a step costs one token, as long as the cache holds the prompts: so many as run at once.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ from typing import Any
 from r2rec.base.errors import R2RecError
 from r2rec.config import Generation
 from r2rec.llm.constrain import Grammar, answer_tail
-from r2rec.llm.engine import Engine, Prompts, Setup, on_tokens
+from r2rec.llm.engine import Engine, Prompts, Setup, Written, on_tokens
+from r2rec.llm.resident import resident
 from r2rec.llm.turns import cleaned, end_token
 from r2rec.prompts.cases import LABELS
 
@@ -46,7 +47,7 @@ def vllm_engine(setup: Setup) -> Engine:
 
     def texts(
         prompts: Prompts, seeds: list[int], labels: list[int], expected: list[str]
-    ) -> list[str]:
+    ) -> list[Written]:
         grammar = None
         if generation.constrained:
             grammar = Grammar(tokenizer, setup.reasoning)
@@ -82,23 +83,25 @@ def _runner(setup: Setup, llm_class: Any, lora_class: Any) -> Run:
     model = setup.backbone
     adapter = setup.adapter or model.adapter
     lora = None
-    lora_options: dict[str, Any] = {}
+    rank = model.lora.r  # arms without an adapter share the loaded model with those that have one
     if adapter:
         folder = load.adapter_folder(adapter)
-        lora = lora_class("adapter", 1, str(folder))
-        lora_options = {"enable_lora": True, "max_lora_rank": _rank(folder)}
-    llm = llm_class(
-        load.source_of(model, setup.made),
-        revision=model.revision,
-        dtype=model.dtype,
-        max_model_len=model.max_length,
-        trust_remote_code=False,
-        enable_prefix_caching=True,
-        max_num_seqs=setup.generation.batch_size,
-        max_logprobs=len(LABELS),
-        logprobs_mode="processed_logprobs",
-        **lora_options,
-    )
+        lora = lora_class(str(folder), adapter_number(folder), str(folder))
+        rank = max(rank, _rank(folder))
+    options: dict[str, Any] = {
+        "model": load.source_of(model, setup.made),
+        "revision": model.revision,
+        "dtype": model.dtype,
+        "max_model_len": model.max_length,
+        "trust_remote_code": False,
+        "enable_prefix_caching": True,
+        "max_num_seqs": setup.generation.batch_size,
+        "enable_lora": True,
+        "max_lora_rank": _accepted(rank),
+    }
+    if setup.generation.by == "labels":  # which costs a sort of the vocabulary at every token
+        options |= {"max_logprobs": len(LABELS), "logprobs_mode": "processed_logprobs"}
+    llm = resident(llm_class, options)
 
     def run(prompts: Prompts, params: list[Any]) -> list[Any]:
         requests = [{"prompt_token_ids": ids} for ids in prompts]
@@ -106,6 +109,16 @@ def _runner(setup: Setup, llm_class: Any, lora_class: Any) -> Run:
         return [result.outputs[0] for result in results]
 
     return run
+
+
+_adapters: list[Path] = []
+
+
+def adapter_number(folder: Path) -> int:
+    """The number by which vLLM knows an adapter, from 1: it takes equal numbers for equal ones."""
+    if folder not in _adapters:
+        _adapters.append(folder)
+    return _adapters.index(folder) + 1
 
 
 def _logprobs_of(tokens: list[int], logprobs: dict[int, Any]) -> list[float]:
@@ -134,9 +147,11 @@ class Writer:
         self.sampling_params = sampling_params
         self.tokenizer = tokenizer
         self.max_new_tokens = generation.max_new_tokens
+        self.batch_size = generation.batch_size
         self.grammar = grammar
+        self.draws = generation.temperature > 0
         self.common: dict[str, Any] = {"temperature": 0.0}
-        if generation.temperature > 0:
+        if self.draws:
             self.common = {"temperature": generation.temperature, "top_p": generation.top_p}
         # vLLM itself stops at the end of text, and at what the generation config names
         self.common |= {"stop_token_ids": [end_token(tokenizer)], "skip_special_tokens": False}
@@ -144,8 +159,17 @@ class Writer:
         if grammar is not None:
             self.stop = {"stop": [MARKER], "include_stop_str_in_output": True}
 
-    def write(self, prompts: Prompts, seeds: list[int], labels: list[int]) -> list[str]:
-        """A text for each prompt, drawn with its own seed."""
+    def write(self, prompts: Prompts, seeds: list[int], labels: list[int]) -> list[Written]:
+        """A completion of each prompt, drawn with its own seed."""
+        if self.grammar is None:
+            return self._write(prompts, seeds, labels)
+        completions = []
+        for start in range(0, len(prompts), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            completions += self._write(prompts[part], seeds[part], labels[part])
+        return completions
+
+    def _write(self, prompts: Prompts, seeds: list[int], labels: list[int]) -> list[Written]:
         texts = [""] * len(prompts)
         room = [self.max_new_tokens] * len(prompts)
         unfinished = list(range(len(prompts)))
@@ -166,7 +190,11 @@ class Writer:
                 if room[index] > 0 and self._goes_on(texts[index], output.text):
                     still_unfinished.append(index)
             unfinished = still_unfinished
-        return [cleaned(self.tokenizer, text) for text in texts]
+        completions = []
+        for text, unused in zip(texts, room, strict=True):
+            tokens = self.max_new_tokens - unused
+            completions.append(Written(cleaned(self.tokenizer, text), tokens))
+        return completions
 
     def _params(self, text: str, labels: int, seed: int, written: int, room: int) -> Any:
         """How vLLM goes on from `text`."""
@@ -174,13 +202,18 @@ class Writer:
         if self.grammar is not None:
             allowed = self.grammar.allowed(text, labels)
         if allowed is None:
-            return self.sampling_params(**self.common, **self.stop, seed=seed, max_tokens=room)
+            drawn = self._seeded(seed)
+            return self.sampling_params(**self.common, **self.stop, **drawn, max_tokens=room)
         return self.sampling_params(
             **self.common,
-            seed=seed + written,
+            **self._seeded(seed + written),
             max_tokens=1,
             allowed_token_ids=allowed,
         )
+
+    def _seeded(self, seed: int) -> dict[str, int]:
+        """A request's own seed where it draws: vLLM handles such requests one by one."""
+        return {"seed": seed} if self.draws else {}
 
     def _goes_on(self, text: str, new: str) -> bool:
         """Whether a list has begun, or a marker inside a thought stopped the writing."""
@@ -191,10 +224,14 @@ class Writer:
 
 
 def _rank(adapter: Path) -> int:
-    """The least rank that vLLM accepts and that the adapter fits into."""
     from peft import PeftConfig
 
     rank: int = PeftConfig.from_pretrained(str(adapter)).r
+    return rank
+
+
+def _accepted(rank: int) -> int:
+    """The least rank that vLLM accepts and that an adapter of this rank fits into."""
     for accepted in ADAPTER_RANKS:
         if accepted >= rank:
             return accepted

@@ -68,8 +68,14 @@ def _step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.split("-")[1])
 
 
-def common_arguments(hardware: Hardware, folder: Path, seed: int) -> dict[str, Any]:
-    """Arguments that all trainers take; defaults that change between releases are set here."""
+def common_arguments(
+    hardware: Hardware, folder: Path, seed: int, checkpointing: bool = False
+) -> dict[str, Any]:
+    """Arguments that all trainers take; defaults that change between releases are set here.
+
+    Args:
+        checkpointing: Whether activations are recomputed (`memory.checkpointed`).
+    """
     from r2rec.llm.runtime import device
 
     on_cpu = device(hardware) == "cpu"
@@ -87,8 +93,7 @@ def common_arguments(hardware: Hardware, folder: Path, seed: int) -> dict[str, A
         "disable_tqdm": True,
         "dataloader_pin_memory": not on_cpu,
         "dataloader_num_workers": 0,
-        # trades time for memory: a GPU is short of memory, a CPU of time
-        "activation_checkpointing": not on_cpu,
+        "activation_checkpointing": checkpointing,
     }
 
 

@@ -20,6 +20,7 @@ from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS
 from r2rec.prompts.render import render_prompt
 from r2rec.tasks.validation import validation
+from r2rec.thoughts.template import expected_replies
 
 HIT_RATIO = "probe/hr@1"  # columns of the log
 VALID = "probe/valid"
@@ -30,6 +31,7 @@ class ValidationProbe:
 
     Args:
         prompts: Token ids of ranking prompts.
+        expected: Texts that their answers may be close to (`hf.generate`).
         positives: The right label of each prompt.
         first_step: Steps of the stage before this training; trackers count from there.
     """
@@ -40,6 +42,7 @@ class ValidationProbe:
         stage: str,
         tokenizer: Any,
         prompts: list[list[int]],
+        expected: Sequence[str],
         positives: Sequence[str],
         n_candidates: int,
         reasoning: bool,
@@ -49,6 +52,7 @@ class ValidationProbe:
         self.stage = stage
         self.tokenizer = tokenizer
         self.prompts = prompts
+        self.expected = expected
         self.positives = positives
         self.n_candidates = n_candidates
         self.reasoning = reasoning
@@ -74,14 +78,19 @@ class ValidationProbe:
         import torch
 
         with torch.random.fork_rng():
-            texts = hf.generate(
-                model, self.tokenizer, self.prompts, self.spec, range(len(self.prompts))
+            written = hf.generate(
+                model,
+                self.tokenizer,
+                self.prompts,
+                self.spec,
+                seeds=range(len(self.prompts)),
+                expected=self.expected,
             )
         model.train()
         hits = []
         valid = []
-        for text, positive in zip(texts, self.positives, strict=True):
-            answer = parse_ranking(text, self.n_candidates, self.reasoning)
+        for completion, positive in zip(written, self.positives, strict=True):
+            answer = parse_ranking(completion.text, self.n_candidates, self.reasoning)
             hits.append(answer.labels[:1] == (positive,))
             valid.append(answer.valid)
         row = {
@@ -100,12 +109,16 @@ class ValidationProbe:
 
 def validation_questions(
     choices: SftSlice | RlSlice, inputs: Mapping[str, Path]
-) -> tuple[list[str], list[str]]:
-    """Ranking prompts about `probe.users` validation positives, and the positives' labels."""
+) -> tuple[list[str], list[str], list[str]]:
+    """Ranking prompts about `probe.users` validation positives, and for each what may be answered.
+
+    Returns:
+        The prompts, replies that a taught model is likely to give, and the positives' labels.
+    """
     table, cases = validation(choices, inputs, choices.probe.users, "probe")
     prompts = [render_prompt(case, choices.prompt, choices.words) for case in cases]
     labels = [LABELS[index] for index in Candidates.of(table).positive_index]
-    return prompts, labels
+    return prompts, expected_replies(cases, choices.prompt), labels
 
 
 def probes(
@@ -122,13 +135,14 @@ def probes(
     """
     if not choices.probe.users:
         return []
-    texts, positives = validation_questions(choices, inputs)
+    texts, expected, positives = validation_questions(choices, inputs)
     reasoning = choices.prompt.reasoning
     probe = ValidationProbe(
         spec=choices.probe,
         stage=stage,
         tokenizer=tokenizer,
         prompts=[chat.encode(tokenizer, text, reasoning) for text in texts],
+        expected=expected,
         positives=positives,
         n_candidates=choices.negatives + 1,
         reasoning=reasoning,

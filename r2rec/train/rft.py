@@ -27,6 +27,7 @@ from r2rec.config import Generation
 from r2rec.config.slices import RlSlice
 from r2rec.llm import chat, hf, load, runtime, turns
 from r2rec.prompts.answer import parse_ranking
+from r2rec.thoughts.template import expected_replies
 from r2rec.train.common import (
     CHECKPOINTS,
     Row,
@@ -38,6 +39,7 @@ from r2rec.train.common import (
     trainer_released,
     write_log,
 )
+from r2rec.train.memory import checkpointed
 from r2rec.train.probe import probes
 from r2rec.train.rl import rl_prompts, weighted_rewards
 from r2rec.train.sft import unmasked
@@ -141,9 +143,9 @@ class _Rounds:
         self.tokenizer = load.tokenizer(choices.model, inputs.get("backbone"))
         self.prompts = rl_prompts(choices, inputs, self.tokenizer)
         reasoning = choices.prompt.reasoning
-        self.encoded = []
-        for row in self.prompts.rows:
-            self.encoded.append(chat.encode(self.tokenizer, row["prompt"], reasoning))
+        asked = [row["prompt"] for row in self.prompts.rows]
+        self.encoded = [chat.encode(self.tokenizer, prompt, reasoning) for prompt in asked]
+        self.expected = expected_replies(self.prompts.cases, choices.prompt)
 
     def run(self) -> dict[str, Any]:
         """Do all rounds and write the stage's files; its facts."""
@@ -223,12 +225,8 @@ class _Rounds:
         """Run the trainer of a round; its rows of the log, their steps counted over all rounds."""
         listeners = probes(self.choices, self.inputs, self.tokenizer, "rft", first_step)
         history = train(trainer, "rft", self.work.folder, listeners, first_step)
-        rows = []
-        for row in history:
-            if not hooks.is_summary(row):
-                step = first_step + row["step"]
-                rows.append({**row, "step": step, "round": number})
-        return rows
+        rows = [row for row in history if not hooks.is_summary(row)]
+        return [{**row, "step": first_step + row["step"], "round": number} for row in rows]
 
     def _policy(self, number: int, adapter: Path | None) -> Any:
         """The model with the adapter so far, or a fresh one, on the device that draws."""
@@ -252,11 +250,7 @@ class _Rounds:
         return _Answers(texts, rewards, best_above_mean(rewards, self.params.keep))
 
     def _draw(self, number: int, policy: Any) -> list[list[str]]:
-        """`rl.group_size` answers of the policy to each prompt.
-
-        Each is drawn with a seed of its own, which the round, the prompt and its place in the group
-        decide.
-        """
+        """Answers of the policy to each prompt; round, prompt and place in the group seed each."""
         spec = self.choices.rl
         batch_size = spec.micro_batch_size
         if batch_size > spec.group_size:
@@ -268,24 +262,25 @@ class _Rounds:
             temperature=spec.temperature,
             top_p=spec.top_p,
         )
-        prompts = []
-        for prompt in self.encoded:
-            prompts += [prompt] * spec.group_size  # rows with the same prompt follow each other
+        # rows with the same prompt follow each other
+        prompts = [prompt for prompt in self.encoded for _ in range(spec.group_size)]
+        expected = [reply for reply in self.expected for _ in range(spec.group_size)]
         rng = seeds.generator(self.choices.seed, f"rft.round.{number}")
         own_seeds = rng.integers(2**63, size=len(prompts)).tolist()
-        texts = hf.generate(policy, self.tokenizer, prompts, generation, own_seeds)
-        groups = []
-        for start in range(0, len(texts), spec.group_size):
-            groups.append(texts[start : start + spec.group_size])
-        return groups
+        written = hf.generate(
+            policy, self.tokenizer, prompts, generation, own_seeds, expected=expected
+        )
+        texts = [answer.text for answer in written]
+        starts = range(0, len(texts), spec.group_size)
+        return [texts[start : start + spec.group_size] for start in starts]
 
     def _log_row(self, answers: _Answers, number: int, step: int) -> Row:
         """The log's row about a round's answers, which is also told to trackers and the console."""
         reasoning = self.choices.prompt.reasoning
         valid = []
         for row, texts in zip(self.prompts.rows, answers.texts, strict=True):
-            for text in texts:
-                valid.append(parse_ranking(text, row["n_candidates"], reasoning).valid)
+            n = row["n_candidates"]
+            valid += [parse_ranking(text, n, reasoning).valid for text in texts]
         reward = float(answers.rewards.mean())
         reward_kept = None
         if answers.kept.any():
@@ -339,7 +334,10 @@ class _Rounds:
         schedule = spec.schedule
         if schedule == "constant":
             schedule = "constant_with_warmup"
-        arguments = common_arguments(self.work.hardware, self.work.folder, self._seed(number))
+        hardware, model = self.work.hardware, self.choices.model
+        tokens = at_once * max(len(example["input_ids"]) for example in examples)
+        recomputes = checkpointed(hardware, model, self.inputs.get("backbone"), tokens)
+        arguments = common_arguments(hardware, self.work.folder, self._seed(number), recomputes)
         arguments["output_dir"] = str(self._folder(number))
         args = SFTConfig(
             **arguments,
@@ -350,7 +348,7 @@ class _Rounds:
             per_device_train_batch_size=at_once,
             gradient_accumulation_steps=times,
             save_steps=spec.save_steps,
-            max_length=self.choices.model.max_length,
+            max_length=model.max_length,
             packing=False,
             dataset_num_proc=None,
         )

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from hydra.utils import get_method
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from r2rec.base import seeds
 from r2rec.base.errors import R2RecError
@@ -35,6 +36,7 @@ from r2rec.train.common import (
     save_adapter,
     trainer_released,
 )
+from r2rec.train.memory import checkpointed
 from r2rec.train.probe import probes
 
 MAX_KL_AT_START = 1e-3  # nats per token; above it, the reference is not the starting policy
@@ -68,13 +70,14 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
     of groups with equal rewards, and the KL. A killed run goes on from its newest checkpoint.
 
     The KL reference is set by TRL: with an SFT adapter it keeps a frozen copy of that adapter, so
-    the KL of the first step is about 0, which `ReferenceCheck` verifies. `rl.beta` is its weight.
+    the KL of the first step is about 0, or else a note says so (`ReferenceCheck`). `rl.beta` is
+    its weight.
 
     Returns:
         prompts, steps, and what `summary` gives.
 
     Raises:
-        R2RecError: Too few prompts fit, or the reference is not the starting policy.
+        R2RecError: Too few prompts fit.
     """
     runtime.settle(work.hardware)
     from datasets import Dataset
@@ -89,7 +92,8 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
     peft_config = None
     if adapter is None and choices.model.adapter is None:
         peft_config = lora(choices.model.lora)
-    args = _arguments(choices, work)  # before the weights: ZeRO-3 settings make them load in parts
+    # before the weights: ZeRO-3 settings make them load in parts
+    args = _arguments(choices, work, backbone)
     reasoning = choices.prompt.reasoning
     model = load.weights(choices.model, backbone, adapter, train=True)
     ends = turns.end_tokens(tokenizer, model.generation_config)
@@ -261,22 +265,28 @@ def weighted_rewards(
 
 
 class ReferenceCheck:
-    """Ends a training after its first step if its reference is not the policy it starts from.
+    """Tells at the first step if the reference is not the policy that training starts from.
 
     A listener (`train.listeners`). At step 1 both are the same model, so a KL other than 0 says
-    that TRL's reference is another one, and the whole training would be pulled towards that.
+    that TRL's reference is another one, and the whole training is pulled towards that.
     """
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **_: Any
     ) -> None:
-        kl = logs.get("kl", 0.0)
-        is_small = abs(kl) <= MAX_KL_AT_START  # False for NaN too
-        if state.global_step == 1 and not is_small:
-            raise R2RecError(
-                f"rl: the KL of the first step is {kl:.4f}: the reference is not the policy that "
-                "training starts from; rl.beta=0 trains without one"
-            )
+        if state.global_step == 1:
+            for note in reference_notes(logs.get("kl", 0.0)):
+                tqdm.write(f"  note: {note}")
+
+
+def reference_notes(kl: float) -> list[str]:
+    """A note if the KL of the first step, in nats per token, is not 0 but for rounding."""
+    if abs(kl) <= MAX_KL_AT_START:  # False for NaN
+        return []
+    return [
+        f"the KL of the first step is {kl:.4f}: the reference is not the policy that training "
+        "starts from; rl.beta=0 trains without one"
+    ]
 
 
 def summary(log: pl.DataFrame) -> dict[str, float]:
@@ -295,16 +305,19 @@ def summary(log: pl.DataFrame) -> dict[str, float]:
 
 def warnings(log: pl.DataFrame) -> list[str]:
     """Notes on what a user should know about this training."""
+    notes = []
+    if "kl" in log.columns and log["kl"].count():
+        notes += reference_notes(log["kl"].drop_nulls()[0])
     silent = summary(log).get(SILENT, 0.0)
-    if silent <= MAX_SILENT_SHARE:
-        return []
-    return [
-        f"{silent:.0%} of groups had equal rewards and taught nothing; "
-        "raise rl.group_size or rl.temperature"
-    ]
+    if silent > MAX_SILENT_SHARE:
+        notes.append(
+            f"{silent:.0%} of groups had equal rewards and taught nothing; "
+            "raise rl.group_size or rl.temperature"
+        )
+    return notes
 
 
-def _arguments(choices: RlSlice, work: Workspace) -> Any:
+def _arguments(choices: RlSlice, work: Workspace, backbone: Path | None) -> Any:
     from trl import GRPOConfig
 
     spec = choices.rl
@@ -314,8 +327,10 @@ def _arguments(choices: RlSlice, work: Workspace) -> Any:
     if schedule == "constant":
         schedule = "constant_with_warmup"
     seed = seeds.integer(choices.seed, "rl")
+    tokens = at_once * choices.model.max_length
+    checkpointing = checkpointed(work.hardware, choices.model, backbone, tokens)
     return GRPOConfig(
-        **common_arguments(work.hardware, work.folder, seed),
+        **common_arguments(work.hardware, work.folder, seed, checkpointing),
         **_rollout_arguments(work.hardware, choices.model.max_length),
         num_train_epochs=spec.epochs,
         learning_rate=spec.learning_rate,

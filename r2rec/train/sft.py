@@ -24,6 +24,7 @@ from r2rec.train.common import (
     save_adapter,
     trainer_released,
 )
+from r2rec.train.memory import checkpointed
 from r2rec.train.probe import probes
 
 IGNORED = -100  # a label that the loss skips
@@ -56,7 +57,9 @@ def sft(choices: SftSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[
     peft_config = None
     if choices.model.adapter is None:
         peft_config = lora(choices.model.lora)
-    args = _arguments(choices, work)  # before the weights: ZeRO-3 settings make them load in parts
+    longest = max(len(example["input_ids"]) for example in examples)
+    # before the weights: ZeRO-3 settings make them load in parts
+    args = _arguments(choices, work, backbone, longest)
     trainer = SFTTrainer(
         model=load.weights(choices.model, backbone, train=True),
         args=args,
@@ -160,14 +163,16 @@ def unmasked(pad_token_id: int) -> Callable[[list[dict[str, Any]]], dict[str, An
     return collate
 
 
-def _arguments(choices: SftSlice, work: Workspace) -> Any:
+def _arguments(choices: SftSlice, work: Workspace, backbone: Path | None, longest: int) -> Any:
     from trl import SFTConfig
 
     spec = choices.sft
     at_once, times = per_device(spec.batch_size, spec.micro_batch_size, work.hardware.processes)
     seed = seeds.integer(choices.seed, "sft")
+    checkpointing = checkpointed(work.hardware, choices.model, backbone, at_once * longest)
     return SFTConfig(
-        **common_arguments(work.hardware, work.folder, seed),
+        **common_arguments(work.hardware, work.folder, seed, checkpointing),
+        train_sampling_strategy="group_by_length" if spec.group_by_length else "random",
         num_train_epochs=spec.epochs,
         learning_rate=spec.learning_rate,
         lr_scheduler_type="cosine",

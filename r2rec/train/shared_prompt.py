@@ -60,7 +60,7 @@ def share_prompts(trainer: Any, expected: Mapping[PromptIds, list[int]]) -> None
     def read(
         model: Any, input_ids: Tensor, attention_mask: Tensor, completion_length: int, rows: int
     ) -> tuple[Tensor, Tensor] | None:
-        if not _can_share(trainer, model):
+        if hooks.calls_once(trainer):
             return None
         return _read_shared(
             trainer.accelerator, model, input_ids, attention_mask, completion_length, rows
@@ -83,12 +83,6 @@ def _uniform_numbers(trainer: Any, rows: int) -> Tensor:
         of_all = torch.rand(accelerator.num_processes, rows, generator=generator)
         by_token.append(of_all[accelerator.process_index])
     return torch.stack(by_token, 1).to(accelerator.device)
-
-
-def _can_share(trainer: Any, model: Any) -> bool:
-    """Whether the model may be called twice for one backward, and keeps what it has read."""
-    is_wrapped = trainer.accelerator.unwrap_model(model) is not model
-    return not is_wrapped and not hooks.recomputes_activations(model)
 
 
 def _read_shared(

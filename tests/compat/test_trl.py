@@ -318,6 +318,9 @@ def test_trainers_take_the_common_arguments(config, tmp_path):
     args = config(**given, warmup_steps=0.1)
     assert args.get_warmup_steps(100) == 10  # a share of the steps
     assert args.seed == args.data_seed == 3
+    assert not args.activation_checkpointing
+    recomputing = common_arguments(Hardware(name="cpu", device="cpu"), tmp_path, 3, True)
+    assert config(**recomputing).activation_checkpointing
 
 
 @pytest.mark.parametrize(("counted", "used"), [(0, 0), (1, 1), (8, 1)])
@@ -367,14 +370,36 @@ def test_collator_pads_on_the_right():
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
 
 
-def test_recomputed_activations_are_noticed(tmp_path):
+def test_models_that_must_read_all_in_one_call_are_noticed(tmp_path):
     """Else a model that forgets its cache would be read in two parts, and learn nothing of one."""
-    model = sft_trainer(tmp_path).model
-    assert not hooks.recomputes_activations(model)
-    model.gradient_checkpointing_enable()
-    assert hooks.recomputes_activations(model)
-    with torch.no_grad():
-        assert not hooks.recomputes_activations(model)
+    trainer = sft_trainer(tmp_path)
+    assert not hooks.calls_once(trainer)
+    trainer.model_wrapped = DistributedStandIn(trainer.model)
+    assert hooks.calls_once(trainer)
+    assert hooks.calls_once(sft_trainer(tmp_path, activation_checkpointing=True))
+
+
+class DistributedStandIn(torch.nn.parallel.DistributedDataParallel):
+    """Wraps a model as DDP does, without other processes."""
+
+    def __init__(self, module):
+        torch.nn.Module.__init__(self)
+        self.module = module
+
+
+def test_adapter_is_saved_without_the_embeddings(grpo, tmp_path):
+    """Else an 8B model's adapter has 2 GB where the vocabulary is not that of its named base."""
+    model = grpo.trainer.model
+    changed = model.get_base_model().config.vocab_size
+    model.peft_config["default"].base_model_name_or_path = str(tmp_path)
+    model.get_base_model().config.save_pretrained(tmp_path)
+    model.get_base_model().config.vocab_size = changed + 1
+    try:
+        hooks.save_trained_adapter(model, tmp_path, grpo.weights)
+    finally:
+        model.get_base_model().config.vocab_size = changed
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    assert all(".lora_" in name for name in saved)
 
 
 # What libraries keep for the whole process

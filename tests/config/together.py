@@ -224,6 +224,9 @@ REFUSED = {
         "teacher.generation.max_new_tokens=512 would cut the thoughts of model=deepseek"
     ),
     "+experiment=paper hardware=cpu": "has 8 billion weights",
+    "model=llama_8b_random hardware.device=auto generation=vllm": (
+        "model=llama_8b_random has random weights, which vLLM cannot be given"
+    ),
     "prompt=llm prompt.compact=true": "prompt.compact shortens what prompt.prose spells out",
     "teacher=local teacher.params.masked=perhaps": (
         "teacher.params.masked=perhaps should be of type bool"

@@ -17,7 +17,7 @@ import r2rec
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.arrays import Floats
 from r2rec.explore.desk import Desk
-from r2rec.explore.filters import FILTERS, Asked, Standings, kept, kept_by_filter
+from r2rec.explore.filters import FILTERS, Perspective, Standings, kept, kept_by_filter
 from r2rec.explore.opened import OpenRun
 from r2rec.report.judgements import thought_of
 from r2rec.thoughts.judged import judged
@@ -67,7 +67,7 @@ def test_filters_keep_what_a_plain_look_keeps(made: list[User]) -> None:
     false = np.zeros(shape, np.int64)
     false[METHODS.index("rl")] = [u["false"] for u in made]
     table = Standings(METHODS, rank, first, false)
-    asked = Asked("rl", ("popularity", "knn"), "sft", "rl")
+    asked = Perspective("rl", ("popularity", "knn"), "sft", "rl")
     assert PLAIN.keys() == FILTERS.keys()
     for name, keeps in PLAIN.items():
         assert kept(table, asked, [name]).tolist() == [keeps(user) for user in made], name

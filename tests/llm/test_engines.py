@@ -1,8 +1,6 @@
 """The engines on weights here: one interface, the same greedy texts, constrained answers."""
 
-import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -17,7 +15,7 @@ from r2rec.base.errors import R2RecError
 from r2rec.config import Endpoint
 from r2rec.config.slices import Arm, RankSlice
 from r2rec.evaluate.answers import read_weights
-from r2rec.llm import chat, constrain, load
+from r2rec.llm import chat, constrain, load, turns
 from r2rec.llm.engine import Question, Setup
 from r2rec.llm.remote import remote_engine, seeded_endpoint
 from r2rec.prompts.answer import parse_ranking
@@ -147,6 +145,24 @@ def test_grammar_allows_what_a_list_can_go_on_with(data, n, cut):
     assert grammar.allowed(f"Ranking:{tail}", n) == (can or [TOKENIZER.eos_token_id])
 
 
+@pytest.mark.parametrize("name", ["hf", "paged"])
+def test_generated_tokens_are_counted_and_not_those_of_the_text(made, name):
+    """Spelled out again, a text that was cut or has odd characters has another number of tokens."""
+    asks, asked = made(name, GREEDY, "generation.batch_size=2")
+    config, _ = setup(name)
+    tokenizer = load.tokenizer(config.model, None)
+    for answer in asks.write(asked, 0):
+        whole = len(tokenizer.encode(answer.text, add_special_tokens=False))
+        assert answer.completion_tokens in (24, whole + 1)
+
+
+@pytest.mark.parametrize(
+    ("ids", "length"), [([5, 6, 7], 3), ([5, 1, 0, 0], 2), ([1, 1, 1], 1), ([], 0)]
+)
+def test_length_of_a_turn(ids, length):
+    assert turns.length_of(ids, [1]) == length
+
+
 def test_only_an_answer_is_constrained():
     assert constrain.answer_tail("Step 1: Ranking: A\n</think>\nso", True) is None
     assert constrain.answer_tail("Step 1\n</think>\nRanking: B >", True) == " B >"
@@ -183,70 +199,6 @@ def test_labels_are_weighed_alike_and_as_the_model_says(made):
     assert np.allclose(weights[0], expected.numpy(), atol=1e-4)
 
 
-class Params:
-    stop = allowed_token_ids = logprobs = None
-
-    def __init__(self, **given):
-        vars(self).update(given)
-
-
-class FakeVllm:
-    """What the engine uses of vLLM, on transformers: greedy, one request at a time."""
-
-    def __init__(self, source, **options):
-        config, _ = setup("hf")
-        self.model = load.weights(config.model, None).eval()
-        self.tokenizer = load.tokenizer(config.model, None)
-
-    def generate(self, requests, params, lora_request, use_tqdm):
-        results = []
-        for request, how in zip(requests, params, strict=True):
-            output = self.one(request["prompt_token_ids"], how)
-            results.append(SimpleNamespace(outputs=[output]))
-        return results
-
-    def one(self, ids, params):
-        allowed = params.allowed_token_ids
-        if params.logprobs:
-            with torch.inference_mode():
-                after = self.model(torch.tensor([ids])).logits[0, -1]
-            kept = torch.full_like(after, -torch.inf)
-            kept[allowed] = after[allowed]
-            logprobs = kept.log_softmax(-1)
-            row = {i: SimpleNamespace(logprob=float(logprobs[i])) for i in allowed}
-            return SimpleNamespace(logprobs=[row])
-        options = {}
-        if params.stop:
-            options |= {"stop_strings": params.stop, "tokenizer": self.tokenizer}
-        if allowed:
-            options["prefix_allowed_tokens_fn"] = lambda *_: allowed
-        output = self.model.generate(
-            torch.tensor([ids]),
-            do_sample=False,
-            max_new_tokens=params.max_tokens,
-            pad_token_id=self.tokenizer.pad_token_id,
-            eos_token_id=self.tokenizer.eos_token_id,
-            **options,
-        )
-        new = output[0, len(ids) :].tolist()
-        text = self.tokenizer.decode(new, skip_special_tokens=True)
-        return SimpleNamespace(text=text, token_ids=new)
-
-
-@pytest.mark.parametrize("constrained", [False, True])
-def test_vllm_is_asked_for_what_hf_does(made, monkeypatch, constrained):
-    """The engine's own part, on a stand-in for the library: stops, labels, and their weights."""
-    stand_in = {"LLM": FakeVllm, "SamplingParams": Params}
-    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(**stand_in))
-    monkeypatch.setitem(sys.modules, "vllm.lora.request", SimpleNamespace(LoRARequest=None))
-    words = (f"generation.constrained={constrained}", *LONG)
-    asks, asked = engine("vllm", *words, reasoning=True)
-    other, _ = made("hf", *words, reasoning=True)
-    assert [a.text for a in asks.write(asked[:3], 0)] == [a.text for a in other.write(asked[:3], 0)]
-    for row, other_row in zip(asks.weigh(asked), other.weigh(asked), strict=True):
-        assert np.allclose(row, other_row, atol=1e-4)
-
-
 def test_users_are_ranked_by_the_weights_of_labels(tmp_path):
     words = [
         "model=tiny",
@@ -270,14 +222,6 @@ def test_likelier_label_comes_first_and_who_was_not_asked_ranks_nothing():
     assert table["ranking"].to_list() == [[8, 9, 7], []]
     assert table["valid"].to_list() == [True, False]
     assert facts == {"unasked": 1}
-
-
-def test_vllm_extra_is_asked_for_in_one_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "vllm", None)
-    config, ready = setup("vllm")
-    with pytest.raises(R2RecError, match=r"pip install 'r2rec\[vllm\]'") as caught:
-        get_method(config.generation._target_)(ready)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["hf", "paged"])

@@ -59,6 +59,13 @@ def lower_case(folder: Path) -> None:
     )
 
 
+def normalised(folder: Path, character: str, by: str) -> None:
+    """As releases of transformers before 5.23 read some byte-level tokenizers from a folder."""
+    path = folder / "tokenizer.json"
+    change = {"type": "Replace", "pattern": {"String": character}, "content": by}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"normalizer": change}))
+
+
 def more_tokens(folder: Path, *, special: bool = False) -> None:
     words = AutoTokenizer.from_pretrained(TINY)
     words.add_tokens(["Chain 1", "<item_1>"], special_tokens=special)
@@ -106,6 +113,14 @@ HALF_TURN = (
 REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
     "tokenizer of another class": (other_class, "its tokenizer reads 'Rank the candidates.' as"),
     "tokenizer without capitals": (lower_case, "its tokenizer reads 'Rank the .*' as 'rank the"),
+    "tokenizer without line ends": (
+        lambda f: normalised(f, "\n", " "),
+        r"reads 'andidates\.\\n- A: .*' as 'andidates\. - A: ",
+    ),
+    "tokenizer without spaces": (
+        lambda f: normalised(f, " ", ""),
+        r"its tokenizer reads 'Rank the .*' as 'Rankthecand",
+    ),
     "two tokens with one id": (
         gap_in_ids,
         r"has one id, \d+, for 'z' and '<think>'; number the entries of tokenizer\.json without",

@@ -57,7 +57,7 @@ def test_trainer_is_released(ends):
 def test_weights_are_loaded_after_the_trainers_settings(store, monkeypatch, stage, changed):
     """ZeRO-3 takes part in loading, and its settings come with the trainer's."""
     monkeypatch.setattr(
-        f"r2rec.train.{stage}._arguments", lambda choices, work: set_hf_deepspeed_config(kept)
+        f"r2rec.train.{stage}._arguments", lambda choices, *_: set_hf_deepspeed_config(kept)
     )
     kept = ZeRO3()
 

@@ -7,6 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from r2rec.config.slices import RlSlice
+from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.cases import LABELS
 from r2rec.train.probe import ValidationProbe, probes, validation_questions
 from tests.small import choices, go
@@ -29,8 +30,9 @@ def test_probe_asks_before_and_after(smoke, stage):
 
 def test_probe_asks_about_validation_positives(smoke):
     asked, folders = choices(RlSlice), smoke.folders()
-    prompts, labels = validation_questions(asked, folders)
+    prompts, replies, labels = validation_questions(asked, folders)
     assert (len(prompts), prompts) == (asked.probe.users, validation_questions(asked, folders)[0])
+    assert all(parse_ranking(reply, asked.negatives + 1, reasoned=True).valid for reply in replies)
     positives = pl.read_parquet(folders["split"] / "validation_candidates.parquet")["positive"]
     titles = pl.read_parquet(folders["prepare"] / "items.parquet")["title"]
     expected = {titles[item] for item in positives}
@@ -56,7 +58,7 @@ def test_no_probe_without_users(smoke):
     ],
 )
 def test_probe_asks_at_its_steps(monkeypatch, begin, pending, first_step, expected):
-    probe = ValidationProbe(SimpleNamespace(every=4), "rft", None, [], [], 5, True, first_step)
+    probe = ValidationProbe(SimpleNamespace(every=4), "rft", None, [], [], [], 5, True, first_step)
     state = SimpleNamespace(
         global_step=begin, max_steps=10, log_history=[], is_world_process_zero=True
     )
@@ -65,7 +67,7 @@ def test_probe_asks_at_its_steps(monkeypatch, begin, pending, first_step, expect
     asked = []
     monkeypatch.setattr("r2rec.train.probe.signals.pending", lambda: pending)
     monkeypatch.setattr(
-        "r2rec.train.probe.hf.generate", lambda *_: asked.append(state.global_step) or []
+        "r2rec.train.probe.hf.generate", lambda *_, **__: asked.append(state.global_step) or []
     )
     monkeypatch.setattr("r2rec.train.probe.np.mean", lambda values: 0.0)
     model = SimpleNamespace(train=lambda: None)

@@ -8,13 +8,37 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from trl import SFTConfig, SFTTrainer
 
 from r2rec.base.errors import R2RecError
+from r2rec.config.slices import SftSlice
 from r2rec.llm import chat, load
+from r2rec.train.sft import _arguments as sft_arguments
 from r2rec.train.sft import sft_examples, sft_traces, unmasked
-from tests.small import typed
+from tests.small import choices, typed, workspace
+from tests.train.tiny_trainers import sft_trainer
 
 THOUGHT = "Step 1: The user liked A.\nStep 2: So B, then C."
 ANSWER = "Ranking: B > A > C"
 PROMPT = "Rank the candidates.\n- A: one\n- B: two\n- C: three"
+
+
+def test_steps_of_similar_length_have_less_padding(tmp_path):
+    """`sft.group_by_length` is the trainer's own sampler, over lengths of the examples."""
+    lengths = [20, 200] * 16
+    examples = [{"input_ids": [5] * n, "labels": [5] * n} for n in lengths]
+    wasted = {}
+    for strategy in ("random", "group_by_length"):
+        trainer = sft_trainer(tmp_path, examples, train_sampling_strategy=strategy, seed=1)
+        wasted[strategy] = 0
+        for batch in trainer.get_train_dataloader():
+            rows, longest = batch["input_ids"].shape
+            wasted[strategy] += rows * longest - int((batch["labels"] != -100).sum())
+    assert wasted["group_by_length"] < 0.3 * wasted["random"]
+
+
+@pytest.mark.parametrize(("grouped", "strategy"), [(True, "group_by_length"), (False, "random")])
+def test_grouping_by_length_is_a_choice(tmp_path, grouped, strategy):
+    given = choices(SftSlice, f"sft.group_by_length={grouped}")
+    args = sft_arguments(given, workspace(tmp_path), None, 100)
+    assert args.train_sampling_strategy == strategy
 
 
 def traces(n, tasks=("ranking",), accepted=True, thought=THOUGHT):

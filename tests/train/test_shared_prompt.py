@@ -4,8 +4,9 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
+from r2rec.compat import trl as hooks
 from r2rec.train.shared_prompt import share_prompts
-from tests.train.tiny_trainers import grpo_trainer
+from tests.train.tiny_trainers import adapted, grpo_trainer, tokenizer
 
 PROMPT, ANSWER = 7, 5
 EXPECTED: dict[tuple[int, ...], list[int]] = {}  # what rollouts of a prompt may be close to
@@ -85,13 +86,11 @@ def test_prompt_is_read_once(trainer, monkeypatch):
 
 
 def test_model_that_recomputes_activations_is_read_as_trl_does(trainer, monkeypatch):
-    """It forgets its cache in a forward pass with gradients, and so cannot read in two parts."""
-    monkeypatch.setattr(
-        type(trainer.accelerator.unwrap_model(trainer.model)),
-        "is_gradient_checkpointing",
-        True,
-        raising=False,
-    )
+    """It forgets its cache in a forward pass with gradients, and so cannot read in two parts.
+
+    The reference is read without gradients, and the same way, or rounding alone makes a KL.
+    """
+    monkeypatch.setattr(trainer.args, "activation_checkpointing", True)
     seen = []
     forward = trainer.model.forward
 
@@ -105,7 +104,34 @@ def test_model_that_recomputes_activations_is_read_as_trl_does(trainer, monkeypa
     assert seen == [2]
     with torch.no_grad():  # as the reference is read
         trainer._get_per_token_logps_and_entropies(trainer.model, ids, mask, ANSWER)
-    assert seen == [2, 1, 2]
+    assert seen == [2, 2]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_policy_and_reference_start_equal_as_on_a_gpu(tmp_path, checkpointing):
+    """With what a GPU run sets: autocast to bfloat16, and activations that are recomputed.
+
+    The model is deep, so that what is rounded differently adds up: read in two ways, it has a KL
+    of 1e-4.
+    """
+    deep = adapted(
+        len(tokenizer()),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=24,
+        num_attention_heads=4,
+        initializer_range=0.2,
+    )
+    trainer = grpo_trainer(
+        tmp_path, deep, bf16=True, activation_checkpointing=checkpointing, max_steps=1
+    )
+    share_prompts(trainer, {})
+    hooks.replace_prompt_tokens(
+        trainer, lambda prompt: [5 + 7 * k * ord(prompt[0]["content"]) % 4000 for k in range(150)]
+    )
+    trainer.train()
+    (kl,) = [row["kl"] for row in trainer.state.log_history if "kl" in row]
+    assert abs(kl) < 1e-6
 
 
 def test_rollouts_depend_on_seed_step_and_row_alone(trainer):

@@ -15,26 +15,30 @@ def tokenizer():
     return load.tokenizer(typed("model=tiny").model, None)
 
 
-def llama(vocabulary, seed=0):
+def llama(vocabulary, seed=0, **sizes):
     torch.manual_seed(seed)
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=vocabulary,
-            hidden_size=16,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            pad_token_id=0,
+            **{
+                "vocab_size": vocabulary,
+                "hidden_size": 16,
+                "intermediate_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "num_key_value_heads": 1,
+                "pad_token_id": 0,
+                **sizes,
+            }
         )
     )
 
 
-def adapted(vocabulary):
+def adapted(vocabulary, **sizes):
     """With an adapter whose weights are not zero."""
+    model = llama(vocabulary, **sizes)
     torch.manual_seed(1)
     config = LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
-    return get_peft_model(llama(vocabulary), config)
+    return get_peft_model(model, config)
 
 
 def lengths(completions, **_):
@@ -42,7 +46,7 @@ def lengths(completions, **_):
     return [len(messages[-1]["content"]) / 100 for messages in completions]
 
 
-def grpo_trainer(folder, **given):
+def grpo_trainer(folder, model=None, **given):
     """On four prompts, two rollouts each, with a reference adapter."""
     words = tokenizer()
     args = GRPOConfig(
@@ -66,7 +70,7 @@ def grpo_trainer(folder, **given):
     )
     prompts = [[{"role": "user", "content": text}] for text in "abcd"]
     return GRPOTrainer(
-        model=adapted(len(words)),
+        model=model or adapted(len(words)),
         reward_funcs=lengths,
         args=args,
         train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
@@ -74,8 +78,8 @@ def grpo_trainer(folder, **given):
     )
 
 
-def sft_trainer(folder, **given):
-    """Eight steps of two short sequences each."""
+def sft_trainer(folder, examples=None, **given):
+    """Eight steps of two short sequences each, unless there are other examples."""
     words = tokenizer()
     args = SFTConfig(
         **{
@@ -95,10 +99,11 @@ def sft_trainer(folder, **given):
         }
     )
     sequences = [[5 + k, 6, 7 + k, 8] for k in range(8)]
+    examples = examples or [{"input_ids": s, "labels": s} for s in sequences]
     return SFTTrainer(
         model=adapted(len(words)),
         args=args,
-        train_dataset=Dataset.from_list([{"input_ids": s, "labels": s} for s in sequences]),
+        train_dataset=Dataset.from_list(examples),
         processing_class=words,
         data_collator=unmasked(words.pad_token_id),
     )
