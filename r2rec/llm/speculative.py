@@ -8,6 +8,7 @@ certain of themselves).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -90,6 +91,40 @@ class DraftedLayer(GrowingLayer):
             self.value_block = self.value_block[rows]
 
 
+@dataclass
+class WrittenRow:
+    """A row that is written.
+
+    Attributes:
+        index: Its place in the batch.
+        group: Its group in the cache: rows of a group have the same prompt.
+        last: Its last token, of the prompt at first.
+    """
+
+    index: int
+    group: int
+    last: int
+    draft: Draft
+    text: list[int] = field(default_factory=list)
+    is_open: bool = True
+
+    def next_read(self, most: int) -> list[int]:
+        """The last token, and a guess at what follows it; `most` tokens make a whole text."""
+        if not self.is_open:
+            return [self.last]
+        return [self.last, *self.draft.ahead(most - len(self.text) - 1)]
+
+    def take(self, read: list[int], chosen: list[int], most: int, ends: Sequence[int]) -> None:
+        """Go on with what the model chose after each token that it read."""
+        if not self.is_open:
+            return
+        new = _agreed(read[1:], chosen, ends)
+        self.text += new
+        self.last = new[-1]
+        self.is_open = self.last not in ends and len(self.text) < most
+        self.draft.follow(new)
+
+
 def can_draft(model: Any, ids: Tensor) -> bool:
     """Whether `write` can continue prompts [rows, length] of this model.
 
@@ -124,47 +159,39 @@ def write(
     cache.layers = [DraftedLayer(layer, slots) for layer in cache.layers]
     most = numbers.shape[1]
     before = mask[:, :-1].bool()
-    last = ids[:, -1].tolist()
-    texts: list[list[int]] = [[] for _ in drafts]
-    rows = list(range(len(drafts)))
-    group = [row // size for row in rows]
-
-    def is_open(row: int) -> bool:
-        text = texts[row]
-        return not text or (text[-1] not in ends and len(text) < most)
-
+    rows = []
+    for number, (last, draft) in enumerate(zip(ids[:, -1].tolist(), drafts, strict=True)):
+        rows.append(WrittenRow(number, number // size, last, draft))
+    texts = [row.text for row in rows]
     with attention(model, SHARED, attend):
-        while any(map(is_open, rows)):
-            kept = [place for place, row in enumerate(rows) if is_open(row)]
-            if 2 * len(kept) <= len(rows):  # the others would be read for nothing
-                _keep(cache, kept, [group[place] for place in kept])
-                rows = [rows[place] for place in kept]
-                group = list(range(len(rows)))
-            guesses = []
-            inputs = []
-            for row in rows:
-                room = most - len(texts[row]) - 1
-                guess = drafts[row].ahead(room) if is_open(row) else []
-                guesses.append(guess)
-                inputs.append([texts[row][-1] if texts[row] else last[row], *guess])
-            begin = torch.tensor([len(texts[row]) for row in rows], device=ids.device)
-            tokens = rectangle(inputs, ids, pad=0)  # after padding nothing is kept
-            logits = _read(model, cache, slots, tokens, begin, before[rows])
+        while any(row.is_open for row in rows):
+            rows = _narrowed(rows, cache)
+            reads = [row.next_read(most) for row in rows]
+            tokens = rectangle(reads, ids, pad=0)  # after padding nothing is kept
+            begin = torch.tensor([len(row.text) for row in rows], device=ids.device)
+            index = torch.tensor([row.index for row in rows], device=ids.device)
+            logits = _read(model, cache, slots, tokens, begin, before[index])
             places = slots.index.clamp(max=most - 1)
-            drawn = numbers[rows].gather(1, places).flatten()
+            drawn = numbers[index].gather(1, places).flatten()
             chosen = choose(logits.flatten(0, 1).float(), drawn).view_as(tokens).tolist()
-            for row, guess, choice in zip(rows, guesses, chosen, strict=True):
-                if is_open(row):
-                    new = _agreed(guess, choice, ends)
-                    texts[row] += new
-                    drafts[row].follow(new)
+            for row, read, choice in zip(rows, reads, chosen, strict=True):
+                row.take(read, choice, most, ends)
     return texts
 
 
-def _keep(cache: Any, rows: list[int], groups: list[int]) -> None:
+def _narrowed(rows: list[WrittenRow], cache: Any) -> list[WrittenRow]:
+    """The rows that are not done, alone in the cache, once these are half of the rows or fewer."""
+    kept = [row for row in rows if row.is_open]
+    if 2 * len(kept) > len(rows):
+        return rows
     device = cache.layers[0].prompt_keys.device
+    places = torch.tensor([place for place, row in enumerate(rows) if row.is_open], device=device)
+    groups = torch.tensor([row.group for row in kept], device=device)
     for layer in cache.layers:
-        layer.keep(torch.tensor(rows, device=device), torch.tensor(groups, device=device))
+        layer.keep(places, groups)
+    for number, row in enumerate(kept):
+        row.group = number
+    return kept
 
 
 def rectangle(rows: Sequence[list[int]], like: Tensor, pad: int) -> Tensor:
