@@ -8,12 +8,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.names import metric_title
 from r2rec.prompts.cases import LABELS
-from r2rec.report.cases import Browser, first_cases
+from r2rec.report.cases import Browser
+from r2rec.report.drawn import agreement, lines, stars
 from r2rec.report.findings import Findings, Standing
 from r2rec.report.judgements import judged_cells
 from r2rec.report.numbers import interval, p_is, signed, valid_interval
@@ -37,9 +38,10 @@ from r2rec.report.verdict import run_verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
-MAX_WEIGHT = 8_000_000  # bytes of a page; above, it shows fewer users
+MAX_WEIGHT = 6_000_000  # bytes of a page; users that do not fit in full have a line each
 
 
 class OurName(NamedTuple):
@@ -100,13 +102,34 @@ def write_page(
     Raises:
         R2RecError: A figure is not an SVG.
     """
-    values = dict(results(records, published, findings))
+    values: dict[str, Any] = dict(results(records, published, findings))
     values |= {"title": title, "facts": facts, "notes": notes, "banners": banners, "cost": cost}
-    weight = render_page(path, "run", figures=figures, browser=browser, **values)
-    while browser and len(browser.cases) > 1 and weight > MAX_WEIGHT:
-        fewer = int(len(browser.cases) * min(0.95, MAX_WEIGHT / weight))
-        browser = first_cases(browser, max(1, fewer))
-        weight = render_page(path, "run", figures=figures, browser=browser, **values)
+    told: dict[int, Markup] = {}
+    weight = render_page(path, "run", figures=figures, browser=browser, told=told, **values)
+    if browser:
+        told = _told_in_full(browser, MAX_WEIGHT - weight)
+        render_page(path, "run", figures=figures, browser=browser, told=told, **values)
+
+
+def _told_in_full(browser: Browser, room: int) -> "dict[int, Markup]":
+    """Index of a case -> all that is known of it, of as many as fit into `room` bytes."""
+    from markupsafe import Markup
+
+    template = _templates().get_template("case.html.j2")
+    told: dict[int, Markup] = {}
+    for index in browser.by_rarity():
+        text = template.render(
+            case=browser.cases[index],
+            id=index + 1,
+            is_open=index == browser.first,
+            labels=LABELS,
+            methods=browser.methods,
+        )
+        room -= len(text.encode("utf-8", errors="replace"))
+        if room < 0 and told:
+            break
+        told[index] = Markup(text)
+    return told
 
 
 def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: object) -> int:
@@ -177,13 +200,16 @@ def results(
 def _templates() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # chosen by file name it would leave out templates that end in .j2
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["lines"] = lines
+    environment.globals |= {"stars": stars, "agreement": agreement}
+    return environment
 
 
 def _standings(findings: Findings | None) -> dict[tuple[str, ...], Standing]:

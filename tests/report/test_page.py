@@ -66,7 +66,7 @@ def record(
 def browser(text: str, **changes: Any) -> Browser:
     """One case that two arms answered; `changes` are to the answer of the last one."""
     item = Item(text, (text, text))
-    links = [(text, "c1"), ("A", "kA")]
+    links = [(text, "c1"), (text, "c1-2"), ("A", "kA")]
     first = ShownAnswer("right", text, (1, 2, 3, 4), text, [(text, links)], text)
     pieces = [MarkedPiece(text, None, ""), MarkedPiece(text, text, "c1"), MarkedPiece("9", "", "")]
     marks = [Mark("wrong", pieces)]
@@ -90,7 +90,7 @@ def evidence_browser(text: str, n_full: int = 2, **changes: Any) -> Browser:
     second = Evidence(2, item, 2, 1, 1, 0, 1)._replace(**changes)
     evidence = ShownEvidence([(2, first), (0, second)][:n_full], [2, 0, 1], [3])
     facts = [Facts(1, 100), Facts(0, 0), Facts(3012, 78), Facts(5, 20)]
-    links = [("chain 1", "c1"), ("no chain", "c0"), ("C", "kC")]
+    links = [("chain 1", "c1"), ("hop 3", "c1-3"), ("no chain", "c0"), ("C", "kC")]
     answer = shown.cases[0].answers[0]._replace(steps=[(text, links)])
     case = shown.cases[0]._replace(
         chains=(), evidence=evidence, facts=facts, answers=[answer, answer]
@@ -173,9 +173,11 @@ def test_case_has_the_ranks_of_every_arm(ranks: tuple[int, ...], tmp_path: Path)
         (n, rank or 99) for n, rank in enumerate(ranks, 1)
     ]
     assert html.count('class="truth"') == 1
-    assert [f">{rating}</i>" in html for rating in ("5", "4", "2.5")] == [True] * 3
-    assert html.count('class="open"') == 1
-    assert "first 1 of 7 users" in html
+    assert [f"{stars}</text>" in html for stars in ("★★★★★ 5", "★★★★☆ 4", "★★½☆☆ 2.5")] == [
+        True
+    ] * 3
+    assert len(re.findall(r'id="1-c1-\d"', html)) == 4
+    assert len(re.findall(r'id="1-c2-\d"', html)) == 3  # it is open: its last rating is asked for
 
 
 def test_a_wrong_claim_has_the_true_value_beside_it(tmp_path: Path) -> None:
@@ -195,19 +197,44 @@ def test_equal_answers_are_written_once(tmp_path: Path) -> None:
     assert html.count('<ol class="thought">') == 1
 
 
-def test_a_heavy_page_shows_fewer_users_and_says_so(
+def test_a_heavy_page_tells_of_some_of_every_kind_and_lists_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = browser("calm")
-    many = shown._replace(cases=shown.cases * 60, total=60)
+    often = shown.cases[0]
+    rare = often._replace(answers=[answer._replace(verdict="invalid") for answer in often.answers])
+    many = shown._replace(cases=[*[often] * 60, rare], total=61)
     whole = written(tmp_path / "whole.html", "calm", browser=many)
-    limit = len(whole.encode()) * 3 // 4
+    assert whole.count('<details name="case"') == 61
+    assert "told in full" not in whole
+    limit = len(whole.encode()) * 2 // 3
     monkeypatch.setattr(page, "MAX_WEIGHT", limit)
     html = written(tmp_path / "report.html", "calm", browser=many)
     assert len(html.encode()) <= limit
-    assert 1 < html.count('<details name="case"') < 60
-    count = html.count('<details name="case"')
-    assert f"first {count} of 60 users" in html
+    told = html.count('<details name="case"')
+    assert 20 < told < 60
+    assert html.count('<p class="case line') == 61 - told
+    assert f"{told} users are told in full" in html
+    assert '<details name="case" class="case x0 x1"' in html
+
+
+def test_the_list_says_what_other_methods_do_and_where_arms_disagree(tmp_path: Path) -> None:
+    shown = browser("calm")
+    [case] = shown.cases
+    assert case.split
+    agreed = case._replace(answers=[case.answers[0]] * 2, places=(4, 0))
+    assert not agreed.split
+    cases = [case._replace(places=(12, 1)), agreed]
+    methods = ["popularity", "R2Rec"]
+    html = written(
+        tmp_path / "report.html", "calm", browser=shown._replace(cases=cases, methods=methods)
+    )
+    assert "<small><i>12</i><i>1</i></small>" in html
+    assert "<small><i>4</i><i>–</i></small>" in html
+    assert "place 12 by popularity, place 1 by R2Rec." in html
+    assert "nowhere by R2Rec." in html
+    assert html.count(' split"') == 1
+    assert "methods disagree <b>1</b>" in html
 
 
 def test_what_must_be_known_comes_first(tmp_path: Path) -> None:
@@ -227,7 +254,7 @@ def test_every_link_has_a_target(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm")
     links = re.findall(r'href="#([^"]+)"', html)
     targets = re.findall(r' id="([^"]+)"', html)
-    assert set(links) == {"1-c1", "1-kA"}
+    assert set(links) == {"1-c1", "1-c1-2", "1-kA"}
     assert set(links) <= set(targets)
     assert len(targets) == len(set(targets))
 
@@ -235,20 +262,18 @@ def test_every_link_has_a_target(tmp_path: Path) -> None:
 def test_case_shows_evidence_as_a_way_to_a_candidate(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm", browser=evidence_browser("calm"))
     text = " ".join(skeleton(html).text.split())
-    assert (
-        "4.5calmcalm1,200 others rated it34 soon rated C 28 liked itC calm"
-        "9 recent ratings lead to C; another model ranks it 2" in text
-    )
-    assert "1 other rated it1 soon rated A 0 liked itA calm1 recent rating leads to A" in text
+    for words in ("★★★★½ 4.5", "1,200 others", "34 soon rated C", "28 liked it", "C calm"):
+        assert words in text
+    assert "9 items lead here" in text
+    assert "1 item leads here" in text
+    assert "another model ranks it 2" in text
+    assert "gave 2 to calm; 1 others rated it; 1 of them soon rated A, 0 liked it" in html
     assert text.count("another model") == 1
     assert "By evidence, strongest first: C, A, B" in text
     assert "No chain leads to: D" in text
     for facts in ("1 rating, 100% liked", "0 ratings, 0% liked", "3,012 ratings, 78% liked"):
         assert facts in text
-    assert 'class="u y">4.5<' in html
-    assert 'class="u">2<' in html
-    assert 'class="y">28 liked' in html
-    assert "<i>0 liked" in html
+    assert len(re.findall(r'<g class="h" id="1-c[12]-[123]">', html)) == 6
     assert "Interaction chains" not in text
     assert "hops 1 to 4" not in text
     assert "to all others who rated it" in text
@@ -268,7 +293,7 @@ def test_evidence_that_leads_nowhere_says_so(tmp_path: Path) -> None:
     text = skeleton(html).text
     assert "No chain leads to: C, A, B, D" in text
     assert "By evidence" not in text
-    assert 'class="paths"' not in html
+    assert 'class="chains"' not in html
     assert "% liked" not in text
 
 
@@ -276,14 +301,14 @@ def test_every_link_about_evidence_has_a_target(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm", browser=evidence_browser("calm"))
     links = set(re.findall(r'href="#([^"]+)"', html))
     targets = re.findall(r' id="([^"]+)"', html)
-    assert links == {"1-c0", "1-c1", "1-kA", "1-kB", "1-kC", "1-kD"}
+    assert links == {"1-c0", "1-c1", "1-c1-3", "1-kA", "1-kB", "1-kC", "1-kD"}
     assert links <= set(targets)
     assert len(targets) == len(set(targets))
 
 
 def test_counts_and_classes_follow_the_verdicts(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm")
-    assert 'class="case r0 w1" open' in html
+    assert 'class="case r0 w1 split" style="--r0:1;--r1:2;" open' in html
     counts = re.findall(
         r'id="(right|wrong|invalid)">\w+ <b class="a0">(\d)</b> <b class="a1">(\d)</b>', html
     )

@@ -181,7 +181,9 @@ def test_case_shows_the_evidence_that_the_prompt_tells(evidence_world: Done) -> 
         for label, item, facts in zip(LABELS, case.candidates, case.facts, strict=False):
             told = f'"{item.title}", {facts.ratings} ratings, {facts.liked}% liked'
             assert f"- {label}: {told}" in prompt
-        targets = {f"c{number}" for number, _ in enumerate(evidence.in_full, start=1)}
+        targets = set()
+        for number, _ in enumerate(evidence.in_full, start=1):
+            targets |= {f"c{number}", *(f"c{number}-{hop}" for hop in (1, 2, 3))}
         targets |= {f"k{LABELS[index]}" for index in range(len(case.candidates))}
         targets |= {"h"} if case.history else set()
         targets |= {"c0"} if evidence.unlinked else set()
