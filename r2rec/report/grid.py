@@ -11,6 +11,7 @@ from r2rec.report.compare import SIGNIFICANCE
 from r2rec.report.findings import Findings
 from r2rec.report.numbers import value_text
 from r2rec.report.page import render_page, results
+from r2rec.report.pairs import long_names
 from r2rec.report.records import Record, Row, published_rows
 
 MAX_DIFFERENCES = 30  # in the figure; the table has all
@@ -83,7 +84,9 @@ def _figures(folder: Path, records: Sequence[Record], findings: Findings | None)
         shown = _most_relevant(differences)
         if len(shown) < len(differences):
             caption += f" ({len(shown)} of {len(differences)}; the table has all)"
-        figures[caption] = forest.differences_figure(shown, SIGNIFICANCE, plots)
+        figures[caption] = forest.differences_figure(
+            shown, SIGNIFICANCE, plots, long_names(findings) if findings else None
+        )
     reward_curve = plots / "reward_curve.svg"
     if reward_curve.exists():
         caption = "GRPO with and without SFT before it, step by step (Figure 5)"

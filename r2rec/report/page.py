@@ -17,8 +17,9 @@ from r2rec.report.cases import Browser
 from r2rec.report.drawn import agreement, lines, stars
 from r2rec.report.findings import Findings, Standing
 from r2rec.report.judgements import judged_cells
+from r2rec.report.naming import SIZES, variant_text
 from r2rec.report.numbers import interval, p_is, signed, valid_interval
-from r2rec.report.pairs import PairCells, difference_cells, told_pairs
+from r2rec.report.pairs import PairCells, difference_cells, long_names, told_pairs
 from r2rec.report.ran import Cost
 from r2rec.report.records import (
     DAGGER,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 
 MAX_WEIGHT = 6_000_000  # bytes of a page; users that do not fit in full have a line each
+MOST_PLACES = 8  # methods, the last ones, whose places the list of users has beside each
 
 
 class OurName(NamedTuple):
@@ -191,9 +193,14 @@ def results(
         "thought_metrics": THOUGHT_METRICS,
         "verdict": run_verdict(findings).splitlines() if findings else [],
         "pairs": told_pairs(findings) if findings else [],
-        "differences": list(map(difference_cells, findings.main)) if findings else [],
+        "differences": _difference_cells(findings) if findings else [],
         "footnote": footnote,
     }
+
+
+def _difference_cells(findings: Findings) -> list[Row]:
+    names = long_names(findings)
+    return [difference_cells(row, names) for row in findings.main]
 
 
 @cache
@@ -208,7 +215,7 @@ def _templates() -> "Environment":
         lstrip_blocks=True,
     )
     environment.filters["lines"] = lines
-    environment.globals |= {"stars": stars, "agreement": agreement}
+    environment.globals |= {"stars": stars, "agreement": agreement, "most_places": MOST_PLACES}
     return environment
 
 
@@ -235,7 +242,7 @@ def _result_cells(
 ) -> Row:
     about = []
     if row["variant"]:
-        about.append(row["variant"])
+        about.append(variant_text(row["variant"]))
     if trained_elsewhere(row):
         about.append(f"trained on {row['train_dataset']}")
     if row["seeds"] > 1:
@@ -270,9 +277,9 @@ def _behind(standing: Standing | None) -> Row | None:
 
 def _published_cells(row: Record, group: Sequence[Record]) -> Row:
     """A published row, with the difference of ours where we have the same method."""
-    about = ""
+    about = [SIZES.get(row["method"], "")]
     if row["train_dataset"] != row["test_dataset"]:
-        about = f"trained on {row['train_dataset']}"
+        about.append(f"trained on {row['train_dataset']}")
     above = {}
     ours = _ours(row, group)
     if ours is not None:
@@ -280,7 +287,7 @@ def _published_cells(row: Record, group: Sequence[Record]) -> Row:
             above[metric] = f"{ours[metric] - row[metric]:+.3f}".replace("-", "−")
     return {
         "method": published_method(row),
-        "about": about,
+        "about": ", ".join(filter(None, about)),
         "above": above,
         **_figures(row, METRICS),
     }

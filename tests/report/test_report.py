@@ -353,10 +353,10 @@ def test_training_curves_have_a_file_each(tmp_path: Path) -> None:
         done.append(finished(stage, folder))
     figures = training_curves(done, tmp_path / "plots")
     assert list(figures) == [
-        "GRPO, step by step",
         "SFT loss on thought and answer",
         "Training loss of the baseline, per epoch",
         "Loss on the answers to closed questions",
+        "GRPO, step by step",
     ]
     assert {path.stem for path in (tmp_path / "plots").iterdir()} == {
         "reward_curve",
