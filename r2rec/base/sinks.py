@@ -261,7 +261,7 @@ def _leaves(value: Any, key: str = "") -> dict[str, str]:
     """The values of a nested mapping as text, by dotted key."""
     if not isinstance(value, Mapping):
         return {key: str(value)}
-    leaves = {}
+    leaves: dict[str, str] = {}
     for name, part in value.items():
         leaves |= _leaves(part, f"{key}.{name}" if key else str(name))
     return leaves

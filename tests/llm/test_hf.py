@@ -40,3 +40,14 @@ def test_tokens_are_drawn_by_their_probabilities(temperature, top_p):
     counts = (left == 0).sum(0)
     assert (counts[wanted == 0] == 0).all()
     assert chisquare(counts[wanted > 0].numpy(), (wanted[wanted > 0] * n).numpy()).pvalue > 0.001
+
+
+def test_progress_counts_answers_not_batches() -> None:
+    from r2rec.base import progress
+
+    told = []
+    batches = hf._batches([[1] * n for n in (3, 1, 2, 5, 4)], 2)
+    for _ in batches:
+        told.append(progress._at_work[-1].text().partition(",")[0])
+    assert told == ["0 of 5", "2 of 5", "4 of 5"]
+    assert progress._at_work == []
