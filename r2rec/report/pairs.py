@@ -12,6 +12,9 @@ from r2rec.report.verdict import names_of
 
 MAX_PAIRS = 24  # with bars; the table has all
 
+Names = Mapping[tuple[str, str], str]
+"""(data set, an arm as differences call it) -> its name for readers."""
+
 
 class SplitBar(NamedTuple):
     """How a pair compares in one metric."""
@@ -54,8 +57,8 @@ def told_pairs(findings: Findings) -> list[PairCells]:
     return told[:MAX_PAIRS]
 
 
-def long_names(findings: Findings) -> dict[tuple[str, str], str]:
-    """(data set, an arm as differences call it) -> its name for readers."""
+def long_names(findings: Findings) -> Names:
+    """What all arms are called."""
     names = {}
     for contest in findings.contests:
         for setting, name in names_of(contest).items():
@@ -63,7 +66,7 @@ def long_names(findings: Findings) -> dict[tuple[str, str], str]:
     return names
 
 
-def difference_cells(row: Record, names: Mapping[tuple[str, str], str]) -> Row:
+def difference_cells(row: Record, names: Names) -> Row:
     """A row of `paired_differences` as the page writes it.
 
     Args:

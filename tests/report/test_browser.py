@@ -178,6 +178,18 @@ def test_evidence_fits_a_phone_and_its_links_lead_there(tab: chromium.Tab, tmp_p
     tab.send("Emulation.clearDeviceMetricsOverride")
 
 
+def test_no_figure_of_the_results_is_out_of_sight_on_a_phone(
+    tab: chromium.Tab, tmp_path: Path
+) -> None:
+    grid(tmp_path, "R2Rec without RL")
+    tab.open(tmp_path / "report.html")
+    narrow(tab)
+    right = "Math.max(...[...document.querySelectorAll('.results td')].map(CELL))"
+    assert tab.ask(right.replace("CELL", "c => c.getBoundingClientRect().right")) <= 360
+    assert tab.ask("getComputedStyle(document.querySelector('.results td'), '::before').content")
+    tab.send("Emulation.clearDeviceMetricsOverride")
+
+
 def test_page_fits_a_phone_and_prints_the_open_case(opened: chromium.Tab) -> None:
     narrow(opened)
     assert opened.ask("document.documentElement.scrollWidth <= 360")
