@@ -5,16 +5,13 @@ aborts a run: one that cannot reach its server goes on offline, and one that bre
 a note. Stages that were reused send their stored log, so a dashboard is complete either way.
 """
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from r2rec.base import processes
-from r2rec.base.errors import R2RecError
+from r2rec.base.sinks import OPENERS, VERDICT, Opening, Rows, Say, Sink, open_other
 from r2rec.config import Logger
 
 TRACKERS = (
@@ -30,20 +27,6 @@ TRACKERS = (
 )  # accelerate's names
 MAX_THOUGHTS = 20  # completions shown, per method
 MAX_USERS = 1_000  # users whose ranking is shown, per method
-VERDICT = "verdict"  # the fact that sums up a run in words
-Say = Callable[[str], None]
-Rows = Sequence[Sequence[Any]]
-
-
-class Sink(NamedTuple):
-    """One tracker at work."""
-
-    name: str
-    step: Callable[[str, int, Mapping[str, float]], None]  # (stage, step, values)
-    facts: Callable[[Mapping[str, Any]], None]  # results of a stage, by "stage/fact"
-    table: Callable[[str, Sequence[str], Rows], None]  # (title, columns, rows)
-    finish: Callable[[bool], None]  # (whether the run succeeded)
-
 
 _open: list[Sink] = []
 _say: list[Say] = []
@@ -68,13 +51,23 @@ def trackers_open(
     succeeded = False
     try:
         for name in logger.report_to:
-            opener = OPENERS.get(name, _open_other)
-            _open.append(opener(name, logger, config, folder, curves))
+            opener = OPENERS.get(name, open_other)
+            _open.append(opener(name, Opening(logger, config, folder, curves, say)))
         yield
         succeeded = True
     finally:
         _each(lambda sink: sink.finish(succeeded))
         _open.clear()
+
+
+def has_trackers() -> bool:
+    """Whether there is any tracker."""
+    return bool(_open)
+
+
+def log_table(title: str, columns: Sequence[str], rows: Rows) -> None:
+    """Send a table."""
+    _each(lambda sink: sink.table(title, columns, rows))
 
 
 def log_step(stage: str, number: int, values: Mapping[str, Any]) -> None:
@@ -93,19 +86,20 @@ def log_stage(name: str, facts: Mapping[str, Any], folder: Path, *, made: bool) 
     log = folder / "log.parquet"
     if not made and log.exists():
         _replay(name, log)
-    shown = {f"{name}/artefact": folder.name}
+    name = _key(name)
+    shown: dict[str, Any] = {f"{name}/artefact": folder.name}
     for key, value in facts.items():
         if isinstance(value, (int, float, str)):
-            shown[f"{name}/{key}"] = value  # type: ignore[assignment]
+            shown[f"{name}/{_key(key)}"] = value
     _each(lambda sink: sink.facts(shown))
 
 
 def log_results(records: Sequence[Mapping[str, Any]], rankings: Path, verdict: str) -> None:
-    """Send the verdict, the results table, rankings and some completions.
+    """Send the verdict, the results table, rankings, some completions, figures and the page.
 
     Args:
         records: Rows of metrics.json.
-        rankings: The run's rankings.parquet.
+        rankings: The run's rankings.parquet, in its folder.
         verdict: What the results come to, in words.
     """
     if not _open:
@@ -119,14 +113,20 @@ def log_results(records: Sequence[Mapping[str, Any]], rankings: Path, verdict: s
     final = {}
     for record in records:
         for name in metrics:
-            final[f"{record['method']}/{name}"] = record[name]
+            final[f"{_key(record['method'])}/{name}"] = record[name]
     table = pl.read_parquet(rankings)
     _each(lambda sink: sink.facts({VERDICT: verdict, **final}))
-    _each(lambda sink: sink.table("results", columns, results))
+    log_table("results", columns, results)
     places = _places(table)
-    _each(lambda sink: sink.table("rankings", tuple(places.columns), places.rows()))
+    log_table("rankings", tuple(places.columns), places.rows())
     thoughts = _thoughts(table)
-    _each(lambda sink: sink.table("thoughts", tuple(thoughts.columns), thoughts.rows()))
+    log_table("thoughts", tuple(thoughts.columns), thoughts.rows())
+    _each(lambda sink: sink.files(rankings.parent))
+
+
+def _key(name: str) -> str:
+    """A name as trackers group by it: charts and filters take no spaces."""
+    return name.replace(" ", "_")
 
 
 def _replay(stage: str, log: Path) -> None:
@@ -179,119 +179,3 @@ def _each(act: Callable[[Sink], None]) -> None:
             _open.remove(sink)
             reason = " ".join(str(error).split())[:200]
             _say[0](f"  note: {sink.name} is left out from here on: {reason}")
-
-
-def _tracker_class(name: str) -> Any:
-    """accelerate's class for a tracker.
-
-    Raises:
-        R2RecError: Its package is not installed.
-    """
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-
-    installed = {str(kind) for kind in get_available_trackers()}
-    if name not in installed:
-        extra = "'r2rec[wandb]'" if name == "wandb" else name
-        raise R2RecError(f"logger {name} is not installed: pip install {extra}, or logger=none")
-    processes.join_accelerate()
-    return LOGGER_TYPE_TO_CLASS[name]
-
-
-def _open_wandb(
-    name: str, logger: Logger, config: Mapping[str, Any], folder: Path, curves: Sequence[str]
-) -> Sink:
-    kind = _tracker_class(name)
-    import wandb
-
-    settings = wandb.Settings(
-        silent=True,
-        console="off",
-        init_timeout=logger.patience,
-        disable_git=True,
-        x_disable_meta=True,  # it would hold the command line as it was typed, secrets included
-    )
-
-    def start(mode: str) -> Any:
-        tracker = kind(
-            logger.project,
-            group=f"{config['name']} {folder.parent.name}",
-            name=folder.name,
-            dir=str(folder),
-            config=dict(config),
-            mode=mode,
-            reinit="finish_previous",
-            settings=settings,
-        )
-        tracker.start()
-        return tracker
-
-    try:
-        tracker = start(logger.mode)
-    except Exception as error:  # no key or no network; the classes differ between releases
-        reason = " ".join(str(error).split())[:200]
-        _say[0](f"  note: wandb goes on offline: {reason}")
-        tracker = start("offline")
-    run = tracker.tracker
-    for stage in curves:
-        run.define_metric(f"{stage}/step")
-        run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
-
-    def step(stage: str, number: int, values: Mapping[str, float]) -> None:
-        tracker.log({f"{stage}/step": number, **_prefixed(stage, values)})
-
-    def table(title: str, columns: Sequence[str], rows: Rows) -> None:
-        tracker.log_table(title, columns=list(columns), data=[list(row) for row in rows])
-
-    def finish(succeeded: bool) -> None:
-        run.finish(exit_code=0 if succeeded else 1)
-
-    return Sink(name, step, partial(_wandb_facts, run), table, finish)
-
-
-def _wandb_facts(run: Any, values: Mapping[str, Any]) -> None:
-    run.summary.update(values)
-    if VERDICT in values:
-        run.notes = values[VERDICT]  # what the run's own page opens with
-
-
-def _open_other(
-    name: str, logger: Logger, config: Mapping[str, Any], folder: Path, curves: Sequence[str]
-) -> Sink:
-    """Any tracker of accelerate: steps are numbered by stage, tables are Markdown texts."""
-    kind = _tracker_class(name)
-    tracker = kind(name, logging_dir=str(folder)) if kind.requires_logging_directory else None
-    if tracker is None:
-        tracker = kind(logger.project)
-    tracker.start()
-    settings = json.dumps(config, indent=2, default=str)
-    tracker.log({"config": f"```\n{settings}\n```"}, step=0)
-
-    def step(stage: str, number: int, values: Mapping[str, float]) -> None:
-        tracker.log(_prefixed(stage, values), step=number)
-
-    def facts(values: Mapping[str, Any]) -> None:
-        tracker.log(_prefixed("facts", values), step=0)
-
-    def table(title: str, columns: Sequence[str], rows: Rows) -> None:
-        tracker.log({title: _markdown(columns, rows)}, step=0)
-
-    def finish(succeeded: bool) -> None:
-        tracker.finish()
-
-    return Sink(name, step, facts, table, finish)
-
-
-def _prefixed(stage: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"{stage}/{name}": value for name, value in values.items()}
-
-
-def _markdown(columns: Sequence[str], rows: Rows) -> str:
-    """A table in Markdown, whose cells hold no line break and no bar."""
-    lines = []
-    for row in [columns, ["---"] * len(columns), *rows]:
-        cells = [str(cell).replace("|", "\\|").replace("\n", " ") for cell in row]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-OPENERS: dict[str, Callable[..., Sink]] = {"wandb": _open_wandb}

@@ -6,7 +6,8 @@ tests/compat/test_transformers.py fails where that part moves.
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,10 @@ TokenMask = Callable[["Tensor", Sequence[list[int] | None]], "Tensor"]
 
 
 def silence() -> None:
-    """Turn off log lines, progress bars and one known warning of transformers.
+    """Turn off log lines, progress bars, one known warning and what transformers prints on import.
 
-    Upstream: `transformers.utils.logging`, and the name `gradient_checkpointing`, which TRL 1.16
+    Upstream: `transformers.utils.logging`; `integration_utils`, which prints where WANDB_MODE is
+    offline as soon as a trainer is imported; and the name `gradient_checkpointing`, which TRL 1.16
     and PEFT still call although transformers 5.2x deprecates it with a FutureWarning.
     """
     from transformers.utils import logging
@@ -28,6 +30,8 @@ def silence() -> None:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     logging.disable_default_handler()
+    with redirect_stdout(StringIO()):
+        import transformers.integrations.integration_utils  # noqa: F401
     warnings.filterwarnings(
         "ignore",
         message=".*gradient_checkpointing.* is deprecated",

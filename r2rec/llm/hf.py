@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from r2rec.base.progress import Bar
 from r2rec.config import Generation, Probe
 from r2rec.llm.constrain import LogitsProcessor, label_processor
 from r2rec.llm.drafts import Draft
@@ -167,13 +168,15 @@ def generate(
 
 def _batches(prompts: list[list[int]], size: int) -> Iterator[list[int]]:
     """Indices of prompts, the longest first, with a progress bar."""
-    from tqdm import tqdm
-
     order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    starts = range(0, len(order), size)
-    for start in tqdm(starts, desc="rank", leave=False, disable=None):
-        end = start + size
-        yield order[start:end]
+    bar = Bar("answers", len(order))
+    try:
+        for start in range(0, len(order), size):
+            batch = order[start : start + size]
+            yield batch
+            bar.update(len(batch))
+    finally:
+        bar.close()
 
 
 def _continued(

@@ -15,13 +15,13 @@ def resident(load: Callable[..., Any], options: dict[str, Any]) -> Any:
     """What `load(**options)` gives, kept from an earlier call if that had the same options."""
     if _resident and _resident[0][0] == options:
         return _resident[0][1]
-    dismiss()
+    release()
     loaded = load(**options)
     _resident.append((options, loaded))
     return loaded
 
 
-def dismiss() -> None:
+def release() -> None:
     """Let go of what is kept, and of its memory on the GPU."""
     if not _resident:
         return

@@ -38,7 +38,7 @@ def settle(hardware: Hardware) -> "torch.device":
 
     datasets.disable_progress_bars()
     upstream.silence()
-    resident.dismiss()
+    resident.release()
     name = device(hardware)
     if name == "cpu":
         _keep_freed_memory()

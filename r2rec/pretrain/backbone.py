@@ -7,7 +7,6 @@ so its base is trained here first.
 
 import copy
 import math
-import sys
 import time
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -18,6 +17,7 @@ import polars as pl
 
 from r2rec.base import seeds, signals, tracking
 from r2rec.base.checkpoint import load_state, save_state
+from r2rec.base.progress import Bar, note
 from r2rec.base.workspace import Workspace
 from r2rec.config import Model, TinySpec
 from r2rec.config.slices import BackboneSlice
@@ -141,25 +141,17 @@ def _run_steps(
     snapshot: Path,
 ) -> None:
     """Take a step on each batch and append its row; stop early where a signal is pending."""
-    from tqdm import tqdm
-
     worker = _worker(model, spec.dtype)
     seconds_before = rows[-1][3] if rows else 0.0
     begin = time.perf_counter() - seconds_before
-    bar = tqdm(
-        batches,
-        total=spec.steps,
-        initial=len(rows),
-        desc="backbone",
-        leave=False,
-        mininterval=1 if sys.stderr.isatty() else 60,
-    )
-    for batch in bar:
+    bar = Bar("backbone", spec.steps, len(rows))
+    for batch in batches:
         step = len(rows)
         loss = _take_step(model, worker, optimizer, batch, rate=_learning_rate(step, spec))
         n_tokens = batch.tokens.numel()
         rows.append((step, loss, n_tokens, time.perf_counter() - begin))
-        bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+        note(loss=loss)
+        bar.update()
         if step % LOGGED_STEPS == 0:
             tracking.log_step("backbone", step, {"loss": loss, "tokens": n_tokens})
         interrupted = signals.pending() is not None
@@ -173,8 +165,8 @@ def _run_steps(
             }
             save_state(snapshot, state)
         if interrupted:
-            bar.close()
-            return
+            break
+    bar.close()
 
 
 def _worker(model: Any, dtype: str) -> Any:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from itertools import zip_longest
+from math import isnan
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,17 +12,18 @@ import polars as pl
 from r2rec.config import Config
 from r2rec.config.slices import Arm, QuestionSlice, cut
 from r2rec.evaluate.answers import evaluation_cases
+from r2rec.evaluate.metrics import positive_ranks
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
 from r2rec.prompts.cases import Chain, Evidence, Facts, Item, RankingCase
 from r2rec.prompts.render import clean, clean_attributes, told_in_full
+from r2rec.report.drawn import Graph, neighbourhood
 from r2rec.report.judgements import Judgements, judge, outcome_kind
 from r2rec.report.links import Link, step_links
 from r2rec.report.marks import WHY, Mark, claims_text, marks
 from r2rec.thoughts.judged import Judgement
 
-MAX_CASES = 1000
-MAX_PAGE_TEXT = 6_000_000  # characters of all answers together
-MIN_ANSWER_TEXT = 800  # characters of each answer that are shown in any case
+MAX_CASES = 4_000  # of more users the page lists the first
+MAX_ANSWER_TEXT = 6_000  # characters of a thought, and of what is around it, that are shown
 CACHED_ITEMS = 1 << 16  # the same items come up in many cases
 
 
@@ -62,6 +65,18 @@ class Case(NamedTuple):
     answers: Sequence[ShownAnswer]  # by arm
     evidence: ShownEvidence | None = None  # None: chains are of another kind
     facts: Sequence[Facts] = ()  # of each candidate; empty: not told
+    graph: Graph | None = None  # all chains together; None: there are none
+    places: Sequence[int] = ()  # of the held-out item, by method; 0: left out
+
+    @property
+    def kind(self) -> tuple[str, ...]:
+        """What it is an example of: how each arm answered, and why so."""
+        return tuple(f"{answer.verdict} {answer.why}" for answer in self.answers)
+
+    @property
+    def split(self) -> bool:
+        """Whether one arm has the held-out item first and another one has not."""
+        return len({answer.verdict == "right" for answer in self.answers}) > 1
 
     def distinct_answers(self) -> list[tuple[ShownAnswer, list[int]]]:
         """Each text that was written once, with the arms, by index, that did not write it."""
@@ -84,6 +99,22 @@ class Browser(NamedTuple):
     cases: Sequence[Case]
     first: int  # index of the open case
     total: int  # users there are; `cases` are the first of them
+    methods: Sequence[str] = ()  # of `Case.places`
+
+    def by_rarity(self) -> list[int]:
+        """Indices of all cases, in the order in which a page with little room tells them.
+
+        The open one is first, then one of each kind in turn, the rarest kind first: of whatever
+        there is, the page has examples.
+        """
+        kinds: dict[tuple[str, ...], list[int]] = {}
+        for index, case in enumerate(self.cases):
+            kinds.setdefault(case.kind, []).append(index)
+        rarest_first = sorted(kinds.values(), key=len)
+        turns = [
+            index for turn in zip_longest(*rarest_first) for index in turn if index is not None
+        ]
+        return list(dict.fromkeys([self.first, *turns]))
 
 
 class WrittenArms(NamedTuple):
@@ -92,6 +123,8 @@ class WrittenArms(NamedTuple):
     tables: Mapping[str, pl.DataFrame]  # method -> rankings, all of the same users
     questions: Sequence[RankingCase]  # of each user
     judgements: Mapping[str, Judgements]  # of each method
+    places: Mapping[int, Mapping[str, int]]  # user -> method, also of those that write nothing ->
+    # where it has the held-out item; 0: left out
 
 
 def written_arms(
@@ -119,7 +152,15 @@ def written_arms(
         rows = table.filter(pl.col("user").is_in(list(told)))
         cases = [told[user] for user in rows["user"]]
         judgements[method] = judge(rows, cases, _reasoned(config))
-    return WrittenArms(tables, questions, judgements)
+    return WrittenArms(tables, questions, judgements, _places(rankings))
+
+
+def _places(rankings: Mapping[str, pl.DataFrame]) -> dict[int, dict[str, int]]:
+    places: dict[int, dict[str, int]] = {}
+    for method, table in rankings.items():
+        for user, rank in zip(table["user"], positive_ranks(table), strict=True):
+            places.setdefault(user, {})[method] = 0 if isnan(rank) else int(rank)
+    return places
 
 
 def _reasoned(config: Config) -> bool:
@@ -142,7 +183,7 @@ def browser(config: Config, written: WrittenArms | None, limit: int = MAX_CASES)
     questions = written.questions[:limit]
 
     rows = {method: _by_user(table) for method, table in written.tables.items()}
-    room = max(MIN_ANSWER_TEXT, MAX_PAGE_TEXT // (len(questions) * len(rows)))
+    methods = list(dict.fromkeys(name for of_user in written.places.values() for name in of_user))
     cases = []
     for question, (user, positive, items) in zip(questions, users.iter_rows(), strict=True):
         case = as_shown(question, config.prompt.title_length)
@@ -152,7 +193,7 @@ def browser(config: Config, written: WrittenArms | None, limit: int = MAX_CASES)
         for method, row in rows.items():
             judgement = written.judgements[method].get(user)
             asked = Asked(case, index, _reasoned(config), in_full)
-            answers.append(told(asked, row.get(user), judgement, room))
+            answers.append(told(asked, row.get(user), judgement, MAX_ANSWER_TEXT))
         shown = Case(
             user=user,
             profile=case.profile,
@@ -163,9 +204,12 @@ def browser(config: Config, written: WrittenArms | None, limit: int = MAX_CASES)
             answers=answers,
             evidence=_shown_evidence(case, in_full),
             facts=case.facts,
+            graph=neighbourhood(case, index, in_full),
+            places=[written.places[user].get(method, 0) for method in methods],
         )
         cases.append(shown)
-    return Browser(list(written.tables), cases, _open_at_first(cases), last_table.height)
+    first = _open_at_first(cases)
+    return Browser(list(written.tables), cases, first, last_table.height, methods)
 
 
 class Asked(NamedTuple):
@@ -213,12 +257,6 @@ def told(
         claims=claims_text(judgement) if judgement else "",
         why=WHY.get(outcome_kind(judgement, row["valid"], verdict == "right") or "", ""),
     )
-
-
-def first_cases(browser: Browser, count: int) -> Browser:
-    """The first `count` cases of a browser."""
-    cases = browser.cases[:count]
-    return browser._replace(cases=cases, first=_open_at_first(cases))
 
 
 def _shown_evidence(case: RankingCase, in_full: Sequence[int]) -> ShownEvidence | None:

@@ -13,7 +13,7 @@ from r2rec.report.plots import loss_curve, reward_curve
 
 DRAWERS = {"reward": reward_curve, "loss": loss_curve}  # by the column that a stage's curve names
 # In this order. A backbone made by the run is left out: the method does not train it.
-SHOWN_PLACES = ("rl", "sft", "fit", "adapt")
+SHOWN_PLACES = ("sft", "fit", "adapt", "rl")
 
 # Labels of jobs that differ from the first in SFT alone: "", "sft=off"
 SFT_ALONE = re.compile(r"(sft=\w+)?")
@@ -37,9 +37,11 @@ def training_curves(finished: Sequence[Finished], folder: Path) -> dict[str, str
             file = f"{file}_{place}"
         files.add(file)
         log = pl.read_parquet(done.artefact.path / "log.parquet")
-        if "step" not in log.columns:
+        if "step" in log.columns:
+            figures[curve.caption] = DRAWERS[curve.column](log, folder, file)
+        else:
             log = log.rename({"epoch": "step"})
-        figures[curve.caption] = DRAWERS[curve.column](log, folder, file)
+            figures[curve.caption] = loss_curve(log, folder, file, step="epoch")
     return figures
 
 

@@ -4,13 +4,14 @@ import json
 from collections.abc import Mapping, Sequence
 from math import nan
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import polars as pl
 
+from r2rec.evaluate.names import metric_title
 from r2rec.report.fitting import aligned
-from r2rec.report.plots import HUES, WIDTH, Told, figure
+from r2rec.report.plots import FAINT, HATCHES, HUES, WIDTH, Told, figure, up_to_one
 from r2rec.report.tables import write_text
 
 if TYPE_CHECKING:
@@ -92,6 +93,8 @@ def _bar_chart(bars_of: Mapping[str, Bars], title: str, name: str, folder: Path)
     for bars in bars_of.values():
         rows |= dict.fromkeys(bars)
 
+    axis = f"{metric_title(title) if '@' in title else title}, share of users"
+
     def draw(canvas: "Figure") -> None:
         height = BARS_HEIGHT / len(bars_of)
         canvas.set_size_inches(WIDTH, 0.8 + 0.2 * len(rows) * len(bars_of))
@@ -104,18 +107,23 @@ def _bar_chart(bars_of: Mapping[str, Bars], title: str, name: str, folder: Path)
                 if value is None:
                     value = nan
                 lengths.append(value)
-            color = HUES[number % len(HUES)]
-            ax.barh(groups + number * height, lengths, height, color=color, label=method)
+            look: Any = {"color": HUES[number % len(HUES)], "label": method}
+            if number:  # beside the first one they differ by more than their hues
+                look |= {"hatch": HATCHES[number % len(HATCHES)], "edgecolor": FAINT}
+            ax.barh(groups + number * height, lengths, height, linewidth=0, **look)
         ticks = groups + BARS_HEIGHT / 2 - height / 2
-        ax.set(yticks=ticks, yticklabels=list(rows), xlabel=title)
+        ax.set(
+            yticks=ticks, yticklabels=list(rows), xlabel=f"{metric_title(title)}, share of users"
+        )
         ax.invert_yaxis()
+        up_to_one(ax, "x")
         if len(bars_of) > 1:
             canvas.legend(loc="outside upper left", ncols=2)
 
     told = []
     for method, bars in bars_of.items():
         told += [f"{method}: {row} {value:.3f}" for row, value in bars.items() if value is not None]
-    return figure(name, draw, folder, Told(title, "; ".join(told)))
+    return figure(name, draw, folder, Told(axis, "; ".join(told)))
 
 
 def _short(value: object) -> str:

@@ -63,9 +63,10 @@ def work_summary(folder: Path) -> str:
     if not seconds_alone:
         return ""
     seconds = sum(shared.values())
-    together = f"{len(shared)} artefacts, {seconds:,.0f} s"
-    alone = f"{artefacts_alone}, {seconds_alone:,.0f} s"
-    return f"work: {together}; job by job {alone} ({seconds / seconds_alone:.0%})"
+    work = f"work: {len(shared)} artefacts in {seconds:,.0f} s"
+    if artefacts_alone == len(shared):
+        return work
+    return f"{work}; had jobs shared nothing, {artefacts_alone} in {seconds_alone:,.0f} s"
 
 
 def _artefacts(job: Path) -> dict[tuple[str, str], float]:

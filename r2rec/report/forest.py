@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.names import METRICS, metric_title
+from r2rec.report.naming import arm_names
 from r2rec.report.numbers import signed
-from r2rec.report.plots import FAINT, HUES, WIDTH, Told, figure
-from r2rec.report.records import Record, over_seeds, shown_metrics, trained_elsewhere
+from r2rec.report.plots import FAINT, HUES, WIDTH, Told, figure, up_to_one
+from r2rec.report.records import Record, over_seeds, shown_metrics
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,10 +48,11 @@ def forest(
     """
     panels: dict[str, list[Line]] = {}
     main = shown_metrics(records)[0]
-    for row in over_seeds(records):
+    rows = over_seeds(records)
+    for row, name in zip(rows, arm_names(rows), strict=True):
         value = row[main]
         low, high = row["ci95"][main]
-        line = Line(_arm_label(row), value, (low, high), f"{value:.3f}")
+        line = Line(_shortened(name), value, (low, high), f"{value:.3f}")
         panels.setdefault(row["dataset"], []).append(line)
     if not panels:
         raise R2RecError("forest plot: no results to draw; rank with at least one method first")
@@ -68,6 +70,8 @@ def forest(
                 for number in range(len(panel)):
                     height = [number - CHANCE_HEIGHT, number + CHANCE_HEIGHT]
                     ax.plot([known[dataset]] * 2, height, color=FAINT, linewidth=1.2, dashes=(1, 1))
+        for ax in axes:
+            up_to_one(ax, "x")
         axes[-1].set_xlabel(axis)
 
     told = Told(f"{metric_title(main)} by method", _in_words(panels))
@@ -81,12 +85,16 @@ def forest_caption(records: Sequence[Record]) -> str:
 
 
 def differences_figure(
-    rows: Sequence[Record], significance: float, folder: Path | None = None
+    rows: Sequence[Record],
+    significance: float,
+    folder: Path | None = None,
+    names: Mapping[tuple[str, str], str] | None = None,
 ) -> str:
     """Paired differences about 0; filled where Holm's p is below `significance`.
 
     Args:
         rows: As `compare.paired_differences` returns them.
+        names: Of `pairs.long_names`; arms that it lacks keep theirs.
 
     Raises:
         R2RecError: There are no rows.
@@ -95,7 +103,10 @@ def differences_figure(
     for row in rows:
         value = row["difference"]
         low, high = row["ci95"]
-        label = f"{_shortened(row['method'])}\n− {_shortened(row['against'])}"
+        one, other = (
+            (names or {}).get((row["dataset"], row[arm]), row[arm]) for arm in ("method", "against")
+        )
+        label = f"{_shortened(one)}\n− {_shortened(other)}"
         line = Line(label, value, (low, high), signed(value))
         if row["p_holm"] >= significance:
             line = line._replace(fill="none")
@@ -152,13 +163,6 @@ def _draw_intervals(ax: "Axes", dataset: str, panel: Sequence[Line]) -> None:
     ax.set(ylim=(len(panel) - 0.6, -0.6), yticks=[])
     ax.spines["left"].set_visible(False)
     ax.margins(x=0.04)
-
-
-def _arm_label(row: Record) -> str:
-    label = f"{row['method']} {row['variant']}"
-    if trained_elsewhere(row):
-        label += f", from {row['train_dataset']}"
-    return _shortened(label.strip())
 
 
 def _shortened(text: str) -> str:

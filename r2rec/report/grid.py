@@ -11,6 +11,7 @@ from r2rec.report.compare import SIGNIFICANCE
 from r2rec.report.findings import Findings
 from r2rec.report.numbers import value_text
 from r2rec.report.page import render_page, results
+from r2rec.report.pairs import Names, long_names
 from r2rec.report.records import Record, Row, published_rows
 
 MAX_DIFFERENCES = 30  # in the figure; the table has all
@@ -53,6 +54,7 @@ def write_grid_page(
     job_links = []
     for name, label in jobs.items():
         job_links.append(_job(folder, name, label))
+    names = long_names(findings) if findings else {}
     render_page(
         folder / "report.html",
         "grid",
@@ -61,14 +63,16 @@ def write_grid_page(
         notes=notes,
         banners=banners(records, {}),
         cost=None,
-        figures=_figures(folder, records, findings),
-        variations=list(map(_variation, variations)),
+        figures=_figures(folder, records, findings, names),
+        variations=[_variation(row, names) for row in variations],
         jobs=job_links,
         **results(records, published, findings),
     )
 
 
-def _figures(folder: Path, records: Sequence[Record], findings: Findings | None) -> dict[str, str]:
+def _figures(
+    folder: Path, records: Sequence[Record], findings: Findings | None, names: Names
+) -> dict[str, str]:
     differences = findings.main if findings else []
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
@@ -83,7 +87,7 @@ def _figures(folder: Path, records: Sequence[Record], findings: Findings | None)
         shown = _most_relevant(differences)
         if len(shown) < len(differences):
             caption += f" ({len(shown)} of {len(differences)}; the table has all)"
-        figures[caption] = forest.differences_figure(shown, SIGNIFICANCE, plots)
+        figures[caption] = forest.differences_figure(shown, SIGNIFICANCE, plots, names)
     reward_curve = plots / "reward_curve.svg"
     if reward_curve.exists():
         caption = "GRPO with and without SFT before it, step by step (Figure 5)"
@@ -101,10 +105,10 @@ def _most_relevant(differences: Sequence[Record]) -> Sequence[Record]:
     return differences[:MAX_DIFFERENCES]
 
 
-def _variation(row: Record) -> Row:
+def _variation(row: Record, names: Names) -> Row:
     return {
         "dataset": row["dataset"],
-        "method": row["method"],
+        "method": names.get((row["dataset"], row["method"]), row["method"]),
         "seeds": row["seeds"],
         "sd_users": value_text(row["sd_users"]),
         "sd_seeds": value_text(row["sd_seeds"]),

@@ -8,6 +8,7 @@ import polars as pl
 from r2rec.evaluate.metrics import positive_ranks
 from r2rec.prompts.answer import split_thought
 from r2rec.prompts.cases import RankingCase
+from r2rec.report.naming import variant_text
 from r2rec.report.numbers import valid_interval
 from r2rec.report.records import THOUGHT_METRICS, Record, Row
 from r2rec.thoughts.judged import Judgement, judged
@@ -80,7 +81,10 @@ def judged_cells(records: Sequence[Record]) -> list[Row]:
     for record in records:
         if record.get("claims_right") is None:
             continue
-        about: dict[str, Any] = {"method": record["method"], "variant": record["variant"]}
+        about: dict[str, Any] = {
+            "method": record["method"],
+            "variant": variant_text(record["variant"]),
+        }
         users = record["fewest_users"]
         for name in THOUGHT_METRICS:
             about[name] = _share(record.get(name), users if name in KINDS else None)

@@ -14,8 +14,8 @@ from r2rec.prompts.render import clean
 Link = tuple[str, str]
 """Text of a link, and its target within the case.
 
-Targets: "h" the history, "c2" chain 2, "c0" the candidates that no evidence chain leads to, "k" all
-candidates, "kA" candidate A.
+Targets: "h" the history, "c2" chain 2, "c2-3" its hop 3, "c0" the candidates that no evidence chain
+leads to, "k" all candidates, "kA" candidate A.
 """
 
 MAX_CANDIDATES = 4  # a step that mentions more looks at all of them, and gets one link
@@ -52,6 +52,14 @@ _LABEL = re.compile(
 _QUOTED = re.compile(r'"[^"\n]{2,}"')
 # A comparison of candidates: it rests on what chains say of them.
 _COMPARES = re.compile(r"\bagainst\b|\bbest by\b", re.I)
+# The hops of an evidence chain: the user's rating, those who rated the same, those who went on.
+_EVIDENCE_HOPS = (
+    _USER,
+    re.compile(r"\bothers? rated\b", re.I),
+    re.compile(r"\bsoon rated\b|\bliked it\b", re.I),
+)
+# A comparison by what hop 3 says
+_BY_PEOPLE = re.compile(r"\bpeople\b", re.I)
 # "No chain leads to B"
 _UNLINKED = re.compile(r"\bno chains? leads?\b", re.I)
 
@@ -121,8 +129,12 @@ def _evidence_links(
     compares = _COMPARES.search(step)
     links = _liked_links(sorted(liked))
     for number, index in enumerate(in_full, start=1):
-        if number in numbers.chains or (compares and index in candidates):
-            links.append((f"chain {number}", f"c{number}"))
+        if number in numbers.chains:
+            hops = [hop for hop, words in enumerate(_EVIDENCE_HOPS, 1) if words.search(step)]
+            links += _to_chain(number, hops if len(numbers.chains) == 1 else [])
+        elif compares and index in candidates:
+            to_hop = (f"chain {number}, hop 3", f"c{number}-3")
+            links += [to_hop] if _BY_PEOPLE.search(step) else _to_chain(number, [])
     some_unlinked = any(told.item1 is None for told in case.evidence)
     if some_unlinked and _UNLINKED.search(step):
         links.append(("no chain", "c0"))
@@ -180,14 +192,17 @@ def _liked_links(numbers: Sequence[int]) -> list[Link]:
 
 
 def _chain_links(case: RankingCase, chains: Sequence[int], step: str) -> list[Link]:
-    """A link per chain; its hops are listed only where the step is about one chain."""
+    """A link per chain, and to its hops where the step is about one chain."""
     links = []
     for number in chains:
-        text = f"chain {number}"
-        if len(chains) == 1:
-            text += _hops_text(_hops(case, number, step))
-        links.append((text, f"c{number}"))
+        links += _to_chain(number, _hops(case, number, step) if len(chains) == 1 else [])
     return links
+
+
+def _to_chain(number: int, hops: Sequence[int]) -> list[Link]:
+    """Links to a chain and to hops of it."""
+    to_hops = [(f"hop {hop}", f"c{number}-{hop}") for hop in hops]
+    return [(f"chain {number}", f"c{number}"), *to_hops]
 
 
 def _candidate_links(mentioned: Mentions) -> list[Link]:
@@ -229,14 +244,6 @@ def _hops(case: RankingCase, number: int, step: str) -> list[int]:
         if chain.rating_u2 is not None and _USER.search(after[start:]):
             hops.append(4)
     return hops
-
-
-def _hops_text(hops: Sequence[int]) -> str:
-    if not hops:
-        return ""
-    if len(hops) == 1:
-        return f", hop {hops[0]}"
-    return f", hops {_ranges(hops)}"
 
 
 def _ranges(numbers: Sequence[int]) -> str:

@@ -15,7 +15,7 @@ WHY = {  # kind of an answer (`judgements.KINDS`) -> in a word or two
     "misses_by_judgement": "misjudged",
 }
 _LABEL = re.compile(r"\b[A-Z]\b")
-_CHAIN = re.compile(r"c\d+")
+_CHAIN = re.compile(r"c(\d+)(-\d)?")  # a chain, or a hop of one
 
 
 class Mark(NamedTuple):
@@ -91,12 +91,16 @@ def _target(before: str, links: Sequence[Link], in_full: Sequence[int]) -> str:
     Where a step compares several, it is that of the candidate named last before the piece.
     """
     targets = [target for _, target in links]
-    chains = [target for target in targets if _CHAIN.fullmatch(target)]
+    chains: dict[int, str] = {}  # number -> its first target
+    for target in targets:
+        if match := _CHAIN.fullmatch(target):
+            chains.setdefault(int(match[1]), target)
     if len(chains) > 1:
         for label in reversed(_LABEL.findall(before)):
             index = LABELS.index(label)
-            if index in in_full:
-                return f"c{in_full.index(index) + 1}"
+            number = in_full.index(index) + 1 if index in in_full else 0
+            if number in chains:
+                return chains[number]
             if f"k{label}" in targets:
                 return f"k{label}"
-    return next(iter([*chains, *targets]), "")
+    return next(iter([*chains.values(), *targets]), "")

@@ -8,16 +8,18 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from r2rec.base.errors import R2RecError
 from r2rec.evaluate.names import metric_title
 from r2rec.prompts.cases import LABELS
-from r2rec.report.cases import Browser, first_cases
+from r2rec.report.cases import Browser
+from r2rec.report.drawn import agreement, lines, stars
 from r2rec.report.findings import Findings, Standing
 from r2rec.report.judgements import judged_cells
+from r2rec.report.naming import SIZES, variant_text
 from r2rec.report.numbers import interval, p_is, signed, valid_interval
-from r2rec.report.pairs import PairCells, difference_cells, told_pairs
+from r2rec.report.pairs import PairCells, difference_cells, long_names, told_pairs
 from r2rec.report.ran import Cost
 from r2rec.report.records import (
     DAGGER,
@@ -37,9 +39,11 @@ from r2rec.report.verdict import run_verdict
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 
-MAX_WEIGHT = 8_000_000  # bytes of a page; above, it shows fewer users
+MAX_WEIGHT = 6_000_000  # bytes of a page; users that do not fit in full have a line each
+MOST_PLACES = 8  # methods, the last ones, whose places the list of users has beside each
 
 
 class OurName(NamedTuple):
@@ -100,13 +104,34 @@ def write_page(
     Raises:
         R2RecError: A figure is not an SVG.
     """
-    values = dict(results(records, published, findings))
+    values: dict[str, Any] = dict(results(records, published, findings))
     values |= {"title": title, "facts": facts, "notes": notes, "banners": banners, "cost": cost}
-    weight = render_page(path, "run", figures=figures, browser=browser, **values)
-    while browser and len(browser.cases) > 1 and weight > MAX_WEIGHT:
-        fewer = int(len(browser.cases) * min(0.95, MAX_WEIGHT / weight))
-        browser = first_cases(browser, max(1, fewer))
-        weight = render_page(path, "run", figures=figures, browser=browser, **values)
+    told: dict[int, Markup] = {}
+    weight = render_page(path, "run", figures=figures, browser=browser, told=told, **values)
+    if browser:
+        told = _told_in_full(browser, MAX_WEIGHT - weight)
+        render_page(path, "run", figures=figures, browser=browser, told=told, **values)
+
+
+def _told_in_full(browser: Browser, room: int) -> "dict[int, Markup]":
+    """Index of a case -> all that is known of it, of as many as fit into `room` bytes."""
+    from markupsafe import Markup
+
+    template = _templates().get_template("case.html.j2")
+    told: dict[int, Markup] = {}
+    for index in browser.by_rarity():
+        text = template.render(
+            case=browser.cases[index],
+            id=index + 1,
+            is_open=index == browser.first,
+            labels=LABELS,
+            methods=browser.methods,
+        )
+        room -= len(text.encode("utf-8", errors="replace"))
+        if room < 0 and told:
+            break
+        told[index] = Markup(text)
+    return told
 
 
 def render_page(path: Path, name: str, *, figures: Mapping[str, str], **values: object) -> int:
@@ -168,22 +193,30 @@ def results(
         "thought_metrics": THOUGHT_METRICS,
         "verdict": run_verdict(findings).splitlines() if findings else [],
         "pairs": told_pairs(findings) if findings else [],
-        "differences": list(map(difference_cells, findings.main)) if findings else [],
+        "differences": _difference_cells(findings) if findings else [],
         "footnote": footnote,
     }
+
+
+def _difference_cells(findings: Findings) -> list[Row]:
+    names = long_names(findings)
+    return [difference_cells(row, names) for row in findings.main]
 
 
 @cache
 def _templates() -> "Environment":
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # chosen by file name it would leave out templates that end in .j2
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["lines"] = lines
+    environment.globals |= {"stars": stars, "agreement": agreement, "most_places": MOST_PLACES}
+    return environment
 
 
 def _standings(findings: Findings | None) -> dict[tuple[str, ...], Standing]:
@@ -209,7 +242,7 @@ def _result_cells(
 ) -> Row:
     about = []
     if row["variant"]:
-        about.append(row["variant"])
+        about.append(variant_text(row["variant"]))
     if trained_elsewhere(row):
         about.append(f"trained on {row['train_dataset']}")
     if row["seeds"] > 1:
@@ -244,9 +277,9 @@ def _behind(standing: Standing | None) -> Row | None:
 
 def _published_cells(row: Record, group: Sequence[Record]) -> Row:
     """A published row, with the difference of ours where we have the same method."""
-    about = ""
+    about = [SIZES.get(row["method"], "")]
     if row["train_dataset"] != row["test_dataset"]:
-        about = f"trained on {row['train_dataset']}"
+        about.append(f"trained on {row['train_dataset']}")
     above = {}
     ours = _ours(row, group)
     if ours is not None:
@@ -254,7 +287,7 @@ def _published_cells(row: Record, group: Sequence[Record]) -> Row:
             above[metric] = f"{ours[metric] - row[metric]:+.3f}".replace("-", "−")
     return {
         "method": published_method(row),
-        "about": about,
+        "about": ", ".join(filter(None, about)),
         "above": above,
         **_figures(row, METRICS),
     }

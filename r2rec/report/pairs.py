@@ -1,6 +1,6 @@
 """Pairs of arms on a page: whom one of them serves better, whom worse, and all differences."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from r2rec.evaluate.names import metric_title
@@ -11,6 +11,9 @@ from r2rec.report.records import Record, Row
 from r2rec.report.verdict import names_of
 
 MAX_PAIRS = 24  # with bars; the table has all
+
+Names = Mapping[tuple[str, str], str]
+"""(data set, an arm as differences call it) -> its name for readers."""
 
 
 class SplitBar(NamedTuple):
@@ -38,12 +41,10 @@ class PairCells(NamedTuple):
 def told_pairs(findings: Findings) -> list[PairCells]:
     """Pairs that the verdict is about: with the best arm of a data set, or with its focus."""
     pairs: dict[tuple[str, str, str], list[SplitBar]] = {}
-    names = {}
+    names = long_names(findings)
     for contest in findings.contests:
         for key in _keys(contest):
             pairs[key] = []
-        for setting, name in names_of(contest).items():
-            names[contest.dataset, setting.name()] = name
     for metric, rows in findings.differences.items():
         for row in rows:
             key = (row["dataset"], row["method"], row["against"])
@@ -56,12 +57,26 @@ def told_pairs(findings: Findings) -> list[PairCells]:
     return told[:MAX_PAIRS]
 
 
-def difference_cells(row: Record) -> Row:
-    """A row of `paired_differences` as the page writes it."""
+def long_names(findings: Findings) -> Names:
+    """What all arms are called."""
+    names = {}
+    for contest in findings.contests:
+        for setting, name in names_of(contest).items():
+            names[contest.dataset, setting.name()] = name
+    return names
+
+
+def difference_cells(row: Record, names: Names) -> Row:
+    """A row of `paired_differences` as the page writes it.
+
+    Args:
+        names: Of `long_names`; arms that it lacks keep theirs.
+    """
+    method, against = row["method"], row["against"]
     return {
         "dataset": row["dataset"],
-        "method": row["method"],
-        "against": row["against"],
+        "method": names.get((row["dataset"], method), method),
+        "against": names.get((row["dataset"], against), against),
         "difference": signed(row["difference"]),
         "interval": interval(row["ci95"]),
         "p": p_value(row["p"]),

@@ -2,12 +2,13 @@
 
 Each function returns the SVG, and with `folder` also leaves <name>.svg and <name>.png there. The
 ink is `currentColor`, so a figure inside a page follows its light or dark theme; alone it has inks
-of its own for both.
+and paper of its own for both.
 Colour-blind readers can tell the hues apart, and lines differ in their dashes too. The same data
 give the same bytes.
 """
 
 import re
+import textwrap
 from collections.abc import Callable, Mapping
 from io import StringIO
 from pathlib import Path
@@ -55,12 +56,13 @@ STYLE: Any = {
 }
 MAX_MARKED_POINTS = 12  # curves of more points than this show a trend instead of markers
 PANEL_INCHES = {1: 2.2, 2: 1.5}  # height of a panel, by how many stand side by side
+FLAT_WIDTH = 72  # letters of a line below a figure
 TREND_SHARE = 8  # the trend is a mean over one part in this many of the steps
 
 # Of a file of its own; inside a page `svg` is not the root, and these rules do not hold.
 INKS = (
-    "<style>svg:root{color:#1c2126}"
-    "@media (prefers-color-scheme:dark){svg:root{color:#e3e6e9}}</style>"
+    "<style>svg:root{color:#1c2126;background:#fcfcfa}"
+    "@media (prefers-color-scheme:dark){svg:root{color:#e3e6e9;background:#14171a}}</style>"
 )
 
 
@@ -75,24 +77,26 @@ NamedLogs = Mapping[str, pl.DataFrame]
 Logs = pl.DataFrame | NamedLogs
 
 PROBES = {
-    "probe/hr@1": "HR@1, validation",
-    "probe/valid": "valid answers, validation",
+    "probe/hr@1": "HR@1 on validation, share",
+    "probe/valid": "valid on validation, share",
 }
 HEALTH = {  # what tells whether rewards can be trusted
-    "frac_reward_zero_std": "groups that teach nothing",
-    "kl": "KL to the reference",
-    "entropy": "entropy",
-    "completions/mean_length": "completion tokens",
-    "completions/clipped_ratio": "completions cut off",
-    "clip_ratio/region_mean": "tokens with a clipped ratio",
+    "frac_reward_zero_std": "equal-reward groups, share",
+    "kl": "KL to the reference, nats",
+    "entropy": "entropy, nats per token",
+    "completions/mean_length": "length of answers, tokens",
+    "completions/clipped_ratio": "answers cut off, share",
+    "clip_ratio/region_mean": "tokens clipped, share",
 }
 LOSSES = {
     "loss": "loss",
-    "mean_token_accuracy": "next token right",
+    "mean_token_accuracy": "next token right, share",
     **PROBES,
-    "ndcg": "NDCG, validation",
-    "hr@1": "HR@1, validation",
+    "ndcg": "NDCG on validation, 0 to 1",
+    "hr@1": "HR@1 on validation, share",
 }
+UP_TO_ONE = (", share", ", 0 to 1")  # what titles of panels end with whose axis ends at 1
+HATCHES = ("////", "\\\\\\\\", "....", "xxxx", "----")  # of areas and bars, beside their hues
 REWARD_PART = re.compile(r"rewards/(.+)/mean")  # rewards/ndcg/mean
 
 
@@ -100,28 +104,33 @@ def reward_curve(log: Logs, folder: Path | None = None, name: str = "reward_curv
     """Small multiples of a GRPO log over `step`: rewards, then their health (Figure 5).
 
     Columns may be missing, and null on steps that reuse a generation. The band is one `reward_std`
-    to each side. Several logs, by name, share the panels.
+    to each side. Several logs, by name, share the panels. What never changes is told in a line.
 
     Raises:
         R2RecError: There is nothing to draw.
     """
     logs = _named(log)
-    titles = {"reward": "reward"}
+    titles = {"reward": "reward, points"}
     for frame in logs.values():
         for column in frame.columns:
             part = REWARD_PART.fullmatch(column)
             if part:
-                titles[column] = f"reward: {part[1]}"
+                titles[column] = f"reward for {part[1]}, points"
     return _curves(name, "reward", logs, titles | HEALTH | PROBES, folder)
 
 
-def loss_curve(log: Logs, folder: Path | None = None, name: str = "loss_curve") -> str:
+def loss_curve(
+    log: Logs, folder: Path | None = None, name: str = "loss_curve", step: str = "step"
+) -> str:
     """Training loss over `step`, of one log or several by name; steps without a loss are left out.
+
+    Args:
+        step: What the axis of steps is called.
 
     Raises:
         R2RecError: There is nothing to draw.
     """
-    return _curves(name, "loss", _named(log), LOSSES, folder)
+    return _curves(name, "loss", _named(log), LOSSES, folder, step)
 
 
 def figure(name: str, draw: Callable[["Figure"], None], folder: Path | None, told: "Told") -> str:
@@ -151,37 +160,74 @@ def figure(name: str, draw: Callable[["Figure"], None], folder: Path | None, tol
 
 
 def _curves(
-    name: str, kind: str, logs: NamedLogs, titles: Mapping[str, str], folder: Path | None
+    name: str,
+    kind: str,
+    logs: NamedLogs,
+    titles: Mapping[str, str],
+    folder: Path | None,
+    step: str = "step",
 ) -> str:
     """A panel for each column of `titles` that has values, two side by side; a line per log."""
-    panels = {}
-    for column, title in titles.items():
-        if any(len(_points(frame, column)) for frame in logs.values()):
-            panels[column] = title
+    panels, flat = _panels(logs, titles)
     if not panels:
         raise R2RecError(
             f"{kind} curve: the log holds no finite {kind}; train first, and log every step"
         )
+    told_flat = textwrap.fill(f"at every {step}: {'; '.join(flat)}", FLAT_WIDTH) if flat else ""
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
 
     def draw(canvas: "Figure") -> None:
-        canvas.set_size_inches(WIDTH, 0.35 + PANEL_INCHES[columns] * rows)
+        below = 0.16 * len(told_flat.splitlines())
+        canvas.set_size_inches(WIDTH, 0.35 + PANEL_INCHES[columns] * rows + below)
+        if told_flat:
+            canvas.supxlabel(told_flat, x=0.01, ha="left", fontsize=8)
         axes = canvas.subplots(rows, columns, squeeze=False, sharex=True).ravel()
         used = axes[: len(panels)]
         for ax, (column, title) in zip(used, panels.items(), strict=True):
             _draw_panel(ax, column, logs)
             ax.set_title(title)
+            if title.endswith(UP_TO_ONE):
+                up_to_one(ax, "y")
         for ax in axes[len(panels) :]:
             ax.remove()
         for ax in used[-columns:]:
-            ax.set_xlabel("step")
+            ax.set_xlabel(step)
             ax.tick_params(labelbottom=True)
         if len(logs) > 1:
             canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=2)
 
-    described = "; ".join(_described(column, title, logs) for column, title in panels.items())
-    return figure(name, draw, folder, Told(f"Training curve: {kind} by step", described))
+    described = [_described(column, title, logs) for column, title in panels.items()]
+    told = "; ".join([*described, *flat])
+    return figure(name, draw, folder, Told(f"Training curve: {kind} by {step}", told))
+
+
+def _panels(logs: NamedLogs, titles: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Columns with their titles that are drawn, and in words those that never change.
+
+    Where nothing changes, all is drawn.
+    """
+    there = {}
+    flat = {}
+    for column, title in titles.items():
+        values: set[float] = set()
+        for frame in logs.values():
+            values.update(_points(frame, column)[column])
+        if values:
+            there[column] = title
+        if len(values) == 1:
+            flat[column] = f"{title} {values.pop():.3g}"
+    changing = {column: title for column, title in there.items() if column not in flat}
+    return (changing, list(flat.values())) if changing else (there, [])
+
+
+def up_to_one(ax: "Axes", which: str) -> None:
+    """End an axis of shares at 1, and let what lies on its end be whole."""
+    low, high = ax.get_ylim() if which == "y" else ax.get_xlim()
+    ends = (max(low, 0), min(high, 1))
+    ax.set(**{f"{which}lim": ends})
+    for artist in (*ax.lines, *ax.collections):
+        artist.set_clip_on(False)
 
 
 def _described(column: str, title: str, logs: NamedLogs) -> str:
@@ -202,7 +248,7 @@ def _draw_panel(ax: "Axes", column: str, logs: NamedLogs) -> None:
         dashes = DASHES[number % len(DASHES)]
         _draw_line(ax, column, _points(frame, column), label, color, dashes)
         if column == "reward" and "reward_std" in frame.columns:
-            _draw_band(ax, frame, color)
+            _draw_band(ax, frame, color, HATCHES[number % len(HATCHES)] if len(logs) > 1 else "")
     values: set[float] = set()
     for frame in logs.values():
         values.update(_points(frame, column)[column])
@@ -234,13 +280,17 @@ def _draw_line(
     ax.plot(steps, trend, label=label, color=color, linestyle=dashes)
 
 
-def _draw_band(ax: "Axes", frame: pl.DataFrame, color: str) -> None:
-    """One standard deviation of the rewards of a group to each side."""
+def _draw_band(ax: "Axes", frame: pl.DataFrame, color: str, hatch: str) -> None:
+    """One standard deviation of the rewards of a group to each side; hatched it is no mud."""
     rewards = frame.select("step", "reward", spread="reward_std")
     band = _points(rewards, "reward").fill_null(0)
     low = band["reward"] - band["spread"]
     high = band["reward"] + band["spread"]
-    ax.fill_between(band["step"], low, high, color=color, alpha=0.18, linewidth=0)
+    if hatch:
+        look: Any = {"facecolor": "none", "edgecolor": color, "hatch": hatch, "alpha": 0.45}
+    else:
+        look = {"color": color, "alpha": 0.18}
+    ax.fill_between(band["step"], low, high, linewidth=0, **look)
 
 
 def _points(frame: pl.DataFrame, column: str) -> pl.DataFrame:

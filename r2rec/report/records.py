@@ -16,6 +16,7 @@ from typing import Any
 from r2rec.base.errors import read_whole
 from r2rec.evaluate import names
 from r2rec.evaluate.names import metric_title, with_paper
+from r2rec.report.naming import PUBLISHED as PUBLISHED_NAMES
 
 Record = Mapping[str, Any]
 Row = dict[str, Any]
@@ -127,7 +128,8 @@ def published_rows(dataset: str) -> list[Row]:
 
 def published_method(row: Record) -> str:
     """The method of a published row, with a dagger where its three figures cannot all be true."""
-    name: str = row["method"]
+    method: str = row["method"]
+    name = PUBLISHED_NAMES.get(method, method)
     if row["arithmetic"] == "infeasible":
         name += f" {DAGGER}"
     return name

@@ -35,7 +35,7 @@ from r2rec.train.card import about
 PER_ARM = ("rank", "fuse", "diagnose")  # places of stages that have one job per arm
 
 
-class Written(NamedTuple):
+class WrittenReport(NamedTuple):
     """A report."""
 
     records: list[dict[str, Any]]  # of metrics.json
@@ -52,7 +52,7 @@ class RankedArm(NamedTuple):
 
 def write_report(
     config: Config, finished: Sequence[Finished], folder: Path, warnings: Sequence[str] = ()
-) -> Written:
+) -> WrittenReport:
     """Write rankings.parquet, metrics.json, tables/, plots/ and report.html into `folder`.
 
     Args:
@@ -102,7 +102,7 @@ def write_report(
         f"leakage check: {leakage}\n{page}",
         verdict_text(found),
     ]
-    return Written(records, "\n\n".join(filter(None, parts)), run_verdict(found))
+    return WrittenReport(records, "\n\n".join(filter(None, parts)), run_verdict(found))
 
 
 def _declared(config: Config) -> Declared:

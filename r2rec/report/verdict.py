@@ -13,6 +13,7 @@ from r2rec.evaluate.names import metric_title
 from r2rec.report.compare import Setting
 from r2rec.report.findings import Contest, Findings, Lead, Standing
 from r2rec.report.fitting import WIDTH
+from r2rec.report.naming import arm_names
 from r2rec.report.numbers import interval, p_is, signed, value_text
 
 FEW_USERS = 30  # below, whatever was found is an anecdote
@@ -34,14 +35,10 @@ def verdict_text(findings: Findings) -> str:
 
 
 def names_of(contest: Contest) -> Names:
-    """What the arms of a data set are called: by their method where no other arm has it."""
+    """What the arms of a data set are called."""
     settings = [standing.setting for standing in contest.standings]
-    methods = [setting.method for setting in settings]
-    names = {}
-    for setting in settings:
-        alone = methods.count(setting.method) == 1
-        names[setting] = setting.method if alone else setting.name()
-    return names
+    names = arm_names([setting._asdict() for setting in settings])
+    return dict(zip(settings, names, strict=True))
 
 
 def _sentence(contest: Contest, title: str) -> str:

@@ -28,10 +28,10 @@ def checkpointed(hardware: Hardware, model: Model, made: Path | None, tokens: in
     memory = torch.cuda.get_device_properties(0).total_memory
     if hardware.rollouts == "vllm":
         memory = int(memory * (1 - hardware.vllm_memory))
-    return not fits(model, settings_of(model, made), tokens, memory)
+    return not has_room(model, settings_of(model, made), tokens, memory)
 
 
-def fits(model: Model, settings: Any, tokens: int, memory: int) -> bool:
+def has_room(model: Model, settings: Any, tokens: int, memory: int) -> bool:
     """Whether frozen weights and the activations of a step fit into so many bytes.
 
     Args:

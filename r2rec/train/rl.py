@@ -38,6 +38,7 @@ from r2rec.train.common import (
 )
 from r2rec.train.memory import checkpointed
 from r2rec.train.probe import probes
+from r2rec.train.rollouts import RolloutLog
 
 MAX_KL_AT_START = 1e-3  # nats per token; above it, the reference is not the starting policy
 MAX_SILENT_SHARE = 0.5  # of groups whose rollouts all have the same reward; a note above it
@@ -98,10 +99,11 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
     model = load.weights(choices.model, backbone, adapter, train=True)
     ends = turns.end_tokens(tokenizer, model.generation_config)
     model.generation_config.eos_token_id = ends  # where TRL looks for them
-    rewards = reward_functions(choices.reward, reasoning, prompts.cases)
+    rewards = watched(reward_functions(choices.reward, reasoning, prompts.cases), reasoning)
+    rollouts = RolloutLog("rl")
     trainer = GRPOTrainer(
         model=model,
-        reward_funcs=[reading(reward, tokenizer, ends) for reward in watched(rewards, reasoning)],
+        reward_funcs=[reading(reward, tokenizer, ends) for reward in rollouts.watch(rewards)],
         args=args,
         train_dataset=Dataset.from_list(prompts.rows),
         processing_class=tokenizer,
@@ -109,7 +111,7 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
     )
     hooks.replace_prompt_tokens(trainer, lambda prompt: chat.encode(tokenizer, prompt, reasoning))
     share_prompts(trainer, expected_rollouts(prompts, tokenizer, choices.prompt))
-    listeners = [ReferenceCheck(), *probes(choices, inputs, tokenizer, "rl")]
+    listeners = [ReferenceCheck(), rollouts, *probes(choices, inputs, tokenizer, "rl")]
     log = run_trainer(trainer, "rl", work.folder, listeners)
     weights = hooks.whole_weights(trainer)
     save_adapter(trainer.model, tokenizer, work.folder, choices.model, weights)

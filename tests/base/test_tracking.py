@@ -13,6 +13,7 @@ import pytest
 
 from r2rec.base import tracking
 from r2rec.base.errors import R2RecError
+from r2rec.base.sinks import RunNames, run_names
 from r2rec.execution.entry import CURVES
 from tests.small import PLANTED, SECRET, composed, go, typed
 
@@ -68,13 +69,19 @@ def read(folder: Path) -> tuple[dict[str, dict[int, dict]], dict, dict]:
             summary["_logged"] = summary.get("_logged", set()) | {
                 key.partition(".")[0] for key in row
             }
+            for key, value in row.items():
+                if key == "rl/rollouts.path":
+                    summary.setdefault("_tables", []).append(path.parent / "files" / value)
             for stage in CURVES:
                 if f"{stage}/step" in row:
                     history.setdefault(stage, {}).setdefault(row[f"{stage}/step"], {}).update(row)
         elif kind == "run":
             config |= {u.key: json.loads(u.value_json) for u in record.run.config.update}
             config |= {"_group": record.run.run_group, "_project": record.run.project}
-            config |= {"_notes": record.run.notes}
+            config |= {"_notes": record.run.notes, "_name": record.run.display_name}
+            config |= {"_tags": list(record.run.tags), "_job_type": record.run.job_type}
+        elif kind == "artifact":
+            summary["_files"] = {entry.path for entry in record.artifact.manifest.contents}
         elif kind == "summary":
             summary |= {
                 u.key or ".".join(u.nested_key): json.loads(u.value_json)
@@ -96,7 +103,7 @@ def test_a_run_is_whole_in_its_offline_file_made_or_reused(store: Path) -> None:
 
     whole = []
     for _ in ("made", "reused"):
-        done = go(store, "logger=wandb", PLANTED)
+        done = go(store, "logger=wandb", PLANTED, drawn=True)
         history, config, summary = offline(done.folder)
         for stage in ("sft", "rl"):
             log = pl.read_parquet(Path(done.stages[stage]["path"]) / "log.parquet")
@@ -111,7 +118,13 @@ def test_a_run_is_whole_in_its_offline_file_made_or_reused(store: Path) -> None:
             "paper",
             "r2rec",
         )
-        assert config["_group"].startswith("smoke ")
+        assert config["_group"] == "smoke on toy_small"
+        assert config["_job_type"] == "R2Rec"
+        assert {"toy_small", "closed"} <= set(config["_tags"])
+        assert config["_name"] == "smoke"  # nothing was changed on a command line
+        assert not [key for key in summary if " " in key]
+        assert {"report.html", "plots/forest.svg", "tables/results.md"} <= summary["_files"]
+        assert "figures/forest" in summary["_logged"]
         assert summary["R2Rec/hr@1"] == done.by_method()["R2Rec"]["hr@1"]
         assert summary["verdict"] == config["_notes"]
         assert summary["verdict"].startswith("No winner on 8 users of toy_small")
@@ -120,6 +133,16 @@ def test_a_run_is_whole_in_its_offline_file_made_or_reused(store: Path) -> None:
         assert SECRET not in "".join(
             p.read_bytes().decode("latin-1") for p in done.folder.rglob("*.wandb")
         )
+        tables = [json.loads(table.read_text()) for table in summary.get("_tables", [])]
+        assert bool(tables) == (not whole)  # answers are told as they come, and not stored
+        for table in tables:
+            assert table["columns"] == [
+                "step",
+                "prompt",
+                "answer",
+                "paid for step",
+                "paid for ranking",
+            ]
         whole.append({stage: set(rows) for stage, rows in history.items()})
     assert whole[0]["rl"] == whole[1]["rl"]
 
@@ -213,13 +236,38 @@ def test_tensorboard_has_every_step(store: Path) -> None:
     pytest.importorskip("tensorboard", reason="needs tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    done = go(store, "logger=tensorboard", "baseline=sasrec", "baseline.fit.epochs=2")
+    done = go(store, "logger=tensorboard", "baseline=sasrec", "baseline.fit.epochs=2", drawn=True)
     events = EventAccumulator(str(done.folder / "tensorboard"))
     events.Reload()
     assert [event.step for event in events.Scalars("fit/loss")] == [0, 1]
     assert events.Scalars("facts/sasrec/hr@1")[0].value == pytest.approx(
         done.by_method()["sasrec"]["hr@1"]
     )
+    tags = events.Tags()
+    curves = {tag for tag in tags["scalars"] if not tag.startswith("facts/")}
+    assert all(len(events.Scalars(tag)) == 2 for tag in curves)
+    results = {tag.removeprefix("facts/") for tag in tags["scalars"]} - curves
+    assert all(tag.partition("/")[0] in done.by_method() for tag in results)
+    assert "_hparams_/session_start_info" in events.PluginTagToContent("hparams")
+    texts = {tag.removesuffix("/text_summary") for tag in tags["tensors"]}
+    assert {"verdict", "results", "config", "facts/fit", "rankings"} <= texts
+    assert "figures/forest" in tags["images"]
+
+
+def test_runs_are_named_by_what_was_changed(tmp_path: Path) -> None:
+    config = {"name": "evidence", "dataset": {"name": "toy"}, "baseline": {"name": "none"}}
+    words = ["+experiment=evidence", "seed=3", "artefacts=x", "hardware.threads=1", "~noise"]
+    alone = run_names(config, tmp_path / "time", {"overrides": words, "sweep": False})
+    assert alone == RunNames("seed=3 ~noise", "evidence on toy", "R2Rec", ["toy"])
+    folder = tmp_path / "2026-01-01" / "4"
+    sasrec = config | {"baseline": {"name": "sasrec"}}
+    swept = run_names(sasrec, folder, {"overrides": ["baseline=sasrec"], "sweep": True})
+    assert swept == RunNames(
+        "baseline=sasrec", "evidence 2026-01-01", "baseline", ["toy", "sasrec"]
+    )
+    assert run_names(config, folder, {}).name == "evidence"
+    long = run_names(config, folder, {"overrides": [f"seed={'9' * 500}"]})
+    assert len(long.name) == 100
 
 
 def test_no_tracker_costs_nothing() -> None:

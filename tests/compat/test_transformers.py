@@ -1,6 +1,9 @@
 """What this project leans on in transformers and PEFT: each test says what breaks if it moves."""
 
 import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,23 @@ def test_silence_hushes_the_library(capfd: pytest.CaptureFixture[str]) -> None:
     logging.get_logger("transformers.models").warning("a line")
     assert not logging.is_progress_bar_enabled()
     assert capfd.readouterr().err == ""
+
+
+# Else "[INFO] Running in WANDB offline mode" stands between the lines of a run.
+def test_silence_covers_what_is_printed_on_import() -> None:
+    code = """
+from r2rec.compat import transformers
+transformers.silence()
+import transformers.integrations.integration_utils
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "WANDB_MODE": "offline"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
 
 
 # Else `hf` and the rollouts of GRPO fail, or write other texts than `generate` alone.

@@ -63,3 +63,14 @@ def test_random_numbers_of_a_row_are_its_own():
     assert torch.equal(hf.random_numbers([4], 5, "cpu")[0], both[1])
     assert both.min() >= 0
     assert both.max() < 1
+
+
+def test_progress_counts_answers_not_batches() -> None:
+    from r2rec.base import progress
+
+    told = []
+    batches = hf._batches([[1] * n for n in (3, 1, 2, 5, 4)], 2)
+    for _ in batches:
+        told.append(progress._at_work[-1].text().partition(",")[0])
+    assert told == ["0 of 5", "2 of 5", "4 of 5"]
+    assert progress._at_work == []

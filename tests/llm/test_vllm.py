@@ -105,9 +105,9 @@ def module(request, monkeypatch):
     stand_in = StandIn(request.param)
     monkeypatch.setitem(sys.modules, "vllm", stand_in)
     monkeypatch.setitem(sys.modules, "vllm.lora.request", stand_in)
-    resident.dismiss()
+    resident.release()
     yield stand_in
-    resident.dismiss()
+    resident.release()
 
 
 def test_the_first_and_the_last_release_that_trl_supports_are_recorded():

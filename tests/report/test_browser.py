@@ -87,6 +87,27 @@ def test_filters_keep_what_they_name(opened: chromium.Tab, arm: str, kept: list[
     assert opened.ask(rows) == kept
 
 
+def test_the_list_can_be_sorted_and_shows_where_methods_disagree(
+    tab: chromium.Tab, tmp_path: Path
+) -> None:
+    shown = cases()
+    right, wrong = shown.cases[0].answers[0], shown.cases[1].answers[0]._replace(ranks=(2, 3, 1, 4))
+    of_arms = [[right, right], [wrong, wrong], [wrong, right], [wrong, wrong]]
+    made = [case._replace(answers=both) for case, both in zip(shown.cases, of_arms, strict=True)]
+    made = [case._replace(positive=2 * (case.user % 2)) for case in made]
+    written(tmp_path / "report.html", "calm", browser=shown._replace(cases=made))
+    tab.open(tmp_path / "report.html")
+    tab.ask("document.getElementById('split').click()")
+    assert tab.ask(SHOWN) == 1
+    tab.ask("document.getElementById('every').click()")
+    order = "[...document.querySelectorAll('.case')].map(c => getComputedStyle(c).order)"
+    assert tab.ask(order) == ["0"] * 4
+    tab.ask("document.getElementById('best').click()")
+    assert tab.ask(order) == ["4", "1", "4", "1"]
+    tab.ask("document.getElementById('worst').click()")
+    assert tab.ask(order) == ["-4", "-1", "-4", "-1"]
+
+
 def test_case_has_the_order_of_the_chosen_arm(opened: chromium.Tab) -> None:
     order = f"{LABELS_OF_OPEN_CASE}.map(l => getComputedStyle(l).order)"
     assert opened.ask(order) == ["4", "3", "99", "1"]
@@ -107,6 +128,10 @@ def test_a_keyboard_is_enough(opened: chromium.Tab) -> None:
     opened.press("ArrowRight")
     assert opened.ask(FOCUS) == "right"
     assert opened.ask(SHOWN) == 2
+    opened.press("Tab")
+    assert opened.ask(FOCUS) == "every"
+    opened.press("Tab")
+    assert opened.ask(FOCUS) == "byuser"
     opened.press("Tab")
     assert opened.ask(FOCUS).startswith("SUMMARY")
     opened.press("Tab")
@@ -138,14 +163,30 @@ def test_evidence_fits_a_phone_and_its_links_lead_there(tab: chromium.Tab, tmp_p
     assert tab.complaints == []
     narrow(tab)
     assert tab.ask("document.documentElement.scrollWidth <= 360")
-    tops = "[...document.querySelectorAll('.paths li')[0].children].map(part => part.offsetTop)"
-    down_the_chain = tab.ask(tops)
-    assert down_the_chain == sorted(down_the_chain)
-    assert len(set(down_the_chain)) == len(down_the_chain)
-    for name in ("c1", "c0", "kC"):
+    inside = """[...document.querySelectorAll('.case[open] .d')].every(drawing => {
+        const frame = drawing.getBoundingClientRect();
+        return [...drawing.querySelectorAll('text, rect, circle')].every(part => {
+            const box = part.getBoundingClientRect();
+            return box.left >= frame.left - 1 && box.right <= frame.right + 1;
+        });
+    })"""
+    assert tab.ask(inside)
+    for name in ("c1", "c1-3", "c0", "kC"):
         tab.ask(f"document.querySelector('.thought a[href=\"#1-{name}\"]').click()")
         assert tab.ask("document.querySelector(':target').id") == f"1-{name}"
         assert tab.ask("document.querySelector(':target').checkVisibility()")
+    tab.send("Emulation.clearDeviceMetricsOverride")
+
+
+def test_no_figure_of_the_results_is_out_of_sight_on_a_phone(
+    tab: chromium.Tab, tmp_path: Path
+) -> None:
+    grid(tmp_path, "R2Rec without RL")
+    tab.open(tmp_path / "report.html")
+    narrow(tab)
+    right = "Math.max(...[...document.querySelectorAll('.results td')].map(CELL))"
+    assert tab.ask(right.replace("CELL", "c => c.getBoundingClientRect().right")) <= 360
+    assert tab.ask("getComputedStyle(document.querySelector('.results td'), '::before').content")
     tab.send("Emulation.clearDeviceMetricsOverride")
 
 
@@ -157,5 +198,5 @@ def test_page_fits_a_phone_and_prints_the_open_case(opened: chromium.Tab) -> Non
     assert opened.ask(SHOWN) == 1
     opened.ask("document.querySelector('.case[open]').open = false")
     assert opened.ask(SHOWN) == 1
-    assert opened.ask("document.querySelector('.case .loops').checkVisibility()")
+    assert opened.ask("document.querySelector('.case .chains').checkVisibility()")
     opened.send("Emulation.setEmulatedMedia", media="")

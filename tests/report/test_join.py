@@ -122,7 +122,7 @@ def test_work_is_that_of_all_jobs_and_of_each_alone(
         }
         write_stages(sweep / str(n), stages)
     join(sweep)
-    work = "10 artefacts, 27 s; job by job 16, 72 s (38%)"
+    work = "10 artefacts in 27 s; had jobs shared nothing, 16 in 72 s"
     assert f"work: {work}" in capsys.readouterr().out.splitlines()
     assert work in (sweep / "report.html").read_text()
 

@@ -16,17 +16,23 @@ ITEMS = [Item(f"Film number {n:02}", ("Drama", "1990s")) for n in range(40)]
 CHAINS = (Chain(ITEMS[5], 5, 4, 3, ITEMS[6], 4), Chain(ITEMS[7], 5, 4, 3, ITEMS[8], None))
 CASE = RankingCase(None, tuple(ITEMS[:5]), CHAINS, tuple(ITEMS[20:40]))
 
+
+def to_hops(chain: int, *hops: int) -> list[tuple[str, str]]:
+    """The links to a chain and to hops of it."""
+    return [(f"chain {chain}", f"c{chain}"), *((f"hop {n}", f"c{chain}-{n}") for n in hops)]
+
+
 STEPS = {
     "Liked 1: Drama 1; Liked 2: Drama 2; Liked 5: Drama 3.": [("liked 1–2, 5", "h")],
     "Chain 1: the user gave 5; the neighbour gave it 4, then 3; the user 4.": [
-        ("chain 1, hops 1–4", "c1")
+        *to_hops(1, 1, 2, 3, 4)
     ],
     "Chain 2: the user gave 5; the neighbour gave it 4, then 3; the user too.": [
-        ("chain 2, hops 1–3", "c2")
+        *to_hops(2, 1, 2, 3)
     ],
-    "In chain 1 the user gave it a 5.": [("chain 1, hop 1", "c1")],
-    "Neighbour 2 gave 4.": [("chain 2, hop 2", "c2")],
-    "Chain 1: the user gave 5; then the neighbour 2.": [("chain 1, hops 1–2", "c1")],
+    "In chain 1 the user gave it a 5.": to_hops(1, 1),
+    "Neighbour 2 gave 4.": to_hops(2, 2),
+    "Chain 1: the user gave 5; then the neighbour 2.": to_hops(1, 1, 2),
     "Chains 1 and 2 agree.": [("chain 1", "c1"), ("chain 2", "c2")],
     "Chains 1-2 agree.": [("chain 1", "c1"), ("chain 2", "c2")],
     "Chain 3 and chain 99 are not there.": [],
@@ -49,7 +55,7 @@ def test_step_links(step: str) -> None:
 def test_step_about_the_neighbour_belongs_to_the_last_chain() -> None:
     gave_5 = "Chain 2: the user gave 5."
     gave_4 = "The neighbour gave it 4."
-    assert step_links(CASE, [gave_5, gave_4])[1] == [("chain 2, hop 2", "c2")]
+    assert step_links(CASE, [gave_5, gave_4])[1] == to_hops(2, 2)
     assert step_links(CASE, [gave_4]) == [[]]
     assert step_links(CASE, [gave_5, "Chain 9: the neighbour gave it 4."])[1] == []
 
@@ -58,7 +64,8 @@ def test_template_thoughts_have_links_in_every_step() -> None:
     [(thought, _)] = template.write_thoughts([CASE], ["A"], 0)
     steps = [line.partition(": ")[2] for line in thought.split("\n")]
     targets = [[target for _, target in links] for links in step_links(CASE, steps)]
-    assert targets[:4] == [["h"], ["c1"], ["c2"], ["k"]]
+    assert [step[0] for step in targets[:4]] == ["h", "c1", "c2", "k"]
+    assert targets[1][1:] == ["c1-1", "c1-2", "c1-3", "c1-4"]
     assert targets[4][0] == "kA"
 
 
@@ -79,15 +86,15 @@ EVIDENCE = RankingCase(
 
 EVIDENCE_STEPS = {
     'Chain 1: the user gave 4 to "Vitamin C"; 90 others rated it; 34 of them soon rated C, 28 '
-    'liked it; 9 recent ratings lead to C: "Fargo", 99 ratings, 8% liked.': "c1 kC",
+    'liked it; 9 recent ratings lead to C: "Fargo", 99 ratings, 8% liked.': "c1 c1-1 c1-2 c1-3 kC",
     'Chain 2: the user gave 4 to "Heat"; 90 others rated it; 34 of them soon rated A, 28 liked it; '
-    'another model ranks A 1; 9 recent ratings lead to A: "Speed".': "h c2 kA",
+    'another model ranks A 1; 9 recent ratings lead to A: "Speed".': "h c2 c2-1 c2-2 c2-3 kA",
     'Chain 3: the user gave 4 to "Dial M for Murder"; 9 of them soon rated B: "Plan B".': ("h kB"),
     'No chain leads to D: "Henry V", 1 ratings, 1% liked.': "c0 kD",
     "C against A: people 34 to 34, even; liked 8% to 2%, for C; ratings 99 to 9, for C; "
-    "rank 3 to 1, for A.": "c1 c2 kC kA",
-    "A against D: people 34 to 0, for A; liked 2% to 1%, for A.": "c2 kA kD",
-    "People: C 34 to A 34, even; C 34 to B 9, better; best by people: C.": "c1 c2 kC kA kB",
+    "rank 3 to 1, for A.": "c1-3 c2-3 kC kA",
+    "A against D: people 34 to 0, for A; liked 2% to 1%, for A.": "c2-3 kA kD",
+    "People: C 34 to A 34, even; C 34 to B 9, better; best by people: C.": "c1-3 c2-3 kC kA kB",
     "Liked: A 2% to D 1%, better; best by liked: A.": "c2 kA kD",
     "By liked: A comes first, then C, then B.": "kA kC kB",
     "By all evidence: C comes first, then B, then A.": "kC kB kA",
@@ -118,7 +125,7 @@ def test_template_thoughts_about_evidence_link_what_they_weigh(seed: int, detail
     in_full = told_in_full(case, detailed)
     found = []
     for links in step_links(case, thought_steps(thought), in_full):
-        found.append({target for _, target in links})
+        found.append({target.partition("-")[0] for _, target in links})
     of_candidate = {}  # what a step that reads a candidate links to
     for number, index in enumerate(case.strongest(), start=1):
         chain = f"c{number}" if index in in_full else "c0"

@@ -66,7 +66,7 @@ def record(
 def browser(text: str, **changes: Any) -> Browser:
     """One case that two arms answered; `changes` are to the answer of the last one."""
     item = Item(text, (text, text))
-    links = [(text, "c1"), ("A", "kA")]
+    links = [(text, "c1"), (text, "c1-2"), ("A", "kA")]
     first = ShownAnswer("right", text, (1, 2, 3, 4), text, [(text, links)], text)
     pieces = [MarkedPiece(text, None, ""), MarkedPiece(text, text, "c1"), MarkedPiece("9", "", "")]
     marks = [Mark("wrong", pieces)]
@@ -90,7 +90,7 @@ def evidence_browser(text: str, n_full: int = 2, **changes: Any) -> Browser:
     second = Evidence(2, item, 2, 1, 1, 0, 1)._replace(**changes)
     evidence = ShownEvidence([(2, first), (0, second)][:n_full], [2, 0, 1], [3])
     facts = [Facts(1, 100), Facts(0, 0), Facts(3012, 78), Facts(5, 20)]
-    links = [("chain 1", "c1"), ("no chain", "c0"), ("C", "kC")]
+    links = [("chain 1", "c1"), ("hop 3", "c1-3"), ("no chain", "c0"), ("C", "kC")]
     answer = shown.cases[0].answers[0]._replace(steps=[(text, links)])
     case = shown.cases[0]._replace(
         chains=(), evidence=evidence, facts=facts, answers=[answer, answer]
@@ -173,9 +173,11 @@ def test_case_has_the_ranks_of_every_arm(ranks: tuple[int, ...], tmp_path: Path)
         (n, rank or 99) for n, rank in enumerate(ranks, 1)
     ]
     assert html.count('class="truth"') == 1
-    assert [f">{rating}</i>" in html for rating in ("5", "4", "2.5")] == [True] * 3
-    assert html.count('class="open"') == 1
-    assert "first 1 of 7 users" in html
+    assert [f"{stars}</text>" in html for stars in ("★★★★★ 5", "★★★★☆ 4", "★★½☆☆ 2.5")] == [
+        True
+    ] * 3
+    assert len(re.findall(r'id="1-c1-\d"', html)) == 4
+    assert len(re.findall(r'id="1-c2-\d"', html)) == 3  # it is open: its last rating is asked for
 
 
 def test_a_wrong_claim_has_the_true_value_beside_it(tmp_path: Path) -> None:
@@ -195,19 +197,44 @@ def test_equal_answers_are_written_once(tmp_path: Path) -> None:
     assert html.count('<ol class="thought">') == 1
 
 
-def test_a_heavy_page_shows_fewer_users_and_says_so(
+def test_a_heavy_page_tells_of_some_of_every_kind_and_lists_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = browser("calm")
-    many = shown._replace(cases=shown.cases * 60, total=60)
+    often = shown.cases[0]
+    rare = often._replace(answers=[answer._replace(verdict="invalid") for answer in often.answers])
+    many = shown._replace(cases=[*[often] * 60, rare], total=61)
     whole = written(tmp_path / "whole.html", "calm", browser=many)
-    limit = len(whole.encode()) * 3 // 4
+    assert whole.count('<details name="case"') == 61
+    assert "told in full" not in whole
+    limit = len(whole.encode()) * 2 // 3
     monkeypatch.setattr(page, "MAX_WEIGHT", limit)
     html = written(tmp_path / "report.html", "calm", browser=many)
     assert len(html.encode()) <= limit
-    assert 1 < html.count('<details name="case"') < 60
-    count = html.count('<details name="case"')
-    assert f"first {count} of 60 users" in html
+    told = html.count('<details name="case"')
+    assert 20 < told < 60
+    assert html.count('<p class="case line') == 61 - told
+    assert f"{told} users are told in full" in html
+    assert '<details name="case" class="case x0 x1"' in html
+
+
+def test_the_list_says_what_other_methods_do_and_where_arms_disagree(tmp_path: Path) -> None:
+    shown = browser("calm")
+    [case] = shown.cases
+    assert case.split
+    agreed = case._replace(answers=[case.answers[0]] * 2, places=(4, 0))
+    assert not agreed.split
+    cases = [case._replace(places=(12, 1)), agreed]
+    methods = ["popularity", "R2Rec"]
+    html = written(
+        tmp_path / "report.html", "calm", browser=shown._replace(cases=cases, methods=methods)
+    )
+    assert "<small><i>12</i><i>1</i></small>" in html
+    assert "<small><i>4</i><i>–</i></small>" in html
+    assert "place 12 by popularity, place 1 by R2Rec." in html
+    assert "nowhere by R2Rec." in html
+    assert html.count(' split"') == 1
+    assert "methods disagree <b>1</b>" in html
 
 
 def test_what_must_be_known_comes_first(tmp_path: Path) -> None:
@@ -227,7 +254,7 @@ def test_every_link_has_a_target(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm")
     links = re.findall(r'href="#([^"]+)"', html)
     targets = re.findall(r' id="([^"]+)"', html)
-    assert set(links) == {"1-c1", "1-kA"}
+    assert set(links) == {"1-c1", "1-c1-2", "1-kA"}
     assert set(links) <= set(targets)
     assert len(targets) == len(set(targets))
 
@@ -235,20 +262,18 @@ def test_every_link_has_a_target(tmp_path: Path) -> None:
 def test_case_shows_evidence_as_a_way_to_a_candidate(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm", browser=evidence_browser("calm"))
     text = " ".join(skeleton(html).text.split())
-    assert (
-        "4.5calmcalm1,200 others rated it34 soon rated C 28 liked itC calm"
-        "9 recent ratings lead to C; another model ranks it 2" in text
-    )
-    assert "1 other rated it1 soon rated A 0 liked itA calm1 recent rating leads to A" in text
+    for words in ("★★★★½ 4.5", "1,200 others", "34 soon rated C", "28 liked it", "C calm"):
+        assert words in text
+    assert "9 items lead here" in text
+    assert "1 item leads here" in text
+    assert "another model ranks it 2" in text
+    assert "gave 2 to calm; 1 others rated it; 1 of them soon rated A, 0 liked it" in html
     assert text.count("another model") == 1
     assert "By evidence, strongest first: C, A, B" in text
     assert "No chain leads to: D" in text
     for facts in ("1 rating, 100% liked", "0 ratings, 0% liked", "3,012 ratings, 78% liked"):
         assert facts in text
-    assert 'class="u y">4.5<' in html
-    assert 'class="u">2<' in html
-    assert 'class="y">28 liked' in html
-    assert "<i>0 liked" in html
+    assert len(re.findall(r'<g class="h" id="1-c[12]-[123]">', html)) == 6
     assert "Interaction chains" not in text
     assert "hops 1 to 4" not in text
     assert "to all others who rated it" in text
@@ -268,7 +293,7 @@ def test_evidence_that_leads_nowhere_says_so(tmp_path: Path) -> None:
     text = skeleton(html).text
     assert "No chain leads to: C, A, B, D" in text
     assert "By evidence" not in text
-    assert 'class="paths"' not in html
+    assert 'class="chains"' not in html
     assert "% liked" not in text
 
 
@@ -276,14 +301,14 @@ def test_every_link_about_evidence_has_a_target(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm", browser=evidence_browser("calm"))
     links = set(re.findall(r'href="#([^"]+)"', html))
     targets = re.findall(r' id="([^"]+)"', html)
-    assert links == {"1-c0", "1-c1", "1-kA", "1-kB", "1-kC", "1-kD"}
+    assert links == {"1-c0", "1-c1", "1-c1-3", "1-kA", "1-kB", "1-kC", "1-kD"}
     assert links <= set(targets)
     assert len(targets) == len(set(targets))
 
 
 def test_counts_and_classes_follow_the_verdicts(tmp_path: Path) -> None:
     html = written(tmp_path / "report.html", "calm")
-    assert 'class="case r0 w1" open' in html
+    assert 'class="case r0 w1 split" style="--r0:1;--r1:2;" open' in html
     counts = re.findall(
         r'id="(right|wrong|invalid)">\w+ <b class="a0">(\d)</b> <b class="a1">(\d)</b>', html
     )
@@ -294,10 +319,10 @@ def test_published_rows_show_our_difference(tmp_path: Path) -> None:
     rows = [record("graphsage", value=0.5), record("R2Rec without RL", value=0.5)]
     rows += [record("backbone", variant=v, value=0.156) for v in ("base", "base, prompt=no_chain")]
     text = skeleton(written(tmp_path / "report.html", "calm", records=rows)).text
-    assert "prompt:no_chain0.156+0.000" in text
-    assert "prompt:no_reasoning0.1860.327" in text  # none of ours
+    assert "backbone, no chains8B parameters0.156+0.000" in text
+    assert "backbone, no thought8B parameters0.1860.327" in text  # none of ours
     assert "GraphSAGE †0.313+0.1870.491+0.0090.461+0.039" in text
-    assert "stage:no_rl0.320+0.180" in text
+    assert "R2Rec without RL8B parameters0.320+0.180" in text
     assert "NGCF †0.3580.512" in text
 
 
@@ -337,7 +362,8 @@ def test_curves_repeat_byte_for_byte(draw: Any, tmp_path: Path) -> None:
 def test_reward_curve_draws_the_columns_there_are() -> None:
     svg = plots.reward_curve(LOG)
     assert all(
-        f">{title}</text>" in svg for title in ("reward", "reward: steps", "KL to the reference")
+        f">{title}</text>" in svg
+        for title in ("reward, points", "reward for steps, points", "KL to the reference, nats")
     )
     assert "entropy" not in svg
     both = plots.reward_curve({"with SFT": LOG, "without SFT": LOG.head(1)})
@@ -345,6 +371,43 @@ def test_reward_curve_draws_the_columns_there_are() -> None:
     for empty in (LOG.select("step"), LOG.head(0)):
         with pytest.raises(R2RecError, match="train first"):
             plots.reward_curve(empty)
+
+
+def test_what_never_changes_is_told_and_not_drawn() -> None:
+    steps = range(1, 31)
+    flat = pl.DataFrame({"step": steps, "reward": [1.5] * 30, "kl": [n / 30 for n in steps]})
+    svg = plots.reward_curve(flat)
+    assert ">reward, points</text>" not in svg
+    assert "at every step: reward, points 1.5" in " ".join(re.findall(r">([^<]+)</text>", svg))
+    assert "reward, points 1.5" in svg.partition("<desc>")[2].partition("</desc>")[0]
+    alone = plots.reward_curve(flat.drop("kl"))
+    assert ">reward, points</text>" in alone
+    assert "at every" not in alone
+    epochs = plots.loss_curve(pl.DataFrame({"step": [1, 2], "loss": [2.0, 1.0]}), step="epoch")
+    assert ">epoch</text>" in epochs
+
+
+@pytest.mark.parametrize("shares", [[0.0, 1.0], [0.997, 0.998, 1.0], [0.2, 0.3], [1.0, 1.0]])
+def test_axes_of_shares_end_at_one(shares: list[float]) -> None:
+    log = pl.DataFrame({"step": range(len(shares)), "mean_token_accuracy": shares})
+    svgs = [plots.loss_curve(log)]
+    row = record("a", value=max(shares))
+    svgs.append(forest.forest([row | {"ci95": {key: [0.0, 1.0] for key in records.METRICS}}]))
+    for svg in svgs:
+        numbers = re.findall(r">(\d+\.\d+)</text>", svg)
+        assert len(numbers) > 2
+        assert all(float(number) <= 1 for number in numbers)
+
+
+def test_figures_of_experiments_are_legible_in_the_dark_and_told_in_words() -> None:
+    figures = list((Path(__file__).parents[2] / "experiments").glob("*/*.svg"))
+    assert figures
+    for path in figures:
+        svg = path.read_text("utf-8")
+        ElementTree.fromstring(svg)
+        assert plots.INKS in svg, path
+        assert re.search('<svg [^>]*role="img"', svg), path
+        assert re.search("<title[^>]*>[^<]+</title><desc>[^<]+</desc>", svg), path
 
 
 def test_differences_are_filled_where_significant() -> None:
@@ -367,10 +430,10 @@ def test_forest_begins_with_the_best_and_has_the_chance_line() -> None:
     rows = [record("a", value=0.2), record("b", value=0.9), record("c", value=0.5)]
     svg = forest.forest(rows, chance={"ml_1m": 0.05})
     drawn = svg.partition("</desc>")[2]
-    assert drawn.index(">b b<") < drawn.index(">c c<") < drawn.index(">a a<")
+    assert drawn.index(">b<") < drawn.index(">c<") < drawn.index(">a<")
     assert "by chance" in drawn
     assert "by chance" not in forest.forest(rows)
-    assert "ml_1m: b b 0.900 (0.870 to 0.930)" in svg
+    assert "ml_1m: b 0.900 (0.870 to 0.930)" in svg
 
 
 def test_forest_takes_any_name(tmp_path: Path) -> None:

@@ -181,7 +181,9 @@ def test_case_shows_the_evidence_that_the_prompt_tells(evidence_world: Done) -> 
         for label, item, facts in zip(LABELS, case.candidates, case.facts, strict=False):
             told = f'"{item.title}", {facts.ratings} ratings, {facts.liked}% liked'
             assert f"- {label}: {told}" in prompt
-        targets = {f"c{number}" for number, _ in enumerate(evidence.in_full, start=1)}
+        targets = set()
+        for number, _ in enumerate(evidence.in_full, start=1):
+            targets |= {f"c{number}", *(f"c{number}-{hop}" for hop in (1, 2, 3))}
         targets |= {f"k{LABELS[index]}" for index in range(len(case.candidates))}
         targets |= {"h"} if case.history else set()
         targets |= {"c0"} if evidence.unlinked else set()
@@ -351,10 +353,10 @@ def test_training_curves_have_a_file_each(tmp_path: Path) -> None:
         done.append(finished(stage, folder))
     figures = training_curves(done, tmp_path / "plots")
     assert list(figures) == [
-        "GRPO, step by step",
         "SFT loss on thought and answer",
         "Training loss of the baseline, per epoch",
         "Loss on the answers to closed questions",
+        "GRPO, step by step",
     ]
     assert {path.stem for path in (tmp_path / "plots").iterdir()} == {
         "reward_curve",

@@ -5,7 +5,7 @@ import torch
 
 from r2rec.config import Hardware
 from r2rec.llm import load
-from r2rec.train.memory import activation_bytes, checkpointed, fits, weight_bytes
+from r2rec.train.memory import activation_bytes, checkpointed, has_room, weight_bytes
 from tests.small import typed
 
 GB = 10**9
@@ -44,7 +44,7 @@ def test_weights_are_counted(name, millions):
 )
 def test_large_steps_do_not_fit(name, tokens, gigabytes, expected):
     model, settings = of(name)
-    assert fits(model, settings, tokens, gigabytes * GB) == expected
+    assert has_room(model, settings, tokens, gigabytes * GB) == expected
 
 
 def test_estimate_is_what_autograd_keeps():
