@@ -16,7 +16,7 @@ from r2rec.evaluate.metrics import positive_ranks
 from r2rec.prompts.answer import parse_ranking, split_thought, thought_steps
 from r2rec.prompts.cases import Chain, Evidence, Facts, Item, RankingCase
 from r2rec.prompts.render import clean, clean_attributes, told_in_full
-from r2rec.report.drawn import Graph, neighbourhood
+from r2rec.report.drawn import Drawing, neighbourhood
 from r2rec.report.judgements import Judgements, judge, outcome_kind
 from r2rec.report.links import Link, step_links
 from r2rec.report.marks import WHY, Mark, claims_text, marks
@@ -65,7 +65,7 @@ class Case(NamedTuple):
     answers: Sequence[ShownAnswer]  # by arm
     evidence: ShownEvidence | None = None  # None: chains are of another kind
     facts: Sequence[Facts] = ()  # of each candidate; empty: not told
-    graph: Graph | None = None  # all chains together; None: there are none
+    graph: Drawing | None = None  # all chains together; None: there are none
     places: Sequence[int] = ()  # of the held-out item, by method; 0: left out
 
     @property
