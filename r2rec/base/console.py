@@ -62,9 +62,13 @@ def harmless(text: str) -> str:
     return "".join(kept)
 
 
-def coloured(text: str, stream: TextIO) -> str:
-    """The text as a stream shall show it: with colours for a person, as it is for a program."""
-    if os.environ.get("NO_COLOR") or not stream.isatty():
+def coloured(text: str, stream: TextIO | None) -> str:
+    """The text as a stream shall show it: with colours for a person, as it is for a program.
+
+    Args:
+        stream: None where it was closed before Python began.
+    """
+    if os.environ.get("NO_COLOR") or stream is None or not stream.isatty():
         return text
     console = _painter()
     with console.capture() as painted:

@@ -115,7 +115,7 @@ def test_a_run_is_whole_in_its_offline_file_made_or_reused(store: Path) -> None:
         assert any("rl/reward" in row for row in history["rl"].values())
         assert (config["seed"], config["reward"]["name"], config["_project"]) == (
             0,
-            "paper",
+            "ndcg",
             "r2rec",
         )
         assert config["_group"] == "smoke on toy_small"

@@ -52,7 +52,8 @@ def written(opened: OpenRun, prompt: str) -> str:
     tokenizer = load.tokenizer(config.model, None)
     model = load.weights(config.model, None, None)
     ids = encode(tokenizer, user_turn(prompt), config.prompt.reasoning)
-    return generate(model, tokenizer, [ids], replace(config.generation, temperature=0.0), [0])[0]
+    greedy = replace(config.generation, temperature=0.0)
+    return generate(model, tokenizer, [ids], greedy, [0])[0].text
 
 
 def test_the_model_answers_to_the_changed_prompt(desk: Desk, opened: OpenRun) -> None:

@@ -70,7 +70,7 @@ def test_closed_models_row_is_filled_by_the_server(url, tmp_path, name):
     few = ["evaluation.users=3", "baseline.endpoint.options.max_completion_tokens=40"]
     done = go(tmp_path / "store", f"baseline={name}", *few, *at("baseline.endpoint", url))
     row = done.by_method()[name]
-    assert row["variant"] == f"zero-shot, {url.split('/')[2]}"
+    assert row["variant"] == f"zero-shot, tiny_closed, {url.split('/')[2]}"
     ranked = pl.read_parquet(done.folder / "rankings.parquet").filter(method=name)
     assert ranked.height == 3
     assert ranked["completion"].str.len_chars().min() > 0

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from r2rec.base.errors import R2RecError
 from r2rec.config import Hardware
 from r2rec.llm import chat, soundness, turns
-from r2rec.llm.engine import Question, Setup, on_tokens
+from r2rec.llm.engine import Question, Setup, Written, on_tokens
 from r2rec.prompts.answer import parse_ranking
 from r2rec.prompts.dialects import THOUGHT_TOKENS, in_dialect, own_turn
 from r2rec.train.sft import IGNORED, sft_examples
@@ -147,9 +147,9 @@ def test_sft_rollouts_and_ranking_go_on_from_one_text(template: str, thought: st
     hidden = [token for token, label in pairs if label == IGNORED]
     ranked: list[list[int]] = []
 
-    def generate(prompts: Any, seeds: Any, labels: Any) -> list[str]:
+    def generate(prompts: Any, seeds: Any, labels: Any, expected: Any) -> list[Written]:
         ranked.extend(prompts)
-        return [ANSWER] * len(prompts)
+        return [Written(ANSWER, 1)] * len(prompts)
 
     spec = typed("generation=hf").generation
     setup = Setup(spec, model, Hardware(name="cpu"), reasoning=thought is not None)

@@ -34,7 +34,7 @@ from tests.small import choices, composed, typed, workspace
 )
 def test_trl_takes_the_rollout_settings(words, expected, tmp_path):
     hardware = vars(typed(*words).hardware)
-    given = _arguments(choices(RlSlice, *words), workspace(tmp_path, **hardware))
+    given = _arguments(choices(RlSlice, *words), workspace(tmp_path, **hardware), None)
     assert {name: getattr(given, name) for name in expected} == expected
 
 
