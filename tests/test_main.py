@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import r2rec
+from r2rec.config.place import CONF
 from tests.command import SMALL, Here, call
 
 RESULTS = {
@@ -170,6 +171,22 @@ def test_the_plan_is_printed_and_nothing_is_left(tmp_path: Path, call_here: Here
         assert re.search(r"^rank popularity +score candidates", done.stdout, re.MULTILINE)
         assert "0 artefacts are there, 4 to make" in done.stdout
         assert list(tmp_path.iterdir()) == []
+
+
+def test_options_stand_before_among_or_after_overrides(tmp_path: Path, call_here: Here) -> None:
+    (tmp_path / "mine" / "baseline").mkdir(parents=True)
+    there = CONF / "baseline" / "popularity.yaml"
+    (tmp_path / "mine" / "baseline" / "known.yaml").write_text(there.read_text())
+    option = ("--config-dir", "mine")
+    for words in (
+        ("plan", *option, "baseline=known", *SMALL),
+        ("plan", "baseline=known", *SMALL, *option),
+        ("baseline=known", *option, "dry=true", *SMALL),
+        ("baseline=known", "--config-dir=mine", "dry=true", *SMALL),
+    ):
+        done = call_here(tmp_path, *words)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.search(r"^rank popularity +score candidates", done.stdout, re.MULTILINE)
 
 
 def test_a_sweep_has_a_plan_for_each_job(tmp_path: Path, call_here: Here) -> None:

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 import hydra
@@ -32,8 +33,7 @@ def compose(words: Sequence[str]) -> None:
     Raises:
         R2RecError: A user's mistake.
     """
-    # argparse wants it in front
-    sys.argv[1:] = sorted(as_lists(words), key=lambda word: word not in ("-m", "--multirun"))
+    sys.argv[1:] = _options_first(as_lists(words))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come up to here
     config.register()
     share_config_store()
@@ -52,6 +52,20 @@ def compose(words: Sequence[str]) -> None:
                 f"cannot make the run folder {reason}; set hydra.run.dir=FOLDER"
             ) from error
         raise
+
+
+def _options_first(words: Sequence[str]) -> list[str]:
+    """The words with -m and --config-dir in front: argparse wants overrides in one piece."""
+    options, others = [], []
+    rest = iter(words)
+    for word in rest:
+        if word in ("-m", "--multirun") or word.startswith("--config-dir="):
+            options.append(word)
+        elif word in ("--config-dir", "-cd"):
+            options += [word, *islice(rest, 1)]
+        else:
+            others.append(word)
+    return options + others
 
 
 def _job(cfg: DictConfig) -> float | None:
