@@ -220,6 +220,7 @@ RERUN_MISTAKES = {
     "rerun first dataset=nope": "dataset/nope",
     "rerun first seed=[1": "cannot read the override",
     "rerun first -m seed=0,1": "-m is no override: one run takes KEY=VALUE",
+    "--config-dir nowhere --config-name config": "--config-name is not for r2rec: `r2rec rerun",
     "pln": r"unknown command pln \(did you mean plan\?\); commands: plan, list, runs",
 }
 

@@ -55,7 +55,17 @@ def compose(words: Sequence[str]) -> None:
 
 
 def _options_first(words: Sequence[str]) -> list[str]:
-    """The words with -m and --config-dir in front: argparse wants overrides in one piece."""
+    """The words with -m and --config-dir in front: argparse wants overrides in one piece.
+
+    Raises:
+        R2RecError: Another root of the configuration is asked for, which would be left out.
+    """
+    for word in words:
+        if word.partition("=")[0] in ("--config-name", "-cn", "--config-path", "-cp"):
+            raise R2RecError(
+                f"{word.partition('=')[0]} is not for r2rec: `r2rec rerun RUN` runs an earlier "
+                "configuration again, and --config-dir FOLDER adds groups of your own"
+            )
     options, others = [], []
     rest = iter(words)
     for word in rest:

@@ -39,6 +39,7 @@ TEXT_FOR_LIST = re.compile(r"override ([\w.]+)=(\S+); Invalid value assigned: \w
 UNKNOWN_KEY = re.compile(r"Key '(\w+)' not in '(\w+)'")
 # "Key 'usres' is not in struct"
 NOT_THERE = re.compile(r"Key '(\w+)' is not in struct")
+FULL_KEY = re.compile(r"full_key: ([\w.@]+)")
 ONE_WORD = re.compile(r"[\w@-]+")
 # "error: ..." in the log of a job that a launcher ran elsewhere
 JOB_ERROR = re.compile(r"^error: (.*)$", re.MULTILINE)
@@ -86,6 +87,9 @@ def composition_error(error: Exception) -> str | None:
         found, name, known = no_member.groups()
         members = known.split("; ")
         return f"{found}{guess(name, members)}; there are {', '.join(members)}"
+    key = FULL_KEY.search(line)
+    if key and (UNKNOWN_KEY.search(line) or NOT_THERE.search(line)):
+        return f"there is no key {key[1]}{_hint(line, error)}"
     return line + _hint(line, error)
 
 

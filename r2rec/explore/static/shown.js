@@ -109,7 +109,8 @@ export function told(found, editor) {
 }
 
 function go(target) {
-  const place = document.getElementById(target);
+  const chain = target.split("-")[0]; // a hop of it, "c2-3", has no place of its own here
+  const place = document.getElementById(target) ?? document.getElementById(chain);
   if (!place) return;
   place.scrollIntoView({ block: "center" });
   place.classList.add("shown");
