@@ -59,7 +59,7 @@ def test_a_question_imports_nothing_heavy_and_leaves_nothing(
 
 
 MISTAKES = {
-    "sedd=1": "'sedd'",
+    "sedd=1": "there is no key sedd; did you mean seed",
     "++evaluation.user=3": "unknown key evaluation.user; did you mean users",
     "seed=x": "seed=x",
     "dataset=movies": "Could not find 'dataset/movies'.*ml_1m",

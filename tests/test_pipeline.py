@@ -211,7 +211,7 @@ def test_what_changes_no_result_remakes_nothing(store: Path, override: str) -> N
 
 
 def test_a_reward_changes_rl_and_what_follows(store: Path) -> None:
-    assert go(store, "reward=reciprocal").made() == {"rl", "rank R2Rec"}
+    assert go(store, "reward.parts.ranking.weight=3").made() == {"rl", "rank R2Rec"}
 
 
 def test_force_makes_a_stage_again_to_the_same_bytes(smoke: Done, store: Path) -> None:
