@@ -5,8 +5,8 @@ underscore, attributes that are not documented, the order in which a trainer doe
 is in this file, and nothing else of r2rec.train uses any. Importing this file changes nothing: a
 hook acts on the trainer or the model that it is given.
 
-Each hook says what it leans on. tests/compat/test_trl.py checks that against the installed
-release, so an upgrade that breaks a hook fails there first, with the name of what moved.
+Each hook says what it leans on. tests/compat checks that against the installed release, so an
+upgrade that breaks a hook fails there first, with the name of what moved.
 """
 
 import os

@@ -26,8 +26,8 @@ class SplitStates(NamedTuple):
     own: Tensor  # [rows, heads, s, d]: what each row has after its prompt
 
 
-class SharedLayer(GrowingLayer):
-    """The prompts of the groups, and behind them the tokens that each row adds."""
+class PromptLayer(GrowingLayer):
+    """The prompts of groups of rows; a subclass keeps what each row adds."""
 
     is_croppable = False
 
@@ -35,8 +35,26 @@ class SharedLayer(GrowingLayer):
         super().__init__()
         self.prompt_keys = prompt.keys
         self.prompt_values = prompt.values
-        self.own = GrowingLayer()
         self.is_initialized = True
+
+    def with_prompts(self, keys: Tensor, values: Tensor) -> tuple[SplitStates, SplitStates]:
+        """The rows' own keys and values, with those of the prompts beside them."""
+        # accelerate's autocast read the prompts, but `generate` calls the model inside of it
+        self.prompt_keys = self.prompt_keys.to(keys.dtype)
+        self.prompt_values = self.prompt_values.to(values.dtype)
+        return SplitStates(self.prompt_keys, keys), SplitStates(self.prompt_values, values)
+
+    def get_seq_length(self) -> int:
+        """Tokens of the prompts."""
+        return int(self.prompt_keys.shape[-2])
+
+
+class SharedLayer(PromptLayer):
+    """The prompts, and behind them the tokens that all rows add at the same places."""
+
+    def __init__(self, prompt: GrowingLayer) -> None:
+        super().__init__(prompt)
+        self.own = GrowingLayer()
 
     def update(
         self,
@@ -46,18 +64,11 @@ class SharedLayer(GrowingLayer):
         **kwargs: Any,
     ) -> tuple[Any, Any]:
         """Append a token to each row; return keys and values in two parts each."""
-        own_keys, own_values = self.own.update(key_states, value_states)
-        # accelerate's autocast read the prompts, but `generate` calls the model inside of it
-        self.prompt_keys = self.prompt_keys.to(own_keys.dtype)
-        self.prompt_values = self.prompt_values.to(own_values.dtype)
-        keys = SplitStates(self.prompt_keys, own_keys)
-        values = SplitStates(self.prompt_values, own_values)
-        return keys, values
+        return self.with_prompts(*self.own.update(key_states, value_states))
 
     def get_seq_length(self) -> int:
         """Tokens of a row, its prompt included."""
-        prompt_length = self.prompt_keys.shape[-2]
-        return prompt_length + self.own.get_seq_length()
+        return super().get_seq_length() + self.own.get_seq_length()
 
 
 def attend(

@@ -18,7 +18,7 @@ from r2rec.compat.transformers import attention, chooses_plainly
 from r2rec.llm.cache import GROWTH, GrowingLayer, growing_cache
 from r2rec.llm.drafts import Draft
 from r2rec.llm.hf import Choose
-from r2rec.llm.sharing import SHARED, SplitStates, attend, group_size, read_prompts
+from r2rec.llm.sharing import SHARED, PromptLayer, attend, group_size, read_prompts
 
 
 class Slots:
@@ -45,20 +45,15 @@ class Slots:
         return block
 
 
-class DraftedLayer(GrowingLayer):
-    """The prompts of groups of rows, and the tokens of each row, written at `slots`.
+class DraftedLayer(PromptLayer):
+    """The prompts, and behind them the tokens of each row, written at `slots`.
 
     Guesses that were wrong are written over by what is read next.
     """
 
-    is_croppable = False
-
     def __init__(self, prompt: GrowingLayer, slots: Slots) -> None:
-        super().__init__()
-        self.prompt_keys = prompt.keys
-        self.prompt_values = prompt.values
+        super().__init__(prompt)
         self.slots = slots
-        self.is_initialized = True
 
     def update(
         self,
@@ -70,17 +65,8 @@ class DraftedLayer(GrowingLayer):
         """Write the tokens of each row; return keys and values in two parts each."""
         self.key_block = self.slots.write(self.key_block, key_states)
         self.value_block = self.slots.write(self.value_block, value_states)
-        # accelerate's autocast read the prompts, but a trainer's model writes inside of it
-        self.prompt_keys = self.prompt_keys.to(key_states.dtype)
-        self.prompt_values = self.prompt_values.to(value_states.dtype)
         end = self.slots.end
-        keys = SplitStates(self.prompt_keys, self.key_block[:, :, :end])
-        values = SplitStates(self.prompt_values, self.value_block[:, :, :end])
-        return keys, values
-
-    def get_seq_length(self) -> int:
-        """Tokens of the prompts, which all rows have."""
-        return int(self.prompt_keys.shape[-2])
+        return self.with_prompts(self.key_block[:, :, :end], self.value_block[:, :, :end])
 
     def keep(self, rows: Tensor, groups: Tensor) -> None:
         """Drop all rows but these, which belong to these groups; each is its own group then."""

@@ -81,36 +81,10 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
         R2RecError: Too few prompts fit.
     """
     runtime.settle(work.hardware)
-    from datasets import Dataset
-    from trl import GRPOTrainer
-
-    from r2rec.train.shared_prompt import share_prompts
-
-    backbone = inputs.get("backbone")
-    adapter = inputs.get("sft")
-    tokenizer = load.tokenizer(choices.model, backbone)
+    tokenizer = load.tokenizer(choices.model, inputs.get("backbone"))
     prompts = rl_prompts(choices, inputs, tokenizer)
-    peft_config = None
-    if adapter is None and choices.model.adapter is None:
-        peft_config = lora(choices.model.lora)
-    # before the weights: ZeRO-3 settings make them load in parts
-    args = _arguments(choices, work, backbone)
-    reasoning = choices.prompt.reasoning
-    model = load.weights(choices.model, backbone, adapter, train=True)
-    ends = turns.end_tokens(tokenizer, model.generation_config)
-    model.generation_config.eos_token_id = ends  # where TRL looks for them
-    rewards = watched(reward_functions(choices.reward, reasoning, prompts.cases), reasoning)
     rollouts = RolloutLog("rl")
-    trainer = GRPOTrainer(
-        model=model,
-        reward_funcs=[reading(reward, tokenizer, ends) for reward in rollouts.watch(rewards)],
-        args=args,
-        train_dataset=Dataset.from_list(prompts.rows),
-        processing_class=tokenizer,
-        peft_config=peft_config,
-    )
-    hooks.replace_prompt_tokens(trainer, lambda prompt: chat.encode(tokenizer, prompt, reasoning))
-    share_prompts(trainer, expected_rollouts(prompts, tokenizer, choices.prompt))
+    trainer = _trainer(choices, inputs, work, tokenizer, prompts, rollouts)
     listeners = [ReferenceCheck(), rollouts, *probes(choices, inputs, tokenizer, "rl")]
     log = run_trainer(trainer, "rl", work.folder, listeners)
     weights = hooks.whole_weights(trainer)
@@ -121,6 +95,45 @@ def rl(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[st
         **summary(log),
         "notes": prompts.notes + warnings(log),
     }
+
+
+def _trainer(
+    choices: RlSlice,
+    inputs: Mapping[str, Path],
+    work: Workspace,
+    tokenizer: Any,
+    prompts: Prompts,
+    rollouts: RolloutLog,
+) -> Any:
+    """TRL's GRPOTrainer on the policy after SFT, with our prompts, rewards and rollouts."""
+    from datasets import Dataset
+    from trl import GRPOTrainer
+
+    from r2rec.train.shared_prompt import share_prompts
+
+    backbone = inputs.get("backbone")
+    adapter = inputs.get("sft")
+    peft_config = None
+    if adapter is None and choices.model.adapter is None:
+        peft_config = lora(choices.model.lora)
+    # before the weights: ZeRO-3 settings make them load in parts
+    args = _arguments(choices, work, backbone)
+    reasoning = choices.prompt.reasoning
+    model = load.weights(choices.model, backbone, adapter, train=True)
+    ends = turns.end_tokens(tokenizer, model.generation_config)
+    model.generation_config.eos_token_id = ends  # where TRL looks for them
+    rewards = watched(reward_functions(choices.reward, reasoning, prompts.cases), reasoning)
+    trainer = GRPOTrainer(
+        model=model,
+        reward_funcs=[reading(reward, tokenizer, ends) for reward in rollouts.watch(rewards)],
+        args=args,
+        train_dataset=Dataset.from_list(prompts.rows),
+        processing_class=tokenizer,
+        peft_config=peft_config,
+    )
+    hooks.replace_prompt_tokens(trainer, lambda prompt: chat.encode(tokenizer, prompt, reasoning))
+    share_prompts(trainer, expected_rollouts(prompts, tokenizer, choices.prompt))
+    return trainer
 
 
 def rl_prompts(choices: RlSlice, inputs: Mapping[str, Path], tokenizer: Any) -> Prompts:

@@ -8,8 +8,9 @@ import pytest
 from r2rec.prompts.cases import Chain, Item
 from r2rec.report.cases import Browser, Case, ShownAnswer
 from tests.report import chromium
+from tests.report.rows import HOSTILE
 from tests.report.test_grid import written as grid
-from tests.report.test_page import HOSTILE, evidence_browser, written
+from tests.report.test_page import evidence_browser, written
 
 pytestmark = pytest.mark.skipif(
     not chromium.FOUND, reason="no chromium on this machine: pages were not opened in one"

@@ -6,7 +6,8 @@ from typing import Any
 from r2rec.report import plots
 from r2rec.report.findings import Findings
 from r2rec.report.grid import MAX_DIFFERENCES, write_grid_page
-from tests.report.test_page import HOSTILE, LOG, record, skeleton
+from tests.report.rows import HOSTILE, LOG, record
+from tests.report.test_page import skeleton
 
 DIFFERENCE = {
     "dataset": "ml_1m",

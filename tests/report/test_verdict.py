@@ -15,8 +15,8 @@ from r2rec.report.findings import Findings, findings
 from r2rec.report.page import results
 from r2rec.report.pairs import told_pairs
 from r2rec.report.verdict import run_verdict, verdict_text
+from tests.report.rows import record
 from tests.report.test_join import BASE, FULL, PLAIN, USERS, Arm, job
-from tests.report.test_page import record
 
 Arms = Mapping[Arm, Iterable[int]]
 

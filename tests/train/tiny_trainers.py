@@ -6,8 +6,10 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 from trl import GRPOConfig, GRPOTrainer, SFTConfig, SFTTrainer
 
+from r2rec.compat import trl as hooks
 from r2rec.llm import load
 from r2rec.train.sft import unmasked
+from r2rec.train.shared_prompt import share_prompts
 from tests.small import typed
 
 
@@ -76,6 +78,18 @@ def grpo_trainer(folder, model=None, **given):
         train_dataset=Dataset.from_list([{"prompt": prompt} for prompt in prompts]),
         processing_class=words,
     )
+
+
+def first_kl(trainer, tokens):
+    """KL of a trainer's one step to its reference, with prompts of so many different tokens."""
+    share_prompts(trainer, {})
+    hooks.replace_prompt_tokens(
+        trainer,
+        lambda prompt: [5 + 7 * k * ord(prompt[0]["content"]) % 4000 for k in range(tokens)],
+    )
+    trainer.train()
+    (kl,) = [row["kl"] for row in trainer.state.log_history if "kl" in row]
+    return kl
 
 
 def sft_trainer(folder, examples=None, **given):
