@@ -131,7 +131,7 @@ STAGES = (
         trains=True,
         method="R2Rec",
         curve=Curve("reward", "Rejection-sampling fine-tuning, round by round"),
-        check="r2rec.train.rft:rft_params",
+        check="r2rec.train.rft_params:rft_params",
     ),
     Stage(
         "adapt",

@@ -75,6 +75,7 @@ class Model:
     # template for training and rollouts: a file of r2rec/llm/templates or one that TRL ships
     chat_template: str | None = None
     adapter: str | None = local_path()  # adapter to start from, folder or hub id
+    # number format of the weights; a CPU without units for it computes in float32
     dtype: str = choice("float32", *DTYPES)
     architecture: dict[str, Any] = field(
         default_factory=dict

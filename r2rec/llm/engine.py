@@ -213,7 +213,8 @@ def loaded(setup: Setup) -> tuple[Any, Any]:
     device = runtime.settle(setup.hardware)
     backbone = setup.backbone
     tokenizer = load.tokenizer(backbone, setup.made)
-    model = load.weights(backbone, setup.made, setup.adapter).to(device)
+    model = load.weights(backbone, setup.made, setup.adapter, device=device)
+    model = model.to(device)
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()  # the same function, without the adapter's extra products
     return tokenizer, model.eval()

@@ -5,6 +5,8 @@ rounded weights, in `model.dtype`.
 """
 
 from collections.abc import Mapping
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +36,15 @@ def unpack(choices: UnpackSlice, inputs: Mapping[str, Path], work: Workspace) ->
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     dtype = getattr(torch, choices.dtype)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(**where, trust_remote_code=False)
-        model, report = AutoModelForCausalLM.from_pretrained(
-            **where,
-            quantization_config=GgufConfig(dequantize=True),
-            dtype=dtype,
-            output_loading_info=True,
-            trust_remote_code=False,
-        )
+        with redirect_stderr(StringIO()):  # a progress bar that nothing turns off
+            tokenizer = AutoTokenizer.from_pretrained(**where, trust_remote_code=False)
+            model, report = AutoModelForCausalLM.from_pretrained(
+                **where,
+                quantization_config=GgufConfig(dequantize=True),
+                dtype=dtype,
+                output_loading_info=True,
+                trust_remote_code=False,
+            )
     except Exception as error:  # whatever the library makes of files of others
         raise R2RecError(
             f"model.path={file} cannot be unpacked: {library_reason(error)}"

@@ -4,17 +4,20 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from r2rec.base.errors import R2RecError
 from r2rec.compat import transformers as upstream
 from r2rec.config import Model
-from r2rec.llm import soundness
+from r2rec.llm import runtime, soundness
 from r2rec.llm.adapters import adapter_folder as adapter_folder
 from r2rec.llm.adapters import library_reason, with_adapter
 from r2rec.llm.adapters import targeted as targeted
 from r2rec.llm.fingerprints import fingerprint as fingerprint
 from r2rec.llm.fingerprints import resolve as resolve
+
+if TYPE_CHECKING:
+    import torch
 
 # package -> its folder of chat templates; the first one that has the file wins
 TEMPLATE_FOLDERS = {"r2rec.llm": "templates", "trl": "chat_templates"}
@@ -79,6 +82,7 @@ def weights(
     adapter: Path | str | None = None,
     *,
     train: bool = False,
+    device: "torch.device | str" = "cuda",
 ) -> Any:
     """The causal language model, with an adapter on top where one is given.
 
@@ -86,6 +90,7 @@ def weights(
         made: The backbone trained here, where `model` has no path.
         adapter: Folder or hub id. None: `model.adapter`, and where that is None, the bare backbone.
         train: Keep the adapter's weights trainable.
+        device: What will compute with it. It stays on the CPU here.
 
     Raises:
         R2RecError: Weights or adapter do not load, or `model.lora` targets layers that the model
@@ -93,7 +98,7 @@ def weights(
     """
     import torch
 
-    dtype = getattr(torch, model.dtype)
+    dtype = getattr(torch, runtime.computed_dtype(model.dtype, device))
     if model.architecture:
         base = imagined(model.architecture, dtype)
     else:

@@ -8,7 +8,7 @@ policy and no KL: `rl.beta`, `rl.loss`, `rl.epsilon` and `rl.scale_rewards` chan
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from tqdm import tqdm
 
 from r2rec.base import seeds, tracking
 from r2rec.base.checkpoint import SEAL, is_sealed, load_state, save_state, seal
-from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
 from r2rec.compat import trl as hooks
 from r2rec.config import Generation
@@ -41,6 +40,7 @@ from r2rec.train.common import (
 )
 from r2rec.train.memory import checkpointed
 from r2rec.train.probe import probes
+from r2rec.train.rft_params import RftParams, rft_params
 from r2rec.train.rl import rl_prompts, weighted_rewards
 from r2rec.train.sft import unmasked
 
@@ -49,31 +49,6 @@ IGNORED = -100  # a label that the loss skips
 ADAPTER = "adapter"  # folder of a round: the policy that it left
 ANSWERS = "answers.pt"  # file of a round: what was drawn
 RESULT = "round.pt"  # file of a round that is done: its log
-
-
-@dataclass(frozen=True)
-class RftParams:
-    """`rl.params` of this trainer."""
-
-    rounds: int  # of drawing and fine-tuning
-    keep: int  # answers kept of each prompt, at most
-
-
-def rft_params(params: Mapping[str, Any]) -> RftParams:
-    """`rl.params`, checked.
-
-    Raises:
-        R2RecError: One is missing, unknown, or no whole number of 1 or more.
-    """
-    names = [spec.name for spec in fields(RftParams)]
-    for name in params:
-        if name not in names:
-            raise R2RecError(f"unknown rl.params.{name}; rl=rft has {', '.join(names)}")
-    for name in names:
-        value = params.get(name)
-        if type(value) is not int or value < 1:  # True is an int as well
-            raise R2RecError(f"rl.params.{name}={value} should be a whole number, 1 or more")
-    return RftParams(**params)
 
 
 def rft(choices: RlSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
@@ -234,11 +209,13 @@ class _Rounds:
         from peft import get_peft_model
 
         choices = self.choices
-        model = load.weights(choices.model, self.inputs.get("backbone"), adapter, train=True)
+        made = self.inputs.get("backbone")
+        device = runtime.device(self.work.hardware)
+        model = load.weights(choices.model, made, adapter, train=True, device=device)
         if adapter is None and choices.model.adapter is None:
             torch.manual_seed(self._seed(number))
             model = get_peft_model(model, lora(choices.model.lora))
-        return model.to(runtime.device(self.work.hardware))
+        return model.to(device)
 
     def _draw_answers(self, number: int, policy: Any) -> _Answers:
         """The policy's answers of a round and their rewards, which are saved as well."""

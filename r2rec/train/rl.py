@@ -119,7 +119,8 @@ def _trainer(
     # before the weights: ZeRO-3 settings make them load in parts
     args = _arguments(choices, work, backbone)
     reasoning = choices.prompt.reasoning
-    model = load.weights(choices.model, backbone, adapter, train=True)
+    device = runtime.device(work.hardware)
+    model = load.weights(choices.model, backbone, adapter, train=True, device=device)
     ends = turns.end_tokens(tokenizer, model.generation_config)
     model.generation_config.eos_token_id = ends  # where TRL looks for them
     rewards = watched(reward_functions(choices.reward, reasoning, prompts.cases), reasoning)

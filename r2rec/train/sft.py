@@ -45,7 +45,7 @@ def sft(choices: SftSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[
     Raises:
         R2RecError: No trace fits into the model.
     """
-    runtime.settle(work.hardware)
+    device = runtime.settle(work.hardware)
     from datasets import Dataset
     from trl import SFTTrainer
 
@@ -61,7 +61,7 @@ def sft(choices: SftSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[
     # before the weights: ZeRO-3 settings make them load in parts
     args = _arguments(choices, work, backbone, longest)
     trainer = SFTTrainer(
-        model=load.weights(choices.model, backbone, train=True),
+        model=load.weights(choices.model, backbone, train=True, device=device),
         args=args,
         train_dataset=Dataset.from_list(examples),
         processing_class=tokenizer,

@@ -192,7 +192,7 @@ def _learner(
 
     spec = choices.adapt.lora
     torch.manual_seed(seed)
-    base = load.weights(choices.model, backbone, train=True)
+    base = load.weights(choices.model, backbone, train=True, device=device)
     load.targeted(base, spec.targets, "baseline.adapt.lora")
     model = get_peft_model(base, lora(spec))
     projector = None
@@ -293,7 +293,7 @@ def scores_by_language_model(
     fitted = inputs.get("fit")
     adapter = inputs.get("adapter")
     tokenizer = load.tokenizer(choices.model, backbone)
-    model = load.weights(choices.model, backbone, adapter).merge_and_unload()
+    model = load.weights(choices.model, backbone, adapter, device=device).merge_and_unload()
     if fitted is not None:
         show_items(model, fitted, trained=adapter)
     prompts = [encode_closed(tokenizer, q, hybrid=fitted is not None) for q in questions]

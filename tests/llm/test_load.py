@@ -50,6 +50,23 @@ def weights(base: Path, adapter: Path | None = None) -> Any:
     return load.weights(model_in(base), None, adapter)
 
 
+@pytest.mark.parametrize(
+    ("device", "has_units", "computed"),
+    [("cpu", False, torch.float32), ("cpu", True, torch.bfloat16), ("cuda", False, torch.bfloat16)],
+)
+def test_a_cpu_without_units_for_bfloat16_computes_in_float32(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch, device: str, has_units: bool, computed: Any
+):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_units)
+    model = model_in(parts[0], dtype="bfloat16")
+    load.weights(model, None).save_pretrained(parts[0])
+    loaded = load.weights(model, None, device=device)
+    assert {weight.dtype for weight in loaded.parameters()} == {computed}
+    stored = load.weights(model, None)
+    for weight, as_stored in zip(loaded.parameters(), stored.parameters(), strict=True):
+        assert torch.equal(weight, as_stored.to(computed))  # no number is lost
+
+
 def only_pickled(folder: Path, name: str) -> None:
     for path in folder.glob("*.safetensors"):
         path.unlink()

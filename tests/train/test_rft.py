@@ -19,7 +19,8 @@ from r2rec.config.slices import RlSlice
 from r2rec.llm import load
 from r2rec.train import card
 from r2rec.train import rft as stage
-from r2rec.train.rft import best_above_mean, rft, rft_params
+from r2rec.train.rft import best_above_mean, rft
+from r2rec.train.rft_params import rft_params
 from tests.small import choices, go, workspace
 
 WORDS = (
