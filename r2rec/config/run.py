@@ -40,7 +40,7 @@ class Hardware:
     # recompute activations in training, for a third more time: where they would not fit into the
     # memory of a GPU (auto), always, or never. It changes nothing that is learnt beyond rounding.
     checkpointing: str = choice("auto", *CHECKPOINTING)
-    threads: int | None = None  # CPU threads; null: one per core
+    threads: int | None = None  # CPU threads; null: one per core that is free when a stage begins
     bf16: bool = False
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from r2rec.base import cores
 from r2rec.base.blame import failure
 from r2rec.base.claims import claimed
 from r2rec.base.errors import R2RecError
@@ -19,12 +20,11 @@ from r2rec.execution.machine_rules import machine_rules
 from r2rec.execution.plan import plan
 from r2rec.execution.preview import preview
 from r2rec.execution.rules import checked_config
-from r2rec.execution.runner import CurrentRun
+from r2rec.execution.runner import NO_TORCH, CurrentRun
 from r2rec.pipeline import STAGES
 from r2rec.train.push import push
 
 CURVES = tuple(row.name for row in STAGES if row.curve)
-NO_TORCH = ("prepare", "split", "tell", "chain", "think", "score", "ask", "report")
 
 Say = Callable[[str], None]
 
@@ -39,6 +39,7 @@ def run_config(cfg: DictConfig, folder: Path, say: Say = print) -> list[dict[str
     Raises:
         R2RecError: The configuration, the data or the disk does not allow it.
     """
+    cores.wait_asleep()
     config = checked_config(cfg)
     jobs = plan(config)
     if config.dry:

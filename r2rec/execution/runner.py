@@ -1,12 +1,13 @@
 """Executing a plan: it is walked job by job, and each job's artefact is reused or made."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from r2rec.base import cleanup, processes, progress, provenance, signals, store, tracking
+from r2rec.base import cleanup, cores, processes, progress, provenance, signals, store, tracking
 from r2rec.base.code import changed_modules
 from r2rec.base.files import write_json
 from r2rec.base.jobs import TRAIN_ON, WITNESS_FIT, Finished, Job
@@ -16,6 +17,7 @@ from r2rec.execution.keys import endpoints, job_code, key_inputs, keyed, models
 from r2rec.execution.outlook import Outlook
 from r2rec.llm import ledger
 
+NO_TORCH = ("prepare", "split", "tell", "weigh", "chain", "think", "score", "ask", "report")
 RESPONSES = "responses"  # folder of the store with answers of endpoints
 MAX_CHANGED = 5  # changed modules that a note names
 
@@ -122,7 +124,7 @@ class CurrentRun:
         facts: dict[str, Any] = perform(job.stage.function(), job.choices, folders, work) or {}
         if job.stage.trains:
             self._write_card(job, folders, folder, facts)
-        return facts
+        return {**facts, **_threads(job)}
 
     def _write_card(
         self, job: Job, folders: Mapping[str, Path], folder: Path, facts: Mapping[str, Any]
@@ -238,6 +240,13 @@ def _asks_server(choices: Any) -> bool:
     """Whether another machine writes the answers, which one process asks."""
     generation = getattr(choices, "generation", None)
     return generation is not None and generation.endpoint is not None
+
+
+def _threads(job: Job) -> dict[str, int]:
+    """`threads`, of a stage that has computed with torch."""
+    if job.stage.name in NO_TORCH or "torch" not in sys.modules or _asks_server(job.choices):
+        return {}
+    return cores.threads_used()
 
 
 def _local_models(jobs: Sequence[Job]) -> list[Model]:

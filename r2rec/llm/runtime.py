@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from r2rec.base import cores
 from r2rec.base.errors import R2RecError
 from r2rec.compat import transformers as upstream
 from r2rec.config import Hardware
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 M_MMAP_THRESHOLD = -3  # of mallopt(3)
 M_TRIM_THRESHOLD = -1
+# The user's word on threads, and the launcher's, whose processes would count each other as others
+THREADS_SET = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LOCAL_RANK")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 ALL_GPUS = (
     "R2REC_ALL_GPUS"  # what VISIBLE was before a run of one process took the first; "": unset
@@ -30,6 +33,7 @@ def settle(hardware: Hardware) -> "torch.device":
         R2RecError: This machine has no such device.
     """
     pin_one_gpu(hardware)
+    cores.wait_asleep()
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
@@ -46,6 +50,8 @@ def settle(hardware: Hardware) -> "torch.device":
         torch.cuda.reset_peak_memory_stats()  # forget the peaks of earlier stages and jobs
     if hardware.threads:
         torch.set_num_threads(hardware.threads)
+    elif not any(name in os.environ for name in THREADS_SET):
+        torch.set_num_threads(cores.free_cores())
     return torch.device(name)
 
 

@@ -137,7 +137,9 @@ def _limits(contest: Contest) -> str:
         for standing in contest.standings
         if standing.behind and not standing.behind.sure and standing.behind.detectable
     ]
-    if unseen:
+    if unseen and max(unseen) >= 1:
+        limits.append("no difference could show")
+    elif unseen:
         limits.append(f"a difference below {value_text(max(unseen))} would not show")
     if contest.seeds == 1:
         limits.append("one seed cannot say what training again would change")

@@ -141,6 +141,18 @@ def test_few_users_are_too_few_in_the_verdict(tmp_path: Path) -> None:
     assert "8 users are too few to conclude from" in run_verdict(few)
 
 
+def test_a_difference_that_no_pair_can_have_is_not_named(tmp_path: Path) -> None:
+    result = found(tmp_path, {BASE: range(5), PLAIN: range(6), FULL: range(7)})
+    assert "a difference below 0." in run_verdict(result)
+    contest = result.contests[0]
+    standings = []
+    for standing in contest.standings:
+        behind = standing.behind and standing.behind._replace(detectable=7.041)
+        standings.append(standing._replace(behind=behind))
+    few = result._replace(contests=[contest._replace(standings=standings)])
+    assert "no difference could show" in run_verdict(few)
+
+
 def test_the_console_says_the_same_in_its_width(tmp_path: Path) -> None:
     result = found(tmp_path, {BASE: range(5), FULL: range(36)})
     text = verdict_text(result)
