@@ -10,7 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 LONGEST = 32  # tokens guessed at once
+LEAST = 2  # tokens guessed after a wrong guess
 TRUST = 4  # tokens guessed for each one that was right the last time
+SHORTEST_MATCH = 2  # last tokens that must stand elsewhere, for the row to be there
 LONGEST_MATCH = 8  # last tokens of the text that are looked up together
 
 
@@ -37,25 +39,29 @@ class Draft:
         end = self.place + len(written)
         right = _common(self.source[self.place : end], written)
         self.source += written
-        self.place = end if right == len(written) else self._found()
-        self.length = min(LONGEST, TRUST * right)
+        self.place = end if right == len(written) else self._found(end)
+        self.length = max(LEAST, min(LONGEST, TRUST * right))
 
-    def _found(self) -> int:
+    def _found(self, otherwise: int) -> int:
         """The place after the longest match of the last tokens; of equal ones the nearest.
 
-        The end of the source where the last token stands nowhere else.
+        Args:
+            otherwise: The place where too few of them stand elsewhere: there the row has written
+                one word for another.
         """
         source = np.array(self.source)
         places = np.flatnonzero(source[:-1] == source[-1]) + 1
-        if not len(places):
-            return len(source)
-        for back in range(2, LONGEST_MATCH + 1):
+        matched = 1
+        for back in range(2, min(LONGEST_MATCH, len(source)) + 1):
             reaching = places[places >= back]
             longer = reaching[source[reaching - back] == source[-back]]
             if not len(longer):
                 break
             places = longer
-        nearest = np.abs(places - self.place).argmin()
+            matched = back
+        if matched < SHORTEST_MATCH:
+            return otherwise
+        nearest = np.abs(places - otherwise).argmin()
         return int(places[nearest])
 
 
