@@ -9,7 +9,7 @@ import yaml
 from r2rec.base.errors import read_whole
 from r2rec.base.store import MANIFEST
 from r2rec.report.folders import files_of_jobs, stages_of
-from r2rec.report.labels import Choices, labels
+from r2rec.report.labels import Choices, first_setting, labels
 from r2rec.report.measured import all_measured
 from r2rec.report.records import Record, arm_of, read_records
 
@@ -59,6 +59,15 @@ def joined_arms(jobs: Sequence[Path]) -> list[JoinedArm]:
         place = (arm.identity, label, arm.record["seed"])
         collected.setdefault(place, _with_label_in_variant(arm._replace(label=label)))
     return list(collected.values())
+
+
+def setting_of_others(arms: Sequence[JoinedArm]) -> str:
+    """A line on the setting of arms that name none although others of their jobs do; or ""."""
+    if not any(arm.label for arm in arms):
+        return ""
+    jobs = dict.fromkeys(arm.rankings.parent for arm in arms)
+    setting = first_setting(list(map(_config, jobs)))
+    return f"rows that name no setting: {setting}" if setting else ""
 
 
 def _arms_of_jobs(jobs: Sequence[Path]) -> list[JoinedArm]:

@@ -132,7 +132,7 @@ def join(folder: Path) -> list[dict[str, Any]]:
     from r2rec.base.files import write_json
     from r2rec.evaluate.declared import declared_by
     from r2rec.report import compare
-    from r2rec.report.arms import collected_arms
+    from r2rec.report.arms import collected_arms, setting_of_others
     from r2rec.report.curves import draw_reward_curves
     from r2rec.report.findings import findings
     from r2rec.report.folders import work_summary
@@ -161,6 +161,7 @@ def join(folder: Path) -> list[dict[str, Any]]:
         by_seed[name] = ", ".join(filter(None, [f"seed {arm.record['seed']}", arm.job]))
     draw_reward_curves(folder, jobs)
     work = work_summary(folder)
+    setting = setting_of_others(arms)
     write_grid_page(
         folder,
         records=records,
@@ -168,8 +169,10 @@ def join(folder: Path) -> list[dict[str, Any]]:
         variations=variations,
         jobs=by_seed,
         work=work,
+        notes=[setting] if setting else [],
     )
-    _print_summary(folder, records, found, work, declared)
+    notes = [line for line in (setting, work) if line]
+    _print_summary(folder, records, found, notes, declared)
     return records
 
 
@@ -187,7 +190,7 @@ def _print_summary(
     folder: Path,
     records: "Sequence[Record]",
     found: "Findings",
-    work: str,
+    notes: "Sequence[str]",
     declared: "Declared",
 ) -> None:
     from r2rec.report.compare import significant_text
@@ -197,8 +200,7 @@ def _print_summary(
     lines = ["", results_table(records), ""]
     if found.main:
         lines.append(significant_text(found.main, declared))
-    if work:
-        lines.append(work)
+    lines += notes
     lines += [str(folder), f"page: {folder / 'report.html'}"]
     if found.main:
         lines.append(f"differences: {folder / 'tables' / 'differences.txt'}")

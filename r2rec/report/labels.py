@@ -12,6 +12,8 @@ NOT_A_VARIANT = (
 """Seeds and data sets have columns of their own in every table, and counters have rows of their
 own; the others change no result."""
 
+MOST_TOLD = 3  # choices of the first job that a note names
+
 ONLY_SHOWN = ("evaluation.metrics",)  # keys of groups that change what is shown of a result
 
 
@@ -22,6 +24,25 @@ def labels(configs: Sequence[Choices]) -> list[str]:
     the jobs with this member.
     """
     return [", ".join(_differences(config, configs)) for config in configs]
+
+
+def first_setting(configs: Sequence[Choices]) -> str:
+    """What the first job has where others differ: "reward=paper"; "" where nothing differs.
+
+    Its label is empty, so this is what arms without a setting in their variant have. More than
+    `MOST_TOLD` choices, as in an ablation, are not told: there the first job is the full method.
+    """
+    if not configs:
+        return ""
+    words: dict[str, None] = {}
+    first = configs[0]
+    for config in configs[1:]:
+        for group in config:
+            if group not in NOT_A_VARIANT:
+                words |= dict.fromkeys(_group_differences(group, first, [config, first]))
+    if len(words) > MOST_TOLD:
+        return ""
+    return ", ".join(words)
 
 
 def flat(value: Any, path: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from r2rec.evaluate.statistics import wilson
 from r2rec.report import compare
 from r2rec.report.join import Join, join
-from r2rec.report.labels import labels
+from r2rec.report.labels import first_setting, labels
 
 USERS = 40
 Arm = tuple[str, str]
@@ -180,6 +180,23 @@ def test_arms_of_one_name_have_labels(tmp_path: Path) -> None:
     assert (flipped["pairs"], flipped["difference"]) == (2 * USERS, -1 / (2 * USERS))
     assert flipped["p_holm"] >= flipped["p"]
     assert [row["seeds"] for row in table_of(tmp_path, "variation")] == [2, 2, 2]
+
+
+def test_what_unlabelled_arms_have_is_said(tmp_path: Path, capsys: Any) -> None:
+    for n, name in enumerate(["paper", "ndcg"]):
+        job(tmp_path / str(n), 0, {BASE: {1}, FULL: range(n + 1)})
+        write_config(tmp_path / str(n), reward={"name": name, "weight": n})
+    assert [r["variant"] for r in join(tmp_path)] == ["base", "sft+rl", "sft+rl, reward=ndcg"]
+    note = "rows that name no setting: reward=paper"
+    assert note in capsys.readouterr().out.splitlines()
+    assert note in (tmp_path / "report.html").read_text()
+
+
+def test_what_the_first_job_of_a_grid_has_is_not_told() -> None:
+    full = {group: {"name": "full"} for group in ("prompt", "sft", "rl", "reward")}
+    jobs = [full, *({**full, group: {"name": "off"}} for group in full)]
+    assert first_setting(jobs[:3]) == "prompt=full, sft=full"
+    assert first_setting(jobs) == ""
 
 
 def test_results_that_no_choice_explains_have_job_numbers(tmp_path: Path) -> None:
