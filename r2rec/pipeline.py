@@ -111,7 +111,7 @@ STAGES = (
         "r2rec.train.rl:rl",
         slices.RlSlice,
         needs=("prepare", "split", "weigh", "witness", WITNESS_FIT, "sft", "backbone"),
-        version=7,
+        version=8,
         keeps=("checkpoints",),
         all_processes=True,
         title="LoRA trained with GRPO to reason over interaction chains and rank candidates",

@@ -147,6 +147,33 @@ def attach_adapter(base: Any, folder: Path, base_path: str, *, train: bool) -> A
     return tuned
 
 
+@contextmanager
+def adapter_merged(model: Any) -> Iterator[None]:
+    """Within the block, a model's LoRA adapter is part of its weights, so that a pass reads less.
+
+    Afterwards the very same weights are back. A second copy of the adapted weights takes memory
+    meanwhile. Adapters that are more than LoRA on plain weights stay as they are.
+
+    Upstream: `merge(safe_merge=True)` of a LoRA layer puts a new tensor in the place of its
+    weights, and `merged_adapters` tells its `forward` so.
+    """
+    from peft.tuners.lora import Linear
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers: list[Any] = [part for part in model.modules() if isinstance(part, BaseTunerLayer)]
+    if not all(type(layer) is Linear and not any(layer.lora_bias.values()) for layer in layers):
+        layers = []
+    weights = [layer.base_layer.weight.data for layer in layers]
+    try:
+        for layer in layers:
+            layer.merge(safe_merge=True)
+        yield
+    finally:
+        for layer, weight in zip(layers, weights, strict=True):
+            layer.base_layer.weight.data = weight
+            layer.merged_adapters.clear()
+
+
 def quantisation(settings: Any) -> str | None:
     """The method by which a model's weights are quantised; None where they are not.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from r2rec.compat import trl as hooks
+from r2rec.compat.transformers import adapter_merged
 from r2rec.llm import speculative
 from r2rec.llm.drafts import Draft
 from r2rec.llm.hf import choosing, leaving_chosen
@@ -34,6 +35,12 @@ def share_prompts(trainer: Any, expected: Mapping[PromptIds, list[int]]) -> None
             changes nothing else.
     """
 
+    def write_merged(model: Any, usual: hooks.Method, **inputs: Any) -> Any:
+        if not hooks.has_whole_weights(trainer):
+            return write(model, usual, **inputs)
+        with adapter_merged(model):
+            return write(model, usual, **inputs)
+
     def write(
         model: Any, usual: hooks.Method, input_ids: Tensor, attention_mask: Tensor, **options: Any
     ) -> Any:
@@ -42,8 +49,9 @@ def share_prompts(trainer: Any, expected: Mapping[PromptIds, list[int]]) -> None
         rows = zip(input_ids, attention_mask.bool(), strict=True)
         prompts = [tuple(ids[seen].tolist()) for ids, seen in rows]
         drafts = [Draft(expected.get(prompt, []), prompt) for prompt in prompts]
-        can_draft = hooks.has_whole_weights(trainer) and speculative.can_draft(model, input_ids)
-        if can_draft and any(prompt in expected for prompt in prompts):
+        has_draft = any(prompt in expected for prompt in prompts)
+        is_whole = hooks.has_whole_weights(trainer)
+        if is_whole and has_draft and speculative.can_draft(model, input_ids):
             ends = trainer.generation_config.eos_token_id
             new = speculative.write(model, input_ids, attention_mask, drafts, choose, numbers, ends)
             padded = speculative.rectangle(new, input_ids, trainer.generation_config.pad_token_id)
@@ -66,7 +74,7 @@ def share_prompts(trainer: Any, expected: Mapping[PromptIds, list[int]]) -> None
             trainer.accelerator, model, input_ids, attention_mask, completion_length, rows
         )
 
-    hooks.replace_rollouts(trainer, write)
+    hooks.replace_rollouts(trainer, write_merged)
     hooks.replace_log_probabilities(trainer, read)
 
 

@@ -51,6 +51,64 @@ def model() -> Any:
     return llama()
 
 
+def adapted(**settings: Any) -> Any:
+    """A model under an adapter that changes what it says."""
+    tuned = get_peft_model(llama(), LoraConfig(r=4, target_modules="all-linear", **settings))
+    for name, weight in tuned.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    return tuned.eval()
+
+
+def products_of_adapter(tuned: Any) -> list[str]:
+    """Names of the adapter's layers that a pass goes through."""
+    passed = []
+    hooks = []
+    for name, part in tuned.named_modules():
+        if name.endswith("lora_A.default"):
+            hooks.append(part.register_forward_hook(lambda *_, name=name: passed.append(name)))
+    with torch.no_grad():
+        tuned(input_ids=IDS)
+    for hook in hooks:
+        hook.remove()
+    return passed
+
+
+def test_merged_adapter_says_the_same_and_is_taken_out_again():
+    tuned = adapted()
+    before = {
+        name: (weight.data_ptr(), weight.clone()) for name, weight in tuned.named_parameters()
+    }
+    with torch.no_grad():
+        apart = tuned(input_ids=IDS).logits
+        with upstream.adapter_merged(tuned):
+            assert products_of_adapter(tuned) == []
+            torch.testing.assert_close(tuned(input_ids=IDS).logits, apart, rtol=1e-4, atol=1e-4)
+        with tuned.disable_adapter():
+            bare = tuned(input_ids=IDS).logits
+        assert not torch.allclose(bare, apart, atol=1e-3)
+        torch.testing.assert_close(tuned(input_ids=IDS).logits, apart, rtol=0, atol=0)
+    assert len(products_of_adapter(tuned)) == 14
+    for name, weight in tuned.named_parameters():
+        assert weight.data_ptr() == before[name][0]
+        assert torch.equal(weight, before[name][1])
+
+
+def test_adapter_is_taken_out_after_an_error_too():
+    tuned = adapted()
+    with pytest.raises(KeyError), upstream.adapter_merged(tuned):
+        raise KeyError
+    assert len(products_of_adapter(tuned)) == 14
+
+
+def test_adapters_with_more_than_products_stay_apart():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT says that such an adapter cannot be merged
+        tuned = adapted(lora_bias=True)
+    with upstream.adapter_merged(tuned):
+        assert len(products_of_adapter(tuned)) == 14
+
+
 def written(model: Any, **options: Any) -> Any:
     """Greedy tokens and their logits."""
     out = model.generate(
