@@ -35,11 +35,11 @@ def share_prompts(trainer: Any, expected: Mapping[PromptIds, list[int]]) -> None
             changes nothing else.
     """
 
-    def write_merged(model: Any, usual: hooks.Method, **inputs: Any) -> Any:
+    def write_merged(model: Any, *inputs: Any, **options: Any) -> Any:
         if not hooks.has_whole_weights(trainer):
-            return write(model, usual, **inputs)
+            return write(model, *inputs, **options)
         with adapter_merged(model):
-            return write(model, usual, **inputs)
+            return write(model, *inputs, **options)
 
     def write(
         model: Any, usual: hooks.Method, input_ids: Tensor, attention_mask: Tensor, **options: Any
