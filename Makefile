@@ -6,6 +6,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 LOCK   := requirements.lock
 TORCH  := 2.13.0
+UV     := 0.13.9
 PIP    := -m pip --disable-pip-version-check -q
 ARGS    ?=
 WORKERS ?= 2
@@ -72,6 +73,8 @@ bench: $(STAMP) ## time the parts that matter
 bench-scale: $(STAMP) ## raw files to chains on 3 and 30 million generated ratings (five minutes, 6 GB of disk)
 	@$(PY) experiments/bench/scale.py $(ARGS)
 
+# uv installs in seconds what takes pip minutes; where it cannot be had, pip does. torch is left to pip, whose settings
+# say which build a machine gets.
 # The stamp comes last, so an interrupted install is taken up again by the next call.
 $(STAMP): $(LOCK) pyproject.toml Makefile
 	@command -v "$(PYTHON)" >/dev/null || \
@@ -82,7 +85,10 @@ $(STAMP): $(LOCK) pyproject.toml Makefile
 	    { echo 'error: $(PYTHON) lacks venv or ensurepip; install them (Debian, Ubuntu: apt install python3-venv)' >&2; exit 1; }
 	@echo 'installing the pinned packages into $(VENV) (minutes the first time)'
 	@$(PY) -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear $(VENV)
-	@$(PY) $(PIP) install --require-hashes --no-deps -r $(LOCK)
+	@command -v uv >/dev/null || $(PY) $(PIP) install uv==$(UV) || true
+	@uv=$$(command -v uv || echo $(VENV)/bin/uv); \
+	"$$uv" pip install -q --no-cache --python $(PY) --require-hashes --no-deps -r $(LOCK) || \
+	    $(PY) $(PIP) install --require-hashes --no-deps -r $(LOCK)
 	@$(PY) $(PIP) install torch==$(TORCH)
 	@$(PY) $(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@

@@ -77,6 +77,8 @@ class Model:
     adapter: str | None = local_path()  # adapter to start from, folder or hub id
     # number format of the weights; a CPU without units for it computes in float32
     dtype: str = choice("float32", *DTYPES)
+    # how transformers computes attention: sdpa, eager, flash_attention_2, ...; null: it chooses
+    attention: str | None = not_in_key(None)
     architecture: dict[str, Any] = field(
         default_factory=dict
     )  # random weights of this architecture
@@ -123,6 +125,8 @@ class Generation:
     orders: int = number(1, least=1)  # orders of the candidates; a ranking is the sum of 1 / rank
     by: str = choice("text", *ANSWERS)  # text: parse the answer; labels: rank by their probability
     endpoint: Endpoint | None = None  # the server that answers; null: weights in this process
+    # further arguments of vLLM's `LLM`, such as quantization: fp8; null: its default
+    params: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass

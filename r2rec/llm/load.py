@@ -100,9 +100,10 @@ def weights(
 
     dtype = getattr(torch, runtime.computed_dtype(model.dtype, device))
     if model.architecture:
-        base = imagined(model.architecture, dtype)
+        base = imagined(model.architecture, dtype, model.attention)
     else:
-        base, report = _load(_bare, model, made, dtype=dtype, use_safetensors=True)
+        options = {"dtype": dtype, "attn_implementation": model.attention}
+        base, report = _load(_bare, model, made, use_safetensors=True, **options)
         soundness.check_weights(source_of(model, made), report)
     adapter = adapter or model.adapter
     if adapter is not None:
@@ -112,11 +113,12 @@ def weights(
     return base
 
 
-def imagined(architecture: Mapping[str, Any], dtype: Any) -> Any:
+def imagined(architecture: Mapping[str, Any], dtype: Any, attention: str | None = None) -> Any:
     """A causal language model with random weights: nothing to rank with, but all there is to time.
 
     Args:
         architecture: `model_type` and whatever else the model's config in transformers takes.
+        attention: How attention is computed; None: transformers chooses.
 
     Raises:
         R2RecError: transformers knows no such architecture.
@@ -131,7 +133,7 @@ def imagined(architecture: Mapping[str, Any], dtype: Any) -> Any:
         place = torch.device("cuda")
     torch.manual_seed(0)
     with place:
-        return AutoModelForCausalLM.from_config(config, dtype=dtype)
+        return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
 
 
 def _imagined_config(architecture: Mapping[str, Any]) -> Any:

@@ -101,6 +101,7 @@ def _runner(setup: Setup, llm_class: Any, lora_class: Any) -> Run:
     }
     if setup.generation.by == "labels":  # which costs a sort of the vocabulary at every token
         options |= {"max_logprobs": len(LABELS), "logprobs_mode": "processed_logprobs"}
+    options |= {name: value for name, value in setup.generation.params.items() if value is not None}
     llm = resident(llm_class, options)
 
     def run(prompts: Prompts, params: list[Any]) -> list[Any]:

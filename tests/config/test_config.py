@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from r2rec.base.errors import R2RecError
 from r2rec.config import Rl, Sft
 from r2rec.config.place import CONF
-from r2rec.execution import hardware_rules, model_rules, rules
+from r2rec.execution import generation_rules, hardware_rules, model_rules
 from r2rec.execution.plan import plan
 from r2rec.execution.rules import checked_config
 from r2rec.report.labels import flat
@@ -67,7 +67,7 @@ def test_experiments_compose_under_their_own_name(name: str) -> None:
 def test_members_compose_and_are_named_after_their_file(
     member: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (hardware_rules, model_rules, rules):  # as if every extra were installed
+    for module in (hardware_rules, model_rules, generation_rules):  # as if every extra were installed
         monkeypatch.setattr(module, "find_spec", lambda name: object())
     cfg = composition(member, *NEEDS.get(member, []))
     checked_config(cfg)
@@ -80,7 +80,7 @@ def test_members_compose_and_are_named_after_their_file(
 def test_an_engine_that_is_not_installed_is_refused_before_anything_is_trained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rules, "find_spec", lambda name: None)
+    monkeypatch.setattr(generation_rules, "find_spec", lambda name: None)
     with pytest.raises(R2RecError, match=r"generation=vllm needs pip install 'r2rec\[vllm\]'"):
         checked_config(composition("generation=vllm"))
     checked_config(composition("generation=vllm", "until=sft"))

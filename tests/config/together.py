@@ -188,6 +188,7 @@ REFUSED = {
     ),
     "generation.top_p=1.5": "generation.top_p=1.5",
     "generation=vllm hardware=ddp": "hardware.processes above 1 use hf",
+    "+generation.params.quantization=fp8": "generation.params.quantization: generation=hf takes no",
     "generation=openai": r"no adapter trained here: add evaluation.arms=\[base\]",
     "generation=openai evaluation.arms=[base] generation.constrained=true": (
         "can't name each label once"

@@ -67,6 +67,14 @@ def test_a_cpu_without_units_for_bfloat16_computes_in_float32(
         assert torch.equal(weight, as_stored.to(computed))  # no number is lost
 
 
+def test_attention_is_computed_as_asked(parts: Parts):
+    for attention in ("eager", "sdpa"):
+        loaded = load.weights(model_in(parts[0], attention=attention), None)
+        assert loaded.config._attn_implementation == attention
+    with pytest.raises(R2RecError, match="cannot load model"):
+        load.weights(model_in(parts[0], attention="nonsense"), None)
+
+
 def only_pickled(folder: Path, name: str) -> None:
     for path in folder.glob("*.safetensors"):
         path.unlink()

@@ -142,6 +142,20 @@ def test_probabilities_are_not_asked_for_where_text_is_written(module):
     assert not {"logprobs_mode", "max_logprobs"} & module.loads[0].keys()
 
 
+@pytest.mark.parametrize(
+    ("word", "given"),
+    [
+        ("generation.params.quantization=null", {}),
+        ("generation.params.quantization=fp8", {"quantization": "fp8"}),
+        ("+generation.params.tensor_parallel_size=2", {"tensor_parallel_size": 2}),
+    ],
+)
+def test_further_arguments_reach_vllm(module, word, given):
+    engine("vllm", word)
+    names = {"quantization", "tensor_parallel_size"}
+    assert {name: module.loads[0][name] for name in names & module.loads[0].keys()} == given
+
+
 def test_lists_are_written_in_groups_that_the_cache_holds(module):
     words = ("generation.constrained=true", "generation.batch_size=2", *LONG)
     config, ready = setup("vllm", *words)
