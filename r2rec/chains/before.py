@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from r2rec.chains.graph import Graph, IntArray, ratings_before, times
+from r2rec.chains.graph import BoolArray, Graph, IntArray, ratings_before, times
 from r2rec.data.moments import Timeline
 
 
@@ -43,6 +43,11 @@ class Raters(NamedTuple):
         first = np.cumsum(n_raters) - n_raters
         offset = np.arange(len(index)) - first[index]
         return index, self.user[self.timeline.start[item][index] + offset]
+
+
+def had_rated(graph: Graph, user: IntArray, item: IntArray, time: IntArray) -> BoolArray:
+    """[n] whether users [n] had rated items [n] before moments [n]."""
+    return _own_before(graph, user, item[:, None], time).ravel() > 0
 
 
 def others_before(

@@ -189,7 +189,8 @@ def _other_raters(graph: Graph, queries: Queries, links: Links) -> IntArray:
     """[q, recent] how many others count among those who rated each of the user's latest items."""
     item = at_entries(graph.item, links.entry)
     if queries.time is None:
-        return np.diff(graph.raters.indptr)[item] - 1
+        of_all: IntArray = np.diff(graph.raters.indptr)[item] - 1
+        return of_all
     n_raters, _ = others_before(graph, queries.user, item, queries.time, above=0.0)
     return n_raters
 

@@ -165,7 +165,7 @@ def _path_starts(search: _Search) -> IntArray:
     if search.raters is None:
         n_paths = np.diff(search.graph.raters.indptr)[past.indices]
     else:
-        moment = np.repeat(search.queries.time, np.diff(past.indptr))
+        moment = np.repeat(np.asarray(search.queries.time), np.diff(past.indptr))
         n_paths = search.raters.counts(past.indices.astype(np.int64), moment)
     return np.concatenate([[0], np.cumsum(n_paths, dtype=np.int64)])
 
@@ -219,7 +219,8 @@ def _path_ends(search: _Search, item: IntArray, number: IntArray) -> IntArray:
     """[n] the users at the end of these paths: of each, its item and its number there."""
     if search.raters is not None:
         first = search.raters.timeline.start[item]
-        return search.raters.user[first + number]
+        known: IntArray = search.raters.user[first + number]
+        return known
     raters = search.graph.raters
     ends: IntArray = raters.indices[raters.indptr[item] + number]
     return ends

@@ -6,8 +6,8 @@ weights are learnt from all users. A training target is among the ratings of its
 user's own row is taken out again, exactly, by a rank-one update of the inverse (Sherman-Morrison).
 A training prompt then sees what a test prompt will see.
 
-Where a query has a moment, the weights are those of a snapshot: of ratings before it, at least four
-fifths of them (`moments.snapshots`).
+Where a query has a moment, the weights are those of a snapshot: of the first ratings in time, at
+least half of those before the moment and none of the others (`moments.snapshots`).
 """
 
 from collections.abc import Iterator

@@ -19,7 +19,7 @@ from r2rec.data.interactions import NO_TIMES
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-GROWTH = 1.25
+GROWTH = 2.0
 """How many times as many ratings a snapshot has as the one before it."""
 
 
@@ -37,7 +37,7 @@ class Timeline(NamedTuple):
     start: IntArray
 
     @classmethod
-    def of(cls, item: NDArray[np.integer], time: IntArray, n_items: int) -> Self:
+    def of(cls, item: NDArray[np.integer[Any]], time: IntArray, n_items: int) -> Self:
         """The timeline of a table's columns."""
         row = np.lexsort((time, item))
         start = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=n_items))])
@@ -67,7 +67,9 @@ def first_from(time: IntArray, begin: IntArray, end: IntArray, moment: IntArray)
     return low
 
 
-def snapshots(time: IntArray, moment: IntArray) -> Iterator[tuple[IntArray, BoolArray]]:
+def snapshots(
+    time: IntArray, moment: NDArray[np.integer[Any]]
+) -> Iterator[tuple[IntArray, BoolArray]]:
     """Few sets of early ratings in place of one for each moment, for what is dear to compute.
 
     A moment gets the first m ratings in time, all of them before it: at least 1 / GROWTH of those
@@ -98,9 +100,7 @@ def positive_times(prepare: Path, candidates: pl.DataFrame) -> IntArray:
         prepare: Folder of the artefact of stage `prepare`.
         candidates: Has the columns user and positive.
     """
-    rated = pl.read_parquet(
-        prepare / "interactions.parquet", columns=["user", "item", "timestamp"]
-    )
+    rated = pl.read_parquet(prepare / "interactions.parquet", columns=["user", "item", "timestamp"])
     pairs = candidates.select("user", item="positive")
     found = pairs.join(rated, on=["user", "item"], how="left", maintain_order="left")
     return found["timestamp"].to_numpy().astype(np.int64)
