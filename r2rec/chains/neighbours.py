@@ -111,6 +111,8 @@ def _propose_users(search: _Search, progress: _Progress, rng: np.random.Generato
     """Rounds of proposed users, while enough of them are kept."""
     n_ratings = np.diff(search.graph.ratings.indptr)
     active = np.flatnonzero(n_ratings >= search.min_shared)
+    if search.raters is not None:
+        active = np.arange(search.n_users)  # who is active later must not change the draw
     every_query = np.arange(len(progress.missing))
     kept_share = 1.0
     while kept_share > PAYS and len(active) and progress.missing.any():
