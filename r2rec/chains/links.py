@@ -4,7 +4,7 @@ Both ends are given: the latest items of each query, and its candidates. So only
 counted, and time and memory are linear in the ratings, times the window.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -193,26 +193,38 @@ def _counts_before(
     moments, moment_of = np.unique(time, return_inverse=True)
     n_moments = len(moments) + 1
     moment_after = np.searchsorted(moments, times(graph), side="right")
-    wanted = np.unique(asked)
-    place_of = _index_of(wanted, n_cells) if n_cells <= MOST_CELLS else None
+    n_wanted, number = _numbered(asked, n_cells)
     codes = [np.empty(0, np.int64)]
     for pair in pairs:
-        if place_of is None:
-            place = np.minimum(np.searchsorted(wanted, pair.key), len(wanted) - 1)
-            is_asked = wanted[place] == pair.key
-        else:
-            place = place_of[pair.key]
-            is_asked = place >= 0
+        place = number(pair.key)
+        is_asked = place >= 0
         is_like = graph.rating[pair.second[is_asked]] > above
         key = place[is_asked] * n_moments + moment_after[pair.later[is_asked]]
         codes.append(2 * key + is_like)
     code = np.sort(np.concatenate(codes))
     likes_until = np.concatenate([[0], np.cumsum(code % 2)])
-    place = np.searchsorted(wanted, asked)
-    begin = np.searchsorted(code, 2 * n_moments * np.arange(len(wanted)))[place]
+    place = number(asked)
+    begin = np.searchsorted(code, 2 * n_moments * np.arange(n_wanted))[place]
     last = place * n_moments + moment_of[:, None, None]
     end = np.searchsorted(code, 2 * last + 2)
     return end - begin, likes_until[end] - likes_until[begin]
+
+
+def _numbered(asked: IntArray, n_cells: int) -> tuple[int, Callable[[IntArray], IntArray]]:
+    """How many different keys are asked for, and what numbers them; -1 for others."""
+    if n_cells <= MOST_CELLS:
+        is_asked = np.zeros(n_cells, bool)
+        is_asked[asked] = True
+        wanted = np.flatnonzero(is_asked)
+        number_of = _index_of(wanted, n_cells)
+        return len(wanted), lambda keys: number_of[keys]
+    wanted = np.unique(asked)
+
+    def numbers(keys: IntArray) -> IntArray:
+        number = np.minimum(np.searchsorted(wanted, keys), len(wanted) - 1)
+        return np.where(wanted[number] == keys, number, -1)
+
+    return len(wanted), numbers
 
 
 def _index_of(items: IntArray, n_items: int) -> IntArray:

@@ -12,7 +12,7 @@ from r2rec.baselines.ease import ease_scores
 from r2rec.baselines.item_knn import item_knn_scores
 from r2rec.baselines.popularity import popularity_scores
 from r2rec.chains import graph as graphs
-from r2rec.chains import retrieval, samplers
+from r2rec.chains import links, retrieval, samplers
 from r2rec.chains.before import had_rated
 from r2rec.chains.chain import sample
 from r2rec.chains.evidence import evidence
@@ -151,13 +151,16 @@ def test_without_a_moment_it_changes_something(name):
     assert found[0] != found[1]
 
 
-@given(worlds(), st.booleans())
-def test_evidence_and_facts_are_those_of_a_table_without_later_ratings(world, before):
+@settings(max_examples=40)
+@given(worlds(), st.booleans(), st.sampled_from([links.MOST_CELLS, 0]))
+def test_evidence_and_facts_are_those_of_a_table_without_later_ratings(world, before, most_cells):
     train, _, length, shown, moment = world
     place = pl.int_range(pl.len()).over("user")
     of_others = (pl.col("user") > 0) & (pl.col("timestamp") < moment)
     early = train.filter(of_others | ((pl.col("user") == 0) & (place < length)))
-    told = evidence_rows(train, length, shown, moment, before=before)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(links, "MOST_CELLS", most_cells)
+        told = evidence_rows(train, length, shown, moment, before=before)
     assert told == evidence_rows(early, length, shown, None, before=before)
     assert facts(train, length, shown, moment) == facts(early, length, shown, None)
     nearest = METHODS["retrieval"]
@@ -239,3 +242,15 @@ def test_who_had_rated_what(world):
     user, item = np.array(pairs).T
     found = had_rated(graph, user, item, np.full(len(pairs), moment))
     assert found.tolist() == [pair in early for pair in pairs]
+
+
+@settings(max_examples=20)
+@given(worlds())
+def test_no_query_no_chain(world):
+    train, *_ = world
+    graph = graphs.build_graph(train, N_USERS, N_ITEMS)
+    nobody = np.empty(0, int)
+    queries = graphs.queries(graph, nobody, nobody, np.empty((0, 4), np.uint32), nobody)
+    for sampler in (samplers.closed, samplers.open_ended, retrieval.retrieved):
+        assert not len(sampler(graph, queries, 2, rng()).query)
+    assert evidence(graph, queries, 1, rng(), **COUNTED, before=True, taste=1.0).is_empty()
