@@ -5,7 +5,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from r2rec.chains.graph import BoolArray, Graph, IntArray, ratings_before, times
+from r2rec.chains.graph import BoolArray, Graph, IntArray, rating_times, ratings_before
 from r2rec.data.moments import Timeline
 
 
@@ -23,7 +23,7 @@ class Raters(NamedTuple):
     @classmethod
     def of(cls, graph: Graph) -> Self:
         """The raters of a graph that knows times."""
-        timeline = Timeline.of(graph.item, times(graph), graph.n_items)
+        timeline = Timeline.of(graph.item, rating_times(graph), graph.n_items)
         n_ratings = np.diff(graph.start)
         user = np.repeat(np.arange(len(n_ratings)), n_ratings)
         return cls(timeline, user[timeline.row])
@@ -64,7 +64,7 @@ def others_before(
     Returns:
         [n, k] and [n, k].
     """
-    timeline = Timeline.of(graph.item, times(graph), graph.n_items)
+    timeline = Timeline.of(graph.item, rating_times(graph), graph.n_items)
     item = items.ravel()
     end = timeline.end(item, np.repeat(time, items.shape[1]))
     start = timeline.start[item]

@@ -119,11 +119,11 @@ def ratings_before(graph: Graph, user: IntArray, time: IntArray | None) -> csr_m
     if time is None:
         return graph.ratings[user]
     begin = graph.start[user]
-    end = first_from(times(graph), begin, graph.start[user + 1], time)
+    end = first_from(rating_times(graph), begin, graph.start[user + 1], time)
     return _first_ratings(graph, user, end - begin)
 
 
-def times(graph: Graph) -> IntArray:
+def rating_times(graph: Graph) -> IntArray:
     """When the ratings of a graph were given.
 
     Raises:

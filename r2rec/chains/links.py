@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from r2rec.chains.before import others_before
-from r2rec.chains.graph import BoolArray, Graph, IntArray, Queries, times
+from r2rec.chains.graph import BoolArray, Graph, IntArray, Queries, rating_times
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -109,7 +109,7 @@ def _own(
         raters = np.diff(graph.raters.indptr)[candidates] - (own >= 0)
     else:
         later = np.maximum(own_entry[:, None, :], entry[:, :, None])
-        is_own &= at_entries(times(graph), later) < queries.time[:, None, None]
+        is_own &= at_entries(rating_times(graph), later) < queries.time[:, None, None]
         raters, _ = others_before(graph, queries.user, candidates, queries.time, above)
     is_like = at_entries(graph.rating, own_entry) > above
     return is_own, is_own & is_like[:, None, :], raters
@@ -192,7 +192,7 @@ def _counts_before(
     """
     moments, moment_of = np.unique(time, return_inverse=True)
     n_moments = len(moments) + 1
-    moment_after = np.searchsorted(moments, times(graph), side="right")
+    moment_after = np.searchsorted(moments, rating_times(graph), side="right")
     n_wanted, number = _numbered(asked, n_cells)
     codes = [np.empty(0, np.int64)]
     for pair in pairs:

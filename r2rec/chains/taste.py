@@ -17,7 +17,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
 from r2rec.base.errors import R2RecError
-from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries, times
+from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries, rating_times
 from r2rec.data.moments import snapshots
 
 MOST_ITEMS = 10_000
@@ -62,7 +62,7 @@ def _learnt_from(graph: Graph, queries: Queries) -> Iterator[tuple[IntArray, csr
         return
     n_ratings = np.diff(graph.start)
     user = np.repeat(np.arange(len(n_ratings)), n_ratings)
-    for query, is_in in snapshots(times(graph), queries.time):
+    for query, is_in in snapshots(rating_times(graph), queries.time):
         pairs = (user[is_in], graph.item[is_in])
         yield query, csr_matrix((np.ones(is_in.sum()), pairs), graph.ratings.shape)
 

@@ -35,10 +35,10 @@ def arms(config: Config) -> list[Arm]:
     rows = _arms(config)
     if not config.evaluation.temporal:
         return rows
-    return [with_later_ratings(arm) if _knows_later(config, arm) else arm for arm in rows]
+    return [marked_as_later(arm) if _knows_later(config, arm) else arm for arm in rows]
 
 
-def with_later_ratings(arm: Arm) -> Arm:
+def marked_as_later(arm: Arm) -> Arm:
     """The arm, with a variant that says that it knows ratings from after the targets' time."""
     return replace(arm, variant=", ".join(filter(None, [arm.variant, LATER])))
 

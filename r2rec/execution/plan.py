@@ -12,9 +12,9 @@ from r2rec.execution.methods import (
     counters,
     fitted_counters,
     fusion_knows_later,
+    marked_as_later,
     reads_cases,
     stage,
-    with_later_ratings,
 )
 from r2rec.pipeline import PLACES, STAGES
 
@@ -138,7 +138,7 @@ class _Draft:
         if arm and row.name == "fuse":
             shown_arm = replace(arm, method=f"{arm.method} + {config.fusion.name}")
             if config.evaluation.temporal and fusion_knows_later(config):
-                shown_arm = with_later_ratings(shown_arm)
+                shown_arm = marked_as_later(shown_arm)
         if name in self.jobs:
             return
         self.jobs[name] = Job(

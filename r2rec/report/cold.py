@@ -1,7 +1,8 @@
 """Cold users among warm ones: the results of a run with `noise=cold`, for either apart."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -15,11 +16,13 @@ from r2rec.report.fitting import fitted
 COLD = "r2rec.data.noise.cold"
 GROUPS = ("cold", "warm")
 
+Row = dict[str, Any]
+
 
 def cold_and_warm(
     config: Config, rankings: Mapping[str, pl.DataFrame], split: Path, folder: Path
-) -> str:
-    """The table of results for cold and for warm users, and the same as `folder`/cold.json.
+) -> list[Row]:
+    """Results for cold and for warm users, also left as `folder`/cold.json.
 
     A user is cold who has at most as many train ratings as noise leaves to a cold user.
 
@@ -28,24 +31,41 @@ def cold_and_warm(
         split: Folder of the artefact of stage `split`.
 
     Returns:
-        Text for the terminal; "" where the run has no cold users.
+        method, users ("cold" or "warm"), n_users, the metrics and ci95, where there are such
+        users; no rows where the run has no cold users.
     """
     if config.noise._target_ != COLD:
-        return ""
-    metrics = list(config.evaluation.metrics)
+        return []
+    cold = cold_users(split, config.noise.params["kept"])
     rows = []
     for method, table in rankings.items():
-        is_cold = table["user"].is_in(cold_users(split, config.noise.params["kept"]).implode())
+        is_cold = table["user"].is_in(cold.implode())
         for group, chosen in zip(GROUPS, (is_cold, ~is_cold), strict=True):
-            scores = per_user(table.filter(chosen), metrics) if chosen.any() else None
-            row = {"method": method, "users": group, "n_users": int(chosen.sum()), "ci95": {}}
-            for name in metrics if scores is not None else ():
-                values = scores[name].to_numpy()
-                row[name] = float(values.mean())
-                interval = mean_ci(values, config.evaluation.resamples, config.seed)
-                row["ci95"][name] = list(interval)
+            row = {"method": method, "users": group, "n_users": int(chosen.sum())}
+            if row["n_users"]:
+                row |= _results(table.filter(chosen), config)
             rows.append(row)
     write_json(folder / "cold.json", rows)
+    return rows
+
+
+def _results(rankings: pl.DataFrame, config: Config) -> Row:
+    names = list(config.evaluation.metrics)
+    scores = per_user(rankings, names)
+    found: Row = {"ci95": {}}
+    for name in names:
+        values = scores[name].to_numpy()
+        found[name] = float(values.mean())
+        low, high = mean_ci(values, config.evaluation.resamples, config.seed)
+        found["ci95"][name] = [low, high]
+    return found
+
+
+def warmth_text(rows: Sequence[Row]) -> str:
+    """A table for the terminal; "" without rows."""
+    if not rows:
+        return ""
+    metrics = list(next((row["ci95"] for row in rows if row["n_users"]), {}))
     cells = [["method", "which users", "users", *map(metric_title, metrics)]]
     for row in rows:
         line = [row["method"], row["users"], f"{row['n_users']:,}"]
@@ -53,6 +73,17 @@ def cold_and_warm(
             line.append(_shown(row, name, with_interval=index == 0))
         cells.append(line)
     return "cold users among warm ones:\n" + fitted(cells, 2)
+
+
+def warmth_notes(rows: Sequence[Row]) -> list[str]:
+    """A sentence on each method and kind of user, for a page."""
+    notes = []
+    for row in rows:
+        metric = next(iter(row.get("ci95", {})), None)
+        if metric:
+            told = f"{metric_title(metric)} {_shown(row, metric, with_interval=True)}"
+            notes.append(f"{row['method']}: {told} on {row['n_users']:,} {row['users']} users")
+    return notes
 
 
 def cold_users(split: Path, kept: int) -> pl.Series:
@@ -65,11 +96,11 @@ def cold_users(split: Path, kept: int) -> pl.Series:
     return users_found
 
 
-def _shown(row: Mapping[str, object], name: str, *, with_interval: bool) -> str:
+def _shown(row: Row, name: str, *, with_interval: bool) -> str:
     if name not in row:
         return "–"
     text = f"{row[name]:.3f}"
     if with_interval:
-        low, high = row["ci95"][name]  # type: ignore[index]
+        low, high = row["ci95"][name]
         text += f" [{low:.3f}, {high:.3f}]"
     return text

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from r2rec.base import seeds
 from r2rec.chains.before import had_rated
 from r2rec.chains.chain import load_graph, sample
-from r2rec.chains.graph import Graph, queries, times
+from r2rec.chains.graph import Graph, queries, rating_times
 from r2rec.chains.witness import Witnesses
 from r2rec.config.slices import CaseSlice, TargetSlice
 from r2rec.data import negatives
@@ -90,7 +90,7 @@ def ranking_tasks(
     shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
     time = None
     if choices.temporal:
-        time = times(graph)[graph.start[user] + length]
+        time = rating_times(graph)[graph.start[user] + length]
     asked = queries(graph, user, length, shown, time)
     chains = sample(choices.chain_sampler, graph, asked, rng, told_by)
     cases = ranking_cases(
