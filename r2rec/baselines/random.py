@@ -12,6 +12,7 @@ def random_scores(
     users: IdArray,
     candidates: IdArray,
     rng: np.random.Generator,
+    times: IdArray | None = None,
 ) -> NDArray[np.float64]:
-    """Uniform random scores [n, k] of candidates [n, k]."""
+    """Uniform random scores [n, k] of candidates [n, k], whatever the times."""
     return rng.random(candidates.shape)

@@ -16,13 +16,16 @@ import polars as pl
 from hydra.utils import get_method
 
 from r2rec.base import seeds
+from r2rec.base.errors import R2RecError
 from r2rec.base.workspace import Workspace
 from r2rec.chains import graph as graphs
 from r2rec.chains import witness
+from r2rec.chains.before import had_rated
 from r2rec.chains.samplers import closed, table
 from r2rec.config import ChainSampler
 from r2rec.config.slices import CaseSlice, ChainSlice
 from r2rec.data.candidates import Candidates
+from r2rec.data.moments import positive_times
 from r2rec.data.split import evaluated
 from r2rec.data.told import told_table
 
@@ -57,9 +60,32 @@ def sample(
     chains = draw(graph, queries, per_query, rng, **sampler.params)
     if not isinstance(chains, pl.DataFrame):
         chains = table(chains, graph, queries)
+    if queries.time is not None:
+        _refuse_later(chains, graph, queries.time)
     if queries.placed is not None:
         chains = witness.with_places(chains, queries)
     return chains
+
+
+def _refuse_later(chains: pl.DataFrame, graph: graphs.Graph, time: graphs.IntArray) -> None:
+    """Refuse chains that rest on what a neighbour rated at the moment of the query, or later.
+
+    Args:
+        time: [q] the moments.
+
+    Raises:
+        R2RecError: There is one. Samplers of this package draw none.
+    """
+    told = chains.drop_nulls("neighbour")
+    moment = time[told["query"].to_numpy()]
+    neighbour = told["neighbour"].to_numpy().astype(np.int64)
+    for name in ("item1", "item2"):
+        item = told[name].to_numpy().astype(np.int64)
+        if not had_rated(graph, neighbour, item, moment).all():
+            raise R2RecError(
+                "evaluation.temporal=true: the chain sampler drew a neighbour's rating from after "
+                "the target's time; it may use ratings before queries.time alone"
+            )
 
 
 def weighed(choices: Choices, inputs: Mapping[str, Path]) -> Choices:
@@ -97,7 +123,7 @@ def chain(choices: ChainSlice, inputs: Mapping[str, Path], work: Workspace) -> d
     """
     choices = weighed(choices, inputs)
     graph = load_graph(inputs["prepare"], inputs["split"], told_table(inputs))
-    queries = _stage_queries(choices, graph, inputs["split"])
+    queries = _stage_queries(choices, graph, inputs)
     rng = seeds.generator(choices.seed, "chain")
     told_by = witness.of_all_users(inputs)
     chains = sample(choices.chain_sampler, graph, queries, rng, told_by)
@@ -112,21 +138,28 @@ def chain(choices: ChainSlice, inputs: Mapping[str, Path], work: Workspace) -> d
     }
 
 
-def _stage_queries(choices: ChainSlice, graph: graphs.Graph, split: Path) -> graphs.Queries:
-    """Queries of the users that get chains."""
+def _stage_queries(
+    choices: ChainSlice, graph: graphs.Graph, inputs: Mapping[str, Path]
+) -> graphs.Queries:
+    """Queries of the users that get chains, at the times of their test positives if `temporal`."""
+    split = inputs["split"]
     leads_to_candidates = choices.chain_sampler.forward
     candidates_file = split / "candidates.parquet"
     if _height(candidates_file) > MAX_USERS_WITH_FULL_CHAINS:
         candidates = evaluated(split, choices.seed, choices.users)
     elif leads_to_candidates:
         candidates = pl.read_parquet(candidates_file).sort("user")
+    elif choices.temporal:
+        candidates = pl.read_parquet(split / "heldout.parquet").filter(role="test").sort("user")
+        candidates = candidates.rename({"item": "positive"})
     else:
         with_ratings = np.flatnonzero(np.diff(graph.start))
         return graphs.queries(graph, with_ratings)
     items = None
     if leads_to_candidates:
         items = Candidates.of(candidates).items
-    return graphs.queries(graph, candidates["user"].to_numpy(), candidates=items)
+    time = positive_times(inputs["prepare"], candidates) if choices.temporal else None
+    return graphs.queries(graph, candidates["user"].to_numpy(), candidates=items, time=time)
 
 
 def _height(table_file: Path) -> int:

@@ -17,6 +17,8 @@ where age(i) is 0 for u's latest item and n(c) the number of users who rated c. 
 agreement of several items count more than one item that many people share. Two more things are
 added where their weights are not 0: what u's whole past says of c (`chains.taste`), and the
 logarithm of the place that a witness gives c, negative (`chains.witness`).
+
+Where a query has a moment (`evaluation.temporal`), all of this counts ratings before it alone.
 """
 
 from collections.abc import Iterator
@@ -27,6 +29,7 @@ import numpy as np
 import polars as pl
 
 from r2rec.base.errors import R2RecError
+from r2rec.chains.before import others_before
 from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries
 from r2rec.chains.links import Links, at_entries, count_links
 from r2rec.chains.taste import MOST_ITEMS, REGULARISATION, tastes
@@ -160,19 +163,18 @@ def _rows(
     column = order.ravel()
     age = strongest_item[query, column]
     entry = links.entry[query, age]
-    item1 = at_entries(graph.item, entry)
     rows = pl.DataFrame(
         {
             "query": query,
             "user": queries.user[query],
-            "item1": item1,
+            "item1": at_entries(graph.item, entry),
             "rating_u1": at_entries(graph.rating, entry),
             "neighbour": None,
             "rating_v1": None,
             "rating_v2": None,
             "item2": candidates[query, column],
             "rating_u2": None,
-            "raters": np.diff(graph.raters.indptr)[item1] - 1,  # without u
+            "raters": _other_raters(graph, queries, links)[query, age],
             "soon": links.soon[query, age, column],
             "liked": links.liked[query, age, column],
             "links": n_links[query, column],
@@ -181,6 +183,16 @@ def _rows(
     )
     of_chain = pl.col("item1", "rating_u1", "raters")
     return rows.with_columns(pl.when(pl.col("links") > 0).then(of_chain)).cast(SCHEMA)
+
+
+def _other_raters(graph: Graph, queries: Queries, links: Links) -> IntArray:
+    """[q, recent] how many others count among those who rated each of the user's latest items."""
+    item = at_entries(graph.item, links.entry)
+    if queries.time is None:
+        of_all: IntArray = np.diff(graph.raters.indptr)[item] - 1
+        return of_all
+    n_raters, _ = others_before(graph, queries.user, item, queries.time, above=0.0)
+    return n_raters
 
 
 def best_weights(

@@ -4,13 +4,15 @@ Both ends are given: the latest items of each query, and its candidates. So only
 counted, and time and memory are linear in the ratings, times the window.
 """
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from r2rec.chains.graph import Graph, IntArray, Queries
+from r2rec.chains.before import others_before
+from r2rec.chains.graph import BoolArray, Graph, IntArray, Queries, rating_times
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -47,7 +49,7 @@ def count_links(
     """Count what leads from the latest `recent` items of each query to each of its candidates.
 
     The user's own ratings are left out: in training the rating of the target is in the graph, and
-    would reveal it.
+    would reveal it. Where a query has a moment, only ratings before it count.
 
     Args:
         candidates: [q, k].
@@ -66,25 +68,51 @@ def count_links(
     column_of = flat_column.reshape(candidates.shape)
     asked = row_of[:, :, None] * len(to_items) + column_of[:, None, :]
 
-    keys, second = _pairs(graph, from_items, to_items, window, before)
-    is_like = graph.rating[second] > above
-    n_cells = len(from_items) * len(to_items)
-    soon = _counts(keys, asked, n_cells)
-    liked = _counts(keys[is_like], asked, n_cells)
+    pairs = _pairs(graph, from_items, to_items, window, before)
+    n_cells = max(1, len(from_items)) * len(to_items)
+    if queries.time is None:
+        soon, liked = _counts_of_all(graph, pairs, asked, n_cells, above)
+    else:
+        soon, liked = _counts_before(graph, pairs, asked, n_cells, above, queries.time)
 
+    soon_own, liked_own, raters = _own(graph, queries, candidates, entry, window, before, above)
+    return Links(
+        entry=entry,
+        soon=(soon - soon_own) * exists[:, :, None],
+        liked=(liked - liked_own) * exists[:, :, None],
+        raters=raters,
+    )
+
+
+def _own(
+    graph: Graph,
+    queries: Queries,
+    candidates: IntArray,
+    entry: IntArray,
+    window: int,
+    before: bool,
+    above: float,
+) -> tuple[BoolArray, BoolArray, IntArray]:
+    """Which of the counted pairs, and of those that end with a like, are the user's own.
+
+    Returns:
+        [q, recent, k] and [q, recent, k]; and [q, k] how many others rated each candidate.
+    """
+    begin = graph.start[queries.user][:, None]
     own = _own_places(graph, queries.user, candidates)
-    distance = own[:, None, :] - place[:, :, None]
+    own_entry = np.where(own >= 0, begin + own, -1)
+    distance = own_entry[:, None, :] - entry[:, :, None]
     earliest = -window if before else 1
     is_own = (own >= 0)[:, None, :] & (distance >= earliest) & (distance <= window)
     is_own &= distance != 0
-    own_entry = np.where(own >= 0, graph.start[queries.user][:, None] + own, -1)
-    is_own_like = is_own & (at_entries(graph.rating, own_entry) > above)[:, None, :]
-    return Links(
-        entry=entry,
-        soon=(soon - is_own) * exists[:, :, None],
-        liked=(liked - is_own_like) * exists[:, :, None],
-        raters=np.diff(graph.raters.indptr)[candidates] - (own >= 0),
-    )
+    if queries.time is None:
+        raters = np.diff(graph.raters.indptr)[candidates] - (own >= 0)
+    else:
+        later = np.maximum(own_entry[:, None, :], entry[:, :, None])
+        is_own &= at_entries(rating_times(graph), later) < queries.time[:, None, None]
+        raters, _ = others_before(graph, queries.user, candidates, queries.time, above)
+    is_like = at_entries(graph.rating, own_entry) > above
+    return is_own, is_own & is_like[:, None, :], raters
 
 
 def at_entries(values: NDArray[Scalar], entry: IntArray) -> NDArray[Scalar]:
@@ -95,26 +123,27 @@ def at_entries(values: NDArray[Scalar], entry: IntArray) -> NDArray[Scalar]:
     return found
 
 
+class _Pairs(NamedTuple):
+    """Pairs of one user's ratings that lead from an item to another; [n] each."""
+
+    key: IntArray  # row in from_items * len(to_items) + row in to_items
+    second: IntArray  # entries of the graph that hold the second ratings
+    later: IntArray  # the same of whichever rating was given later
+
+
 def _pairs(
     graph: Graph,
     from_items: IntArray,
     to_items: IntArray,
     window: int,
     before: bool,
-) -> tuple[IntArray, IntArray]:
-    """Pairs of one user's ratings, at most `window` apart, that lead from an item to another.
-
-    Returns:
-        [n] keys, row in from_items * len(to_items) + row in to_items, and [n] the entries of the
-        graph that hold the second ratings.
-    """
+) -> Iterator[_Pairs]:
+    """Pairs of ratings that are at most `window` apart, first those that are next to each other."""
     row_of = _index_of(from_items, graph.n_items)[graph.item]
     column_of = _index_of(to_items, graph.n_items)[graph.item]
     n_ratings = np.diff(graph.start)
     user = np.repeat(np.arange(len(n_ratings)), n_ratings)
     entries = np.arange(len(user))
-    keys = [np.empty(0, np.int64)]
-    seconds = [np.empty(0, np.int64)]
     for distance in range(1, min(window, len(user) - 1) + 1):
         earlier = entries[:-distance][user[distance:] == user[:-distance]]
         later = earlier + distance
@@ -125,9 +154,77 @@ def _pairs(
             row = row_of[first]
             column = column_of[second]
             is_wanted = (row >= 0) & (column >= 0)
-            keys.append(row[is_wanted] * len(to_items) + column[is_wanted])
-            seconds.append(second[is_wanted])
-    return np.concatenate(keys), np.concatenate(seconds)
+            key = row[is_wanted] * len(to_items) + column[is_wanted]
+            yield _Pairs(key, second[is_wanted], later[is_wanted])
+
+
+def _counts_of_all(
+    graph: Graph, pairs: Iterable[_Pairs], asked: IntArray, n_cells: int, above: float
+) -> tuple[IntArray, IntArray]:
+    """How many pairs there are of each asked key, and how many of these end with a like."""
+    keys = [np.empty(0, np.int64)]
+    liked = [np.empty(0, np.int64)]
+    for pair in pairs:
+        keys.append(pair.key)
+        liked.append(pair.key[graph.rating[pair.second] > above])
+    return (
+        _counts(np.concatenate(keys), asked, n_cells),
+        _counts(np.concatenate(liked), asked, n_cells),
+    )
+
+
+def _counts_before(
+    graph: Graph,
+    pairs: Iterable[_Pairs],
+    asked: IntArray,
+    n_cells: int,
+    above: float,
+    time: IntArray,
+) -> tuple[IntArray, IntArray]:
+    """The same of pairs whose ratings were both given before the moment of the query.
+
+    A pair is one number, ordered by its key, then by the first of the moments that come after it,
+    so that those of a key before a moment stand together.
+
+    Args:
+        asked: [q, recent, k] keys.
+        time: [q] the moments.
+    """
+    moments, moment_of = np.unique(time, return_inverse=True)
+    n_moments = len(moments) + 1
+    moment_after = np.searchsorted(moments, rating_times(graph), side="right")
+    n_wanted, number = _numbered(asked, n_cells)
+    codes = [np.empty(0, np.int64)]
+    for pair in pairs:
+        place = number(pair.key)
+        is_asked = place >= 0
+        is_like = graph.rating[pair.second[is_asked]] > above
+        key = place[is_asked] * n_moments + moment_after[pair.later[is_asked]]
+        codes.append(2 * key + is_like)
+    code = np.sort(np.concatenate(codes))
+    likes_until = np.concatenate([[0], np.cumsum(code % 2)])
+    place = number(asked)
+    begin = np.searchsorted(code, 2 * n_moments * np.arange(n_wanted))[place]
+    last = place * n_moments + moment_of[:, None, None]
+    end = np.searchsorted(code, 2 * last + 2)
+    return end - begin, likes_until[end] - likes_until[begin]
+
+
+def _numbered(asked: IntArray, n_cells: int) -> tuple[int, Callable[[IntArray], IntArray]]:
+    """How many different keys are asked for, and what numbers them; -1 for others."""
+    if n_cells <= MOST_CELLS:
+        is_asked = np.zeros(n_cells, bool)
+        is_asked[asked] = True
+        wanted = np.flatnonzero(is_asked)
+        number_of = _index_of(wanted, n_cells)
+        return len(wanted), lambda keys: number_of[keys]
+    wanted = np.unique(asked)
+
+    def numbers(keys: IntArray) -> IntArray:
+        number = np.minimum(np.searchsorted(wanted, keys), len(wanted) - 1)
+        return np.where(wanted[number] == keys, number, -1)
+
+    return len(wanted), numbers
 
 
 def _index_of(items: IntArray, n_items: int) -> IntArray:

@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from r2rec.chains.before import Raters
 from r2rec.chains.graph import BoolArray, Graph, IntArray, Queries, shared_items
 
 PAYS = 0.2  # share of proposed users that must be kept for another round
@@ -44,6 +45,7 @@ class _Search(NamedTuple):
     queries: Queries
     graph: Graph
     min_shared: int
+    raters: Raters | None  # where only ratings before the moment of a query count
 
     @property
     def n_users(self) -> int:
@@ -89,7 +91,8 @@ def draw_neighbours(
         query [n] (row numbers) and neighbour [n] (user ids), sorted by query; within a query in
         the order drawn.
     """
-    search = _Search(queries, graph, min_shared)
+    raters = None if queries.time is None else Raters.of(graph)
+    search = _Search(queries, graph, min_shared, raters)
     missing = np.zeros(len(queries.user), np.int64)
     past_length = np.diff(queries.past.indptr)
     missing[past_length >= min_shared] = k
@@ -108,6 +111,8 @@ def _propose_users(search: _Search, progress: _Progress, rng: np.random.Generato
     """Rounds of proposed users, while enough of them are kept."""
     n_ratings = np.diff(search.graph.ratings.indptr)
     active = np.flatnonzero(n_ratings >= search.min_shared)
+    if search.raters is not None:
+        active = np.arange(search.n_users)  # who is active later must not change the draw
     every_query = np.arange(len(progress.missing))
     kept_share = 1.0
     while kept_share > PAYS and len(active) and progress.missing.any():
@@ -158,8 +163,12 @@ def _path_starts(search: _Search) -> IntArray:
     Returns:
         [entries of all pasts + 1]
     """
-    n_raters = np.diff(search.graph.raters.indptr)
-    n_paths = n_raters[search.queries.past.indices]
+    past = search.queries.past
+    if search.raters is None:
+        n_paths = np.diff(search.graph.raters.indptr)[past.indices]
+    else:
+        moment = np.repeat(np.asarray(search.queries.time), np.diff(past.indptr))
+        n_paths = search.raters.counts(past.indices.astype(np.int64), moment)
     return np.concatenate([[0], np.cumsum(n_paths, dtype=np.int64)])
 
 
@@ -196,18 +205,27 @@ def _kept_path_ends(
 ) -> IntArray:
     """Keys of a uniform draw from V(u) for each of `query`, without those that are rejected."""
     past = search.queries.past
-    raters = search.graph.raters
     first_path = starts[past.indptr]
     path = rng.integers(first_path[query], first_path[query + 1])
     entry = np.searchsorted(starts, path, side="right") - 1
-    item = past.indices[entry]
-    neighbour = raters.indices[raters.indptr[item] + path - starts[entry]]
+    neighbour = _path_ends(search, past.indices[entry], path - starts[entry])
     n_shared = _n_shared(search, query, neighbour)
     is_other = neighbour != search.queries.user[query]
     # `n_shared` paths end at v: accept each with probability min_shared / n_shared.
     is_accepted = rng.random(len(query)) * n_shared < search.min_shared
     kept = (n_shared >= search.min_shared) & is_other & is_accepted
     return search.keys(query[kept], neighbour[kept])
+
+
+def _path_ends(search: _Search, item: IntArray, number: IntArray) -> IntArray:
+    """[n] the users at the end of these paths: of each, its item and its number there."""
+    if search.raters is not None:
+        first = search.raters.timeline.start[item]
+        known: IntArray = search.raters.user[first + number]
+        return known
+    raters = search.graph.raters
+    ends: IntArray = raters.indices[raters.indptr[item] + number]
+    return ends
 
 
 def _enumerated(search: _Search, progress: _Progress, rng: np.random.Generator) -> IntArray:
@@ -228,16 +246,30 @@ def _enumerated_block(
     block: IntArray,
     rng: np.random.Generator,
 ) -> IntArray:
-    past = _ones(search.queries.past[block])
-    n_shared = (past @ raters).tocoo()
-    is_other = n_shared.col != search.queries.user[block[n_shared.row]]
-    in_v = (n_shared.data >= search.min_shared) & is_other
-    query = block[n_shared.row[in_v]]
-    keys = search.keys(query, n_shared.col[in_v])
+    row, neighbour, n_shared = _all_ends(search, raters, block)
+    is_other = neighbour != search.queries.user[block[row]]
+    in_v = (n_shared >= search.min_shared) & is_other
+    query = block[row[in_v]]
+    keys = search.keys(query, neighbour[in_v])
     keys = keys[~np.isin(keys, progress.keys)]
     # A random order within each query.
     order = np.lexsort((rng.random(len(keys)), keys // search.n_users))
     return _first_missing(progress, keys[order])
+
+
+def _all_ends(
+    search: _Search, raters: csr_matrix, block: IntArray
+) -> tuple[IntArray, IntArray, IntArray]:
+    """Row in `block`, user, and how many items they share, of all ends of the block's paths."""
+    past = search.queries.past[block]
+    if search.raters is None:
+        n_shared = (_ones(past) @ raters).tocoo()
+        return n_shared.row, n_shared.col, n_shared.data
+    row = np.repeat(np.arange(len(block)), np.diff(past.indptr))
+    moment = np.asarray(search.queries.time)[block[row]]
+    path, user = search.raters.listed(past.indices.astype(np.int64), moment)
+    keys, counts = np.unique(search.keys(row[path], user), return_counts=True)
+    return keys // search.n_users, keys % search.n_users, counts
 
 
 def _ones(matrix: csr_matrix) -> csr_matrix:

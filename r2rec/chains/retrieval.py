@@ -11,9 +11,11 @@ import numpy as np
 from scipy.sparse import csr_matrix
 
 from r2rec.base.errors import R2RecError
-from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries
+from r2rec.chains.before import Raters
+from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries, moments_of
 from r2rec.chains.samplers import Chains, one_of_each_row
 
+MOST_COLUMNS = 1 << 26  # of a matrix with a column for each query and user
 BLOCK_QUERIES = 256  # queries whose candidates are compared with their pasts at once; bounds memory
 DECIMALS = 12  # strengths that agree in so many are equal: rounding errors must not order them
 
@@ -27,6 +29,7 @@ class _Block(NamedTuple):
     item: IntArray  # [entries] the items of all pasts, query by query, the latest first
     weight: FloatArray  # [entries]
     begin: IntArray  # [q + 1] where each query's entries begin
+    time: IntArray | None  # [q] the moment of each query, where there is one
 
     @property
     def entry_query(self) -> IntArray:
@@ -39,6 +42,15 @@ class _Ones(NamedTuple):
 
     ratings: csr_matrix  # [users, items]
     raters: csr_matrix  # [items, users]
+    in_time: Raters | None  # where queries have moments
+
+
+class _Overlap(NamedTuple):
+    """How many others rated an item of a past, a candidate, and both."""
+
+    past: IntArray  # [entries]
+    candidate: FloatArray  # [q, k]
+    both: FloatArray  # [entries, k]
 
 
 def retrieved(
@@ -58,7 +70,7 @@ def retrieved(
     rated both. A candidate that nobody links to the past gets no chain.
 
     Ratings of the query's own user count nowhere: in training the rating of the positive is in the
-    graph, and would reveal it.
+    graph, and would reveal it. Where a query has a moment, only ratings before it count.
 
     Args:
         shrink: Added to the cosine's denominator, so that few common raters make no near pair.
@@ -72,11 +84,15 @@ def retrieved(
         raise R2RecError(
             "the chain sampler retrieval leads to candidates: set chain_sampler.forward=true"
         )
-    ones = _Ones(_ones(graph.ratings), _ones(graph.raters))
+    in_time = None if queries.time is None else Raters.of(graph)
+    ones = _Ones(_ones(graph.ratings), _ones(graph.raters), in_time)
     n_queries = len(queries.user)
+    size = BLOCK_QUERIES
+    if in_time:
+        size = max(1, min(size, MOST_COLUMNS // ones.ratings.shape[0]))
     chains = []
-    for begin in range(0, max(n_queries, 1), BLOCK_QUERIES):  # one empty block for no queries
-        query = np.arange(begin, min(begin + BLOCK_QUERIES, n_queries))
+    for begin in range(0, max(n_queries, 1), size):  # one empty block for no queries
+        query = np.arange(begin, min(begin + size, n_queries))
         block = _block(graph, queries, query, recent, decay)
         chains.append(_block_chains(ones, block, per_query, rng, shrink))
     columns = [np.concatenate(parts) for parts in zip(*chains, strict=True)]
@@ -98,6 +114,7 @@ def _block(
         item=graph.item[graph.start[user[row]] + length[row] - 1 - age],
         weight=np.float64(decay) ** age,
         begin=np.concatenate([[0], np.cumsum(counted)]),
+        time=moments_of(queries, query),
     )
 
 
@@ -123,12 +140,22 @@ def _block_chains(
     entry = _nearest_entries(nearness, block.begin, row, column)
     item1 = block.item[entry]
     item2 = block.candidates[row, column]
-    linking = _rated_both(ones, item1, item2, block.user[row])
+    moment = None if block.time is None else block.time[row]
+    linking = _rated_both(ones, item1, item2, block.user[row], moment)
     return Chains(block.query[row], item1, one_of_each_row(linking, rng), item2)
 
 
 def _nearness(ones: _Ones, block: _Block, shrink: float) -> FloatArray:
     """[entries, k] of each item in a query's past to each of the query's candidates, weighted."""
+    overlap = _overlap(ones, block) if ones.in_time is None else _overlap_before(ones, block)
+    of_candidate = overlap.candidate[block.entry_query]
+    denominator = np.sqrt(overlap.past[:, None] * of_candidate) + shrink
+    nearness: FloatArray = overlap.both / denominator * block.weight[:, None]
+    return nearness
+
+
+def _overlap(ones: _Ones, block: _Block) -> _Overlap:
+    """The overlaps of all ratings."""
     entry_query = block.entry_query
     past_items, entry_row = np.unique(block.item, return_inverse=True)
     shown_items, flat_column = np.unique(block.candidates, return_inverse=True)
@@ -141,13 +168,48 @@ def _nearness(ones: _Ones, block: _Block, shrink: float) -> FloatArray:
     rated = np.asarray(ones.ratings[block.user][:, shown_items].todense())
     # 1 where the query's own user rated the candidate, who must not count.
     own = rated[np.arange(len(block.query))[:, None], column]
-    n_both = common[entry_row[:, None], column[entry_query]] - own[entry_query]
     n_raters = np.diff(ones.raters.indptr)
-    n_past = n_raters[block.item] - 1
-    n_candidate = n_raters[block.candidates] - own
-    denominator = np.sqrt(n_past[:, None] * n_candidate[entry_query]) + shrink
-    nearness: FloatArray = n_both / denominator * block.weight[:, None]
-    return nearness
+    return _Overlap(
+        past=n_raters[block.item] - 1,
+        candidate=n_raters[block.candidates] - own,
+        both=common[entry_row[:, None], column[entry_query]] - own[entry_query],
+    )
+
+
+def _overlap_before(ones: _Ones, block: _Block) -> _Overlap:
+    """The overlaps of ratings before the moments of the queries.
+
+    Each query has columns of its own, one for each user, so that a product of item by candidate
+    counts no rating twice.
+    """
+    n_queries, k = block.candidates.shape
+    n_users = ones.ratings.shape[0]
+    shape = (n_queries, n_users)
+    query = block.entry_query
+    past = _raters_before(ones, block, block.item, query, shape)
+    of_candidate = np.repeat(np.arange(n_queries), k)
+    shown = _raters_before(ones, block, block.candidates.ravel(), of_candidate, shape)
+    common = (past @ shown.T).tocsr()  # [entries, q * k], of one query in each row
+    column = query[:, None] * k + np.arange(k)
+    both = np.zeros(column.shape)
+    if column.size:
+        row = np.repeat(np.arange(len(query)), k)
+        both = np.asarray(common[row, column.ravel()]).reshape(column.shape)
+    n_shown = np.diff(shown.indptr).reshape(n_queries, k).astype(np.float64)
+    return _Overlap(np.diff(past.indptr), n_shown, both)
+
+
+def _raters_before(
+    ones: _Ones, block: _Block, item: IntArray, query: IntArray, shape: tuple[int, int]
+) -> csr_matrix:
+    """[n, queries * users] 1 where another user had rated an item before its query's moment."""
+    assert ones.in_time is not None
+    assert block.time is not None
+    row, user = ones.in_time.listed(item, block.time[query])
+    is_other = user != block.user[query[row]]
+    row, user = row[is_other], user[is_other]
+    column = query[row] * shape[1] + user
+    return csr_matrix((np.ones(len(row)), (row, column)), (len(item), shape[0] * shape[1]))
 
 
 def _nearest_entries(
@@ -175,9 +237,18 @@ def _rated_both(
     item1: IntArray,
     item2: IntArray,
     user: IntArray,
+    time: IntArray | None,
 ) -> csr_matrix:
-    """[n, users] who rated item1 and item2, without `user`."""
-    both = ones.raters[item1].multiply(ones.raters[item2]).tocsr()
+    """[n, users] who rated item1 and item2, without `user`, and before moments [n] if given."""
+    if ones.in_time is None or time is None:
+        first, second = ones.raters[item1], ones.raters[item2]
+    else:
+        shape = (len(item1), ones.ratings.shape[0])
+        first, second = (
+            csr_matrix((np.ones(len(row)), (row, rater)), shape)
+            for row, rater in (ones.in_time.listed(item, time) for item in (item1, item2))
+        )
+    both = first.multiply(second).tocsr()
     own_user = np.repeat(user, np.diff(both.indptr))
     both.data[both.indices == own_user] = 0
     both.eliminate_zeros()

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
 from r2rec.chains import neighbours
-from r2rec.chains.graph import Graph, IntArray, Queries, shared_items
+from r2rec.chains.graph import (
+    Graph,
+    IntArray,
+    Queries,
+    moments_of,
+    ratings_before,
+    shared_items,
+)
 
 
 class Chains(NamedTuple):
@@ -70,7 +77,7 @@ def open_ended(graph: Graph, queries: Queries, per_query: int, rng: np.random.Ge
     """
     query, neighbour = neighbours.draw_neighbours(queries, graph, per_query, 1, rng)
     common = shared_items(queries, graph, query, neighbour)
-    rated = graph.ratings[neighbour]
+    rated = ratings_before(graph, neighbour, moments_of(queries, query))
     new = rated - rated.multiply(common != 0)
     new.eliminate_zeros()
     has_new = np.diff(new.indptr) > 0

@@ -5,14 +5,20 @@ the people who rated an item rate another one too, beyond what their other items
 weights are learnt from all users. A training target is among the ratings of its user, so here the
 user's own row is taken out again, exactly, by a rank-one update of the inverse (Sherman-Morrison).
 A training prompt then sees what a test prompt will see.
+
+Where a query has a moment, the weights are those of a snapshot: of the first ratings in time, at
+least half of those before the moment and none of the others (`moments.snapshots`).
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 from scipy.linalg import lapack
 from scipy.sparse import csr_matrix
 
 from r2rec.base.errors import R2RecError
-from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries
+from r2rec.chains.graph import FloatArray, Graph, IntArray, Queries, rating_times
+from r2rec.data.moments import snapshots
 
 MOST_ITEMS = 10_000
 """Inverting an item-item matrix of this size takes 3 GB, and half a minute of one core."""
@@ -38,15 +44,27 @@ def tastes(
             f"chain_sampler.params.taste needs a matrix of all items, and {graph.n_items:,} are "
             f"more than {MOST_ITEMS:,}: set it to 0"
         )
-    ratings = _ones(graph.ratings)
-    inverse = _inverse(ratings, regularisation)
     found = np.empty(candidates.shape)
-    for begin in range(0, len(found), QUERIES_AT_ONCE):
-        rows = slice(begin, begin + QUERIES_AT_ONCE)
-        own = ratings[queries.user[rows]]
-        past = _ones(queries.past[rows])
-        found[rows] = _without_own(inverse, own, past, candidates[rows])
+    for query, ratings in _learnt_from(graph, queries):
+        inverse = _inverse(ratings, regularisation)
+        for begin in range(0, len(query), QUERIES_AT_ONCE):
+            rows = query[begin : begin + QUERIES_AT_ONCE]
+            own = ratings[queries.user[rows]]
+            past = _ones(queries.past[rows])
+            found[rows] = _without_own(inverse, own, past, candidates[rows])
     return found
+
+
+def _learnt_from(graph: Graph, queries: Queries) -> Iterator[tuple[IntArray, csr_matrix]]:
+    """Row numbers of queries, and the ratings [users, items] that their weights are learnt from."""
+    if queries.time is None:
+        yield np.arange(len(queries.user)), _ones(graph.ratings)
+        return
+    n_ratings = np.diff(graph.start)
+    user = np.repeat(np.arange(len(n_ratings)), n_ratings)
+    for query, is_in in snapshots(rating_times(graph), queries.time):
+        pairs = (user[is_in], graph.item[is_in])
+        yield query, csr_matrix((np.ones(is_in.sum()), pairs), graph.ratings.shape)
 
 
 def _without_own(
@@ -60,7 +78,9 @@ def _without_own(
         past: [n, items] the part of it that the query may use.
     """
     of_own = own @ inverse
-    of_past = of_own if past.nnz == own.nnz else past @ inverse
+    # Both are the first ratings of one history, so rows of one length are the same.
+    is_whole = np.array_equal(past.indptr, own.indptr)
+    of_past = of_own if is_whole else past @ inverse
     scale = 1 / (1 - _row_products(own, of_own))
     shift = _row_products(past, of_own) * scale
     own_at = np.take_along_axis(of_own, candidates, axis=1)

@@ -19,6 +19,7 @@ from r2rec.chains.chain import PARAMS, load_graph
 from r2rec.chains.graph import queries
 from r2rec.config.slices import WeighSlice
 from r2rec.data.candidates import Candidates
+from r2rec.data.moments import positive_times
 
 MOST_USERS = 4000  # users whose validation positives decide
 
@@ -31,9 +32,11 @@ def weigh(choices: WeighSlice, inputs: Mapping[str, Path], work: Workspace) -> d
     """
     table = pl.read_parquet(inputs["split"] / "validation_candidates.parquet")
     drawn = seeds.generator(choices.seed, "weigh").permutation(table.height)[:MOST_USERS]
-    candidates = Candidates.of(table[np.sort(drawn)])
+    drawn_rows = table[np.sort(drawn)]
+    candidates = Candidates.of(drawn_rows)
     graph = load_graph(inputs["prepare"], inputs["split"])
-    asked = queries(graph, candidates.users, candidates=candidates.items)
+    time = positive_times(inputs["prepare"], drawn_rows) if choices.temporal else None
+    asked = queries(graph, candidates.users, candidates=candidates.items, time=time)
     asked = witness.heard(witness.of_all_users(inputs), graph, asked)
     sampler = choices.chain_sampler
     best = get_method(str(sampler.weigh))

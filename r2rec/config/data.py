@@ -84,6 +84,9 @@ class Evaluation:
     # What each method is told of users to be ranked for: train, which ends before the validation
     # positive; or all before the test positive. Training and tuning see train either way.
     history: str = choice("train", *HISTORIES)
+    # tell no chain, count or neighbour's rating from the time of the target on; the variant of
+    # methods that cannot keep to that says so
+    temporal: bool = False
     arms: list[str] = field(default_factory=lambda: ["base", "sft", "rl"])  # trained models to rank
     references: dict[str, str] = field(default_factory=dict)  # name -> scorer, shown in every table
     # what reports show: hr@K, ndcg@K, mrr; intervals and differences are those of the first one

@@ -70,10 +70,11 @@ def not_in_key(default: Any) -> Any:
     return field(default=default, metadata={"in_key": False})
 
 
-def at(path: str, *, local: bool = False) -> Any:
+def at(path: str, *, local: bool = False, only: Any = None) -> Any:
     """A field of a slice (`config.slices`): where the configuration has it, as a dotted path.
 
     Args:
         local: As `local_path`.
+        only: The field enters a key only where it has this value. None: always.
     """
-    return field(metadata={"at": path, "local": local})
+    return field(metadata={"at": path, "local": local, "only": only})

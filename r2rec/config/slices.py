@@ -72,6 +72,7 @@ class WitnessSlice(FitSlice):
 class WeighSlice:
     seed: int
     chain_sampler: ChainSampler
+    temporal: bool = at("evaluation.temporal", only=True)
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ class ChainSlice:
     seed: int
     chain_sampler: ChainSampler
     users: int = at("evaluation.users")
+    temporal: bool = at("evaluation.temporal", only=True)
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,7 @@ class CaseSlice(PromptSlice):
 
     chain_sampler: ChainSampler = at("chain_sampler")
     negatives: int = at("evaluation.negatives")
+    temporal: bool = at("evaluation.temporal", only=True)
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,7 @@ class ScoreSlice:
     seed: int
     arm: Arm
     users: int = at("evaluation.users")
+    temporal: bool = at("evaluation.temporal", only=True)
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,7 @@ class QuestionSlice(PromptSlice):
 
     arm: Arm = at("arm")
     users: int = at("evaluation.users")
+    temporal: bool = at("evaluation.temporal", only=True)
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,8 @@ class Baseline:
     """A method that runs in place of R2Rec."""
 
     name: str = MISSING
-    # (train, users, candidates, rng, **params) -> scores; with `fit`: (data, **params) -> module;
+    # (train, users, candidates, rng, **params) -> scores; one that has a parameter `times` gets [n]
+    # the times of the targets under evaluation.temporal; with `fit`: (data, **params) -> module;
     # with `endpoint`: (case, prompt, words, **params) -> messages;
     # with `adapt`: (view, texts, prompt, words, **params) -> questions;
     # with `adapt.cases`: (case, prompt, words, **params) -> a question

@@ -12,6 +12,8 @@ from r2rec.base.errors import R2RecError
 
 # The year 2100 in seconds. A later timestamp has the wrong unit.
 LATEST_S = 4_102_444_800
+# What the note of a reader says that finds no times.
+NO_TIMES = "has no times: the order of its rows counts as their order in time"
 MAX_LISTED = 8  # files that a message names
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from r2rec.base.errors import R2RecError
-from r2rec.data.interactions import LATEST_S, Raw, counted, rows_of, used_rows
+from r2rec.data.interactions import LATEST_S, NO_TIMES, Raw, counted, rows_of, used_rows
 from r2rec.data.tables import sift
 
 STARS = (0.5, 5.0)  # 1 to 5; half stars go down to 0.5
@@ -174,7 +174,7 @@ def _meant(
         notes += mixed
     else:
         time_ms = pl.select(pl.int_range(ratings.height) * 1000).to_series()
-        notes.append(f"{source} has no times: the order of its rows counts as their order in time")
+        notes.append(f"{source} {NO_TIMES}")
     rows = pl.DataFrame(
         {
             "user": ids(ratings["user"]),

@@ -89,7 +89,7 @@ def _lenders(train: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
     return pl.DataFrame({"user": users, "other": np.roll(users, 1)})
 
 
-def cold(
+def sparse(
     train: pl.DataFrame,
     n_users: int,
     n_items: int,
@@ -98,8 +98,28 @@ def cold(
     kept: int,
 ) -> pl.DataFrame:
     """Keep only the last so many ratings of every user."""
-    position_from_end = pl.int_range(pl.len()).reverse().over("user")
-    return train.filter(position_from_end < kept)
+    return train.filter(_from_the_end() < kept)
+
+
+def cold(
+    train: pl.DataFrame,
+    n_users: int,
+    n_items: int,
+    rng: np.random.Generator,
+    *,
+    share: float,
+    kept: int,
+) -> pl.DataFrame:
+    """Cold users among warm ones: keep only the last so many ratings of a share of the users."""
+    users = np.unique(train["user"].to_numpy())
+    cut = rng.permutation(users)[: round(share * len(users))]
+    is_cold = pl.Series(np.isin(train["user"].to_numpy(), cut))
+    return train.filter(~is_cold | (_from_the_end() < kept))
+
+
+def _from_the_end() -> pl.Expr:
+    """How many later ratings the user of a row has."""
+    return pl.int_range(pl.len()).reverse().over("user")
 
 
 def attack(

@@ -15,6 +15,7 @@ from r2rec.chains.chain import load_graph
 from r2rec.config import Prompt, Words
 from r2rec.config.slices import QuestionSlice, RankSlice
 from r2rec.data.candidates import Candidates
+from r2rec.data.moments import positive_times
 from r2rec.data.told import told_table
 from r2rec.evaluate.arrays import Floats
 from r2rec.evaluate.interventions import Shuffled
@@ -53,8 +54,9 @@ def evaluation_cases(
         queries = candidates.select("user", query=pl.int_range(pl.len()))
         chains = pl.read_parquet(inputs["chain"] / "chains.parquet")
         chains = chains.join(queries, on="user", maintain_order="left")
+    time = positive_times(inputs["prepare"], candidates) if choices.temporal else None
     return ranking_cases(
-        RankingQuestions(users, told_ratings, table.items),
+        RankingQuestions(users, told_ratings, table.items, time),
         chains.sort("query", maintain_order=True),
         graph,
         load_texts(inputs["prepare"]),

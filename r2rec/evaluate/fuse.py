@@ -119,5 +119,6 @@ def baseline_reciprocal_ranks(
         ratings,
         candidates,
         rng,
+        choices.temporal,
     )
     return reciprocal_ranks(rankings_by_score(fusion.name, candidates, scores, rng))

@@ -74,6 +74,7 @@ def rank_by_scorer(
         told_table(inputs),
         candidates,
         rng,
+        choices.temporal,
     )
     rankings = rankings_by_score(arm.method, candidates, scores, rng)
     rankings.write_parquet(work.folder / RANKINGS)

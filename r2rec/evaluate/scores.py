@@ -1,6 +1,7 @@
 """Scores of candidates by a scorer function, or by the weights of a fitted baseline."""
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from r2rec.baselines import fit
 from r2rec.data.candidates import Candidates
+from r2rec.data.moments import positive_times
 
 
 def score_candidates(
@@ -21,6 +23,7 @@ def score_candidates(
     ratings: Path,
     candidates: pl.DataFrame,
     rng: Generator,
+    temporal: bool = False,
 ) -> NDArray[Any]:
     """Scores [n, k] of the candidates [n, k]; higher is better.
 
@@ -29,6 +32,7 @@ def score_candidates(
         fitted: A `fit` artefact; where it is given, its weights score, and not `target`.
         inputs: Artefacts `prepare` and `split`.
         ratings: The table of what is told of users (`told_table`), in the columns of train.
+        temporal: Give the times of the positives to a scorer that has a parameter `times`.
     """
     table = Candidates.of(candidates)
     if fitted is not None:
@@ -36,4 +40,12 @@ def score_candidates(
             fitted, inputs["prepare"], inputs["split"], table.users, table.items, ratings
         )
     scorer: Callable[..., NDArray[Any]] = get_method(str(target))
-    return scorer(pl.read_parquet(ratings), table.users, table.items, rng, **params)
+    given = dict(params)
+    if temporal and takes_times(target):
+        given["times"] = positive_times(inputs["prepare"], candidates)
+    return scorer(pl.read_parquet(ratings), table.users, table.items, rng, **given)
+
+
+def takes_times(target: str | None) -> bool:
+    """Whether a scorer can keep to what was rated before each target."""
+    return "times" in signature(get_method(str(target))).parameters

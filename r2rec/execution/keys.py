@@ -63,8 +63,9 @@ def keyed(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         plain = {}
         for spec in fields(value):
-            if spec.metadata.get("in_key", True):
-                content = getattr(value, spec.name)
+            content = getattr(value, spec.name)
+            only = spec.metadata.get("only")
+            if spec.metadata.get("in_key", True) and only in (None, content):
                 local = spec.metadata.get("local") and content and Path(content).exists()
                 plain[spec.name] = FOLDER if local else keyed(content)
         return plain

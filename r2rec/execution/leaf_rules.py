@@ -210,6 +210,8 @@ def _param_rules(leaf: Leaf, called: Signature) -> Iterator[str]:
     """Unknown params, and params of another type than the function declares."""
     parameters = list(called.parameters.values())
     options = {spec.name: spec.annotation for spec in parameters[len(leaf.arguments) :]}
+    if leaf.arguments == SCORER:
+        options.pop("times", None)  # of `evaluation.temporal`, given by the pipeline
     takes_any = any(spec.kind is Parameter.VAR_KEYWORD for spec in parameters)
     for name, value in leaf.params.items():
         if name not in options and not takes_any:

@@ -1,13 +1,18 @@
 """Which methods a run evaluates: the rows of its results."""
 
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from r2rec.base.jobs import Stage
 from r2rec.config import Baseline, Config, Endpoint
 from r2rec.config.slices import Arm
+from r2rec.evaluate.scores import takes_times
 from r2rec.pipeline import STAGES
 from r2rec.train.card import about
+
+LATER = "told of later ratings"
+"""What the variant of a method says that cannot keep to the past."""
 
 # Methods of the paper that ask a closed model -> the model that they stand for.
 PAPERS_MODELS = {
@@ -23,7 +28,40 @@ def stage(name: str) -> Stage:
 
 
 def arms(config: Config) -> list[Arm]:
-    """The rows of a run's results, in order: references first, the full method last."""
+    """The rows of a run's results, in order: references first, the full method last.
+
+    Under `evaluation.temporal`, the variant of methods that cannot keep to the past says so.
+    """
+    rows = _arms(config)
+    if not config.evaluation.temporal:
+        return rows
+    return [marked_as_later(arm) if _knows_later(config, arm) else arm for arm in rows]
+
+
+def marked_as_later(arm: Arm) -> Arm:
+    """The arm, with a variant that says that it knows ratings from after the targets' time."""
+    return replace(arm, variant=", ".join(filter(None, [arm.variant, LATER])))
+
+
+def fusion_knows_later(config: Config) -> bool:
+    """Whether the baseline that arms are fused with knows ratings from after the targets' time."""
+    fusion = config.fusion
+    return fusion.fit is not None or not takes_times(fusion._target_)
+
+
+def _knows_later(config: Config, arm: Arm) -> bool:
+    """Whether a method reads ratings from after the time of the target that it ranks for."""
+    if arm.target is None:
+        return False
+    baseline = config.baseline
+    if arm.method == baseline.name and (baseline.adapt or reads_cases(baseline)):
+        return baseline.vectors is not None
+    if arm.method in [counter.name for counter in counters(config)]:
+        return False
+    return arm.adapter == "fit" or not takes_times(arm.target)
+
+
+def _arms(config: Config) -> list[Arm]:
     if config.baseline._target_ is not None:
         return [*_references(config, config.baseline.name), _baseline(config)]
     rows = _references(config, config.fusion.name if config.fusion._target_ else None)

@@ -7,7 +7,15 @@ from typing import Any
 from r2rec.base.jobs import TRAIN_ON, WITNESS_FIT, Job, Stage
 from r2rec.config import Baseline, Config
 from r2rec.config.slices import Arm, FitSlice, RegressSlice, ThinkSlice, WitnessSlice, cut
-from r2rec.execution.methods import arms, counters, fitted_counters, reads_cases, stage
+from r2rec.execution.methods import (
+    arms,
+    counters,
+    fitted_counters,
+    fusion_knows_later,
+    marked_as_later,
+    reads_cases,
+    stage,
+)
 from r2rec.pipeline import PLACES, STAGES
 
 SHARED = ("backbone",)  # jobs that depend on no data set
@@ -129,6 +137,8 @@ class _Draft:
             name = f"{row.place} {arm.method}"
         if arm and row.name == "fuse":
             shown_arm = replace(arm, method=f"{arm.method} + {config.fusion.name}")
+            if config.evaluation.temporal and fusion_knows_later(config):
+                shown_arm = marked_as_later(shown_arm)
         if name in self.jobs:
             return
         self.jobs[name] = Job(

@@ -224,6 +224,11 @@ def witness_rules(config: Config) -> Rules:
     given = f"baseline@witness={witness.name}"
     if not (witness.fit and getattr(get_method(witness._target_), "from_history", False)):
         yield f"{given} can't place items by a history alone; choose gru4rec or sasrec"
+    if config.evaluation.temporal:
+        yield (
+            f"{given} has learnt from ratings of any time, which evaluation.temporal=true keeps "
+            "out of prompts: leave one of them out"
+        )
     if _has_no_evidence(config):
         yield f"{given} is told with evidence chains: add chain_sampler=evidence prompt=evidence"
     baseline = config.baseline

@@ -13,6 +13,7 @@ from r2rec.base.files import write_json
 from r2rec.base.jobs import TRAIN_ON, WITNESS_FIT, Finished, Job
 from r2rec.base.workspace import Workspace
 from r2rec.config import Config, Model
+from r2rec.data.moments import refuse_without_times
 from r2rec.execution.keys import endpoints, job_code, key_inputs, keyed, models
 from r2rec.execution.outlook import Outlook
 from r2rec.llm import ledger
@@ -48,6 +49,9 @@ class CurrentRun:
         self.n_jobs = len(jobs)
         self.outlook = Outlook(jobs, self.root, self.config.force)
         signals.forget()
+        if self.config.evaluation.temporal:
+            # Data sets without times are refused before anything is trained on another.
+            jobs = sorted(jobs, key=lambda job: job.dataset is None)
         self.unchecked = _local_models(jobs)
         for job in jobs:
             signals.check()
@@ -56,6 +60,8 @@ class CurrentRun:
             else:
                 artefact = self._obtain(job)
                 self._finish(job, artefact)
+                if job.dataset and self.config.evaluation.temporal:
+                    refuse_without_times(artefact.facts, job.dataset.name)
         signals.check()
         if not records:
             self._note_other_code()

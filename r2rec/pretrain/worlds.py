@@ -180,6 +180,7 @@ def _random_choices(rng: np.random.Generator, level: Level) -> TaskSlice:
             per_user=chains,
         ),
         negatives=negatives_shown,
+        temporal=False,
     )
 
 

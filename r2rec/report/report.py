@@ -18,6 +18,7 @@ from r2rec.evaluate.rankings import read_rankings
 from r2rec.report.arms import JoinedArm
 from r2rec.report.banners import banners
 from r2rec.report.cases import WrittenArms, browser, written_arms
+from r2rec.report.cold import cold_and_warm, warmth_notes, warmth_text
 from r2rec.report.compare import significant_text
 from r2rec.report.curves import training_curves
 from r2rec.report.diagnosis import DiagnosisText, diagnosis
@@ -71,6 +72,7 @@ def write_report(
     records = _records(config, ranked, _trained_elsewhere(finished), written)
     write_json(folder / "metrics.json", records)
     write_tables(records, folder / "tables")
+    by_warmth = cold_and_warm(config, rankings, inputs["split"], folder / "tables")
 
     plots = folder / "plots"
     plots.mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,7 @@ def write_report(
         figures=figures,
         browser=browser(config, written),
         facts=facts(config, finished, folder, leakage),
-        notes=_notes(finished),
+        notes=[*_notes(finished), *warmth_notes(by_warmth)],
         findings=found,
         banners=banners(records, _teaching(finished), warnings),
         cost=cost(finished),
@@ -97,6 +99,7 @@ def write_report(
     differences = significant_text(found.main, _declared(config))
     parts = [
         "\n".join(filter(None, [results_table(records), differences])),
+        warmth_text(by_warmth),
         diagnosed.text,
         forecast(config, finished) if config.forecast.enabled else "",
         f"leakage check: {leakage}\n{page}",

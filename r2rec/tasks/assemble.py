@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from r2rec.chains.before import others_before
 from r2rec.chains.graph import Graph, own_ratings
 from r2rec.config import Prompt
 from r2rec.prompts.cases import Chain, Evidence, Facts, Item, RankingCase, RatingCase
@@ -55,6 +56,7 @@ class RankingQuestions(NamedTuple):
     user: NDArray[np.int64]  # [q]
     length: NDArray[np.int64]  # [q]
     candidates: NDArray[np.uint32]  # [q, k] as shown
+    time: NDArray[np.int64] | None = None  # [q] what others rated from then on is unknown too
 
 
 def ranking_cases(
@@ -148,18 +150,26 @@ def candidate_facts(
 
     The question's own user is left out: their rating of a training target would give it away.
     """
-    is_like = graph.rating > positive_above
-    likes = np.bincount(graph.item, weights=is_like, minlength=graph.n_items)
-    ratings = np.diff(graph.raters.indptr)
-    shown = questions.candidates.astype(np.int64)
-    own = own_ratings(graph, questions.user, shown)
-    n_ratings = ratings[shown] - (own > 0)
-    n_likes = likes[shown] - (own > positive_above)
+    n_ratings, n_likes = _others(questions, graph, positive_above)
     percent = np.round(100 * n_likes / np.maximum(n_ratings, 1)).astype(np.int64)
     facts = []
     for row_ratings, row_percent in zip(n_ratings.tolist(), percent.tolist(), strict=True):
         facts.append(tuple(map(Facts, row_ratings, row_percent)))
     return facts
+
+
+def _others(
+    questions: RankingQuestions, graph: Graph, positive_above: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """[q, k] how many others rated each candidate, and [q, k] how many of them liked it."""
+    shown = questions.candidates.astype(np.int64)
+    if questions.time is not None:
+        return others_before(graph, questions.user, shown, questions.time, positive_above)
+    is_like = graph.rating > positive_above
+    likes = np.bincount(graph.item, weights=is_like, minlength=graph.n_items)
+    ratings = np.diff(graph.raters.indptr)
+    own = own_ratings(graph, questions.user, shown)
+    return ratings[shown] - (own > 0), likes[shown] - (own > positive_above)
 
 
 def chain_cases(chains: pl.DataFrame, texts: Texts, prompt: Prompt) -> list[Chain]:

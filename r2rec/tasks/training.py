@@ -12,8 +12,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 from r2rec.base import seeds
+from r2rec.chains.before import had_rated
 from r2rec.chains.chain import load_graph, sample
-from r2rec.chains.graph import Graph, queries
+from r2rec.chains.graph import Graph, queries, rating_times
 from r2rec.chains.witness import Witnesses
 from r2rec.config.slices import CaseSlice, TargetSlice
 from r2rec.data import negatives
@@ -74,7 +75,8 @@ def ranking_tasks(
 ) -> list[Task]:
     """Ranking tasks (section 4.1.2) about the chosen targets.
 
-    History and chains come from before the target; the other candidates are untouched items.
+    History and chains come from before the target, those of others too if `temporal`; the other
+    candidates are untouched items.
     Targets whose users have too few untouched items are left out.
 
     Args:
@@ -86,10 +88,13 @@ def ranking_tasks(
     length = chosen["position"].to_numpy()
     positive = chosen["item"].to_numpy()
     shown = rng.permuted(np.column_stack([positive, drawn]), axis=1)
-    asked = queries(graph, user, length, shown)
+    time = None
+    if choices.temporal:
+        time = rating_times(graph)[graph.start[user] + length]
+    asked = queries(graph, user, length, shown, time)
     chains = sample(choices.chain_sampler, graph, asked, rng, told_by)
     cases = ranking_cases(
-        RankingQuestions(user, length, shown),
+        RankingQuestions(user, length, shown, time),
         chains,
         graph,
         source.texts,
@@ -131,12 +136,15 @@ def rating_tasks(
     graph = source.graph
     users = np.flatnonzero(np.diff(graph.start) > 1)  # a closed chain needs two ratings
     if len(users):
-        # Some chains are open or about a taken target, so twice as many as needed are drawn.
-        users = rng.choice(users, min(2 * n, 50 * len(users)))
+        # Some chains are open, about a taken target or too late, so more than needed are drawn.
+        share = 6 if choices.temporal else 2
+        users = rng.choice(users, min(share * n, 50 * len(users)))
     one_each = replace(choices.chain_sampler, per_user=1)
     chains = sample(one_each, graph, queries(graph, users), rng)
     closed = chains.drop_nulls("rating_u2")
     closed = _with_later_item_last(closed, source.train)
+    if choices.temporal:
+        closed = _told_in_time(closed, source)
     taken_items = taken.rename({"item": "item2"})
     free = closed.join(taken_items, on=["user", "item2"], how="anti").head(n)
     cases = rating_cases(free, source.texts, choices.prompt)
@@ -145,6 +153,18 @@ def rating_tasks(
     for case, (user, item, rating) in zip(cases, answers, strict=True):
         tasks.append(Task(user, item, case, f"{max(1, rating):.0f}"))  # half a star is one
     return tasks
+
+
+def _told_in_time(chains: pl.DataFrame, source: TaskSource) -> pl.DataFrame:
+    """The chains whose neighbour had rated both items before the user rated item2."""
+    when = source.train.select("user", "timestamp", item2="item")
+    rated = chains.join(when, on=["user", "item2"], how="left", maintain_order="left")
+    moment = rated["timestamp"].to_numpy()
+    neighbour = chains["neighbour"].to_numpy().astype(np.int64)
+    in_time = np.ones(chains.height, bool)
+    for name in ("item1", "item2"):
+        in_time &= had_rated(source.graph, neighbour, chains[name].to_numpy(), moment)
+    return chains.filter(pl.lit(in_time))
 
 
 def _with_later_item_last(chains: pl.DataFrame, train: pl.DataFrame) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from r2rec.chains.chain import load_graph, sample, weighed
 from r2rec.chains.graph import queries
 from r2rec.config.slices import CaseSlice
 from r2rec.data.candidates import Candidates
+from r2rec.data.moments import positive_times
 from r2rec.prompts.cases import RankingCase
 from r2rec.tasks.assemble import RankingQuestions, load_texts, ranking_cases
 
@@ -41,10 +42,11 @@ def validation(
     user = candidates.users.astype(np.int64)
     graph = load_graph(inputs["prepare"], inputs["split"])
     length = np.diff(graph.start)[user]
-    asked = queries(graph, user, length, candidates.items)
+    time = positive_times(inputs["prepare"], table) if choices.temporal else None
+    asked = queries(graph, user, length, candidates.items, time)
     chains = sample(choices.chain_sampler, graph, asked, rng, witness.of_all_users(inputs))
     cases = ranking_cases(
-        RankingQuestions(user, length, candidates.items),
+        RankingQuestions(user, length, candidates.items, time),
         chains,
         graph,
         load_texts(inputs["prepare"]),

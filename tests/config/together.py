@@ -55,6 +55,9 @@ REFUSED = {
     "baseline=popularity baseline._target_=null": "baseline._target_=null .* baseline=none",
     "noise=flip noise._target_=null": "noise._target_=null .* noise=none",
     "baseline@fusion=ease fusion._target_=null": "that is baseline@fusion=none",
+    "baseline@witness=gru4rec evaluation.temporal=true": "has learnt from ratings of any time",
+    "baseline=item_knn +baseline.params.times=[1]": "params.times: .*item_knn_scores takes",
+    "noise=cold noise.params.share=2": "noise.params.share=2 should be 0 to 1",
     "baseline@witness=gru4rec chain_sampler=closed": (
         "is told with evidence chains: add chain_sampler=evidence prompt=evidence"
     ),

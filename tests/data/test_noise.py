@@ -38,7 +38,8 @@ NOISES = [
     ("drop", {"share": 0.3}),
     ("flip", {"share": 0.3}),
     ("shift", {"share": 0.5}),
-    ("cold", {"kept": 3}),
+    ("sparse", {"kept": 3}),
+    ("cold", {"share": 0.3, "kept": 3}),
     *(("attack", {"kind": kind, "share": 0.2}) for kind in KINDS),
 ]
 
@@ -84,10 +85,23 @@ def test_shift_takes_early_tastes_from_one_other_user():
     assert applied("shift", share=0.0).equals(table())
 
 
-def test_cold_keeps_last_ratings():
-    assert applied("cold", kept=3).equals(
+def test_sparse_keeps_last_ratings():
+    assert applied("sparse", kept=3).equals(
         table().group_by("user", maintain_order=True).tail(3).select(table().columns)
     )
+
+
+@given(st.floats(0, 1), st.integers(0, 5), st.integers(0, 4))
+def test_cold_cuts_a_share_of_the_users_and_leaves_the_others(share, seed, kept):
+    after = applied("cold", seed, share=share, kept=kept)
+    left = {user: rows for (user,), rows in after.partition_by("user", as_dict=True).items()}
+    n_cold = 0
+    for rows in table().partition_by("user"):  # all have more than `kept` ratings
+        now = left.get(rows["user"][0], table().clear())
+        if not now.equals(rows):
+            assert now.equals(rows.tail(kept))
+            n_cold += 1
+    assert n_cold == round(share * USERS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -117,7 +131,7 @@ QUICK = ("sft=off", "rl=off", "evaluation.arms=[]", "evaluation.users=30")
 
 
 @pytest.mark.parametrize(
-    "name", ["drop", "flip", "shift", "cold", "random", "average", "bandwagon"]
+    "name", ["drop", "flip", "shift", "sparse", "cold", "random", "average", "bandwagon"]
 )
 def test_noise_leaves_candidates_alone(clean, name):
     store = clean.folder.parent / "store"
@@ -127,7 +141,7 @@ def test_noise_leaves_candidates_alone(clean, name):
     assert not done.table("split", "train").equals(clean.table("split", "train"))
 
 
-@pytest.mark.parametrize("name", ["drop", "shift", "cold", "random"])
+@pytest.mark.parametrize("name", ["drop", "shift", "sparse", "cold", "random"])
 def test_noise_leaves_matched_candidates_alone(clean, name):
     store = clean.folder.parent / "store"
     matched = (*QUICK, "evaluation.matched=true", "until=split")

@@ -70,7 +70,7 @@ def later_ratings(done: Done) -> dict[int, list[Any]]:
     return later
 
 
-@pytest.mark.parametrize("name", ["drop", "flip", "shift", "cold", "bandwagon"])
+@pytest.mark.parametrize("name", ["drop", "flip", "shift", "sparse", "cold", "bandwagon"])
 def test_noise_changes_no_later_rating(clean: Done, name: str) -> None:
     """Each user is told the noisy train ratings, then the same later ones as without noise."""
     noisy = go(clean.folder.parent / "store", *ONLY_SPLIT, f"noise={name}")
