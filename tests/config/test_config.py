@@ -67,7 +67,7 @@ def test_experiments_compose_under_their_own_name(name: str) -> None:
 def test_members_compose_and_are_named_after_their_file(
     member: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (hardware_rules, model_rules, generation_rules):  # as if every extra were installed
+    for module in (hardware_rules, model_rules, generation_rules):  # as if all extras were there
         monkeypatch.setattr(module, "find_spec", lambda name: object())
     cfg = composition(member, *NEEDS.get(member, []))
     checked_config(cfg)
