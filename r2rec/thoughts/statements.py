@@ -35,8 +35,9 @@ class Fact(NamedTuple):
 
 # --- How statements look, true or not ------------------------------------------------------------
 
-_COUNTS = r"(?:-|[^,;]+ -?\d+(?:, [^,;]+ -?\d+)*)"  # "Crime 2, Drama 1"
-_SUM = rf"[A-Z] {_COUNTS}(?: = -?\d+)?"  # "A Crime 2, Drama 1 = 3"
+# Each text matches in one way at most: with two, twenty candidates would be tried in 2^20 ways.
+_COUNTS = r"(?:-|[^,;]+ -?\d+(?:, [^,;]+ -?\d+)*)"  # "Crime 2, Drama 1", "Crime 2, Drama 1 = 3"
+_SUM = rf"[A-Z] {_COUNTS}"
 _RATING_FORMS = (
     # "Crime, 1990s liked by the user (5)."; free text has articles and verbs beside an item
     r"(?:(?!\b(?:is|was|are|were|an?|the|this)\b).)* (?:liked|neutral|disliked) "

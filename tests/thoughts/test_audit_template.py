@@ -14,6 +14,7 @@ from r2rec.data import interactions, split, toy
 from r2rec.prompts.cases import LABELS, Chain, Item, RankingCase, RatingCase
 from r2rec.thoughts import taste, template
 from r2rec.thoughts.audit import RULES, audit, broken_rules, rates
+from r2rec.thoughts.statements import Statement, stated
 from tests.thoughts.traces import BABE, CHOSEN, CLUE, HEAT, JAWS, TOLD, rules, steps
 
 
@@ -280,3 +281,14 @@ def test_ablated_teacher_breaks_only_its_rule(rule, params):
         if tried == 60:
             break
     assert tried > 10
+
+
+@pytest.mark.parametrize(
+    "segment", ["A Comedy 3 = 5", "A Crime 2, Drama 1 = 3", "A - = 1", "A 1 2 3"]
+)
+def test_long_lists_that_end_wrong_are_read_at_once(segment):
+    """With two readings of a candidate this would take 2^60 steps."""
+    case = toy_cases(0)[0][0]
+    step = f"Candidates: {'; '.join([segment] * 60)}"
+    assert stated([f"{step}."], case) == [Statement(2, None)]
+    assert stated([f"{step}; and so on"], case) == [None]
