@@ -288,7 +288,7 @@ def test_ablated_teacher_breaks_only_its_rule(rule, params):
 )
 def test_long_lists_that_end_wrong_are_read_at_once(segment):
     """With two readings of a candidate this would take 2^60 steps."""
-    case = toy_cases(0)[0][0]
+    case, _ = next(toy_cases(0))
     step = f"Candidates: {'; '.join([segment] * 60)}"
     assert stated([f"{step}."], case) == [Statement(2, None)]
     assert stated([f"{step}; and so on"], case) == [None]
