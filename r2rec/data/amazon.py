@@ -124,7 +124,7 @@ def read_amazon(root: Path, category: str | None) -> Raw:
 
 def _csv(path: Path) -> Table:
     """user, item, rating, timestamp of a file that has no reviews."""
-    rows, notes = read_table(path, separator=",")
+    rows, notes = read_table(path, separator=",", numbers=True)
     names = columns_of(path, rows, {})
     return Table(rows.select(pl.col(name).alias(role) for role, name in names.items()), notes)
 

@@ -13,6 +13,7 @@ from r2rec.base.errors import R2RecError
 # The year 2100 in seconds. A later timestamp has the wrong unit.
 LATEST_S = 4_102_444_800
 MAX_LISTED = 8  # files that a message names
+MOST_SPAN = 1 << 24  # of whole numbers that are looked up in an array, without a join
 
 
 class Raw(NamedTuple):
@@ -80,9 +81,18 @@ def index(raw: Raw) -> Tables:
 
 
 def rows_of(ids: pl.Series, table: pl.DataFrame) -> pl.Series:
-    """The row of `table` that has each id (text) as its raw_id: u32, null where no row has."""
+    """The row of `table` that has each id as its raw_id: u32, null where no row has.
+
+    Args:
+        ids: Text, or whole numbers, which stand for their usual writing.
+    """
     row = pl.int_range(pl.len(), dtype=pl.UInt32)
     rows = table.select(pl.col("raw_id").alias("id"), row=row)
+    if ids.dtype.is_integer():
+        number = ids.unique()
+        texts = number.cast(pl.String).to_frame("id")
+        found = texts.join(rows, on="id", how="left", maintain_order="left")["row"]
+        return found.gather(_places(ids, number))
     joined = ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")
     return joined["row"]
 
@@ -153,6 +163,18 @@ def _listed(paths: list[Path]) -> str:
     if len(paths) > MAX_LISTED:
         names.append(f"{len(paths) - MAX_LISTED:,} more files")
     return ", ".join(names)
+
+
+def _places(ids: pl.Series, distinct: pl.Series) -> pl.Series:
+    """Where in `distinct` each of the ids (whole numbers) stands: u32."""
+    place = pl.Series("place", np.arange(len(distinct), dtype=np.uint32))
+    low, high = distinct.min(), distinct.max()
+    if not isinstance(low, int) or not isinstance(high, int) or high - low > MOST_SPAN:
+        places = pl.DataFrame({"id": distinct, "place": place})
+        return ids.to_frame("id").join(places, on="id", how="left", maintain_order="left")["place"]
+    place_of = np.zeros(high - low + 1, np.uint32)
+    place_of[distinct.to_numpy() - low] = place.to_numpy()
+    return pl.Series(place_of[ids.to_numpy() - low])
 
 
 def _numbered(table: pl.DataFrame, rows: pl.Series, name: str) -> tuple[pl.DataFrame, pl.Series]:
