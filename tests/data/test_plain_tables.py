@@ -1,5 +1,6 @@
 """Plain tables are read as numbers where that changes nothing, others by the tolerant reader."""
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from r2rec.base.errors import R2RecError
 from r2rec.data import interactions, tables
 from r2rec.data.interactions import Tables, index
 from r2rec.data.meant import raw_of
@@ -62,9 +64,13 @@ def test_a_file_read_as_plain_has_the_rows_of_the_tolerant_reader(
 ) -> None:
     path = tmp_path / "ratings.dat"
     text = between.join(separator.join(row) for row in rows) + end
-    if not text.strip():
-        return
     path.write_text(text, encoding="utf-8", newline="")
+    try:
+        read_table(path, separator=separator, header=COLUMNS, quoted=quoted)
+    except R2RecError as error:
+        with pytest.raises(R2RecError, match=re.escape(str(error))):
+            read_table(path, separator=separator, header=COLUMNS, quoted=quoted, numbers=True)
+        return
     plain, tolerant = both(path, separator=separator, header=COLUMNS, quoted=quoted)
     assert plain.notes == tolerant.notes
     assert plain.rows.cast(pl.String).equals(tolerant.rows)
