@@ -5,10 +5,8 @@ that is no table at all is named for what it is.
 """
 
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +15,11 @@ import polars as pl
 
 from r2rec.base.errors import R2RecError
 from r2rec.data.interactions import counted
+from r2rec.data.packed import BOM, GZIP_MAGIC, UNPACKING_ERRORS, gunzipped
 from r2rec.data.plain_tables import plain_table
 
-GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 PARQUET_MAGIC = b"PAR1"
-BOM = b"\xef\xbb\xbf"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 WRONG = {  # how a file begins -> what it is
     b"pk\x03\x04": "a zip archive or an Excel file",
@@ -143,13 +140,13 @@ def unpacked(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         if data.startswith(GZIP_MAGIC):
-            data = gzip.decompress(data)
+            data = gunzipped(data)
         elif data.startswith(ZSTD_MAGIC):
             import pyarrow
 
             with pyarrow.input_stream(str(path), compression="zstd") as stream:
                 data = stream.read()
-    except (OSError, EOFError, zlib.error) as error:
+    except UNPACKING_ERRORS as error:
         raise R2RecError(f"{path} cannot be read to its end ({error}): get it again") from None
     data = data.removeprefix(BOM)
     if not data.strip():
