@@ -108,9 +108,8 @@ def read_amazon(root: Path, category: str | None) -> Raw:
         ratings, notes = _load(path, REVIEWS)
     items = None
     if item_path:
-        described = _load(item_path, ITEMS)
-        items = _described(described.rows)
-        notes = [*notes, *described.notes]
+        items, more = _items(item_path)
+        notes = [*notes, *more]
     return raw_of(
         ratings,
         items,
@@ -126,6 +125,12 @@ def _csv(path: Path) -> Table:
     rows, notes = read_table(path, separator=",", numbers=True)
     names = columns_of(path, rows, {})
     return Table(rows.select(pl.col(name).alias(role) for role, name in names.items()), notes)
+
+
+def _items(path: Path) -> Table:
+    """item, title, attributes of a file. What else was read of it is forgotten at once."""
+    rows, notes = _load(path, ITEMS)
+    return Table(_described(rows), notes)
 
 
 def _described(rows: pl.DataFrame) -> pl.DataFrame:

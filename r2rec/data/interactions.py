@@ -93,8 +93,8 @@ def rows_of(ids: pl.Series, table: pl.DataFrame) -> pl.Series:
         texts = number.cast(pl.String).to_frame("id")
         found = texts.join(rows, on="id", how="left", maintain_order="left")["row"]
         return found.gather(_places(ids, number))
-    joined = ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")
-    return joined["row"]
+    joined = ids.to_frame("id").lazy().join(rows.lazy(), on="id", how="left", maintain_order="left")
+    return joined.select("row").collect()["row"]  # without a copy of the ids
 
 
 def used_rows(table: pl.DataFrame, rows: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
@@ -240,15 +240,24 @@ def _earliest(ratings: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     has_repeats = (sorted_pairs[1:] == sorted_pairs[:-1]).any()
     if not has_repeats:
         return ordered, 0
-    pairs = pl.Series(pair)
-    kept = ordered.filter(pairs.is_first_distinct())
+    # Sorting again, with places, takes less memory than a hash table of all pairs.
+    place = np.argsort(pair, kind="stable")
+    first_of_two = np.flatnonzero(pair[place[1:]] == pair[place[:-1]])
+    later = place[first_of_two + 1]
+    is_kept = np.ones(len(pair), bool)
+    is_kept[later] = False
+    is_repeated = ~is_kept
+    is_repeated[place[first_of_two]] = True
     moment = ["user", "item", "time_ms"]
-    repeated = ordered.filter(pairs.is_duplicated()).group_by(moment)
+    repeated = ordered.filter(is_repeated).group_by(moment)
     ranges = repeated.agg(lowest=pl.min("rating"), highest=pl.max("rating"))
-    kept = kept.join(ranges, on=moment, how="left", maintain_order="left")
-    n_disputed = int((kept["lowest"] < kept["highest"]).sum())
-    rating = pl.coalesce("lowest", "rating")
-    return kept.select(*moment, rating=rating), n_disputed
+    first = ordered.filter(is_repeated & is_kept)
+    first = first.join(ranges, on=moment, how="left", maintain_order="left")
+    rating = ordered["rating"].to_numpy().copy()
+    rating[is_repeated & is_kept] = first["lowest"].to_numpy()
+    kept = ordered.select(*moment, rating=pl.Series(rating)).filter(is_kept)
+    n_disputed = int((first["lowest"] < first["highest"]).sum())
+    return kept, n_disputed
 
 
 def _by_user_and_time(user: NDArray[np.uint32], time: NDArray[np.int64]) -> NDArray[np.int64]:
