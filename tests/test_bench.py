@@ -213,6 +213,15 @@ def test_shop_reviews_are_read_whole_and_have_long_tail(tmp_path, monkeypatch):
     assert per_item.max() > 100
 
 
+def test_steps_tells_what_an_epoch_takes(tmp_path):
+    sizes = ("--ratings", 20_000, 40_000, "--steps", 1, "--folder", tmp_path)
+    lines = run(*sizes, script="steps.py").splitlines()
+    told = [line for line in lines if " s a step, " in line]
+    assert [line.split()[0] for line in told] == ["sasrec", "gru4rec", "lightgcn"] * 2
+    assert all(line.endswith("1.00 x linear") for line in told[:3])
+    assert sum("train ratings" in line and "users" in line for line in lines) == 2
+
+
 def test_scale_reads_figures_from_manifest(tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(BENCH)
     import scale
