@@ -25,7 +25,7 @@ def run(*arguments, script="run.py"):
 
 
 def test_run_prints_cases_beside_references():
-    cases = ["data", "chains", "evidence", "prompts", "metrics"]
+    cases = ["data", "chains", "evidence", "models", "prompts", "metrics"]
     only = [word for case in cases for word in ("--only", case)]
     machine, data, _, head, *rows = run(*only, "--users", 50, "--repeats", 1).splitlines()
     assert "cores" in machine
@@ -34,6 +34,32 @@ def test_run_prints_cases_beside_references():
     assert list(dict.fromkeys(row.split()[0] for row in rows)) == cases
     [closed, *_] = [row for row in rows if "closed chains" in row]
     assert "x faster" in closed or "x slower" in closed
+
+
+def test_recorded_table_takes_the_place_of_the_last_one(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(BENCH)
+    import recorded
+
+    page = tmp_path / "README.md"
+    page.write_text(f"before\n\n{recorded.BEGIN}\nold\n{recorded.END}\n\nafter\n")
+    for _ in range(2):
+        recorded.write(["machine: x", "", "row"], page)
+        table = "```\nmachine: x\n\nrow\n```"
+        assert page.read_text() == (
+            f"before\n\n{recorded.BEGIN}\n{table}\n{recorded.END}\n\nafter\n"
+        )
+    page.write_text("no marks\n")
+    with pytest.raises(SystemExit, match="put them around"):
+        recorded.write(["row"], page)
+    assert page.read_text() == "no marks\n"
+    assert recorded.BEGIN in recorded.README.read_text()
+    assert recorded.END in recorded.README.read_text()
+
+
+def test_a_part_of_the_table_is_not_recorded():
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        run("--write", "--only", "data")
+    assert "leave --only and --users out" in failed.value.stderr
 
 
 def test_baselines_times_every_model(tmp_path, monkeypatch):
@@ -185,6 +211,15 @@ def test_shop_reviews_are_read_whole_and_have_long_tail(tmp_path, monkeypatch):
     assert per_user.max() > 100
     assert per_item.median() <= 5
     assert per_item.max() > 100
+
+
+def test_steps_tells_what_an_epoch_takes(tmp_path):
+    sizes = ("--ratings", 20_000, 40_000, "--steps", 1, "--folder", tmp_path)
+    lines = run(*sizes, script="steps.py").splitlines()
+    told = [line for line in lines if " s a step, " in line]
+    assert [line.split()[0] for line in told] == ["sasrec", "gru4rec", "lightgcn"] * 2
+    assert all(line.endswith("1.00 x linear") for line in told[:3])
+    assert sum("train ratings" in line and "users" in line for line in lines) == 2
 
 
 def test_scale_reads_figures_from_manifest(tmp_path, monkeypatch, capsys):

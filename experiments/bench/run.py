@@ -20,9 +20,10 @@ import evidence
 import numpy as np
 import plain
 import polars as pl
+import recorded
 import world
 from composing import composed
-from timing import HEADERS, Row, cells, machine, record, show, timed
+from timing import HEADERS, Row, cells, line, machine, record, timed
 
 from r2rec.base import seeds
 from r2rec.base.workspace import Workspace
@@ -156,6 +157,13 @@ def time_evidence(setting: Setting) -> Iterator[Row]:
     yield from evidence.rows(*write_tables(setting), setting.repeats)
 
 
+def time_models(setting: Setting) -> Iterator[Row]:
+    """Epochs of SASRec and LightGCN, at their published sizes."""
+    import baselines
+
+    yield from baselines.rows(*write_tables(setting), setting.repeats)
+
+
 def time_prompts(setting: Setting) -> Iterator[Row]:
     """Text: from cases to prompts, traces and rewards."""
     choices = cut(TaskSlice, setting.config)
@@ -268,6 +276,7 @@ CASES: dict[str, Callable[[Setting], Iterator[Row]]] = {
     "data": time_data,
     "chains": time_chains,
     "evidence": time_evidence,
+    "models": time_models,
     "prompts": time_prompts,
     "metrics": time_metrics,
     "help": time_help,
@@ -344,47 +353,45 @@ def parsed_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument(
-        "data", type=Path, nargs="?", help="folder with ratings.dat; default: $R2REC_DATA"
-    )
-    parser.add_argument(
-        "--only",
-        metavar="NAME",
-        action="append",
-        choices=CASES,
-        help=f"one of {', '.join(CASES)}",
-    )
-    parser.add_argument(
-        "--users",
-        type=int,
-        metavar="N",
-        help="generate ratings of N users, even if there are real ones",
-    )
-    parser.add_argument(
-        "--repeats", type=int, default=5, metavar="N", help="timed calls of each case; default 5"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to this file")
-    return parser.parse_args()
+    add = parser.add_argument
+    add("data", type=Path, nargs="?", help="folder with ratings.dat; default: $R2REC_DATA")
+    add("--only", metavar="NAME", action="append", choices=CASES, help=f"of {', '.join(CASES)}")
+    add("--users", type=int, metavar="N", help="generate ratings of N users, even beside real ones")
+    add("--repeats", type=int, default=5, metavar="N", help="timed calls of each case; default 5")
+    add("--json", type=Path, metavar="FILE", help="write the figures to this file")
+    add("--write", action="store_true", help="put the whole table into README.md")
+    args = parser.parse_args()
+    if args.write and (args.only or args.users):
+        parser.error("--write records a whole table: leave --only and --users out")
+    return args
 
 
 def main() -> None:
     args = parsed_arguments()
+    lines: list[str] = []
+
+    def show(text: str) -> None:
+        lines.append(text)
+        print(text, flush=True)
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         root, description = find_ratings(args.data, args.users, folder)
         facts: dict[str, Any] = {"machine": machine(), "data": description}
         for key, value in facts.items():
-            print(f"{key}: {value}")
-        print()
+            show(f"{key}: {value}")
+        show("")
         setting = Setting(configured(root), folder, args.repeats)
         records = []
-        show(list(HEADERS))
+        show(line(list(HEADERS)))
         for case in args.only or CASES:
             for row in CASES[case](setting):
-                show(cells(case, row))
+                show(line(cells(case, row)))
                 records.append(record(case, row))
     if args.json:
         args.json.write_text(json.dumps(facts | {"rows": records}, indent=2) + "\n")
+    if args.write:
+        recorded.write(lines)
 
 
 if __name__ == "__main__":

@@ -134,15 +134,15 @@ def cells(case: str, row: Row) -> list[str]:
     ]
 
 
-def show(texts: list[str]) -> None:
-    """Print one line of the table."""
+def line(texts: list[str]) -> str:
+    """One line of the table."""
     padded = []
     for header, width, text in zip(HEADERS, WIDTHS, texts, strict=True):
         if header in LEFT_ALIGNED:
             padded.append(text.ljust(width))
         else:
             padded.append(text.rjust(width))
-    print("  ".join(padded).rstrip(), flush=True)
+    return "  ".join(padded).rstrip()
 
 
 def seconds_text(seconds: float) -> str:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.optim import Optimizer
 
+    from r2rec.baselines.optimise import Optimizers
     from r2rec.baselines.recommender import Recommender
 
 COLUMNS = ("epoch", "loss", "ndcg", "hr@1", "seconds")
@@ -131,12 +132,10 @@ def _train(
     model: "Recommender", choices: FitSlice, validation: Validation, state: Path, tracked: str
 ) -> Progress:
     """Train until `patience` epochs brought nothing better; go on from `state` where it exists."""
-    import torch
+    from r2rec.baselines.optimise import adam
 
     spec = choices.fit
-    optimizer = torch.optim.Adam(
-        model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay
-    )
+    optimizer = adam(model, spec)
     users, candidates, positive_index = validation
     progress = _resumed(state, model, optimizer)
     done = len(progress.rows)
@@ -167,7 +166,7 @@ def _train(
 
 
 def _train_epoch(
-    model: "Recommender", optimizer: "Optimizer", choices: FitSlice, epoch: int
+    model: "Recommender", optimizer: "Optimizer | Optimizers", choices: FitSlice, epoch: int
 ) -> float:
     """Train on all examples once; the mean loss of the batches."""
     import torch
@@ -182,7 +181,7 @@ def _train_epoch(
 
 def _epoch(
     model: "Recommender",
-    optimizer: "Optimizer",
+    optimizer: "Optimizer | Optimizers",
     spec: Fit,
     seed: int,
     epoch: int,
@@ -213,7 +212,9 @@ def _epoch(
     return losses
 
 
-def _save(state: Path, model: "Recommender", optimizer: "Optimizer", progress: Progress) -> None:
+def _save(
+    state: Path, model: "Recommender", optimizer: "Optimizer | Optimizers", progress: Progress
+) -> None:
     content = {
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -222,7 +223,7 @@ def _save(state: Path, model: "Recommender", optimizer: "Optimizer", progress: P
     save_state(state, content)
 
 
-def _resumed(state: Path, model: "Recommender", optimizer: "Optimizer") -> Progress:
+def _resumed(state: Path, model: "Recommender", optimizer: "Optimizer | Optimizers") -> Progress:
     """The progress of an interrupted run, put into model and optimizer; else a fresh one."""
     saved = load_state(state, next(model.parameters()).device)
     if saved is None:

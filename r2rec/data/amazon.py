@@ -7,14 +7,12 @@ https://amazon-reviews-2023.github.io, "Data Fields". 2018: `<category>[_5].json
 Only the needed fields are parsed, as a stream.
 """
 
-import gzip
 import json
 import re
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
-from typing import IO, NamedTuple, cast
+from typing import NamedTuple
 
 import polars as pl
 
@@ -22,7 +20,8 @@ from r2rec.base.errors import R2RecError
 from r2rec.data.interactions import Raw, counted, find_file, raw_file
 from r2rec.data.meant import phrase, raw_of
 from r2rec.data.own import columns_of
-from r2rec.data.tables import BOM, GZIP_MAGIC, Table, kind_of, read_table
+from r2rec.data.packed import UNPACKING_ERRORS, LongLineError, line_blocks, unpacked_file
+from r2rec.data.tables import Table, kind_of, read_table
 
 MAX_ATTRIBUTES = 4
 INNER_SEPARATOR = "\x1f"  # between names that were a list in a list
@@ -109,9 +108,8 @@ def read_amazon(root: Path, category: str | None) -> Raw:
         ratings, notes = _load(path, REVIEWS)
     items = None
     if item_path:
-        described = _load(item_path, ITEMS)
-        items = _described(described.rows)
-        notes = [*notes, *described.notes]
+        items, more = _items(item_path)
+        notes = [*notes, *more]
     return raw_of(
         ratings,
         items,
@@ -124,9 +122,15 @@ def read_amazon(root: Path, category: str | None) -> Raw:
 
 def _csv(path: Path) -> Table:
     """user, item, rating, timestamp of a file that has no reviews."""
-    rows, notes = read_table(path, separator=",")
+    rows, notes = read_table(path, separator=",", numbers=True)
     names = columns_of(path, rows, {})
     return Table(rows.select(pl.col(name).alias(role) for role, name in names.items()), notes)
+
+
+def _items(path: Path) -> Table:
+    """item, title, attributes of a file. What else was read of it is forgotten at once."""
+    rows, notes = _load(path, ITEMS)
+    return Table(_described(rows), notes)
 
 
 def _described(rows: pl.DataFrame) -> pl.DataFrame:
@@ -168,23 +172,32 @@ def _names(text: str) -> list[str]:
 
 def _load(path: Path, form: _Format) -> Table:
     """The columns of `form`, without lines that are no JSON objects."""
+    parts: list[pl.DataFrame] = []
+    n_bad = 0
     try:
         _check_start(path)
-        _check_line_lengths(path)
-        try:
-            table = Table(_parse_file(path, form), [])
-        except pl.exceptions.PolarsError:
-            table = _salvaged(path, form)
-    except (OSError, EOFError, zlib.error) as error:
+        for block in line_blocks(path, MAX_LINE_BYTES):
+            try:
+                parts.append(_parse(block, form))
+            except pl.exceptions.PolarsError:
+                n_bad += _salvage(path, block, form, parts)
+    except LongLineError as error:
+        raise R2RecError(
+            f"{path}:{error}: a line of {MAX_LINE_BYTES >> 20} MiB or more: download the file again"
+        ) from None
+    except UNPACKING_ERRORS as error:
         raise R2RecError(f"{path} cannot be read to its end ({error}): download it again") from None
-    if table.rows.is_empty():
+    if not sum(part.height for part in parts):
         raise R2RecError(f"{path} is empty: download it again")
-    return table
+    notes = []
+    if n_bad:
+        notes.append(f"{counted(n_bad, 'line')} of {path.name} left out: no JSON object")
+    return Table(pl.concat(parts), notes)
 
 
 def _check_start(path: Path) -> None:
     """Raise R2RecError for a file of another kind."""
-    with _unpacked(path) as text:
+    with unpacked_file(path) as text:
         start = text.read(MAX_START)
     kind = kind_of(start)
     if start.startswith(b"{'"):
@@ -195,54 +208,23 @@ def _check_start(path: Path) -> None:
         raise R2RecError(f"{path} is {kind}: download the edition of 2018 or 2023")
 
 
-def _check_line_lengths(path: Path) -> None:
-    """Raise R2RecError for a line that may be longer than MAX_LINE_BYTES.
-
-    A few packed MB can unpack to one line that is larger than memory.
-    """
-    line_number = 1
-    with _unpacked(path) as text:
-        while block := text.read(MAX_LINE_BYTES):
-            n_ends = block.count(b"\n")
-            if n_ends == 0 and len(block) == MAX_LINE_BYTES:
-                raise R2RecError(
-                    f"{path}:{line_number}: a line of {MAX_LINE_BYTES >> 20} MiB or more: "
-                    "download the file again"
-                )
-            line_number += n_ends
-
-
-def _parse_file(path: Path, form: _Format) -> pl.DataFrame:
-    with _unpacked(path) as text:
-        has_bom = text.tell() > 0
-    if has_bom:
-        with _unpacked(path) as text:
-            return _parse(text, form)
-    # An open file instead of its path: Polars would take "[" or "*" in the path for a pattern.
-    # It unpacks gzip itself, and faster.
-    with path.open("rb") as file:
-        return _parse(file, form)
-
-
-def _parse(source: IO[bytes] | bytes, form: _Format) -> pl.DataFrame:
+def _parse(lines: bytes, form: _Format) -> pl.DataFrame:
     """The columns of `form`: null where a value is of another kind."""
-    scan = pl.scan_ndjson(source, schema=form.fields, ignore_errors=True)
+    scan = pl.scan_ndjson(lines, schema=form.fields, ignore_errors=True)
     return scan.select(form.columns).collect(engine="streaming")
 
 
-def _salvaged(path: Path, form: _Format) -> Table:
-    """The lines that can be parsed of a file that has others too."""
-    parts: list[pl.DataFrame] = []
+def _salvage(path: Path, block: bytes, form: _Format, parts: list[pl.DataFrame]) -> int:
+    """Append the lines of a block that can be parsed to `parts`; how many cannot."""
     n_bad = 0
-    with _unpacked(path) as text:
-        while lines := text.readlines(CHUNK_BYTES):
-            good, bad = _parsed_lines([line for line in lines if line.strip()], form)
-            parts += good
-            n_bad += bad
-            if not parts:
-                raise R2RecError(f"{path} is not made of JSON objects, one a line: replace it")
-    note = f"{counted(n_bad, 'line')} of {path.name} left out: no JSON object"
-    return Table(pl.concat(parts), [note])
+    text = BytesIO(block)
+    while lines := text.readlines(CHUNK_BYTES):
+        good, bad = _parsed_lines([line for line in lines if line.strip()], form)
+        parts += good
+        n_bad += bad
+        if not parts:
+            raise R2RecError(f"{path} is not made of JSON objects, one a line: replace it")
+    return n_bad
 
 
 def _parsed_lines(lines: list[bytes], form: _Format) -> tuple[list[pl.DataFrame], int]:
@@ -256,17 +238,3 @@ def _parsed_lines(lines: list[bytes], form: _Format) -> tuple[list[pl.DataFrame]
     left, n_left = _parsed_lines(lines[:middle], form)
     right, n_right = _parsed_lines(lines[middle:], form)
     return left + right, n_left + n_right
-
-
-@contextmanager
-def _unpacked(path: Path) -> Iterator[IO[bytes]]:
-    """The file, unpacked, positioned after its byte-order mark if it has one."""
-    with path.open("rb") as file:
-        is_packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        file.seek(0)
-        text: IO[bytes] = file
-        if is_packed:
-            text = cast(IO[bytes], gzip.GzipFile(fileobj=file))
-        if text.read(len(BOM)) != BOM:
-            text.seek(0)
-        yield text

@@ -15,6 +15,7 @@ LATEST_S = 4_102_444_800
 # What the note of a reader says that finds no times.
 NO_TIMES = "has no times: the order of its rows counts as their order in time"
 MAX_LISTED = 8  # files that a message names
+MOST_SPAN = 1 << 24  # of whole numbers that are looked up in an array, without a join
 
 
 class Raw(NamedTuple):
@@ -82,11 +83,20 @@ def index(raw: Raw) -> Tables:
 
 
 def rows_of(ids: pl.Series, table: pl.DataFrame) -> pl.Series:
-    """The row of `table` that has each id (text) as its raw_id: u32, null where no row has."""
+    """The row of `table` that has each id as its raw_id: u32, null where no row has.
+
+    Args:
+        ids: Text, or whole numbers, which stand for their usual writing.
+    """
     row = pl.int_range(pl.len(), dtype=pl.UInt32)
     rows = table.select(pl.col("raw_id").alias("id"), row=row)
-    joined = ids.to_frame("id").join(rows, on="id", how="left", maintain_order="left")
-    return joined["row"]
+    if ids.dtype.is_integer():
+        number = ids.unique()
+        texts = number.cast(pl.String).to_frame("id")
+        found = texts.join(rows, on="id", how="left", maintain_order="left")["row"]
+        return found.gather(_places(ids, number))
+    joined = ids.to_frame("id").lazy().join(rows.lazy(), on="id", how="left", maintain_order="left")
+    return joined.select("row").collect()["row"]  # without a copy of the ids
 
 
 def used_rows(table: pl.DataFrame, rows: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
@@ -157,6 +167,18 @@ def _listed(paths: list[Path]) -> str:
     return ", ".join(names)
 
 
+def _places(ids: pl.Series, distinct: pl.Series) -> pl.Series:
+    """Where in `distinct` each of the ids (whole numbers) stands: u32."""
+    place = pl.Series("place", np.arange(len(distinct), dtype=np.uint32))
+    low, high = distinct.min(), distinct.max()
+    if not isinstance(low, int) or not isinstance(high, int) or high - low > MOST_SPAN:
+        places = pl.DataFrame({"id": distinct, "place": place})
+        return ids.to_frame("id").join(places, on="id", how="left", maintain_order="left")["place"]
+    place_of = np.zeros(high - low + 1, np.uint32)
+    place_of[distinct.to_numpy() - low] = place.to_numpy()
+    return pl.Series(place_of[ids.to_numpy() - low])
+
+
 def _numbered(table: pl.DataFrame, rows: pl.Series, name: str) -> tuple[pl.DataFrame, pl.Series]:
     """Give dense ids to the rows of `table` that `rows` refers to.
 
@@ -220,15 +242,24 @@ def _earliest(ratings: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     has_repeats = (sorted_pairs[1:] == sorted_pairs[:-1]).any()
     if not has_repeats:
         return ordered, 0
-    pairs = pl.Series(pair)
-    kept = ordered.filter(pairs.is_first_distinct())
+    # Sorting again, with places, takes less memory than a hash table of all pairs.
+    place = np.argsort(pair, kind="stable")
+    first_of_two = np.flatnonzero(pair[place[1:]] == pair[place[:-1]])
+    later = place[first_of_two + 1]
+    is_kept = np.ones(len(pair), bool)
+    is_kept[later] = False
+    is_repeated = ~is_kept
+    is_repeated[place[first_of_two]] = True
     moment = ["user", "item", "time_ms"]
-    repeated = ordered.filter(pairs.is_duplicated()).group_by(moment)
+    repeated = ordered.filter(is_repeated).group_by(moment)
     ranges = repeated.agg(lowest=pl.min("rating"), highest=pl.max("rating"))
-    kept = kept.join(ranges, on=moment, how="left", maintain_order="left")
-    n_disputed = int((kept["lowest"] < kept["highest"]).sum())
-    rating = pl.coalesce("lowest", "rating")
-    return kept.select(*moment, rating=rating), n_disputed
+    first = ordered.filter(is_repeated & is_kept)
+    first = first.join(ranges, on=moment, how="left", maintain_order="left")
+    rating = ordered["rating"].to_numpy().copy()
+    rating[is_repeated & is_kept] = first["lowest"].to_numpy()
+    kept = ordered.select(*moment, rating=pl.Series(rating)).filter(is_kept)
+    n_disputed = int((first["lowest"] < first["highest"]).sum())
+    return kept, n_disputed
 
 
 def _by_user_and_time(user: NDArray[np.uint32], time: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -19,6 +19,7 @@ MOST_OUTSIDE = 0.1  # share of ratings outside the scale, above which the scale 
 # A time's unit shows in its size: 1e11 seconds are after 2100, 1e11 milliseconds are in 1973.
 UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds")
 SMALLEST = (1e11, 1e14, 1e17)  # of each unit but the first
+TIDIED_AT_ONCE = 1 << 20  # ids
 YEAR_MS = 365 * 86_400_000
 DATE_FORMATS = ("%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 ENTITY = r"&(#\d+|#[xX][0-9a-fA-F]+|\w+);"
@@ -98,8 +99,29 @@ def ids(column: pl.Series) -> pl.Series:
     if column.dtype.is_float():
         whole = column.cast(pl.Int64, strict=False)
         column = whole if (whole == column).all() else column
-    text = pl.col(column.name).cast(pl.String).str.strip_chars()
-    return column.to_frame().select(pl.when(text != "").then(text)).to_series()
+    text = column.cast(pl.String)
+    if _is_tidy(text):
+        return text
+    stripped = pl.col(column.name).str.strip_chars()
+    return text.to_frame().select(pl.when(stripped != "").then(stripped)).to_series()
+
+
+def _is_tidy(text: pl.Series) -> bool:
+    """Whether nothing is to be stripped from any text, nor empty.
+
+    A slice at a time: stripped text is a copy, and that of millions of ids takes gigabytes.
+    """
+    for part in text.to_frame("text").iter_slices(TIDIED_AT_ONCE):
+        length = pl.col("text").str.len_bytes()
+        lost = length - pl.col("text").str.strip_chars().str.len_bytes()
+        if part.select((lost.sum() > 0) | (length.min() == 0)).item():
+            return False
+    return True
+
+
+def _keys(column: pl.Series) -> pl.Series:
+    """Ids of ratings: whole numbers as they are, which takes less time than text, else `ids`."""
+    return column if column.dtype.is_integer() else ids(column)
 
 
 def numbers(column: pl.Series) -> pl.Series:
@@ -118,6 +140,9 @@ def times(column: pl.Series, time_format: str | None = None) -> tuple[pl.Series,
         return column.cast(pl.Datetime("ms")).cast(pl.Int64), []
     number = numbers(column)
     size = number.abs()
+    if not (size >= SMALLEST[0]).any():  # all in seconds, as in most files
+        moment = (number * 1000.0).round().cast(pl.Int64, strict=False)
+        return _with_dates(moment, number, column, time_format), []
     unit = pl.Series("unit", [0], pl.Int8).new_from_index(0, len(size))
     for smallest in SMALLEST:
         unit = unit + (size >= smallest).cast(pl.Int8)
@@ -130,9 +155,16 @@ def times(column: pl.Series, time_format: str | None = None) -> tuple[pl.Series,
         moment = moment.zip_with(fits, pl.Series([None], dtype=pl.Int64))
         found = [f"{count:,} in {UNITS[n]}" for n, count in counts.iter_rows()]
         notes.append(f"times of different units, each read by its own: {', '.join(found)}")
-    if column.dtype == pl.String and number.null_count():
-        moment = pl.select(pl.coalesce(moment, _dates(column, time_format))).to_series()
-    return moment, notes
+    return _with_dates(moment, number, column, time_format), notes
+
+
+def _with_dates(
+    moment: pl.Series, number: pl.Series, column: pl.Series, time_format: str | None
+) -> pl.Series:
+    """The moments of numbers, and those of written dates where some values are no numbers."""
+    if column.dtype != pl.String or not number.null_count():
+        return moment
+    return pl.select(pl.coalesce(moment, _dates(column, time_format))).to_series()
 
 
 def _dates(column: pl.Series, time_format: str | None) -> pl.Series:
@@ -158,7 +190,10 @@ def _meant(
     scale: Sequence[float] | None,
     time_format: str | None,
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Rows of user, item (text), rating f32, time_ms i64 without nulls; and what was left out."""
+    """Rows of user, item (text or whole numbers), rating f32, time_ms i64 without nulls.
+
+    Also notes of what was left out.
+    """
     notes = []
     low, high = scale or stars
     if "rating" in ratings.columns:
@@ -177,8 +212,8 @@ def _meant(
         notes.append(f"{source} {NO_TIMES}")
     rows = pl.DataFrame(
         {
-            "user": ids(ratings["user"]),
-            "item": ids(ratings["item"]),
+            "user": _keys(ratings["user"]),
+            "item": _keys(ratings["item"]),
             "rating": rating,
             "time_ms": time_ms,
         }
@@ -240,7 +275,7 @@ def _unescaped(texts: pl.Series) -> dict[str, str]:
 
 def _named_by_id(titled: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     """All items that are rated, those without a title by their ids; and how many these are."""
-    rated = rows.select(raw_id=pl.col("item").unique(maintain_order=True))
+    rated = rows.select(raw_id=pl.col("item").unique(maintain_order=True).cast(pl.String))
     untitled = rated.join(titled, on="raw_id", how="anti", maintain_order="left")
     named = untitled.select("raw_id", title="raw_id", attributes=pl.lit([], pl.List(pl.String)))
     return pl.concat([titled, named]), named.height
@@ -248,7 +283,7 @@ def _named_by_id(titled: pl.DataFrame, rows: pl.DataFrame) -> tuple[pl.DataFrame
 
 def _people(rows: pl.DataFrame, users: pl.DataFrame | None) -> pl.DataFrame:
     """raw_id and profile of all who rate."""
-    raters = rows.select(raw_id=pl.col("user").unique(maintain_order=True))
+    raters = rows.select(raw_id=pl.col("user").unique(maintain_order=True).cast(pl.String))
     if users is None:
         return raters.with_columns(profile=pl.lit(None, pl.String))
     described = users.select(ids(users["user"]).alias("raw_id"), phrase(pl.col("profile")))

@@ -171,12 +171,14 @@ def _read(root: Path, name: str) -> tuple[Raw, int]:
 def _table(path: Path, columns: tuple[str, ...]) -> Table:
     """A file with these columns. Only the csv editions have a line of names, and quotes."""
     if path.suffix == ".csv":
-        table = read_table(path, separator=",")
+        table = read_table(path, separator=",", numbers=columns == COLUMNS)
         return Table(_named(path, table.rows, columns), table.notes)
     separator = "::" if path.suffix == ".dat" else "|"
     if path.name == "u.data":
         separator = "\t"
-    return read_table(path, separator=separator, header=columns, quoted=False)
+    return read_table(
+        path, separator=separator, header=columns, quoted=False, numbers=columns == COLUMNS
+    )
 
 
 def _named(path: Path, rows: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:

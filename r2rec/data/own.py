@@ -76,7 +76,7 @@ def read_csv(
     """
     chosen = dict(columns or {})
     path = raw_file(root, *ratings.split("|"))
-    table = read_table(path, separator=separator, header=header)
+    table = read_table(path, separator=separator, header=header, numbers=True)
     item_path, user_path = _optional(root, items), _optional(root, users)
     return _raw(
         (path, table),

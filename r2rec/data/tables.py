@@ -5,10 +5,8 @@ that is no table at all is named for what it is.
 """
 
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,11 +15,11 @@ import polars as pl
 
 from r2rec.base.errors import R2RecError
 from r2rec.data.interactions import counted
+from r2rec.data.packed import BOM, GZIP_MAGIC, UNPACKING_ERRORS, gunzipped
+from r2rec.data.plain_tables import plain_table
 
-GZIP_MAGIC = b"\x1f\x8b"
 ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 PARQUET_MAGIC = b"PAR1"
-BOM = b"\xef\xbb\xbf"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 WRONG = {  # how a file begins -> what it is
     b"pk\x03\x04": "a zip archive or an Excel file",
@@ -81,6 +79,7 @@ def read_table(
     separator: str | None = None,
     header: Sequence[str] | None = None,
     quoted: bool = True,
+    numbers: bool = False,
 ) -> Table:
     """The table in a file: Parquet with its types, or delimited text with text in every column.
 
@@ -90,6 +89,7 @@ def read_table(
         separator: Of fields. None: whatever is most frequent in the first line.
         header: Names of the columns of a file without a line of names.
         quoted: Whether a field may stand between double quotes.
+        numbers: Whether columns of whole numbers in their usual writing may come as i64.
 
     Raises:
         R2RecError: The file cannot be read to its end, is empty, or is no table.
@@ -101,17 +101,24 @@ def read_table(
     if kind:
         raise R2RecError(f"{path} is {kind}, but should be a table of text or Parquet: replace it")
     text, has_damage = _utf8(data)
-    text = text.replace(b"\r\n", b"\n").lstrip(b"\n")
+    if b"\r" in text:
+        text = text.replace(b"\r\n", b"\n")
+    text = text.lstrip(b"\n")
     first, _, rest = text.partition(b"\n")
     first_line = first.decode()
     separator = separator or max(SEPARATORS, key=first_line.count)
-    if separator == "::":
-        separator = INNER_SEPARATOR
-        text = text.replace(b"::", separator.encode())
+    inner = INNER_SEPARATOR if separator == "::" else separator
     if header is None:
-        header = _names(path, first_line, separator, quoted)
+        header = _names(path, first_line.replace(separator, inner), inner, quoted)
         text = rest
-    rows, n_broken = _parsed(path, text, separator, header, quoted)
+    has_inner = inner != separator and inner.encode() in text
+    if numbers and not has_damage and not has_inner:
+        plain = plain_table(text, separator, header, quoted)
+        if plain is not None:
+            return Table(plain, [])
+    if inner != separator:
+        text = text.replace(separator.encode(), inner.encode())
+    rows, n_broken = _parsed(path, text, inner, header, quoted)
     faults = {"more fields than columns": pl.col(EXCESS).is_not_null()}
     if has_damage:
         replaced = pl.all().str.contains("\N{REPLACEMENT CHARACTER}", literal=True)
@@ -133,13 +140,13 @@ def unpacked(path: Path) -> bytes:
     try:
         data = path.read_bytes()
         if data.startswith(GZIP_MAGIC):
-            data = gzip.decompress(data)
+            data = gunzipped(data)
         elif data.startswith(ZSTD_MAGIC):
             import pyarrow
 
             with pyarrow.input_stream(str(path), compression="zstd") as stream:
                 data = stream.read()
-    except (OSError, EOFError, zlib.error) as error:
+    except UNPACKING_ERRORS as error:
         raise R2RecError(f"{path} cannot be read to its end ({error}): get it again") from None
     data = data.removeprefix(BOM)
     if not data.strip():

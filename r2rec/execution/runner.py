@@ -14,6 +14,7 @@ from r2rec.base.jobs import TRAIN_ON, WITNESS_FIT, Finished, Job
 from r2rec.base.workspace import Workspace
 from r2rec.config import Config, Model
 from r2rec.data.moments import refuse_without_times
+from r2rec.execution import size_rules
 from r2rec.execution.keys import endpoints, job_code, key_inputs, keyed, models
 from r2rec.execution.outlook import Outlook
 from r2rec.llm import ledger
@@ -35,6 +36,7 @@ class CurrentRun:
         self.root = Path(config.artefacts).expanduser()
         self.finished: dict[str, Finished] = {}
         self.unchecked: list[Model] = []
+        self.is_sized = False
         self.n_jobs = 0
         self.outlook = Outlook([], self.root, [])
         ledger.begin()
@@ -86,6 +88,7 @@ class CurrentRun:
 
         def build(folder: Path) -> dict[str, Any]:
             self._check_models()
+            self._check_size()
             with progress.announced(f"{job.name} (stage {self._number()})", self.say):
                 facts = self._run_stage(job, folders, folder)
             dollars = round(sum(book.spent for book in books) - spent_before, 4)
@@ -111,6 +114,13 @@ class CurrentRun:
             for model in self.unchecked:
                 check_model(model)
             self.unchecked = []
+
+    def _check_size(self) -> None:
+        """Refuse data too large for a method, before the first artefact that is made of them."""
+        prepared = self.finished.get("prepare")
+        if prepared and not self.is_sized:
+            size_rules.refuse_sizes(self.config, prepared.artefact.facts)
+            self.is_sized = True
 
     def _raw_files(self, job: Job) -> dict[str, Path]:
         """The raw data files of a job that reads a data set."""
