@@ -162,6 +162,7 @@ def _random_choices(rng: np.random.Generator, level: Level) -> TaskSlice:
     compact = bool(rng.random() < 0.1)
     return TaskSlice(
         seed=0,
+        data_seed=0,
         prompt=Prompt(
             name="pretrain",
             reasoning=reasoning,

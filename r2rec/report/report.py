@@ -145,7 +145,7 @@ def _shared_folders(finished: Sequence[Finished], *, on_training_data: bool) -> 
 
 def _ranked_arms(config: Config, finished: Sequence[Finished], split: Path) -> list[RankedArm]:
     """All arms with their rankings: those that ranked alone, then the fused ones."""
-    candidates = evaluated(split, config.seed, config.evaluation.users)
+    candidates = evaluated(split, config.data_seed, config.evaluation.users)
     rows = []
     for place in ("rank", "fuse"):
         for done in finished:
