@@ -1,8 +1,8 @@
 """What each stage may depend on: one dataclass per stage, and nothing else can be read.
 
 A field is found in the configuration under its own name, or where `at` says. The key of an artefact
-is derived from these fields (`run.keys`), so whatever a stage can read also names its result. `seed`
-is that of the side that a stage is on (`config.run.Seeds`): of data, of training, or of answers.
+is derived from these fields (`run.keys`), so whatever a stage can read also names its result.
+`seed` is that of the side that a stage is on (`config.run.Seeds`): data, training, or answers.
 `data_seed` beside it says who is asked about, and is in keys where it is another one.
 """
 

@@ -14,6 +14,7 @@ from r2rec.base.store import MANIFEST
 from r2rec.config import Config
 from r2rec.llm.fingerprints import resolve
 from r2rec.report.numbers import large, seconds
+from r2rec.report.repeats import Repeat
 
 TOLD_UNTIL = {"train": "validation", "all": "test"}  # the positive at which a history ends
 WRITTEN = "new_tokens"  # the fact that counts tokens of answers
@@ -51,7 +52,7 @@ def facts(
         "started": str(manifest.get("started", "")),
         "code": _revision(manifest),
         "data": _data(config.dataset.name, of.get("prepare", {})),
-        "seed": str(config.seed),
+        "seed": _seed(config),
         "backbone": _backbone(config, of.get("backbone", {})),
         "chains": chains,
         "told of users": f"all before the {TOLD_UNTIL[config.evaluation.history]} positive",
@@ -101,6 +102,11 @@ def parameters(folder: Path) -> int | None:
     except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error):
         return None
     return total or None
+
+
+def _seed(config: Config) -> str:
+    seeds = Repeat(config.data_seed, config.train_seed, config.answer_seed)
+    return seeds.text().removeprefix("seed ")
 
 
 def _revision(manifest: Mapping[str, Any]) -> str:
