@@ -111,6 +111,7 @@ class TargetSlice(PromptSlice):
     """What a prompt about a train-side target depends on."""
 
     min_history: int = at("evaluation.min_history")
+    targets: str = at("evaluation.targets", untold="likes")
 
 
 @dataclass(frozen=True)

@@ -175,6 +175,7 @@ def _random_choices(rng: np.random.Generator, level: Level) -> TaskSlice:
         words=words,
         positive_above=POSITIVE_ABOVE,
         min_history=min(2, level.history),
+        targets="likes",
         chain_sampler=ChainSampler(
             name=sampler,
             _target_=f"r2rec.chains.samplers.{sampler}",

@@ -79,9 +79,9 @@ def _arms_of_jobs(jobs: Sequence[Path]) -> list[JoinedArm]:
                 key=keys.get(record["method"], ""),
             )
             arms.append(arm)
-    records = all_measured((arm.record, arm.rankings) for arm in arms)
+    measured = all_measured((arm.record, arm.rankings) for arm in arms)
     same = [arm.key and (arm.identity, arm.key) for arm in arms]
-    records = with_shared(list(zip(records, same, strict=True)))
+    records = with_shared(list(zip(measured, same, strict=True)))
     return [arm._replace(record=record) for arm, record in zip(arms, records, strict=True)]
 
 

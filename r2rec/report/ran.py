@@ -54,6 +54,7 @@ def facts(
         "data": _data(config.dataset.name, of.get("prepare", {})),
         "seed": _seed(config),
         "backbone": _backbone(config, of.get("backbone", {})),
+        "negatives": _negatives(of.get("split", {})),
         "chains": chains,
         "told of users": f"all before the {TOLD_UNTIL[config.evaluation.history]} positive",
         "reward": config.reward.name,
@@ -146,7 +147,17 @@ def _thoughts(written: Mapping[str, Any]) -> str:
     if not written.get("traces"):
         return ""
     share = written["accepted"] / written["traces"]
-    return f"{written['accepted']:,} of {written['traces']:,} accepted by the audit ({share:.0%})"
+    told = f"{written['accepted']:,} of {written['traces']:,} accepted by the audit ({share:.0%})"
+    if "from_heavy_users" in written:
+        told += f", {written['from_heavy_users']:.0%} about the tenth of users with most ratings"
+    return told
+
+
+def _negatives(drawn: Mapping[str, Any]) -> str:
+    """How many negatives can be known by their texts alone; older artefacts do not tell."""
+    if "unrated_negatives" not in drawn:
+        return ""
+    return f"{drawn['unrated_negatives']:.1%} of those to be ranked have no train rating"
 
 
 def _memory(megabytes: float) -> str:
