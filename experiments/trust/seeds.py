@@ -25,13 +25,15 @@ SMOKE = (
     *("diagnostic=consistency", "diagnostic.users=4", "diagnostic.params.samples=2"),
 )
 SEEDS = ("seed", "seeds.data", "seeds.train", "seeds.answer")
+RUNS = ("", *SEEDS)  # the first one has all seeds 0
 CHANGED, AS_BEFORE, SAME = "changed", "as before", "-"
 
 # What an artefact may depend on, by the beginning of its name; the first that fits holds.
 SIDES = {
     "backbone": (),  # the tiny backbone has a seed of its own, for runs to share
     **dict.fromkeys(("prepare", "split", "weigh", "chain", "rank counter "), ("data",)),
-    **dict.fromkeys(("fit", "think", "sft", "rl", "regress"), ("data", "train")),
+    **dict.fromkeys(("fit", "witness", "think", "sft"), ("data", "train")),
+    **dict.fromkeys(("rl", "regress"), ("data", "train")),
     "rank counter_fitted": ("data", "train"),
     **dict.fromkeys(("rank random", "rank popularity", "rank backbone"), ("data", "answer")),
     "diagnose backbone": ("data", "answer"),
@@ -70,10 +72,16 @@ def changes(
 ) -> Changes:
     """Run at every seed of `SEEDS`, in this folder, and compare."""
     runs = {}
-    for name in ("", *SEEDS):
+    for name in RUNS:
         words = [*overrides, f"artefacts={folder / 'store'}"]
         words += [f"hydra.run.dir={folder / (name or 'first')}", *([f"{name}=1"] if name else [])]
-        runs[name] = artefacts(r2rec.run(words, say=say).folder)
+        runs[name] = r2rec.run(words, say=say).folder
+    return compared(runs)
+
+
+def compared(folders: Mapping[str, Path]) -> Changes:
+    """What came of each artefact in these runs, by the name of the seed; "" is the first run."""
+    runs = {name: artefacts(folder) for name, folder in folders.items()}
     table: dict[str, dict[str, str]] = {}
     for artefact, first in runs[""].items():
         table[artefact] = {}

@@ -43,15 +43,18 @@ def training_targets(
     drawn = pool[rng.permutation(pool.height)]
     if by == "likes":
         return drawn
-    front = _by_turns(drawn.head(pool.height // 2))
-    back = _by_turns(drawn.tail(pool.height - pool.height // 2).reverse())
+    front = _by_turns(drawn.head(pool.height // 2), rng)
+    back = _by_turns(drawn.tail(pool.height - pool.height // 2), rng)
     return pl.concat([front, back.reverse()])
 
 
-def _by_turns(drawn: pl.DataFrame) -> pl.DataFrame:
-    """The same rows: first the first one of every user, then the second ones, and so on."""
+def _by_turns(drawn: pl.DataFrame, rng: np.random.Generator) -> pl.DataFrame:
+    """The same rows: first the first one of every user, then the second ones, and so on.
+
+    Users of one turn are shuffled: in the order drawn, those with many rows would come first.
+    """
     turn = pl.int_range(pl.len()).over("user")
-    return drawn.sort(turn, maintain_order=True)
+    return drawn.sort(turn, pl.Series(rng.random(drawn.height)))
 
 
 def heavy_share(targets: pl.DataFrame, train: pl.DataFrame) -> float:

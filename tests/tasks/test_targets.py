@@ -88,3 +88,13 @@ def test_heavy_users_supply_less_by_turns() -> None:
             shares[by, take] = heavy_share(take(pool, 10), rated)
     assert min(shares["likes", take] for take in (for_sft, for_rl)) >= 0.5
     assert max(shares["users", take] for take in (for_sft, for_rl)) <= 0.3
+
+
+def test_the_first_target_by_turns_is_anybodys() -> None:
+    rated = table([[5] * 200, *[[5] * 9 for _ in range(9)]])
+    of_heavy = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        pool = training_targets(rated, positive_above=3, min_history=1, rng=rng, by="users")
+        of_heavy += sum(take(pool, 1)["user"][0] == 0 for take in (for_sft, for_rl))
+    assert of_heavy < 45  # 20 of 200 are expected, 147 if each like were as likely as another
