@@ -1,4 +1,4 @@
-"""`seeds.data`, `seeds.train` and `seeds.answer`: each names and changes what it should, no more."""
+"""`seeds.data`, `seeds.train`, `seeds.answer`: each names and changes what it should, no more."""
 
 import hashlib
 import importlib
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from r2rec.base.errors import R2RecError
+from r2rec.config.run import SIDES
 from r2rec.execution.keys import keyed
 from r2rec.execution.plan import plan
 from r2rec.execution.rules import checked_config
@@ -38,10 +39,7 @@ def identities(*overrides: str) -> dict[str, str]:
 
 
 def set_apart(seeds: Sequence[int]) -> list[str]:
-    return [
-        f"seeds.{side}={seed}"
-        for side, seed in zip(("data", "train", "answer"), seeds, strict=True)
-    ]
+    return [f"seeds.{side}={seed}" for side, seed in zip(SIDES, seeds, strict=True)]
 
 
 @pytest.fixture
@@ -51,6 +49,7 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> Any:
     return importlib.import_module("seeds")
 
 
+@settings(max_examples=8)
 @given(st.integers(0, 2), TRIPLES, TRIPLES)
 def test_artefacts_are_named_by_the_seeds_that_hold(
     root: int, one: tuple[int, ...], other: tuple[int, ...]
