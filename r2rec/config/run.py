@@ -72,8 +72,8 @@ class Forecast:
 class Seeds:
     """Parts of `seed` that are set apart. Three runs on the same data: -m seeds.train=0,1,2"""
 
-    # held-out items, candidates, evaluated users and those that validation asks about, the chains
-    # of both, noise, the toy world
+    # candidates, evaluated users and those that validation asks about, the chains of both, noise,
+    # the toy world
     data: int | None = number(None, least=0)
     # targets, their candidates and chains, thoughts, SFT, RL, baselines, witnesses
     train: int | None = number(None, least=0)
