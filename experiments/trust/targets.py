@@ -29,8 +29,9 @@ def main(run: Path) -> None:
     train = pl.read_parquet(split / "train.parquet")
     candidates = pl.read_parquet(split / "candidates.parquet")
     unrated = ~candidates["positive"].is_in(train["item"].unique().implode())
+    share = unrated_negatives(candidates, train["item"])
     print(
-        f"{candidates.height} users: {unrated_negatives(candidates, train['item']):.1%} of negatives "
+        f"{candidates.height} users: {share:.1%} of negatives "
         f"and {unrated.mean():.1%} of test positives have no train rating"
     )
     spec = loaded.config.evaluation

@@ -252,3 +252,16 @@ def test_split_on_real_data_draws_untouched_negatives(movies):
     )
     assert touched["items"].to_list() == touched["positive"].to_list()
     assert touched.height == shown.height
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 9), min_size=3, max_size=3), min_size=1),
+    st.sets(st.integers(0, 9)),
+)
+def test_unrated_negatives_are_counted(shown: list[set[int]], rated: set[int]) -> None:
+    rows = [sorted(items) for items in shown]
+    table = pl.DataFrame({"positive": [row[1] for row in rows], "items": rows})
+    negatives = [item for first, _, last in rows for item in (first, last)]
+    expected = sum(item not in rated for item in negatives) / len(negatives)
+    found = split.unrated_negatives(table, pl.Series([*rated, *rated], dtype=pl.Int64))
+    assert found == pytest.approx(expected)
