@@ -55,7 +55,7 @@ def seeds_text(records: Iterable[Mapping[str, Any]]) -> str:
     return "; ".join(repeat.text() for repeat in repeats if None not in repeat)
 
 
-def varied(repeats: Iterable[Repeat]) -> list[str]:
+def varied_sides(repeats: Iterable[Repeat]) -> list[str]:
     """Which of `SIDES` differ between repeats of one method."""
     columns = zip(*repeats, strict=True)
     values = [{seed for seed in column if seed is not None} for column in columns]
@@ -94,7 +94,7 @@ def with_shared(
             shared.setdefault(same, []).append(repeat_of(record))
     records: list[Mapping[str, Any]] = []
     for record, same in results:
-        no_matter = [side for side in varied(shared[same]) if side != "data"] if same else []
+        no_matter = [side for side in varied_sides(shared[same]) if side != "data"] if same else []
         if no_matter:
             seeds = repeat_of(record)._asdict() | dict.fromkeys(no_matter)
             record = {**record, "seeds": seeds}

@@ -14,7 +14,14 @@ from r2rec.report.arms import collected_arms
 from r2rec.report.compare import paired_differences, scores_by_setting, variations
 from r2rec.report.findings import findings
 from r2rec.report.join import join
-from r2rec.report.repeats import Repeat, independent, paired_rows, repeat_of, varied, varied_text
+from r2rec.report.repeats import (
+    Repeat,
+    independent,
+    paired_rows,
+    repeat_of,
+    varied_sides,
+    varied_text,
+)
 from r2rec.report.verdict import run_verdict
 from tests.report.test_join import BASE, FULL, USERS, Arm, job, write_config
 
@@ -128,7 +135,7 @@ def test_trainings_on_one_draw_of_data_are_one_draw() -> None:
 
 
 def test_what_differs_in_words() -> None:
-    assert varied([Repeat(0, 0, 0), Repeat(0, None, 1)]) == ["answer"]
+    assert varied_sides([Repeat(0, 0, 0), Repeat(0, None, 1)]) == ["answer"]
     assert varied_text(["data", "train"], 3) == "3 seeds: candidates, users and training differ"
     assert varied_text(["data"], 2) == "2 seeds: candidates and users differ"
     same = "2 runs on the same candidates and users: "
