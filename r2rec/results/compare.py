@@ -21,6 +21,7 @@ from r2rec.report.compare import (
     setting_of,
 )
 from r2rec.report.fitting import fitted
+from r2rec.report.records import arm_of, read_records
 from r2rec.report.repeats import SIDES, varied_in, varied_text
 from r2rec.results.load import METRICS, RANKINGS, Run
 
@@ -66,7 +67,7 @@ def run_differences(
         arms = [arm for arm in arms if arm.record["method"] in methods]
     metric = metric or main_metric(arms)
     scores = scores_by_setting(arms, metric)
-    pairs = _wanted(scores, _runs_of(arms, folders), every)
+    pairs = _wanted(scores, _runs_of(arms, folders), every or _are_repeats(scores, folders))
     declared = declared_by(job for jobs in folders for job in jobs)
     rows = paired_differences(scores, metric, pairs, declared)
     if not rows:
@@ -143,8 +144,21 @@ def _wanted(scores: Scores, runs: dict[Setting, set[int]], every: bool) -> list[
     for earlier, later in across:
         _must_be_comparable(scores, earlier, later)
     every_run = set().union(*runs.values())
-    seeds_of_one_run = all(numbers == every_run for numbers in runs.values())
-    return pairs if every or seeds_of_one_run else across
+    in_every_run = all(numbers == every_run for numbers in runs.values())
+    return pairs if every or in_every_run else across
+
+
+def _are_repeats(scores: Scores, folders: Sequence[Sequence[Path]]) -> bool:
+    """Whether the runs are one run at several seeds: all have all methods, each in one setting.
+
+    What does not depend on the seeds that differ is the result of the first run alone.
+    """
+    wanted = {(arm.method, arm.variant, arm.dataset, arm.train_dataset) for arm in scores}
+    found = []
+    for jobs in folders:
+        records = [record for job in jobs for record in read_records(job / METRICS)]
+        found.append(wanted & {arm_of(record) for record in records})
+    return not any(arm.label for arm in scores) and all(methods == wanted for methods in found)
 
 
 def _must_be_comparable(scores: Scores, earlier: Setting, later: Setting) -> None:

@@ -23,7 +23,7 @@ from r2rec.report.repeats import (
     varied_text,
 )
 from r2rec.report.verdict import run_verdict
-from tests.report.test_join import BASE, FULL, USERS, Arm, job, write_config
+from tests.report.test_join import BASE, FULL, PLAIN, USERS, Arm, job, write_config
 
 
 def apart(folder: Path, arms: dict[Arm, Any], keys: dict[str, str], **seeds: int) -> None:
@@ -142,6 +142,16 @@ def test_what_differs_in_words() -> None:
     assert varied_text(["answer"], 2) == f"{same}only answers differ"
     assert varied_text(["train", "answer"], 2) == f"{same}training and answers differ"
     assert varied_text(["train"], 1) == varied_text([], 5) == ""
+
+
+def test_two_trainings_are_compared_as_one_run(tmp_path: Path) -> None:
+    for seed in range(2):
+        arms = {BASE: range(8), FULL: range(seed, 30), PLAIN: range(20 + seed)}
+        keys = {"backbone": "one", "R2Rec": f"full {seed}", "R2Rec without SFT": f"plain {seed}"}
+        apart(tmp_path / str(seed), arms, keys, train=seed)
+    rows = r2rec.compare(tmp_path / "0", tmp_path / "1")
+    assert rows.select("seeds", "varied").rows() == [(2, "train")] * 3
+    assert rows["pairs"].to_list() == [2 * USERS] * 3
 
 
 def test_runs_without_a_seed_of_training_in_common_are_told(tmp_path: Path) -> None:
