@@ -92,12 +92,18 @@ def compared(folders: Mapping[str, Path]) -> Changes:
     return table
 
 
+def sides_of(artefact: str) -> tuple[str, ...]:
+    """What an artefact may depend on; rankings that are fused with a baseline's: on all."""
+    if " + " in artefact:
+        return SIDES[""]
+    return next(sides for start, sides in SIDES.items() if f"{artefact} ".startswith(start))
+
+
 def faults(table: Changes) -> list[str]:
     """What changed with a seed that it has nothing to do with, and what should have changed."""
     found = []
     for artefact, by_seed in table.items():
-        name = f"{artefact} "
-        sides = next(sides for start, sides in SIDES.items() if name.startswith(start))
+        sides = sides_of(artefact)
         for seed, came in by_seed.items():
             if seed != "seed" and seed.removeprefix("seeds.") not in sides and came != SAME:
                 found.append(f"{artefact} is made anew with {seed}")

@@ -67,8 +67,7 @@ def test_a_seed_renames_what_it_is_for(more: tuple[str, ...], seeds: Any) -> Non
     for name in ("seed", "seeds.data", "seeds.train", "seeds.answer"):
         other = identities(f"{name}=1", *EVERYTHING, *more)
         for job in first:
-            start = next(start for start in seeds.SIDES if f"{job} ".startswith(start))
-            sides = seeds.SIDES[start]
+            sides = seeds.sides_of(job)
             if more and job in told_by_witness:
                 sides = ("train", *sides)  # a trained model speaks in these prompts
             depends = any(name in ("seed", f"seeds.{side}") for side in sides)
