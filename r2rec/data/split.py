@@ -129,7 +129,9 @@ def unrated_negatives(candidates: pl.DataFrame, rated: pl.Series) -> float:
     """
     shown = candidates.select("positive", item="items").explode("item")
     negative = shown.filter(pl.col("item") != pl.col("positive"))["item"]
-    return float((~negative.is_in(rated.unique().implode())).mean() or 0.0)
+    if negative.is_empty():
+        return 0.0
+    return 1 - int(negative.is_in(rated.unique().implode()).sum()) / len(negative)
 
 
 def evaluated(split: Path, seed: int, users: int) -> pl.DataFrame:

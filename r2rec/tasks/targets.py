@@ -63,7 +63,7 @@ def heavy_share(targets: pl.DataFrame, train: pl.DataFrame) -> float:
         return 0.0
     counts = train.group_by("user").len().sort("len", "user", descending=[True, False])
     heavy = counts.head(max(1, round(HEAVY * counts.height)))["user"]
-    return float(targets["user"].is_in(heavy.implode()).mean() or 0.0)
+    return int(targets["user"].is_in(heavy.implode()).sum()) / targets.height
 
 
 def for_sft(targets: pl.DataFrame, samples: int) -> pl.DataFrame:
