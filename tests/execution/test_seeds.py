@@ -19,10 +19,8 @@ from r2rec.execution.rules import checked_config
 from tests.conftest import ROOT
 from tests.small import composed, go
 
-EVERYTHING = (
-    *("baseline@fusion=sasrec", "fusion.fit.epochs=1"),
-    *("diagnostic=consistency", "diagnostic.users=2", "diagnostic.params.samples=2"),
-)
+FUSED = ("baseline@fusion=sasrec", "fusion.fit.epochs=1")
+EVERYTHING = (*FUSED, "diagnostic=consistency")
 WITNESS = ("chain_sampler=evidence", "baseline@witness=sasrec")
 TRIPLES = st.tuples(*[st.integers(0, 2)] * 3)
 
@@ -74,11 +72,11 @@ def test_a_seed_renames_what_it_is_for(more: tuple[str, ...], seeds: Any) -> Non
             assert (first[job] != other[job]) == depends, (name, job)
 
 
+@pytest.mark.slow
 def test_a_seed_changes_what_it_is_for(store: Path, seeds: Any) -> None:
-    runs = {name: go(store, *EVERYTHING, *([f"{name}=1"] if name else [])) for name in seeds.RUNS}
+    runs = {name: go(store, *FUSED, *([f"{name}=1"] if name else [])) for name in seeds.RUNS}
     table = seeds.compared({name: run.folder for name, run in runs.items()})
     assert not seeds.faults(table)
-    assert {row["seeds.answer"] for row in table.values()} == {seeds.SAME, seeds.CHANGED}
     records = runs["seeds.train"].by_method()
     assert records["R2Rec"]["seeds"] == {"data": 0, "train": 1, "answer": 0}
     assert "seeds" not in runs["seed"].by_method()["R2Rec"]
