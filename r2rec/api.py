@@ -123,7 +123,8 @@ def compare(
         metric: hr@K, ndcg@K or mrr; None: the first of the runs' evaluation.metrics.
 
     Returns:
-        Columns: dataset, metric, method, against, seeds, pairs, difference (method - against), low
+        Columns: dataset, metric, method, against, seeds, varied (which of data, train and answer
+        differ between the seeds), pairs, difference (method - against), low
         and high (95% interval), p (two-sided), p_holm (adjusted for all comparisons on a data set),
         effect (Cohen's d), detectable (what this many users would show in 4 of 5 trials), kind
         (declared or exploratory, where the runs' evaluation.compare declares comparisons).

@@ -67,6 +67,7 @@ def parts(size: str) -> dict[str, Part]:
     no_root = "" if hasattr(os, "geteuid") and os.geteuid() == 0 else "it mounts disks: needs root"
     found["disks"] = Part((f"{HERE}/disk.py",), no_root)
     overrides = SMOKE if size == "small" else ()
+    found["seeds"] = Part((f"{HERE}/seeds.py",))
     found["processes"] = Part((f"{HERE}/processes.py", *overrides))
     no_fuzzer = "" if find_spec("atheris") else "needs pip install atheris"
     limits = ("-timeout=20", "-rss_limit_mb=2048", "-len_control=0", "-max_len=200")

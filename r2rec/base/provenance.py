@@ -62,7 +62,12 @@ def collect(config: Config) -> dict[str, Any]:
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in PACKAGES},
         "seed": config.seed,
-        "seeds": {"root": config.seed},
+        "seeds": {
+            "root": config.seed,
+            "data": config.data_seed,
+            "train": config.train_seed,
+            "answer": config.answer_seed,
+        },
         "command": [_without_secret(argument) for argument in sys.argv[1:]],
         **composition(),
     }

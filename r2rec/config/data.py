@@ -8,6 +8,7 @@ from omegaconf import MISSING
 from r2rec.config.fields import choice, local_path, not_in_key, number
 
 HISTORIES = ("train", "all")
+TARGETS = ("likes", "users")
 METRICS = ("hr@1", "hr@3", "ndcg@3")  # of the paper; every record has them
 
 
@@ -81,6 +82,9 @@ class Evaluation:
     positive_above: float = 3.0  # a rating above this is a like
     min_positives: int = 6  # users with fewer likes are left out
     min_history: int = number(3, least=0)  # likes before a training target
+    # how training targets are drawn: likes, each as likely as another, so that heavy users have
+    # most; users, everybody once before anybody twice, in SFT's half of the likes and in RL's
+    targets: str = choice("likes", *TARGETS)
     # What each method is told of users to be ranked for: train, which ends before the validation
     # positive; or all before the test positive. Training and tuning see train either way.
     history: str = choice("train", *HISTORIES)

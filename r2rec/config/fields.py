@@ -3,8 +3,10 @@
 What is declared here stands in the field's metadata. `run.rules` checks it, `run.keys` reads it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field
 from typing import Any
+
+TOLD = object()  # no value of a configuration: whatever a field has is in the key
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,27 @@ def not_in_key(default: Any) -> Any:
     return field(default=default, metadata={"in_key": False})
 
 
-def at(path: str, *, local: bool = False, only: Any = None) -> Any:
+def at(path: str, *, local: bool = False, untold: Any = TOLD) -> Any:
     """A field of a slice (`config.slices`): where the configuration has it, as a dotted path.
 
     Args:
         local: As `local_path`.
-        only: The field enters a key only where it has this value. None: always.
+        untold: A value that no key contains: a choice that came later keeps earlier keys with it.
     """
-    return field(metadata={"at": path, "local": local, "only": only})
+    return field(metadata={"at": path, "local": local, "untold": untold})
+
+
+def at_other(path: str, field_name: str) -> Any:
+    """As `at`; keys contain it only where it is not what another field of the slice is."""
+    return field(metadata={"at": path, "unlike": field_name})
+
+
+def is_told(owner: Any, spec: Field[Any]) -> bool:
+    """Whether the keys of artefacts contain this field of a slice or a group."""
+    if not spec.metadata.get("in_key", True):
+        return False
+    value = getattr(owner, spec.name)
+    other = spec.metadata.get("unlike")
+    if other is not None and value == getattr(owner, other):
+        return False
+    return bool(value != spec.metadata.get("untold", TOLD))

@@ -15,6 +15,7 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 MODES = ("offline", "online", "disabled")
 CHECKPOINTING = ("auto", "on", "off")
 ROLLOUTS = ("hf", "vllm", "server")
+SIDES = ("data", "train", "answer")  # what `seeds` sets apart
 STRATEGIES = ("ddp", "fsdp", "zero2", "zero3")
 
 
@@ -68,11 +69,25 @@ class Forecast:
 
 
 @dataclass
+class Seeds:
+    """Parts of `seed` that are set apart. Three runs on the same data: -m seeds.train=0,1,2"""
+
+    # candidates, evaluated users and those that validation asks about, the chains of both, noise,
+    # the toy world
+    data: int | None = number(None, least=0)
+    # targets, their candidates and chains, thoughts, SFT, RL, baselines, witnesses
+    train: int | None = number(None, least=0)
+    # what is drawn while candidates are ranked: sampled answers, ties, diagnostics
+    answer: int | None = number(None, least=0)
+
+
+@dataclass
 class Config:
     """Everything a run can choose."""
 
     name: str = "run"  # first folder under outputs/
     seed: int = number(0, least=0)
+    seeds: Seeds = field(default_factory=Seeds)  # one that is null is `seed`
     until: str | None = None  # stop after this stage
     force: list[str] = field(default_factory=list)  # stages to make again
     dry: bool = False  # print the plan, make nothing
@@ -102,9 +117,32 @@ class Config:
     counters: dict[str, Baseline] = field(default_factory=dict)
     forecast: Forecast = field(default_factory=Forecast)
 
+    @property
+    def data_seed(self) -> int:
+        """The seed of what is evaluated on."""
+        return seed_of("data", _root_=self)
+
+    @property
+    def train_seed(self) -> int:
+        """The seed of all that is trained."""
+        return seed_of("train", _root_=self)
+
+    @property
+    def answer_seed(self) -> int:
+        """The seed of what is drawn while candidates are ranked."""
+        return seed_of("answer", _root_=self)
+
+
+def seed_of(side: str, *, _root_: Any) -> int:
+    """The seed that holds for one of `SIDES`; in YAML `${seed_of:data}`."""
+    own: int | None = getattr(_root_.seeds, side)
+    root: int = _root_.seed
+    return root if own is None else own
+
 
 def register() -> None:
     """Give Hydra the schema that `conf/config.yaml` names, so that every group is typed."""
+    OmegaConf.register_new_resolver("seed_of", seed_of, replace=True)
     schema = OmegaConf.structured(Config)
     OmegaConf.set_struct(schema.roots, False)  # any data set may have a folder there
     ConfigStore.instance().store(name="schema", node=schema)

@@ -2,6 +2,8 @@
 
 A field is found in the configuration under its own name, or where `at` says. The key of an artefact
 is derived from these fields (`run.keys`), so whatever a stage can read also names its result.
+`seed` is that of the side that a stage is on (`config.run.Seeds`): data, training, or answers.
+`data_seed` beside it says who is asked about, and is in keys where it is another one.
 """
 
 from collections.abc import Mapping
@@ -9,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 from r2rec.config.data import ChainSampler, Diagnostic, Noise, Words
-from r2rec.config.fields import at, not_in_key
+from r2rec.config.fields import at, at_other, not_in_key
 from r2rec.config.models import Endpoint, Generation, Model, Prompt, Teacher, TinySpec
 from r2rec.config.run import Config
 from r2rec.config.training import Adapt, Baseline, Count, Fit, Probe, Reward, Rl, Sft
@@ -36,8 +38,8 @@ class PrepareSlice:
 
 @dataclass(frozen=True)
 class SplitSlice:
-    seed: int
-    noise: Noise
+    seed: int = at("data_seed")
+    noise: Noise = at("noise")
     negatives: int = at("evaluation.negatives")
     matched: bool = at("evaluation.matched")
     positive_above: float = at("evaluation.positive_above")
@@ -53,7 +55,7 @@ class TellSlice:
 class FitSlice:
     """`baseline` is whatever is fitted: the run's baseline, its `vectors`, or the fusion."""
 
-    seed: int
+    seed: int = at("train_seed")
     name: str = at("baseline.name")
     target: str = at("baseline._target_")
     params: dict[str, Any] = at("baseline.params")
@@ -70,17 +72,17 @@ class WitnessSlice(FitSlice):
 
 @dataclass(frozen=True)
 class WeighSlice:
-    seed: int
-    chain_sampler: ChainSampler
-    temporal: bool = at("evaluation.temporal", only=True)
+    seed: int = at("data_seed")
+    chain_sampler: ChainSampler = at("chain_sampler")
+    temporal: bool = at("evaluation.temporal", untold=False)
 
 
 @dataclass(frozen=True)
 class ChainSlice:
-    seed: int
-    chain_sampler: ChainSampler
+    seed: int = at("data_seed")
+    chain_sampler: ChainSampler = at("chain_sampler")
     users: int = at("evaluation.users")
-    temporal: bool = at("evaluation.temporal", only=True)
+    temporal: bool = at("evaluation.temporal", untold=False)
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ class UnpackSlice:
 class PromptSlice:
     """What every prompt about a user depends on."""
 
-    seed: int
-    prompt: Prompt
+    seed: int = at("train_seed")
+    prompt: Prompt = at("prompt")
     words: Words = at("dataset.words")
     positive_above: float = at("evaluation.positive_above")
 
@@ -111,15 +113,17 @@ class TargetSlice(PromptSlice):
     """What a prompt about a train-side target depends on."""
 
     min_history: int = at("evaluation.min_history")
+    targets: str = at("evaluation.targets", untold="likes")
 
 
 @dataclass(frozen=True)
 class CaseSlice(PromptSlice):
     """What a ranking prompt with freshly drawn chains depends on."""
 
+    data_seed: int = at_other("data_seed", "seed")
     chain_sampler: ChainSampler = at("chain_sampler")
     negatives: int = at("evaluation.negatives")
-    temporal: bool = at("evaluation.temporal", only=True)
+    temporal: bool = at("evaluation.temporal", untold=False)
 
 
 @dataclass(frozen=True)
@@ -177,24 +181,29 @@ class RegressSlice(TaskSlice):
 class ScoreSlice:
     """How a scorer ranks."""
 
-    seed: int
-    arm: Arm
+    seed: int = at("answer_seed")
+    data_seed: int = at_other("data_seed", "seed")
+    arm: Arm = at("arm")
     users: int = at("evaluation.users")
-    temporal: bool = at("evaluation.temporal", only=True)
+    temporal: bool = at("evaluation.temporal", untold=False)
 
 
 @dataclass(frozen=True)
 class QuestionSlice(PromptSlice):
     """What a ranking question to an arm depends on."""
 
+    seed: int = at("answer_seed")
+    data_seed: int = at_other("data_seed", "seed")
     arm: Arm = at("arm")
     users: int = at("evaluation.users")
-    temporal: bool = at("evaluation.temporal", only=True)
+    temporal: bool = at("evaluation.temporal", untold=False)
 
 
 @dataclass(frozen=True)
 class CountSlice(QuestionSlice):
-    """How a counter of evidence chains ranks."""
+    """How a counter of evidence chains ranks: nothing is drawn but who is evaluated."""
+
+    seed: int = at("data_seed")
 
 
 @dataclass(frozen=True)
@@ -207,8 +216,9 @@ class ChooseSlice(QuestionSlice):
 
 @dataclass(frozen=True)
 class AskSlice(QuestionSlice):
-    """How a baseline behind an endpoint ranks."""
+    """How a baseline behind an endpoint ranks; its seed is the endpoint's own affair."""
 
+    seed: int = at("data_seed")
     endpoint: Endpoint = at("baseline.endpoint")
 
 

@@ -120,6 +120,20 @@ def with_candidates(
     return candidates.with_columns(items=as_arrays.cast(pl.List(pl.UInt32)))
 
 
+def unrated_negatives(candidates: pl.DataFrame, rated: pl.Series) -> float:
+    """The share of negatives without any train rating: nothing but texts tells them apart.
+
+    Args:
+        candidates: positive, items, as `with_candidates` gives them.
+        rated: The item of every train rating.
+    """
+    shown = candidates.select("positive", item="items").explode("item")
+    negative = shown.filter(pl.col("item") != pl.col("positive"))["item"]
+    if negative.is_empty():
+        return 0.0
+    return 1 - int(negative.is_in(rated.unique().implode()).sum()) / len(negative)
+
+
 def evaluated(split: Path, seed: int, users: int) -> pl.DataFrame:
     """The candidates of the evaluated users, sorted by user.
 
@@ -158,7 +172,7 @@ def split(choices: SplitSlice, inputs: Mapping[str, Path], work: Workspace) -> d
     if choices.matched:
         rated = parts.train["item"]  # before noise: candidates are those of the clean run
     touched = negatives.touched_keys(interactions, n_items)
-    n_candidates = {}
+    drawn = {}
     for role, name in (("test", "candidates"), ("valid", "validation_candidates")):
         candidates = with_candidates(
             parts.heldout.filter(pl.col("role") == role),
@@ -169,8 +183,8 @@ def split(choices: SplitSlice, inputs: Mapping[str, Path], work: Workspace) -> d
             rated,
         )
         candidates.write_parquet(work.folder / f"{name}.parquet")
-        n_candidates[role] = candidates.height
-    n_users = n_candidates["test"]
+        drawn[role] = candidates
+    n_users = drawn["test"].height
     if not n_users:
         raise R2RecError(
             f"no user has {choices.negatives} untouched items among {n_items}; "
@@ -180,6 +194,7 @@ def split(choices: SplitSlice, inputs: Mapping[str, Path], work: Workspace) -> d
     return {
         "users": n_users,
         "train_ratings": train.height,
+        "unrated_negatives": round(unrated_negatives(drawn["test"], train["item"]), 4),
         "dropped_users": {**parts.dropped, "too_few_untouched_items": n_kept - n_users},
     }
 

@@ -27,7 +27,7 @@ FACTS = "facts.json"
 
 def diagnose(choices: DiagnoseSlice, inputs: Mapping[str, Path], work: Workspace) -> dict[str, Any]:
     """Write diagnosis.parquet (the rows) and facts.json of the arm that made `inputs["rank"]`."""
-    evaluated_users = evaluated(inputs["split"], choices.seed, choices.users)
+    evaluated_users = evaluated(inputs["split"], choices.data_seed, choices.users)
     rankings = read_rankings(inputs["rank"], evaluated_users)
     diagnostic = choices.diagnostic
     candidates = evaluated_users[: diagnostic.users]

@@ -40,7 +40,7 @@ def fuse(choices: FuseSlice, inputs: Mapping[str, Path], work: Workspace) -> dic
     positive_index = Candidates.of(tuning).positive_index
     weight, ndcg = learn_weight(by_answer, by_baseline, positive_index)
 
-    candidates = evaluated(inputs["split"], choices.seed, choices.users)
+    candidates = evaluated(inputs["split"], choices.data_seed, choices.users)
     answers = read_rankings(inputs["rank"], candidates)
     baseline = choices.fusion.name
     of_answers = reciprocal_ranks(answers)

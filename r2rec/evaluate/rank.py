@@ -34,7 +34,7 @@ def rank_by_model(
     choices: RankSlice, inputs: Mapping[str, Path], work: Workspace
 ) -> dict[str, Any]:
     """Write the rankings of a language model, with `inputs["adapter"]` on top where given."""
-    candidates = evaluated(inputs["split"], choices.seed, choices.users)
+    candidates = evaluated(inputs["split"], choices.data_seed, choices.users)
     cases = evaluation_cases(choices, inputs, candidates)
     engine = engine_of(choices, inputs, work)
     rankings, facts = answered(choices, cases, candidates, engine, "rank")
@@ -63,7 +63,7 @@ def rank_by_scorer(
 ) -> dict[str, Any]:
     """Write the rankings of a scorer, or of a fitted baseline in `inputs["adapter"]`."""
     arm = choices.arm
-    candidates = evaluated(inputs["split"], choices.seed, choices.users)
+    candidates = evaluated(inputs["split"], choices.data_seed, choices.users)
     rng = seeds.generator(choices.seed, f"rank.{arm.method}")
     fitted = inputs.get("adapter")
     scores = score_candidates(
@@ -89,7 +89,7 @@ def rank_by_count(
     Candidates of equal score stand in the order of the evidence.
     """
     arm = choices.arm
-    candidates = evaluated(inputs["split"], choices.seed, choices.users)
+    candidates = evaluated(inputs["split"], choices.data_seed, choices.users)
     cases = evaluation_cases(choices, inputs, candidates)
     numbers = regress.numbers_of(str(arm.target), arm.params, cases, choices.prompt)
     scores = regress.scores(numbers, inputs.get("adapter"))
@@ -112,7 +112,7 @@ def rank_by_choice(
     Where there are chains, it is asked about the cases that R2Rec ranks.
     """
     method = choices.arm.method
-    candidates = evaluated(inputs["split"], choices.seed, choices.users)
+    candidates = evaluated(inputs["split"], choices.data_seed, choices.users)
     if "chain" in inputs:
         cases = evaluation_cases(choices, inputs, candidates)
         questions = case_questions(choices, str(choices.arm.target), choices.arm.params, cases)
@@ -135,7 +135,7 @@ def rank_by_endpoint(
     Its answers are kept in `work.responses`, so that none is paid for twice.
     """
     arm = choices.arm
-    candidates = evaluated(inputs["split"], choices.seed, choices.users)
+    candidates = evaluated(inputs["split"], choices.data_seed, choices.users)
     build_messages = get_method(str(arm.target))
     prompts = []
     for case in evaluation_cases(choices, inputs, candidates):

@@ -16,6 +16,7 @@ from r2rec.base.jobs import Job
 from r2rec.base.provenance import git_revision
 from r2rec.base.store import Artefact
 from r2rec.config import Endpoint, Model, Prompt, TinySpec
+from r2rec.config.fields import is_told
 from r2rec.config.slices import UnpackSlice
 from r2rec.prompts.own_templates import own_template_files
 
@@ -63,9 +64,8 @@ def keyed(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         plain = {}
         for spec in fields(value):
-            content = getattr(value, spec.name)
-            only = spec.metadata.get("only")
-            if spec.metadata.get("in_key", True) and only in (None, content):
+            if is_told(value, spec):
+                content = getattr(value, spec.name)
                 local = spec.metadata.get("local") and content and Path(content).exists()
                 plain[spec.name] = FOLDER if local else keyed(content)
         return plain

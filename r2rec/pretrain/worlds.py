@@ -162,6 +162,7 @@ def _random_choices(rng: np.random.Generator, level: Level) -> TaskSlice:
     compact = bool(rng.random() < 0.1)
     return TaskSlice(
         seed=0,
+        data_seed=0,
         prompt=Prompt(
             name="pretrain",
             reasoning=reasoning,
@@ -174,6 +175,7 @@ def _random_choices(rng: np.random.Generator, level: Level) -> TaskSlice:
         words=words,
         positive_above=POSITIVE_ABOVE,
         min_history=min(2, level.history),
+        targets="likes",
         chain_sampler=ChainSampler(
             name=sampler,
             _target_=f"r2rec.chains.samplers.{sampler}",

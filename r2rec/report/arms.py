@@ -12,6 +12,7 @@ from r2rec.report.folders import files_of_jobs, stages_of
 from r2rec.report.labels import Choices, first_setting, labels
 from r2rec.report.measured import all_measured
 from r2rec.report.records import Record, arm_of, read_records
+from r2rec.report.repeats import Repeat, repeat_of, with_shared
 
 
 class JoinedArm(NamedTuple):
@@ -31,9 +32,11 @@ class JoinedArm(NamedTuple):
     def same_result(self, other: "JoinedArm") -> bool:
         """Whether this is the very same result, not another one with equal figures.
 
-        Intervals may be of more or fewer resamples of it.
+        Intervals may be of more or fewer resamples of it, and seeds that it depends on are written
+        in more than one way.
         """
-        mine, theirs = ({**arm.record, "ci95": None} for arm in (self, other))
+        unlike = {"ci95": None, "seed": None, "seeds": None}
+        mine, theirs = ({**arm.record, **unlike} for arm in (self, other))
         return mine == theirs and self.key == other.key
 
 
@@ -50,13 +53,13 @@ def joined_arms(jobs: Sequence[Path]) -> list[JoinedArm]:
     """
     arms = _without_repeats(_arms_of_jobs(jobs))
     settings = _distinct_settings(arms)
-    collected: dict[tuple[tuple[str, ...], str, int], JoinedArm] = {}
+    collected: dict[tuple[tuple[str, ...], str, Repeat], JoinedArm] = {}
     for arm in arms:
         label_of = settings[arm.identity]
         label = label_of[arm.label]
         if len(set(label_of.values())) == 1:
             label = ""  # one result in every setting: no label is needed
-        place = (arm.identity, label, arm.record["seed"])
+        place = (arm.identity, label, repeat_of(arm.record))
         collected.setdefault(place, _with_label_in_variant(arm._replace(label=label)))
     return list(collected.values())
 
@@ -85,7 +88,9 @@ def _arms_of_jobs(jobs: Sequence[Path]) -> list[JoinedArm]:
                 key=keys.get(record["method"], ""),
             )
             arms.append(arm)
-    records = all_measured((arm.record, arm.rankings) for arm in arms)
+    measured = all_measured((arm.record, arm.rankings) for arm in arms)
+    same = [arm.key and (arm.identity, arm.key) for arm in arms]
+    records = with_shared(list(zip(measured, same, strict=True)))
     return [arm._replace(record=record) for arm, record in zip(arms, records, strict=True)]
 
 
@@ -113,14 +118,14 @@ def _without_repeats(arms: Iterable[JoinedArm]) -> list[JoinedArm]:
     Where two jobs of one label and seed have different results, no choice of a method sets them
     apart: the later one's label gets the number of its job.
     """
-    first: dict[tuple[tuple[str, ...], str, int], JoinedArm] = {}
+    first: dict[tuple[tuple[str, ...], str, Repeat], JoinedArm] = {}
     for arm in arms:
-        seed = arm.record["seed"]
-        earlier = first.setdefault((arm.identity, arm.label, seed), arm)
+        repeat = repeat_of(arm.record)
+        earlier = first.setdefault((arm.identity, arm.label, repeat), arm)
         if not earlier.same_result(arm):
             number = f"job {arm.rankings.parent.name}"
             label = _joined_words(arm.label, number)
-            first.setdefault((arm.identity, label, seed), arm._replace(label=label))
+            first.setdefault((arm.identity, label, repeat), arm._replace(label=label))
     return list(first.values())
 
 
@@ -145,10 +150,10 @@ def _distinct_settings(arms: Iterable[JoinedArm]) -> dict[tuple[str, ...], dict[
 
 
 def _agree(results: Sequence[JoinedArm], others: Sequence[JoinedArm]) -> bool:
-    """Whether both have results at a common seed, and the same ones at all common seeds."""
-    by_seed = {arm.record["seed"]: arm for arm in results}
-    common = [arm for arm in others if arm.record["seed"] in by_seed]
-    return bool(common) and all(arm.same_result(by_seed[arm.record["seed"]]) for arm in common)
+    """Whether both have results at common seeds, and the same ones at all of these."""
+    known = {repeat_of(arm.record): arm for arm in results}
+    common = [arm for arm in others if repeat_of(arm.record) in known]
+    return bool(common) and all(arm.same_result(known[repeat_of(arm.record)]) for arm in common)
 
 
 def _with_label_in_variant(arm: JoinedArm) -> JoinedArm:

@@ -1,4 +1,4 @@
-"""Which arms of a sweep differ by more than chance in a metric, paired by user and seed."""
+"""Which arms of a sweep differ by more than chance in a metric, paired by user and seeds."""
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -13,8 +13,8 @@ from r2rec.evaluate.names import metric_title
 from r2rec.evaluate.statistics import holm, paired_comparison, variation
 from r2rec.report.arms import JoinedArm
 from r2rec.report.records import Record, Row, shown_metrics
+from r2rec.report.repeats import independent, paired_rows, repeat_of, repeats_in, varied_in
 
-PAIRED_BY = ("seed", "user", "positive", "shown")
 SIGNIFICANCE = 0.05  # of a Holm-adjusted p
 MOST_SHOWN = 10  # significant differences at the end of a run
 DECLARED = "declared"  # a kind of comparison: asked for before the run
@@ -42,8 +42,8 @@ class Setting(NamedTuple):
 
 
 Scores = Mapping[Setting, pl.DataFrame]
-"""A row per user and seed: user, positive, shown (the candidates as text), score (of the metric),
-seed."""
+"""A row per user and run: user, positive, shown (the candidates as text), score (of the metric),
+data, train, answer (seeds; see `repeats.Repeat`)."""
 
 Pair = tuple[Setting, Setting]  # the earlier arm and the later one
 
@@ -106,27 +106,28 @@ def paired_differences(
         declared: Those that were asked for before the run; they are compared too.
 
     Returns:
-        Keys: dataset, metric, method, against, methods (both, without a variant), seeds, pairs,
-        gained and lost (pairs in which the arm scores more, or less), those of
-        `statistics.Comparison`, kind (DECLARED, EXPLORATORY, or "" where nothing was declared), and
-        p_holm: Holm's p in the family of all declared comparisons, and for others, of all on one
-        data set.
+        Keys: dataset, metric, method, against, methods (both, without a variant), seeds (how many),
+        varied (which of data, train and answer differ between these), pairs, gained and lost (pairs
+        in which the arm scores more, or less), those of `statistics.Comparison`, kind (DECLARED,
+        EXPLORATORY, or "" where nothing was declared), and p_holm: Holm's p in the family of all
+        declared comparisons, and for others, of all on one data set.
     """
     rows = []
     wanted = pairs_to_compare(scores) if pairs is None else pairs
     for earlier, later in dict.fromkeys([*wanted, *_declared_pairs(scores, declared)]):
-        paired = scores[later].join(scores[earlier], on=PAIRED_BY, suffix="_before")
+        paired = paired_rows(scores[later], scores[earlier])
         if paired.is_empty():
             continue  # they ranked other candidates
         comparison = paired_comparison(
-            paired["score"], paired["score_before"], paired["user"], paired["seed"]
+            paired["score"], paired["score_before"], paired["user"], independent(paired)
         )
         row: Row = {
             "dataset": later.dataset,
             "metric": metric,
             "method": later.name(),
             "against": earlier.name(),
-            "seeds": paired["seed"].n_unique(),
+            "seeds": repeats_in(paired),
+            "varied": varied_in(paired),
             "pairs": paired.height,
             "gained": paired.filter(pl.col("score") > pl.col("score_before")).height,
             "lost": paired.filter(pl.col("score") < pl.col("score_before")).height,
@@ -162,12 +163,12 @@ def variations(scores: Scores) -> list[Row]:
     """
     rows = []
     for setting, table in scores.items():
-        sd_users, sd_seeds = variation(table["score"], table["user"], table["seed"])
+        sd_users, sd_seeds = variation(table["score"], table["user"], independent(table))
         rows.append(
             {
                 "dataset": setting.dataset,
                 "method": setting.name(),
-                "seeds": table["seed"].n_unique(),
+                "seeds": repeats_in(table),
                 "sd_users": sd_users,
                 "sd_seeds": sd_seeds,
             }
@@ -283,5 +284,5 @@ def _scores(arm: JoinedArm, metric: str) -> pl.DataFrame:
         "positive",
         shown=pl.col("candidates").list.sort().cast(pl.List(pl.String)).list.join(" "),
         score=values,
-        seed=pl.lit(arm.record["seed"]),
+        **{side: pl.lit(seed, pl.Int64) for side, seed in repeat_of(arm.record)._asdict().items()},
     )

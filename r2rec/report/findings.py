@@ -19,6 +19,7 @@ from r2rec.report.compare import (
     scores_by_setting,
 )
 from r2rec.report.records import Record, Row, arm_of, over_seeds, shown_metrics
+from r2rec.report.repeats import SIDES, repeats_in, varied_in, varied_text
 
 
 class Lead(NamedTuple):
@@ -51,7 +52,8 @@ class Contest(NamedTuple):
 
     dataset: str
     standings: Sequence[Standing]  # in the order of the results
-    seeds: int
+    seeds: int  # of the method that has most
+    varied: Sequence[str]  # which of data, train and answer differ between these
     n_users: int  # of all seeds together, each once
     chance: Mapping[str, float]  # metric -> what a random order of the candidates has
     n_candidates: int
@@ -78,6 +80,11 @@ class Findings(NamedTuple):
     def main(self) -> Sequence[Row]:
         """The differences in the main metric."""
         return self.differences[self.metrics[0]]
+
+    def varied_texts(self) -> list[str]:
+        """What differs between the runs of one method, where there are several; each once."""
+        texts = [varied_text(contest.varied, contest.seeds) for contest in self.contests]
+        return list(filter(None, dict.fromkeys(texts)))
 
     def chance(self) -> dict[str, float]:
         """Data set -> what a random order has in the main metric."""
@@ -133,7 +140,8 @@ def _contest(
     return Contest(
         dataset=dataset,
         standings=standings,
-        seeds=max(table["seed"].n_unique() for table in tables),
+        seeds=max(map(repeats_in, tables)),
+        varied=varied_in(pl.concat(table.select(SIDES) for table in tables)),
         n_users=max(table["user"].n_unique() for table in tables),
         chance={metric: by_chance(metric, n_candidates) for metric in metrics},
         n_candidates=n_candidates,
@@ -142,7 +150,7 @@ def _contest(
 
 def _by_seed(table: pl.DataFrame) -> list[float]:
     """The mean score of each seed."""
-    means = table.group_by("seed", maintain_order=True).agg(pl.col("score").mean())
+    means = table.group_by(SIDES, maintain_order=True).agg(pl.col("score").mean())
     return means["score"].to_list()
 
 

@@ -13,6 +13,7 @@ from r2rec.report.numbers import value_text
 from r2rec.report.page import render_page, results
 from r2rec.report.pairs import Names, long_names
 from r2rec.report.records import Record, Row, published_rows
+from r2rec.report.repeats import seeds_text
 
 MAX_DIFFERENCES = 30  # in the figure; the table has all
 
@@ -40,12 +41,13 @@ def write_grid_page(
         title: Default: the name of the folder above.
     """
     datasets = list(dict.fromkeys(record["dataset"] for record in records))
-    seeds = sorted({record["seed"] for record in records})
     facts = {
         "jobs": str(len(jobs)),
         "data sets": ", ".join(datasets),
-        "seeds": ", ".join(map(str, seeds)),
+        "seeds": seeds_text(records),
     }
+    if findings and findings.varied_texts():
+        facts["what differs"] = "; ".join(findings.varied_texts())
     if work:
         facts["work"] = work.removeprefix("work: ")
     published = []

@@ -137,6 +137,7 @@ def join(folder: Path) -> list[dict[str, Any]]:
     from r2rec.report.findings import findings
     from r2rec.report.folders import work_summary
     from r2rec.report.grid import write_grid_page
+    from r2rec.report.repeats import repeat_of
     from r2rec.report.tables import write_tables
 
     arms = collected_arms(folder)
@@ -158,7 +159,9 @@ def join(folder: Path) -> list[dict[str, Any]]:
     for arm in arms:
         name = arm.rankings.parent.name
         jobs[name] = arm.job
-        by_seed[name] = ", ".join(filter(None, [f"seed {arm.record['seed']}", arm.job]))
+        seeds = repeat_of(arm.record)
+        if None not in seeds or name not in by_seed:
+            by_seed[name] = ", ".join(filter(None, [seeds.text(), arm.job]))
     draw_reward_curves(folder, jobs)
     work = work_summary(folder)
     setting = setting_of_others(arms)
@@ -200,7 +203,7 @@ def _print_summary(
     lines = ["", results_table(records), ""]
     if found.main:
         lines.append(significant_text(found.main, declared))
-    lines += notes
+    lines += [*found.varied_texts(), *notes]
     lines += [str(folder), f"page: {folder / 'report.html'}"]
     if found.main:
         lines.append(f"differences: {folder / 'tables' / 'differences.txt'}")

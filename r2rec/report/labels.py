@@ -6,7 +6,7 @@ from typing import Any
 Choices = Mapping[str, Any]  # a configuration as its config.yaml has it
 
 NOT_A_VARIANT = (
-    *"seed name until force dry artefacts push_to_hub roots hardware logger".split(),
+    *"seed seeds name until force dry artefacts push_to_hub roots hardware logger".split(),
     *"counters forecast dataset".split(),
 )
 """Seeds and data sets have columns of their own in every table, and counters have rows of their

@@ -14,6 +14,7 @@ from r2rec.base.store import MANIFEST
 from r2rec.config import Config
 from r2rec.llm.fingerprints import resolve
 from r2rec.report.numbers import large, seconds
+from r2rec.report.repeats import Repeat
 
 TOLD_UNTIL = {"train": "validation", "all": "test"}  # the positive at which a history ends
 WRITTEN = "new_tokens"  # the fact that counts tokens of answers
@@ -51,8 +52,9 @@ def facts(
         "started": str(manifest.get("started", "")),
         "code": _revision(manifest),
         "data": _data(config.dataset.name, of.get("prepare", {})),
-        "seed": str(config.seed),
+        "seed": _seed(config),
         "backbone": _backbone(config, of.get("backbone", {})),
+        "negatives": _negatives(of.get("split", {})),
         "chains": chains,
         "told of users": f"all before the {TOLD_UNTIL[config.evaluation.history]} positive",
         "reward": config.reward.name,
@@ -103,6 +105,11 @@ def parameters(folder: Path) -> int | None:
     return total or None
 
 
+def _seed(config: Config) -> str:
+    seeds = Repeat(config.data_seed, config.train_seed, config.answer_seed)
+    return seeds.text().removeprefix("seed ")
+
+
 def _revision(manifest: Mapping[str, Any]) -> str:
     if not manifest:
         return ""
@@ -140,7 +147,17 @@ def _thoughts(written: Mapping[str, Any]) -> str:
     if not written.get("traces"):
         return ""
     share = written["accepted"] / written["traces"]
-    return f"{written['accepted']:,} of {written['traces']:,} accepted by the audit ({share:.0%})"
+    told = f"{written['accepted']:,} of {written['traces']:,} accepted by the audit ({share:.0%})"
+    if "from_heavy_users" in written:
+        told += f", {written['from_heavy_users']:.0%} about the tenth of users with most ratings"
+    return told
+
+
+def _negatives(drawn: Mapping[str, Any]) -> str:
+    """How many negatives can be known by their texts alone; older artefacts do not tell."""
+    if "unrated_negatives" not in drawn:
+        return ""
+    return f"{drawn['unrated_negatives']:.1%} of those to be ranked have no train rating"
 
 
 def _memory(megabytes: float) -> str:

@@ -17,6 +17,7 @@ from r2rec.base.errors import read_whole
 from r2rec.evaluate import names
 from r2rec.evaluate.names import metric_title, with_paper
 from r2rec.report.naming import PUBLISHED as PUBLISHED_NAMES
+from r2rec.report.repeats import repeat_of
 
 Record = Mapping[str, Any]
 Row = dict[str, Any]
@@ -93,8 +94,8 @@ def over_seeds(records: Iterable[Record]) -> list[Row]:
         arms.setdefault(arm_of(record), []).append(record)
     rows = []
     for group in arms.values():
-        seeds = {record["seed"] for record in group}
-        if len(seeds) == len(group):
+        repeats = {repeat_of(record) for record in group}
+        if len(repeats) == len(group):
             rows.append(_mean(group))
         else:
             for record in group:

@@ -29,6 +29,7 @@ from r2rec.report.judgements import judged_metrics
 from r2rec.report.page import write_page
 from r2rec.report.ran import cost, facts
 from r2rec.report.records import Record, published_rows
+from r2rec.report.repeats import SIDES
 from r2rec.report.tables import results_table, write_tables
 from r2rec.report.verdict import run_verdict, verdict_text
 from r2rec.train.card import about
@@ -148,7 +149,7 @@ def _shared_folders(finished: Sequence[Finished], *, on_training_data: bool) -> 
 
 def _ranked_arms(config: Config, finished: Sequence[Finished], split: Path) -> list[RankedArm]:
     """All arms with their rankings: those that ranked alone, then the fused ones."""
-    candidates = evaluated(split, config.seed, config.evaluation.users)
+    candidates = evaluated(split, config.data_seed, config.evaluation.users)
     rows = []
     for place in ("rank", "fuse"):
         for done in finished:
@@ -187,6 +188,8 @@ def _records(
             resamples=config.evaluation.resamples,
             rng_seed=config.seed,
         )
+        if any(seed is not None for seed in vars(config.seeds).values()):
+            record["seeds"] = {side: getattr(config, f"{side}_seed") for side in SIDES}
         if written and row.arm.method in written.judgements:
             record |= judged_metrics(row.rankings, written.judgements[row.arm.method])
         records.append(record)

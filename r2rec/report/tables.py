@@ -24,6 +24,7 @@ from r2rec.report.records import (
     shown_metrics,
     trained_elsewhere,
 )
+from r2rec.report.repeats import seed_columns
 
 TEXT_COLUMNS = ("table", "method", "variant", "dataset", "trained on")  # always the first ones
 
@@ -187,6 +188,8 @@ def _csv(records: Sequence[Record]) -> str:
     for record in records:
         row = dict(record)
         row.pop("metrics", None)
+        row.pop("seeds", None)
+        row |= seed_columns(record)
         for name, (low, high) in row.pop("ci95").items():
             row[f"{name}_low"] = low
             row[f"{name}_high"] = high

@@ -13,7 +13,7 @@ from r2rec.report.labels import flat
 from r2rec.report.tables import csv_text, write_text
 
 FACTS = ("validation_ndcg", "validation_hr@1", "best_epoch", "seconds_per_epoch")
-TUNED = ("dataset", "baseline", "seed")  # groups that are looked at for differences
+TUNED = ("dataset", "baseline", "seed", "seeds")  # groups that are looked at for differences
 
 
 class TunedJob(NamedTuple):
@@ -66,7 +66,8 @@ def _tuned_jobs(folder: Path) -> list[TunedJob]:
         config = yaml.safe_load((job / "config.yaml").read_text())
         choices: dict[str, Any] = {}
         for group in TUNED:
-            choices |= flat(config[group], group)
+            if group in config:  # earlier versions had no seeds
+                choices |= flat(config[group], group)
         jobs.append(TunedJob(job.name, choices, [fit[name] for name in FACTS]))
     return jobs
 

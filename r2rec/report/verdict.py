@@ -15,6 +15,7 @@ from r2rec.report.findings import Contest, Findings, Lead, Standing
 from r2rec.report.fitting import WIDTH
 from r2rec.report.naming import arm_names
 from r2rec.report.numbers import interval, p_is, signed, value_text
+from r2rec.report.repeats import WORDS
 
 FEW_USERS = 30  # below, whatever was found is an anecdote
 MOST_NAMED = 3  # arms that are level with the best
@@ -59,6 +60,8 @@ def _claim(contest: Contest, names: Names, title: str) -> str:
     where = f"on {best.row['users']} {_plural('user', best.row['users'])} of {contest.dataset}"
     if contest.seeds > 1:
         where += f" at {contest.seeds} seeds"
+        if contest.varied and "data" not in contest.varied:
+            where += f" of {' and '.join(WORDS[side] for side in contest.varied)}"
     compared = [standing for standing in contest.standings if standing.behind]
     if not compared:
         return f"{name} has {title} {value_text(best.value)} {where}, and is compared with nothing"
@@ -141,8 +144,10 @@ def _limits(contest: Contest) -> str:
         limits.append("no difference could show")
     elif unseen:
         limits.append(f"a difference below {value_text(max(unseen))} would not show")
-    if contest.seeds == 1:
+    if "train" not in contest.varied:
         limits.append("one seed cannot say what training again would change")
+    elif "data" not in contest.varied:
+        limits.append("other candidates, users and data are not asked")
     else:
         limits.append("other data and other backbones are not asked")
     return ", ".join(limits)

@@ -21,6 +21,8 @@ from r2rec.report.compare import (
     setting_of,
 )
 from r2rec.report.fitting import fitted
+from r2rec.report.records import arm_of, read_records
+from r2rec.report.repeats import SIDES, varied_in, varied_text
 from r2rec.results.load import METRICS, RANKINGS, Run
 
 SCHEMA = {
@@ -29,6 +31,7 @@ SCHEMA = {
     "method": pl.String,
     "against": pl.String,
     "seeds": pl.Int64,
+    "varied": pl.String,
     "pairs": pl.Int64,
     "difference": pl.Float64,
     "low": pl.Float64,
@@ -64,12 +67,15 @@ def run_differences(
         arms = [arm for arm in arms if arm.record["method"] in methods]
     metric = metric or main_metric(arms)
     scores = scores_by_setting(arms, metric)
-    pairs = _wanted(scores, _runs_of(arms, folders), every)
+    pairs = _wanted(scores, _runs_of(arms, folders), every or _are_repeats(scores, folders))
     declared = declared_by(job for jobs in folders for job in jobs)
     rows = paired_differences(scores, metric, pairs, declared)
     if not rows:
         raise R2RecError(_nothing(scores, runs))
-    flat = [row | dict(zip(("low", "high"), row["ci95"], strict=True)) for row in rows]
+    flat = []
+    for row in rows:
+        low, high = row["ci95"]
+        flat.append(row | {"low": low, "high": high, "varied": ", ".join(row["varied"])})
     return pl.DataFrame([{name: row[name] for name in SCHEMA} for row in flat], schema=SCHEMA)
 
 
@@ -100,6 +106,9 @@ def differences_text(differences: pl.DataFrame) -> str:
             cells.append(line)
         seeds = rows["seeds"].unique().sort().to_list()
         over = f"{'/'.join(map(str, seeds))} seed{'s' if seeds != [1] else ''}"
+        for sides in rows["varied"].unique().sort():
+            text = varied_text(sides.split(", "), max(seeds)) if sides else ""
+            over += f" ({text})" if text else ""
         blocks.append(f"{method}, {dataset}, {over}\n{fitted(cells, texts=1)}")
     return "\n\n".join(blocks)
 
@@ -135,13 +144,27 @@ def _wanted(scores: Scores, runs: dict[Setting, set[int]], every: bool) -> list[
     for earlier, later in across:
         _must_be_comparable(scores, earlier, later)
     every_run = set().union(*runs.values())
-    seeds_of_one_run = all(numbers == every_run for numbers in runs.values())
-    return pairs if every or seeds_of_one_run else across
+    in_every_run = all(numbers == every_run for numbers in runs.values())
+    return pairs if every or in_every_run else across
+
+
+def _are_repeats(scores: Scores, folders: Sequence[Sequence[Path]]) -> bool:
+    """Whether the runs are one run at several seeds: all have all methods, each in one setting.
+
+    What does not depend on the seeds that differ is the result of the first run alone.
+    """
+    wanted = {(arm.method, arm.variant, arm.dataset, arm.train_dataset) for arm in scores}
+    found = []
+    for jobs in folders:
+        records = [record for job in jobs for record in read_records(job / METRICS)]
+        found.append(wanted & {arm_of(record) for record in records})
+    return not any(arm.label for arm in scores) and all(methods == wanted for methods in found)
 
 
 def _must_be_comparable(scores: Scores, earlier: Setting, later: Setting) -> None:
-    """Raise R2RecError where two arms ranked other candidates for a user at a seed."""
-    both = scores[earlier].join(scores[later], on=("seed", "user"), suffix="_later")
+    """Raise R2RecError where two arms ranked other candidates for a user at a seed of data."""
+    asked = [scores[arm].select("data", "user", "positive", "shown") for arm in (earlier, later)]
+    both = asked[0].unique().join(asked[1].unique(), on=("data", "user"), suffix="_later")
     same = (pl.col("positive") == pl.col("positive_later")) & (
         pl.col("shown") == pl.col("shown_later")
     )
@@ -157,7 +180,8 @@ def _must_be_comparable(scores: Scores, earlier: Setting, later: Setting) -> Non
 def _nothing(scores: Scores, runs: Sequence[Run]) -> str:
     """Why there is no comparison."""
     datasets = {setting.dataset for setting in scores}
-    seeds = {str(seed) for table in scores.values() for seed in table["seed"].unique()}
+    seeds = {str(seed) for table in scores.values() for seed in table["data"].unique()}
+    others = varied_in(pl.concat(table.select(SIDES) for table in scores.values()))
     if len(scores) < 2:
         reason = "one method alone cannot be compared; name a run with another one"
     elif len(datasets) > 1:
@@ -166,6 +190,11 @@ def _nothing(scores: Scores, runs: Sequence[Run]) -> str:
         reason = (
             f"no user was ranked for with the same seed (seeds: {', '.join(sorted(seeds))}); "
             f"candidates are drawn by seed, so run {runs[-1].folder} again with that of the other"
+        )
+    elif others:
+        reason = (
+            f"the runs are on the same candidates, but have no seed of {' and '.join(others)} in "
+            f"common; run {runs[-1].folder} again with those of the other"
         )
     else:
         reason = "the runs have no method in common"

@@ -108,15 +108,20 @@ class Run:
     @property
     def metrics(self) -> "pl.DataFrame":
         """A row per method: method, variant, dataset, train_dataset, seed, n_users, its metrics,
-        valid_ratio, and the ends of their 95% intervals, such as hr@1_low and hr@1_high.
+        valid_ratio, and the ends of their 95% intervals, such as hr@1_low and hr@1_high. Where a
+        run set seeds apart also seed_data, seed_train and seed_answer; null: it does not matter.
 
         Its metrics are the paper's, and what the run's evaluation.metrics chose.
         """
         import polars as pl
 
+        from r2rec.report.repeats import seed_columns
+
         rows = []
         for record in self.records:
-            row = {name: value for name, value in record.items() if name not in ("ci95", "metrics")}
+            nested = ("ci95", "metrics", "seeds")
+            row = {name: value for name, value in record.items() if name not in nested}
+            row |= seed_columns(record)
             for name, (low, high) in record["ci95"].items():
                 row |= {f"{name}_low": low, f"{name}_high": high}
             rows.append(row)

@@ -62,6 +62,7 @@ def targets(source: TaskSource, choices: TargetSlice) -> pl.DataFrame:
         source.train,
         positive_above=choices.positive_above,
         min_history=choices.min_history,
+        by=choices.targets,
         rng=seeds.generator(choices.seed, "targets"),
     )
 

@@ -35,7 +35,7 @@ def validation(
     """
     choices = weighed(choices, inputs)
     table = pl.read_parquet(inputs["split"] / "validation_candidates.parquet")
-    rng = seeds.generator(choices.seed, purpose)
+    rng = seeds.generator(choices.data_seed, purpose)
     drawn = rng.permutation(table.height)[:users]
     table = table[np.sort(drawn)]
     candidates = Candidates.of(table)

@@ -20,7 +20,7 @@ from r2rec.chains.chain import weighed
 from r2rec.config.slices import ThinkSlice
 from r2rec.prompts.cases import RankingCase
 from r2rec.prompts.render import render_prompt
-from r2rec.tasks.targets import for_rl, for_sft
+from r2rec.tasks.targets import for_rl, for_sft, heavy_share
 from r2rec.tasks.training import Task, load_source, ranking_tasks, rating_tasks, targets
 from r2rec.thoughts.audit import rates
 from r2rec.thoughts.judge import Judge, appointed
@@ -88,12 +88,14 @@ def think(choices: ThinkSlice, inputs: Mapping[str, Path], work: Workspace) -> d
             f"only {kept} of sft.samples={choices.samples} traces were accepted; "
             "raise teacher.oversample"
         )
+    train = pl.read_parquet(inputs["split"] / "train.parquet")
     return {
         "traces": table.height,
         "accepted": kept,
         **taught.facts,
         "rates": rates(reasons),
-        "accepted_by": accepted_shares(table, pl.read_parquet(inputs["split"] / "train.parquet")),
+        "accepted_by": accepted_shares(table, train),
+        "from_heavy_users": round(heavy_share(table, train), 3),
         "notes": notes,
     }
 

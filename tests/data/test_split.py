@@ -141,6 +141,8 @@ WORLD = [(u, i, 5, i) for u, n in enumerate((12, 10, 1, 3)) for i in range(n)]
 
 def test_split_counts_dropped_users(tmp_path):
     facts = staged(tmp_path, WORLD)
+    # Nobody's train has items 10 and 11, which are all that user 1 never touched.
+    assert facts.pop("unrated_negatives") in (0.5, 0.75, 1.0)
     assert facts == {
         "users": 2,
         "train_ratings": 10 + 8 + 1,
@@ -252,3 +254,16 @@ def test_split_on_real_data_draws_untouched_negatives(movies):
     )
     assert touched["items"].to_list() == touched["positive"].to_list()
     assert touched.height == shown.height
+
+
+@given(
+    st.lists(st.sets(st.integers(0, 9), min_size=3, max_size=3), min_size=1),
+    st.sets(st.integers(0, 9)),
+)
+def test_unrated_negatives_are_counted(shown: list[set[int]], rated: set[int]) -> None:
+    rows = [sorted(items) for items in shown]
+    table = pl.DataFrame({"positive": [row[1] for row in rows], "items": rows})
+    negatives = [item for first, _, last in rows for item in (first, last)]
+    expected = sum(item not in rated for item in negatives) / len(negatives)
+    found = split.unrated_negatives(table, pl.Series([*rated, *rated], dtype=pl.Int64))
+    assert found == pytest.approx(expected)

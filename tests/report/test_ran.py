@@ -40,20 +40,27 @@ def test_facts_name_command_code_backbone_and_data(tmp_path: Path) -> None:
     }
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     prepare = finished("prepare", tmp_path, facts={"users": 6040, "items": 3, "ratings": 10})
-    think = finished("think", tmp_path, facts={"traces": 40, "accepted": 10})
-    told = facts(typed("model=tiny"), [prepare, think], tmp_path, "none")
+    split = finished("split", tmp_path, facts={"unrated_negatives": 0.2026})
+    wrote = {"traces": 40, "accepted": 10, "from_heavy_users": 0.361}
+    think = finished("think", tmp_path, facts=wrote)
+    told = facts(typed("model=tiny", "seeds.train=4"), [prepare, split, think], tmp_path, "none")
     assert told["command"] == "r2rec seed=3 'dataset.root=a folder'"
     assert told["code"] == "r2rec 1.2, revision 0123456789, changed since"
     assert told["data"] == "toy_small: 6,040 users, 3 items, 10 ratings"
     assert told["backbone"].startswith("tiny, 0.")
     assert told["backbone"].endswith("M parameters")
-    assert told["thoughts taught"] == "10 of 40 accepted by the audit (25%)"
+    assert told["thoughts taught"] == (
+        "10 of 40 accepted by the audit (25%), 36% about the tenth of users with most ratings"
+    )
+    assert told["negatives"] == "20.3% of those to be ranked have no train rating"
+    assert told["seed"] == "data 0, train 4, answer 0"
     assert told["started"].startswith("2026-01-02")
 
 
 def test_facts_without_a_manifest_leave_out_what_is_not_known(tmp_path: Path) -> None:
     told = facts(typed(), [], tmp_path, "none")
-    assert not {"command", "code", "started", "thoughts taught"} & told.keys()
+    assert not {"command", "code", "started", "thoughts taught", "negatives"} & told.keys()
+    assert told["seed"] == "0"
 
 
 def test_cost_adds_up_what_manifests_have(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from r2rec.tasks.targets import for_rl, for_sft, training_targets
+from r2rec.tasks.targets import for_rl, for_sft, heavy_share, training_targets
 
 # per user, ratings in time order; items are numbered within a user
 trains = st.lists(st.lists(st.integers(1, 5), max_size=9), min_size=1, max_size=6)
@@ -61,3 +61,40 @@ def test_seed_fixes_the_order() -> None:
 
 def test_no_likes_no_targets() -> None:
     assert targets([[1, 2, 3], []]).is_empty()
+
+
+@given(trains, st.integers(0, 30))
+def test_targets_by_user_take_turns_in_each_half(train: list[list[int]], samples: int) -> None:
+    rng = np.random.default_rng(0)
+    pool = training_targets(table(train), positive_above=3, min_history=1, rng=rng, by="users")
+    assert pool.sort("user", "item").equals(targets(train, 1).sort("user", "item"))
+    halves = (pool.head(pool.height // 2), for_sft), (pool.tail(-(-pool.height // 2)), for_rl)
+    for half, take in halves:
+        own = dict(half.group_by("user").len().iter_rows())
+        taken = dict(take(pool, samples).group_by("user").len().iter_rows())
+        most = max(taken.values(), default=0)
+        # Whoever has fewer than another one has no more to give, or comes later in this turn.
+        assert all(taken.get(user, 0) >= min(own[user], most - 1) for user in own)
+
+
+def test_heavy_users_supply_less_by_turns() -> None:
+    train = [[5] * 200, *[[5] * 5 for _ in range(9)]]
+    rated = table(train)
+    shares = {}
+    for by in ("likes", "users"):
+        rng = np.random.default_rng(0)
+        pool = training_targets(rated, positive_above=3, min_history=1, rng=rng, by=by)
+        for take in (for_sft, for_rl):
+            shares[by, take] = heavy_share(take(pool, 10), rated)
+    assert min(shares["likes", take] for take in (for_sft, for_rl)) >= 0.5
+    assert max(shares["users", take] for take in (for_sft, for_rl)) <= 0.3
+
+
+def test_the_first_target_by_turns_is_anybodys() -> None:
+    rated = table([[5] * 200, *[[5] * 9 for _ in range(9)]])
+    of_heavy = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        pool = training_targets(rated, positive_above=3, min_history=1, rng=rng, by="users")
+        of_heavy += sum(take(pool, 1)["user"][0] == 0 for take in (for_sft, for_rl))
+    assert of_heavy < 45  # 20 of 200 are expected, 147 if each like were as likely as another
