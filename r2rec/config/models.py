@@ -126,7 +126,7 @@ class Generation:
     by: str = choice("text", *ANSWERS)  # text: parse the answer; labels: rank by their probability
     endpoint: Endpoint | None = None  # the server that answers; null: weights in this process
     # further arguments of vLLM's `LLM`, such as quantization: fp8; null: its default
-    params: dict[str, Any] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict, metadata={"untold": {}})
 
 
 @dataclass
