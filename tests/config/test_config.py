@@ -44,7 +44,7 @@ NEEDS = {
 }
 
 
-NO_GROUPS = {"train_on", "fusion", "witness", "counters", "roots", "forecast"}
+NO_GROUPS = {"train_on", "fusion", "witness", "counters", "roots", "forecast", "seeds"}
 
 
 def test_the_folders_are_the_groups_of_the_schema() -> None:
