@@ -185,6 +185,7 @@ EXPERIMENTS = {
     "ablation": [*TINY, *FEW, "+variant=chains_3"],
     "chains": [*TINY, *FEW, "chain_sampler=closed"],
     "evidence": [*TINY, *FEW, "baseline=none"],
+    "real_model": [*TINY, *FEW, "baseline=none"],
     "transfer": [*TINY, *FEW, "dataset@train_on=ml_1m"],
     "tune": ["baseline=lightgcn", "baseline.fit.epochs=1"],
 }

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 import r2rec
 from r2rec.base import provenance
+from r2rec.config import Config
 
 SECRETS = {
     "teacher": {"api_key": "letmein", "params": {"token": "letmein", "OPENAI_API_KEY": "letmein"}},
@@ -67,13 +68,13 @@ def test_the_command_line_is_kept_without_secrets(
     word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["r2rec", "seed=1", word])
-    collected = provenance.collect(OmegaConf.create({"seed": 1}))
+    collected = provenance.collect(Config(seed=1))
     assert collected["command"] == ["seed=1", WORDS[word]]
     assert json.loads(json.dumps(collected)) == collected
 
 
 def test_versions_are_those_installed() -> None:
-    collected = provenance.collect(OmegaConf.create({"seed": 1}))
+    collected = provenance.collect(Config(seed=1))
     assert collected["r2rec"] == r2rec.__version__
     assert collected["python"].split(".")[:2] == [str(n) for n in sys.version_info[:2]]
     code = "import torch, polars; print(torch.__version__, polars.__version__)"
