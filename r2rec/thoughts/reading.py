@@ -65,6 +65,12 @@ def read_thought(case: RankingCase | RatingCase, thought: str) -> Trace:
     return Trace(numbers, steps, statements, "\n".join(plain_steps), starts)
 
 
+def written_steps(thought: str) -> list[str]:
+    """`Trace.steps` of a thought alone: much faster than to read them against a case."""
+    thought = MARK.sub("", thought)
+    return _split(thought, _headings(thought))
+
+
 def _headings(thought: str) -> list[re.Match[str]]:
     """Where steps begin. If some lines begin with "Step 1:", a line "1." is only a list item."""
     headings = list(lexicon.STEP_HEADING.finditer(thought))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from r2rec.prompts.cases import LABELS, RankingCase
 from r2rec.thoughts import weighing
 from r2rec.thoughts.phrases import mentions, named_candidates
-from r2rec.thoughts.reading import Trace, read_thought
+from r2rec.thoughts.reading import Trace, read_thought, written_steps
 from r2rec.thoughts.statements import MARKUP
 
 SHOWN_CHARACTERS = 60  # of a step in a reason, at most
@@ -81,15 +81,16 @@ def check_lead(trace: Trace, case: RankingCase, truth: str) -> Iterator[str]:
 
 def said(case: RankingCase, thought: str) -> list[Said]:
     """What each step of a thought says of the evidence, whatever the order of the steps."""
-    trace = read_thought(case, thought)
+    trace = None  # most thoughts have no step in words of their own
     steps = []
-    for number, step in enumerate(trace.steps):
+    for number, step in enumerate(written_steps(thought)):
         text = step.strip(MARKUP)
         if number == 0 or not text:
             continue
         stated = _true_statement(case, text)
         numbers = {}
         if stated is None:
+            trace = trace or read_thought(case, thought)
             plain = _plain(trace, number)
             labels = [label for _, label in named_candidates(plain, case)]
             numbers = _cited_numbers(case, plain, labels)
