@@ -62,9 +62,9 @@ def paired_comparison(
     spread = _spread(differences, users, seeds)
     n_seeds = spread.shares.shape[1]
     p = _sign_flip(spread.shares.sum(axis=1), resamples, seed)
-    variance = spread.user_variance + spread.seed_variance / n_seeds
+    error = spread.standard_error()
     deviation = _standard_deviation(differences)
-    if deviation <= RELATIVE_ROUNDING * abs(spread.mean) or not variance:
+    if deviation <= RELATIVE_ROUNDING * abs(spread.mean) or not error:
         return {
             "difference": spread.mean,
             "ci95": [spread.mean, spread.mean],
@@ -72,28 +72,20 @@ def paired_comparison(
             "effect": None,
             "detectable": None,
         }
-    from scipy.special import stdtr, stdtrit  # of scipy.stats.t, which takes seconds to import
-
-    freedom = spread.degrees_of_freedom()
-    standard_error = variance**0.5
     if n_seeds > 1:
-        statistic = abs(spread.mean) / standard_error
-        p_of_t_test = float(2 * stdtr(freedom, -statistic))
-        p = max(p, p_of_t_test)
-        quantiles = stdtrit(freedom, [0.025, 0.975])
-        low, high = spread.mean + standard_error * quantiles
+        p = max(p, spread.p_of_t_test())
+        half = error * spread.t_quantile(0.975)
+        low, high = spread.mean - half, spread.mean + half
     else:
-        means = _resampled_means(differences, resamples, seed)
-        low, high = _percentiles(means, 0.95)
-    noncentrality = float(
-        stdtrit(freedom, 0.975) + stdtrit(freedom, 0.8)
-    )  # two-sided 5%, power 80%
+        low, high = _percentiles(_resampled_means(differences, resamples, seed), 0.95)
+    # two-sided 5%, power 80%
+    noncentrality = spread.t_quantile(0.975) + spread.t_quantile(0.8)
     return {
         "difference": spread.mean,
         "ci95": [float(low), float(high)],
         "p": p,
         "effect": spread.mean / deviation,
-        "detectable": noncentrality * standard_error,
+        "detectable": noncentrality * error,
     }
 
 
@@ -198,6 +190,23 @@ class _Spread(NamedTuple):
         if n_seeds > 1:
             weighted += seed_part**2 / (n_seeds - 1)
         return float(total**2 / weighted)
+
+    def standard_error(self) -> float:
+        """Of `mean`, due to users and seeds."""
+        return float((self.user_variance + self.seed_variance / self.shares.shape[1]) ** 0.5)
+
+    def p_of_t_test(self) -> float:
+        """Two-sided p that the mean is not 0."""
+        from scipy.special import stdtr  # scipy.stats has the same, and takes seconds to import
+
+        statistic = abs(self.mean) / self.standard_error()
+        return float(2 * stdtr(self.degrees_of_freedom(), -statistic))
+
+    def t_quantile(self, share: float) -> float:
+        """A quantile of Student's t with these degrees of freedom."""
+        from scipy.special import stdtrit
+
+        return float(stdtrit(self.degrees_of_freedom(), share))
 
 
 def _spread(values: Floats, users: ArrayLike | None, seeds: ArrayLike | None) -> _Spread:
