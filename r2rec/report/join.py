@@ -21,6 +21,7 @@ _claims = ExitStack()  # of this process's sweep; a claim cannot be pickled with
 
 if TYPE_CHECKING:
     from r2rec.evaluate.declared import Declared
+    from r2rec.report.arms import JoinedArm
     from r2rec.report.findings import Findings
     from r2rec.report.records import Record
 
@@ -137,7 +138,6 @@ def join(folder: Path) -> list[dict[str, Any]]:
     from r2rec.report.findings import findings
     from r2rec.report.folders import work_summary
     from r2rec.report.grid import write_grid_page
-    from r2rec.report.repeats import repeat_of
     from r2rec.report.tables import write_tables
 
     arms = collected_arms(folder)
@@ -154,15 +154,7 @@ def join(folder: Path) -> list[dict[str, Any]]:
     _write_differences(found, tables)
     write_json(tables / "variation.json", variations)
 
-    jobs = {}
-    by_seed = {}
-    for arm in arms:
-        name = arm.rankings.parent.name
-        jobs[name] = arm.job
-        seeds = repeat_of(arm.record)
-        if None not in seeds or name not in by_seed:
-            by_seed[name] = ", ".join(filter(None, [seeds.text(), arm.job]))
-    draw_reward_curves(folder, jobs)
+    draw_reward_curves(folder, {arm.rankings.parent.name: arm.job for arm in arms})
     work = work_summary(folder)
     setting = setting_of_others(arms)
     write_grid_page(
@@ -170,13 +162,26 @@ def join(folder: Path) -> list[dict[str, Any]]:
         records=records,
         findings=found,
         variations=variations,
-        jobs=by_seed,
+        jobs=_jobs_with_seeds(arms),
         work=work,
         notes=[setting] if setting else [],
     )
     notes = [line for line in (setting, work) if line]
     _print_summary(folder, records, found, notes, declared)
     return records
+
+
+def _jobs_with_seeds(arms: "Sequence[JoinedArm]") -> dict[str, str]:
+    """Folder name of each job -> its seeds and its label."""
+    from r2rec.report.repeats import repeat_of
+
+    jobs: dict[str, str] = {}
+    for arm in arms:
+        name = arm.rankings.parent.name
+        seeds = repeat_of(arm.record)
+        if None not in seeds or name not in jobs:
+            jobs[name] = ", ".join(filter(None, [seeds.text(), arm.job]))
+    return jobs
 
 
 def _write_differences(found: "Findings", tables: Path) -> None:
